@@ -1,0 +1,96 @@
+//! One upstream host: its address, and the state that outlives configuration updates.
+
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+};
+
+/// Where an endpoint is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum EndpointAddress {
+    /// A TCP endpoint (`core.v3.SocketAddress` with a literal IP).
+    Ip(SocketAddr),
+    /// A Unix stream socket (`core.v3.Pipe`).
+    Pipe(PathBuf),
+}
+
+/// Names one endpoint for the life of the process. Worker-local pools are keyed by it, so two
+/// endpoints share a pool only when they are the same `Arc` identity: never by a hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EndpointId(u64);
+
+impl EndpointId {
+    fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The number itself, unique in this process.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// The mutable side of an endpoint, shared by every table that lists it.
+///
+/// Compilation carries it over from one [`Tables`] to the next as long as the address and the
+/// cluster's connection settings stay the same, so load counts and pools survive updates.
+///
+/// [`Tables`]: https://docs.rs/weft-compile
+#[derive(Debug)]
+pub struct EndpointState {
+    id: EndpointId,
+    address: EndpointAddress,
+    active_requests: AtomicU32,
+}
+
+impl EndpointState {
+    /// A new identity for `address`, with nothing in flight.
+    pub fn new(address: EndpointAddress) -> Arc<Self> {
+        Arc::new(Self { id: EndpointId::next(), address, active_requests: AtomicU32::new(0) })
+    }
+
+    /// This endpoint's identity.
+    pub fn id(&self) -> EndpointId {
+        self.id
+    }
+
+    /// Where to connect.
+    pub fn address(&self) -> &EndpointAddress {
+        &self.address
+    }
+
+    /// Requests in flight from all workers.
+    pub fn active_requests(&self) -> u32 {
+        self.active_requests.load(Ordering::Relaxed)
+    }
+
+    /// Counts one request as in flight until the guard is dropped.
+    pub fn begin_request(self: &Arc<Self>) -> ActiveRequest {
+        self.active_requests.fetch_add(1, Ordering::Relaxed);
+        ActiveRequest { endpoint: Arc::clone(self) }
+    }
+}
+
+/// A request in flight to an endpoint; dropping it ends the count.
+#[derive(Debug)]
+pub struct ActiveRequest {
+    endpoint: Arc<EndpointState>,
+}
+
+impl ActiveRequest {
+    /// The endpoint the request went to.
+    pub fn endpoint(&self) -> &Arc<EndpointState> {
+        &self.endpoint
+    }
+}
+
+impl Drop for ActiveRequest {
+    fn drop(&mut self) {
+        self.endpoint.active_requests.fetch_sub(1, Ordering::Relaxed);
+    }
+}

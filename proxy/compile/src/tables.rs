@@ -1,0 +1,357 @@
+//! What the request path reads: one immutable snapshot of everything.
+//!
+//! A request pins one [`Tables`] for its whole life. Nothing here knows protobuf.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, StatusCode, Uri};
+use weft_balance::Balancer;
+use weft_route::RouteTable;
+use weft_telemetry::{ClusterStats, HttpStats, ListenerStats, TcpStats};
+
+/// A cluster's slot in [`Tables::clusters`]. Stable for a name as long as the process lives, so
+/// routes compiled once keep pointing at the right cluster whatever happens to its endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClusterId(pub(crate) u32);
+
+/// A route configuration's slot in [`Tables::routes`]; stable like [`ClusterId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RouteConfigId(pub(crate) u32);
+
+/// Everything the data path needs, frozen.
+#[derive(Debug, Default)]
+pub struct Tables {
+    /// Counts published tables, from 1.
+    pub version: u64,
+    /// Warm listeners, sorted by name.
+    pub listeners: Vec<Arc<Listener>>,
+    /// Route configurations received by RDS, by [`RouteConfigId`].
+    pub routes: Vec<Option<Arc<RouteConfig>>>,
+    /// Warm clusters, by [`ClusterId`].
+    pub clusters: Vec<Option<Arc<Cluster>>>,
+}
+
+impl Tables {
+    /// The cluster in this slot, if it is known and warm.
+    #[inline]
+    pub fn cluster(&self, id: ClusterId) -> Option<&Arc<Cluster>> {
+        self.clusters.get(id.0 as usize)?.as_ref()
+    }
+
+    /// The route configuration that an HTTP chain uses now.
+    #[inline]
+    pub fn routes_of<'a>(&'a self, chain: &'a HttpChain) -> Option<&'a Arc<RouteConfig>> {
+        match &chain.routes {
+            Routes::Inline(config) => Some(config),
+            Routes::Rds(id) => self.routes.get(id.0 as usize)?.as_ref(),
+        }
+    }
+
+    /// The warm listener of this name.
+    pub fn listener(&self, name: &str) -> Option<&Arc<Listener>> {
+        let at = self.listeners.binary_search_by(|l| l.name.as_ref().cmp(name)).ok()?;
+        self.listeners.get(at)
+    }
+}
+
+/// Where a listener accepts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum BindAddress {
+    /// TCP; port 0 lets the kernel choose.
+    Ip(SocketAddr),
+    /// A Unix stream socket.
+    Pipe(PathBuf),
+}
+
+/// A listener that is ready to accept.
+#[derive(Debug)]
+pub struct Listener {
+    /// The resource name.
+    pub name: Arc<str>,
+    /// All its addresses, the main one first.
+    pub addresses: Vec<BindAddress>,
+    /// What to do with a connection. Matching on several chains comes with the listener work of
+    /// the data path; today exactly one chain takes every connection.
+    pub chain: Chain,
+    /// `listener.<address>.*`.
+    pub stats: Arc<ListenerStats>,
+    /// Identifies the configuration this was built from: equal to the previous table's value when
+    /// the resource did not change, in which case the `Arc` is the same too.
+    pub hash: u64,
+}
+
+/// What handles a connection of a filter chain.
+#[derive(Clone, Debug)]
+pub enum Chain {
+    /// HTTP/1.1 and h2 through routes.
+    Http(Arc<HttpChain>),
+    /// Bytes to a cluster.
+    Tcp(Arc<TcpChain>),
+}
+
+/// `HttpConnectionManager`, compiled.
+#[derive(Debug)]
+pub struct HttpChain {
+    /// `http.<stat_prefix>.*`.
+    pub stats: Arc<HttpStats>,
+    /// Which protocols are spoken to the client.
+    pub codec: Codec,
+    /// Where routes come from.
+    pub routes: Routes,
+    /// Value of the `server` response header (`server_name`; `weft` unless set).
+    pub server_name: HeaderValue,
+    /// `common_http_protocol_options.idle_timeout` (1 h by default; `None` never).
+    pub idle_timeout: Option<Duration>,
+    /// `request_headers_timeout`: a head must be complete within this time.
+    pub request_headers_timeout: Option<Duration>,
+    /// `stream_idle_timeout` (5 min by default).
+    pub stream_idle_timeout: Option<Duration>,
+    /// `use_remote_address`: trust the peer's address over `x-forwarded-for`, and append it.
+    pub use_remote_address: bool,
+    /// `generate_request_id` (true by default).
+    pub generate_request_id: bool,
+    /// `preserve_external_request_id`.
+    pub preserve_external_request_id: bool,
+    /// Router's `suppress_envoy_headers`: no `x-envoy-*` headers are added.
+    pub suppress_envoy_headers: bool,
+    /// `http2_protocol_options.max_concurrent_streams`, if set.
+    pub max_concurrent_streams: Option<u32>,
+}
+
+/// `codec_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Codec {
+    /// Told apart by the first bytes.
+    Auto,
+    /// HTTP/1.1 only.
+    Http1,
+    /// h2 by prior knowledge only.
+    Http2,
+}
+
+/// The source of a chain's routes.
+#[derive(Debug)]
+pub enum Routes {
+    /// `route_config`.
+    Inline(Arc<RouteConfig>),
+    /// `rds`: looked up in the pinned [`Tables`] for each request.
+    Rds(RouteConfigId),
+}
+
+/// `tcp_proxy`, compiled.
+#[derive(Debug)]
+pub struct TcpChain {
+    /// `tcp.<stat_prefix>.*`.
+    pub stats: Arc<TcpStats>,
+    /// Where connections go.
+    pub target: Target,
+    /// Closes a connection when no byte moved either way for this long (1 h by default).
+    pub idle_timeout: Option<Duration>,
+    /// Endpoints tried before giving up (`max_connect_attempts`, 1 by default).
+    pub max_connect_attempts: u32,
+}
+
+/// One route configuration, compiled once.
+#[derive(Debug)]
+pub struct RouteConfig {
+    /// The resource name.
+    pub name: Arc<str>,
+    /// Host and path matching; the entry is what to do.
+    pub table: RouteTable<RouteEntry>,
+}
+
+/// What a matched route does.
+#[derive(Debug)]
+pub struct RouteEntry {
+    /// The action.
+    pub action: Action,
+    /// Header changes of the route, its virtual host and the route configuration, already in
+    /// Envoy's order (`most_specific_header_mutations_wins` applied).
+    pub request_headers: HeaderMutations,
+    /// The same towards the client.
+    pub response_headers: HeaderMutations,
+}
+
+/// A route's action.
+#[derive(Debug)]
+pub enum Action {
+    /// Send it on.
+    Forward(Forward),
+    /// Answer with a redirect.
+    Redirect(Redirect),
+    /// Answer with fixed content.
+    Direct(DirectResponse),
+}
+
+/// `RouteAction`.
+#[derive(Debug)]
+pub struct Forward {
+    /// Cluster, or clusters by weight.
+    pub target: Target,
+    /// Whole upstream answer within this time (15 s by default as in Envoy; `None` when 0).
+    pub timeout: Option<Duration>,
+    /// Overrides the chain's `stream_idle_timeout` when set; `Some(None)` turns it off.
+    pub idle_timeout: Option<Option<Duration>>,
+    /// `host_rewrite_literal`.
+    pub host_rewrite: Option<HeaderValue>,
+    /// `prefix_rewrite`, with the length in bytes of the matched prefix it replaces.
+    pub prefix_rewrite: Option<PrefixRewrite>,
+    /// Answer when the cluster is not in the pinned tables (`cluster_not_found_response_code`).
+    pub cluster_not_found: StatusCode,
+}
+
+/// `prefix_rewrite` of a prefix or exact path match.
+#[derive(Debug)]
+pub struct PrefixRewrite {
+    /// How many bytes of the path the match covered.
+    pub matched: usize,
+    /// What stands in their place.
+    pub replacement: Box<str>,
+}
+
+/// One cluster or several by weight.
+#[derive(Debug)]
+pub enum Target {
+    /// Always this cluster.
+    Cluster(ClusterId),
+    /// Chosen per request.
+    Weighted(Weighted),
+}
+
+/// `weighted_clusters`.
+#[derive(Debug)]
+pub struct Weighted {
+    /// Sum of the weights, at least 1.
+    pub total: u32,
+    /// Clusters with the running sum of weights up to and including each.
+    pub clusters: Box<[(u32, ClusterId)]>,
+}
+
+impl Weighted {
+    /// The cluster for a random number (any `u64`; reduced modulo the total).
+    #[inline]
+    pub fn choose(&self, random: u64) -> Option<ClusterId> {
+        let point = u32::try_from(random % u64::from(self.total.max(1))).unwrap_or(0);
+        self.clusters.iter().find(|(upto, _)| point < *upto).map(|(_, id)| *id)
+    }
+}
+
+/// `RedirectAction`.
+#[derive(Debug)]
+pub struct Redirect {
+    /// 301, 302, 303, 307 or 308.
+    pub status: StatusCode,
+    /// `scheme_redirect` or `https_redirect`.
+    pub scheme: Option<Box<str>>,
+    /// `host_redirect`.
+    pub host: Option<Box<str>>,
+    /// `port_redirect`.
+    pub port: Option<u16>,
+    /// `path_redirect` or `prefix_rewrite`.
+    pub path: RedirectPath,
+    /// `strip_query`.
+    pub strip_query: bool,
+}
+
+/// What a redirect does with the path.
+#[derive(Debug)]
+pub enum RedirectPath {
+    /// Keep the request's.
+    Keep,
+    /// `path_redirect`.
+    Replace(Uri),
+    /// `prefix_rewrite`.
+    Prefix(PrefixRewrite),
+}
+
+/// `DirectResponseAction`.
+#[derive(Debug)]
+pub struct DirectResponse {
+    /// The status.
+    pub status: StatusCode,
+    /// The body, empty for none.
+    pub body: Bytes,
+}
+
+/// Header changes in the order they are applied: removals, then additions.
+#[derive(Clone, Debug, Default)]
+pub struct HeaderMutations {
+    /// Names removed first.
+    pub remove: Box<[HeaderName]>,
+    /// Then these, in order.
+    pub set: Box<[HeaderSet]>,
+}
+
+impl HeaderMutations {
+    /// Nothing to do.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.set.is_empty()
+    }
+}
+
+/// One `HeaderValueOption` with a literal value.
+#[derive(Clone, Debug)]
+pub struct HeaderSet {
+    /// The header.
+    pub name: HeaderName,
+    /// Its value.
+    pub value: HeaderValue,
+    /// What happens when the header exists (`append_action`).
+    pub append: AppendAction,
+}
+
+/// `HeaderValueOption.append_action`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AppendAction {
+    /// Add another value (the default).
+    AppendIfExistsOrAdd,
+    /// Add only where there is none.
+    AddIfAbsent,
+    /// Replace all values, or add.
+    OverwriteIfExistsOrAdd,
+    /// Replace all values; do nothing where there is none.
+    OverwriteIfExists,
+}
+
+/// A cluster that is ready to be used.
+#[derive(Debug)]
+pub struct Cluster {
+    /// Its slot.
+    pub id: ClusterId,
+    /// The resource name.
+    pub name: Arc<str>,
+    /// `cluster.<name>.*`; carried over by name.
+    pub stats: Arc<ClusterStats>,
+    /// How to connect. Endpoint identities are carried over only while this is equal.
+    pub connection: Arc<ConnectionSettings>,
+    /// Picks an endpoint.
+    pub balancer: Balancer,
+    /// Identifies cluster resource + endpoints; see [`Listener::hash`].
+    pub hash: u64,
+}
+
+/// What decides whether an existing upstream connection can still be used after an update.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionSettings {
+    /// `connect_timeout` (5 s by default).
+    pub connect_timeout: Duration,
+    /// Protocol spoken upstream.
+    pub protocol: UpstreamProtocol,
+    /// `HttpProtocolOptions.common_http_protocol_options.idle_timeout` (1 h by default).
+    pub idle_timeout: Option<Duration>,
+    /// `max_requests_per_connection`, if set.
+    pub max_requests_per_connection: Option<u32>,
+}
+
+/// `HttpProtocolOptions.upstream_protocol_options`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamProtocol {
+    /// `explicit_http_config.http_protocol_options` (the default).
+    Http1,
+    /// `explicit_http_config.http2_protocol_options`.
+    Http2,
+    /// `use_downstream_protocol_config`.
+    SameAsDownstream,
+}

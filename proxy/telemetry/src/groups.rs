@@ -1,0 +1,342 @@
+//! The metrics, grouped by what they describe. Each group lists its own members in `visit`, which
+//! takes the struct apart completely: a metric that is not listed does not compile.
+
+use crate::{
+    histogram::Histogram,
+    metric::{Counter, Gauge},
+    registry::Value,
+};
+
+/// Responses by the first digit of their status.
+#[derive(Debug, Default)]
+pub struct StatusClasses([Counter; 5]);
+
+/// Metric suffixes of [`StatusClasses`], in order.
+pub(crate) const CLASS_NAMES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+impl StatusClasses {
+    /// Counts a response. A status outside 100–599 is not counted.
+    #[inline]
+    pub fn count(&self, status: u16) {
+        if let Some(class) = usize::from(status / 100).checked_sub(1).and_then(|at| self.0.get(at))
+        {
+            class.inc();
+        }
+    }
+
+    /// Responses of the class `digit` (1 to 5).
+    pub fn get(&self, digit: usize) -> u64 {
+        digit.checked_sub(1).and_then(|at| self.0.get(at)).map_or(0, Counter::get)
+    }
+
+    fn visit<'a>(
+        &'a self,
+        names: &[&'static str; 5],
+        see: &mut dyn FnMut(&'static str, Value<'a>),
+    ) {
+        for (name, class) in names.iter().zip(&self.0) {
+            see(name, Value::Counter(class.get()));
+        }
+    }
+}
+
+/// `cluster.<name>.*`.
+#[derive(Debug, Default)]
+pub struct ClusterStats {
+    /// Connections opened.
+    pub upstream_cx_total: Counter,
+    /// Connections open now.
+    pub upstream_cx_active: Gauge,
+    /// HTTP/1.1 connections opened.
+    pub upstream_cx_http1_total: Counter,
+    /// h2 connections opened.
+    pub upstream_cx_http2_total: Counter,
+    /// Connection attempts that failed, timeouts included.
+    pub upstream_cx_connect_fail: Counter,
+    /// Connection attempts that timed out.
+    pub upstream_cx_connect_timeout: Counter,
+    /// Picks that found no endpoint to use.
+    pub upstream_cx_none_healthy: Counter,
+    /// Requests sent.
+    pub upstream_rq_total: Counter,
+    /// Requests waiting for the end of their response.
+    pub upstream_rq_active: Gauge,
+    /// Responses received completely enough to have a status.
+    pub upstream_rq_completed: Counter,
+    /// Responses by class.
+    pub upstream_rq_xx: StatusClasses,
+    /// Requests that exceeded the route's timeout.
+    pub upstream_rq_timeout: Counter,
+    /// Requests sent again because they were provably not processed.
+    pub upstream_rq_retry: Counter,
+    /// Requests whose upstream connection or stream broke before the response ended.
+    pub upstream_rq_rx_reset: Counter,
+    /// Endpoints.
+    pub membership_total: Gauge,
+    /// Endpoints that may be picked.
+    pub membership_healthy: Gauge,
+    /// From sending the request to the end of the response.
+    pub upstream_rq_time: Histogram,
+}
+
+impl ClusterStats {
+    pub(crate) fn visit<'a>(&'a self, see: &mut dyn FnMut(&'static str, Value<'a>)) {
+        let Self {
+            upstream_cx_total,
+            upstream_cx_active,
+            upstream_cx_http1_total,
+            upstream_cx_http2_total,
+            upstream_cx_connect_fail,
+            upstream_cx_connect_timeout,
+            upstream_cx_none_healthy,
+            upstream_rq_total,
+            upstream_rq_active,
+            upstream_rq_completed,
+            upstream_rq_xx,
+            upstream_rq_timeout,
+            upstream_rq_retry,
+            upstream_rq_rx_reset,
+            membership_total,
+            membership_healthy,
+            upstream_rq_time,
+        } = self;
+        const CLASSES: [&str; 5] = [
+            "upstream_rq_1xx",
+            "upstream_rq_2xx",
+            "upstream_rq_3xx",
+            "upstream_rq_4xx",
+            "upstream_rq_5xx",
+        ];
+        for (name, counter) in [
+            ("upstream_cx_total", upstream_cx_total),
+            ("upstream_cx_http1_total", upstream_cx_http1_total),
+            ("upstream_cx_http2_total", upstream_cx_http2_total),
+            ("upstream_cx_connect_fail", upstream_cx_connect_fail),
+            ("upstream_cx_connect_timeout", upstream_cx_connect_timeout),
+            ("upstream_cx_none_healthy", upstream_cx_none_healthy),
+            ("upstream_rq_total", upstream_rq_total),
+            ("upstream_rq_completed", upstream_rq_completed),
+            ("upstream_rq_timeout", upstream_rq_timeout),
+            ("upstream_rq_retry", upstream_rq_retry),
+            ("upstream_rq_rx_reset", upstream_rq_rx_reset),
+        ] {
+            see(name, Value::Counter(counter.get()));
+        }
+        upstream_rq_xx.visit(&CLASSES, see);
+        for (name, gauge) in [
+            ("upstream_cx_active", upstream_cx_active),
+            ("upstream_rq_active", upstream_rq_active),
+            ("membership_total", membership_total),
+            ("membership_healthy", membership_healthy),
+        ] {
+            see(name, Value::Gauge(gauge.get()));
+        }
+        see("upstream_rq_time", Value::Histogram(upstream_rq_time));
+    }
+}
+
+/// `http.<stat_prefix>.*`.
+#[derive(Debug, Default)]
+pub struct HttpStats {
+    /// Connections accepted.
+    pub downstream_cx_total: Counter,
+    /// Connections open now.
+    pub downstream_cx_active: Gauge,
+    /// HTTP/1.1 connections.
+    pub downstream_cx_http1_total: Counter,
+    /// h2 connections.
+    pub downstream_cx_http2_total: Counter,
+    /// Connections closed for a protocol error of the peer.
+    pub downstream_cx_protocol_error: Counter,
+    /// Connections closed for being idle.
+    pub downstream_cx_idle_timeout: Counter,
+    /// Requests received.
+    pub downstream_rq_total: Counter,
+    /// Requests not yet answered completely.
+    pub downstream_rq_active: Gauge,
+    /// Responses sent.
+    pub downstream_rq_completed: Counter,
+    /// Responses by class.
+    pub downstream_rq_xx: StatusClasses,
+    /// Streams closed because nothing moved for too long.
+    pub downstream_rq_idle_timeout: Counter,
+    /// Requests that no route matched.
+    pub no_route: Counter,
+    /// Requests whose route named a cluster that is not there.
+    pub no_cluster: Counter,
+    /// Redirect actions.
+    pub rq_redirect: Counter,
+    /// Direct responses.
+    pub rq_direct_response: Counter,
+    /// From the request's head to the end of the response.
+    pub downstream_rq_time: Histogram,
+}
+
+impl HttpStats {
+    pub(crate) fn visit<'a>(&'a self, see: &mut dyn FnMut(&'static str, Value<'a>)) {
+        let Self {
+            downstream_cx_total,
+            downstream_cx_active,
+            downstream_cx_http1_total,
+            downstream_cx_http2_total,
+            downstream_cx_protocol_error,
+            downstream_cx_idle_timeout,
+            downstream_rq_total,
+            downstream_rq_active,
+            downstream_rq_completed,
+            downstream_rq_xx,
+            downstream_rq_idle_timeout,
+            no_route,
+            no_cluster,
+            rq_redirect,
+            rq_direct_response,
+            downstream_rq_time,
+        } = self;
+        const CLASSES: [&str; 5] = [
+            "downstream_rq_1xx",
+            "downstream_rq_2xx",
+            "downstream_rq_3xx",
+            "downstream_rq_4xx",
+            "downstream_rq_5xx",
+        ];
+        for (name, counter) in [
+            ("downstream_cx_total", downstream_cx_total),
+            ("downstream_cx_http1_total", downstream_cx_http1_total),
+            ("downstream_cx_http2_total", downstream_cx_http2_total),
+            ("downstream_cx_protocol_error", downstream_cx_protocol_error),
+            ("downstream_cx_idle_timeout", downstream_cx_idle_timeout),
+            ("downstream_rq_total", downstream_rq_total),
+            ("downstream_rq_completed", downstream_rq_completed),
+            ("downstream_rq_idle_timeout", downstream_rq_idle_timeout),
+            ("no_route", no_route),
+            ("no_cluster", no_cluster),
+            ("rq_redirect", rq_redirect),
+            ("rq_direct_response", rq_direct_response),
+        ] {
+            see(name, Value::Counter(counter.get()));
+        }
+        downstream_rq_xx.visit(&CLASSES, see);
+        see("downstream_cx_active", Value::Gauge(downstream_cx_active.get()));
+        see("downstream_rq_active", Value::Gauge(downstream_rq_active.get()));
+        see("downstream_rq_time", Value::Histogram(downstream_rq_time));
+    }
+}
+
+/// `tcp.<stat_prefix>.*`.
+#[derive(Debug, Default)]
+pub struct TcpStats {
+    /// Connections handled.
+    pub downstream_cx_total: Counter,
+    /// Connections open now.
+    pub downstream_cx_active: Gauge,
+    /// Connections closed because the cluster is not there.
+    pub downstream_cx_no_route: Counter,
+    /// Bytes from clients.
+    pub downstream_cx_rx_bytes_total: Counter,
+    /// Bytes to clients.
+    pub downstream_cx_tx_bytes_total: Counter,
+    /// Connections closed because nothing moved for too long.
+    pub idle_timeout: Counter,
+}
+
+impl TcpStats {
+    pub(crate) fn visit<'a>(&'a self, see: &mut dyn FnMut(&'static str, Value<'a>)) {
+        let Self {
+            downstream_cx_total,
+            downstream_cx_active,
+            downstream_cx_no_route,
+            downstream_cx_rx_bytes_total,
+            downstream_cx_tx_bytes_total,
+            idle_timeout,
+        } = self;
+        for (name, counter) in [
+            ("downstream_cx_total", downstream_cx_total),
+            ("downstream_cx_no_route", downstream_cx_no_route),
+            ("downstream_cx_rx_bytes_total", downstream_cx_rx_bytes_total),
+            ("downstream_cx_tx_bytes_total", downstream_cx_tx_bytes_total),
+            ("idle_timeout", idle_timeout),
+        ] {
+            see(name, Value::Counter(counter.get()));
+        }
+        see("downstream_cx_active", Value::Gauge(downstream_cx_active.get()));
+    }
+}
+
+/// `listener.<address>.*`.
+#[derive(Debug, Default)]
+pub struct ListenerStats {
+    /// Connections accepted.
+    pub downstream_cx_total: Counter,
+    /// Connections open now.
+    pub downstream_cx_active: Gauge,
+    /// Connections closed.
+    pub downstream_cx_destroy: Counter,
+    /// Accepts that failed (out of file descriptors, aborted handshakes).
+    pub downstream_cx_accept_error: Counter,
+}
+
+impl ListenerStats {
+    pub(crate) fn visit<'a>(&'a self, see: &mut dyn FnMut(&'static str, Value<'a>)) {
+        let Self {
+            downstream_cx_total,
+            downstream_cx_active,
+            downstream_cx_destroy,
+            downstream_cx_accept_error,
+        } = self;
+        for (name, counter) in [
+            ("downstream_cx_total", downstream_cx_total),
+            ("downstream_cx_destroy", downstream_cx_destroy),
+            ("downstream_cx_accept_error", downstream_cx_accept_error),
+        ] {
+            see(name, Value::Counter(counter.get()));
+        }
+        see("downstream_cx_active", Value::Gauge(downstream_cx_active.get()));
+    }
+}
+
+/// Updates of one resource type: `cluster_manager.cds.*`, `listener_manager.lds.*`, `rds.*`, `eds.*`.
+#[derive(Debug, Default)]
+pub struct UpdateStats {
+    /// Responses received.
+    pub update_attempt: Counter,
+    /// Responses accepted as a whole.
+    pub update_success: Counter,
+    /// Responses with at least one refused resource.
+    pub update_rejected: Counter,
+    /// Resources waited for in vain (`initial_fetch_timeout`).
+    pub init_fetch_timeout: Counter,
+}
+
+impl UpdateStats {
+    pub(crate) fn visit<'a>(&'a self, see: &mut dyn FnMut(&'static str, Value<'a>)) {
+        let Self { update_attempt, update_success, update_rejected, init_fetch_timeout } = self;
+        for (name, counter) in [
+            ("update_attempt", update_attempt),
+            ("update_success", update_success),
+            ("update_rejected", update_rejected),
+            ("init_fetch_timeout", init_fetch_timeout),
+        ] {
+            see(name, Value::Counter(counter.get()));
+        }
+    }
+}
+
+/// `control_plane.*`.
+#[derive(Debug, Default)]
+pub struct ControlPlaneStats {
+    /// 1 while the ADS stream is up.
+    pub connected_state: Gauge,
+    /// Streams opened.
+    pub stream_opened: Counter,
+    /// Streams and connection attempts that failed.
+    pub stream_failed: Counter,
+}
+
+impl ControlPlaneStats {
+    pub(crate) fn visit<'a>(&'a self, see: &mut dyn FnMut(&'static str, Value<'a>)) {
+        let Self { connected_state, stream_opened, stream_failed } = self;
+        see("stream_opened", Value::Counter(stream_opened.get()));
+        see("stream_failed", Value::Counter(stream_failed.get()));
+        see("connected_state", Value::Gauge(connected_state.get()));
+    }
+}

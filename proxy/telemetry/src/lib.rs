@@ -1,0 +1,19 @@
+//! Counters, gauges and histograms of the data path, and the one catalogue of their names.
+//!
+//! Names and meanings are Envoy's (`cluster.<name>.upstream_rq_total`, …), so that dashboards and
+//! alerts keep working. Recording costs one relaxed atomic add and never allocates; rendering walks
+//! the registered groups and pays there instead.
+
+mod groups;
+mod histogram;
+mod metric;
+mod registry;
+mod render;
+
+pub use groups::{
+    ClusterStats, ControlPlaneStats, HttpStats, ListenerStats, StatusClasses, TcpStats, UpdateStats,
+};
+pub use histogram::{Histogram, HistogramSnapshot};
+pub use metric::{Counter, Gauge, GaugeGuard};
+pub use registry::{Sample, Scope, Stats, Value};
+pub use render::{StatsFilter, render_json, render_prometheus, render_text};
