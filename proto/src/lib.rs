@@ -1,0 +1,14 @@
+//! The protocol's vocabulary: Envoy's v3 API, the discovery messages, our registry.
+//!
+//! - [`pb`] holds every generated type of Envoy's API, e.g.
+//!   `weft_proto::pb::envoy::config::cluster::v3::Cluster`.
+//! - [`discovery`] holds the messages of the xDS transport, written by hand so that
+//!   resources are [`bytes::Bytes`]: one buffer serves every subscriber.
+//! - [`type_url`] names the types that travel in an `Any`.
+//! - [`registry`] is how workloads announce themselves to our control plane.
+
+pub mod discovery;
+pub mod registry;
+pub mod type_url;
+
+pub use envoy_types::pb;
