@@ -1,0 +1,160 @@
+//! Virtual hosts and their routes, compiled.
+
+use std::collections::HashSet;
+
+use crate::{
+    error::RouteError,
+    hosts::{HostTable, HostTableBuilder, without_port},
+    path_index::PathIndex,
+    request::RequestView,
+    rule::RouteMatch,
+};
+
+/// `route.v3.VirtualHost`, as far as matching goes. `A` is what a route does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualHostSpec<A> {
+    /// Unique among the virtual hosts of a table.
+    pub name: String,
+    /// Exact, `*suffix`, `prefix*` or `*`; at least one.
+    pub domains: Vec<String>,
+    /// In order: the first that matches is taken.
+    pub routes: Vec<RouteSpec<A>>,
+}
+
+/// `route.v3.Route`, as far as matching goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteSpec<A> {
+    /// For people; need not be unique.
+    pub name: Option<String>,
+    /// Which requests.
+    pub matcher: RouteMatch,
+    /// What to do with them.
+    pub action: A,
+}
+
+/// Settings of a whole `route.v3.RouteConfiguration` that change how hosts are found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostOptions {
+    /// `ignore_port_in_host_matching`: a port in the authority is not looked at.
+    pub ignore_port_in_host_matching: bool,
+}
+
+/// Routes by virtual host; immutable.
+#[derive(Debug)]
+pub struct RouteTable<A> {
+    options: HostOptions,
+    hosts: HostTable,
+    vhosts: Box<[VirtualHost<A>]>,
+}
+
+#[derive(Debug)]
+struct VirtualHost<A> {
+    name: Box<str>,
+    routes: Box<[Route<A>]>,
+    index: Option<Box<PathIndex>>,
+}
+
+/// A compiled route.
+#[derive(Debug)]
+pub struct Route<A> {
+    /// For people.
+    pub name: Option<Box<str>>,
+    /// Which requests.
+    pub rule: RouteMatch,
+    /// What to do with them.
+    pub action: A,
+}
+
+/// Where a request belongs.
+#[derive(Debug)]
+pub enum Outcome<'a, A> {
+    /// No virtual host has the authority.
+    NoHost,
+    /// The virtual host of this name has no route for the request.
+    NoRoute(&'a str),
+    /// A route matches.
+    Matched {
+        /// Name of the virtual host.
+        vhost: &'a str,
+        /// Its first route that matches.
+        route: &'a Route<A>,
+    },
+}
+
+impl<A> RouteTable<A> {
+    /// Compiles virtual hosts.
+    ///
+    /// # Errors
+    /// When names or domains are not unique, or a virtual host could never be chosen.
+    pub fn compile(
+        specs: Vec<VirtualHostSpec<A>>,
+        options: HostOptions,
+    ) -> Result<Self, RouteError> {
+        let mut names = HashSet::new();
+        let mut hosts = HostTableBuilder::new();
+        for spec in &specs {
+            if !names.insert(spec.name.as_str()) {
+                return Err(RouteError::DuplicateVirtualHost { name: spec.name.as_str().into() });
+            }
+            hosts.add(&spec.name, &spec.domains)?;
+            if u32::try_from(spec.routes.len()).is_err() {
+                return Err(RouteError::TooMany { what: "routes", count: spec.routes.len() });
+            }
+        }
+        let hosts = hosts.finish();
+        let vhosts = specs.into_iter().map(VirtualHost::compile).collect();
+        Ok(Self { options, hosts, vhosts })
+    }
+
+    /// Finds the route of a request. Never allocates, but for headers of several lines that are
+    /// longer than half a kilobyte together, and expressions too large to be an automaton.
+    #[inline]
+    pub fn find(&self, request: &RequestView<'_>) -> Outcome<'_, A> {
+        let authority = if self.options.ignore_port_in_host_matching {
+            without_port(request.authority)
+        } else {
+            request.authority
+        };
+        let found = self.hosts.find(authority).and_then(|at| self.vhosts.get(at as usize));
+        let Some(vhost) = found else { return Outcome::NoHost };
+        match vhost.find(request) {
+            Some(route) => Outcome::Matched { vhost: &vhost.name, route },
+            None => Outcome::NoRoute(&vhost.name),
+        }
+    }
+
+    /// Every route with the name of its virtual host, in order.
+    pub fn routes(&self) -> impl Iterator<Item = (&str, &Route<A>)> {
+        self.vhosts
+            .iter()
+            .flat_map(|vhost| vhost.routes.iter().map(|route| (vhost.name.as_ref(), route)))
+    }
+}
+
+impl<A> VirtualHost<A> {
+    fn compile(spec: VirtualHostSpec<A>) -> Self {
+        let routes: Box<[Route<A>]> = spec
+            .routes
+            .into_iter()
+            .map(|route| Route {
+                name: route.name.map(String::into_boxed_str),
+                rule: route.matcher,
+                action: route.action,
+            })
+            .collect();
+        let index = PathIndex::build(&routes);
+        Self { name: spec.name.into_boxed_str(), routes, index }
+    }
+
+    #[inline]
+    fn find(&self, request: &RequestView<'_>) -> Option<&Route<A>> {
+        let path = request.path();
+        match &self.index {
+            Some(index) => index.find(&self.routes, request, path),
+            None => self
+                .routes
+                .iter()
+                .find(|route| route.rule.path.matches(path) && route.rule.conditions_hold(request)),
+        }
+    }
+}
