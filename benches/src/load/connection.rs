@@ -1,0 +1,127 @@
+//! The connections of both sides, whatever they speak.
+
+use std::time::Instant;
+
+use super::engine::Reply;
+use super::h2_backend::H2Backend;
+use super::h2_client::{self, H2Client};
+use super::hpack::Block;
+use super::http1_backend::Http1Backend;
+use super::http1_client::{self, Http1Client};
+use super::wire::Wire;
+use super::{Failure, Load, Protocol};
+
+/// A connection that the backend has accepted.
+pub(crate) enum BackendConnection {
+    Http1(Http1Backend),
+    H2c(H2Backend),
+}
+
+impl BackendConnection {
+    pub(crate) fn new(protocol: Protocol, wire: Wire) -> Self {
+        match protocol {
+            Protocol::Http1 => Self::Http1(Http1Backend::new(wire)),
+            Protocol::H2c => Self::H2c(H2Backend::new(wire)),
+        }
+    }
+
+    pub(crate) fn wire(&mut self) -> &mut Wire {
+        match self {
+            Self::Http1(connection) => connection.wire(),
+            Self::H2c(connection) => connection.wire(),
+        }
+    }
+
+    pub(crate) fn serve(
+        &mut self,
+        scratch: &mut [u8],
+        until_end: bool,
+        reply: &Reply,
+    ) -> Result<u64, Failure> {
+        match self {
+            Self::Http1(connection) => connection.serve(scratch, until_end, reply),
+            Self::H2c(connection) => connection.serve(scratch, until_end, reply),
+        }
+    }
+
+    /// Goes on writing once the socket takes more.
+    pub(crate) fn resume(&mut self, reply: &Reply) -> Result<(), Failure> {
+        match self {
+            Self::Http1(connection) => Ok(connection.wire().flush()?),
+            Self::H2c(connection) => connection.send(reply),
+        }
+    }
+}
+
+/// The bytes of the one request that a session repeats.
+pub(crate) enum Request {
+    Http1(Vec<u8>),
+    H2c(Block),
+}
+
+impl Request {
+    pub(crate) fn new(load: &Load) -> Option<Self> {
+        Some(match load.protocol {
+            Protocol::Http1 => Self::Http1(http1_client::request(load)),
+            Protocol::H2c => Self::H2c(h2_client::request(load)?),
+        })
+    }
+}
+
+/// A connection that the client has opened.
+pub(crate) enum ClientConnection {
+    Http1(Http1Client),
+    H2c(H2Client),
+}
+
+impl ClientConnection {
+    pub(crate) fn new(protocol: Protocol, wire: Wire) -> Self {
+        match protocol {
+            Protocol::Http1 => Self::Http1(Http1Client::new(wire)),
+            Protocol::H2c => Self::H2c(H2Client::new(wire)),
+        }
+    }
+
+    pub(crate) fn wire(&mut self) -> &mut Wire {
+        match self {
+            Self::Http1(connection) => connection.wire(),
+            Self::H2c(connection) => connection.wire(),
+        }
+    }
+
+    /// How many requests wait for their response.
+    pub(crate) fn in_flight(&self) -> usize {
+        match self {
+            Self::Http1(connection) => usize::from(connection.in_flight().is_some()),
+            Self::H2c(connection) => connection.in_flight(),
+        }
+    }
+
+    /// Queues a request; the caller flushes.
+    pub(crate) fn issue(&mut self, due: Instant, request: &Request) {
+        match (self, request) {
+            (Self::Http1(connection), Request::Http1(bytes)) => connection.issue(due, bytes),
+            (Self::H2c(connection), Request::H2c(block)) => connection.issue(due, block),
+            // A session builds its request and its connections from one protocol.
+            (Self::Http1(_), Request::H2c(_)) | (Self::H2c(_), Request::Http1(_)) => {}
+        }
+    }
+
+    /// Reads responses; `Ok(false)` when the connection has ended where it may.
+    pub(crate) fn read(
+        &mut self,
+        scratch: &mut [u8],
+        until_end: bool,
+        load: &Load,
+        finished: &mut Vec<Instant>,
+    ) -> Result<bool, Failure> {
+        match self {
+            Self::Http1(connection) => connection.read(scratch, until_end, load.body, finished),
+            Self::H2c(connection) => {
+                connection.read(scratch, until_end, load, finished)?;
+                connection.wire().flush()?;
+                Ok(true)
+            }
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! The loop: sockets of backend and client, and what became ready.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
+
+use super::connection::{BackendConnection, ClientConnection};
+use super::hpack::{Block, Field};
+use super::wire::Wire;
+use super::{Failure, Protocol};
+
+const SCRATCH: usize = 256 * 1024;
+const EVENTS: usize = 1024;
+
+/// The response of one backend port, in the forms both protocols need.
+pub(crate) struct Reply {
+    http1: Vec<u8>,
+    block: Block,
+    body: Vec<u8>,
+}
+
+impl Reply {
+    fn new(length: usize) -> Option<Self> {
+        let body: Vec<u8> = (b'a'..=b'z').cycle().take(length).collect();
+        let digits = length.to_string();
+        let mut http1 = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {digits}\r\n\r\n"
+        )
+        .into_bytes();
+        http1.extend_from_slice(&body);
+        // Static table: 8 `:status: 200`, 31 `content-type`, 28 `content-length`.
+        let fields = [(31, "text/plain"), (28, digits.as_str())];
+        let fields = fields.map(|(name, value)| Field { name, value });
+        let block = Block::new(&[8], &fields)?;
+        Some(Self { http1, block, body })
+    }
+
+    pub(crate) fn http1(&self) -> &[u8] {
+        &self.http1
+    }
+
+    pub(crate) fn block(&self, sent: bool) -> &[u8] {
+        self.block.bytes(sent)
+    }
+
+    pub(crate) fn body(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+/// The addresses of the backends of one protocol.
+#[derive(Clone, Copy, Debug)]
+pub struct Backends {
+    /// Answers with a body of [`Engine::SMALL`] bytes.
+    pub small: SocketAddr,
+    /// Answers with a body of [`Engine::LARGE`] bytes.
+    pub large: SocketAddr,
+}
+
+enum Member {
+    Listener { listener: TcpListener, protocol: Protocol, reply: Rc<Reply> },
+    Backend(BackendConnection, Rc<Reply>),
+    Client(ClientConnection),
+}
+
+/// Something that happened on a client connection.
+#[derive(Clone, Copy)]
+pub(crate) struct Ready {
+    pub token: usize,
+    pub readable: bool,
+    pub writable: bool,
+    pub ended: bool,
+}
+
+/// Backends that always run, and the client connections of at most one session.
+pub struct Engine {
+    poll: Poll,
+    events: Events,
+    members: Slab<Member>,
+    scratch: Vec<u8>,
+    served: u64,
+    http1: Backends,
+    h2c: Backends,
+}
+
+impl Engine {
+    /// Bytes of a small body.
+    pub const SMALL: usize = 64;
+    /// Bytes of a large body.
+    pub const LARGE: usize = 64 * 1024;
+
+    /// Binds the backends to loopback ports that the kernel chooses.
+    pub fn new() -> io::Result<Self> {
+        let placeholder = Backends {
+            small: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            large: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        };
+        let mut engine = Self {
+            poll: Poll::new()?,
+            events: Events::with_capacity(EVENTS),
+            members: Slab::new(),
+            scratch: vec![0; SCRATCH],
+            served: 0,
+            http1: placeholder,
+            h2c: placeholder,
+        };
+        engine.http1 = engine.listen(Protocol::Http1)?;
+        engine.h2c = engine.listen(Protocol::H2c)?;
+        Ok(engine)
+    }
+
+    /// Where the backends of a protocol listen.
+    pub fn backends(&self, protocol: Protocol) -> Backends {
+        match protocol {
+            Protocol::Http1 => self.http1,
+            Protocol::H2c => self.h2c,
+        }
+    }
+
+    /// How many requests the backends have answered since the start.
+    pub fn served(&self) -> u64 {
+        self.served
+    }
+
+    fn listen(&mut self, protocol: Protocol) -> io::Result<Backends> {
+        Ok(Backends {
+            small: self.listen_one(protocol, Self::SMALL)?,
+            large: self.listen_one(protocol, Self::LARGE)?,
+        })
+    }
+
+    fn listen_one(&mut self, protocol: Protocol, body: usize) -> io::Result<SocketAddr> {
+        let reply = Reply::new(body).ok_or(ErrorKind::InvalidInput)?;
+        let mut listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+        let address = listener.local_addr()?;
+        let entry = self.members.vacant_entry();
+        let registry = self.poll.registry();
+        registry.register(&mut listener, Token(entry.key()), Interest::READABLE)?;
+        entry.insert(Member::Listener { listener, protocol, reply: Rc::new(reply) });
+        Ok(address)
+    }
+
+    /// Opens a client connection.
+    pub(crate) fn connect(&mut self, to: SocketAddr, protocol: Protocol) -> io::Result<usize> {
+        let wire = Wire::new(TcpStream::connect(to)?);
+        let client = ClientConnection::new(protocol, wire);
+        self.insert(Member::Client(client))
+    }
+
+    /// The client connection of a token.
+    pub(crate) fn client(&mut self, token: usize) -> Option<(&mut ClientConnection, &mut [u8])> {
+        match self.members.get_mut(token) {
+            Some(Member::Client(client)) => Some((client, &mut self.scratch)),
+            _ => None,
+        }
+    }
+
+    /// Closes a client connection.
+    pub(crate) fn disconnect(&mut self, token: usize) {
+        if matches!(self.members.get(token), Some(Member::Client(_))) {
+            self.members.remove(token);
+        }
+    }
+
+    /// Closes all client connections.
+    pub(crate) fn disconnect_all(&mut self) {
+        self.members.retain(|_, member| !matches!(member, Member::Client(_)));
+    }
+
+    /// Waits up to `timeout`, does the backends' work, and leaves what is ready on
+    /// client connections in `ready`.
+    pub(crate) fn turn(
+        &mut self,
+        timeout: Duration,
+        ready: &mut VecDeque<Ready>,
+    ) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, Some(timeout)) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
+            other => other?,
+        }
+        let mut accepted = Vec::new();
+        let mut ended = Vec::new();
+        for event in &self.events {
+            let token = event.token().0;
+            let until_end = event.is_read_closed() || event.is_error();
+            match self.members.get_mut(token) {
+                Some(Member::Client(_)) => ready.push_back(Ready {
+                    token,
+                    readable: event.is_readable(),
+                    writable: event.is_writable(),
+                    ended: until_end,
+                }),
+                Some(Member::Backend(connection, reply)) => {
+                    let outcome = if event.is_readable() || until_end {
+                        connection.serve(&mut self.scratch, until_end, reply)
+                    } else {
+                        connection.resume(reply).map(|()| 0)
+                    };
+                    match outcome {
+                        Ok(served) => self.served += served,
+                        Err(_) => ended.push(token),
+                    }
+                }
+                Some(Member::Listener { listener, protocol, reply }) => {
+                    while let Some(stream) = accept(listener)? {
+                        accepted.push((stream, *protocol, Rc::clone(reply)));
+                    }
+                }
+                None => {}
+            }
+        }
+        for token in ended {
+            self.members.try_remove(token);
+        }
+        for (stream, protocol, reply) in accepted {
+            let connection = BackendConnection::new(protocol, Wire::new(stream));
+            self.insert(Member::Backend(connection, reply))?;
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, mut member: Member) -> io::Result<usize> {
+        let wire = match &mut member {
+            Member::Backend(connection, _) => connection.wire(),
+            Member::Client(connection) => connection.wire(),
+            Member::Listener { .. } => return Err(ErrorKind::InvalidInput.into()),
+        };
+        let entry = self.members.vacant_entry();
+        let token = entry.key();
+        wire.stream().set_nodelay(true)?;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let registry = self.poll.registry();
+        registry.register(wire.stream(), Token(token), interest)?;
+        wire.flush()?;
+        entry.insert(member);
+        Ok(token)
+    }
+}
+
+fn accept(listener: &TcpListener) -> io::Result<Option<TcpStream>> {
+    match listener.accept() {
+        Ok((stream, _)) => Ok(Some(stream)),
+        // Nothing more, or a connection that was gone before it was taken.
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::WouldBlock | ErrorKind::ConnectionAborted | ErrorKind::Interrupted
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+impl From<Failure> for io::Error {
+    fn from(failure: Failure) -> Self {
+        Self::other(failure)
+    }
+}

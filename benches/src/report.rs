@@ -1,0 +1,280 @@
+//! Medians over rounds, ratios within them, and the two ways to show them.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use crate::machine::Machine;
+use crate::peers::Peer;
+use crate::row::Row;
+use crate::side_by_side::{Plan, Sample};
+
+/// A finished run.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// When it began, in UTC.
+    pub date: String,
+    /// Where.
+    pub machine: Machine,
+    /// The command line.
+    pub command: String,
+    /// Each peer's words about its version.
+    pub versions: Vec<(&'static str, String)>,
+    /// How it was done.
+    pub plan: Plan,
+    /// The rows.
+    pub rows: Vec<Row>,
+    /// Medians, one line per row and peer.
+    pub lines: Vec<Line>,
+    /// Weft against others, one per row.
+    pub ratios: Vec<Ratio>,
+    /// Weft's median resident memory before any load, in KiB.
+    pub weft_idle_kib: Option<f64>,
+    /// All that was measured.
+    pub samples: Vec<Sample>,
+}
+
+/// The medians of one peer in one row; numbers are as in [`Sample`].
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the fields are those of Sample")]
+pub struct Line {
+    pub row: &'static str,
+    pub peer: &'static str,
+    /// Why there are no numbers.
+    pub not_applicable: Option<&'static str>,
+    pub requests_per_second: Option<f64>,
+    pub cpu_us: Option<f64>,
+    pub busy_percent: Option<f64>,
+    pub paced_cpu_us: Option<f64>,
+    pub p50_us: Option<f64>,
+    pub p99_us: Option<f64>,
+    pub p999_us: Option<f64>,
+    pub idle_kib: Option<f64>,
+    pub loaded_kib: Option<f64>,
+    pub idle_connection_bytes: Option<f64>,
+    pub start_ms: Option<f64>,
+}
+
+/// CPU per request of Weft over that of another: the median of the rounds' ratios.
+#[derive(Debug, Serialize)]
+pub struct Ratio {
+    /// Row.
+    pub row: &'static str,
+    /// At full load, over HAProxy.
+    pub haproxy: Option<f64>,
+    /// At full load, over Envoy.
+    pub envoy: Option<f64>,
+    /// At the open-loop rate, over HAProxy.
+    pub paced_haproxy: Option<f64>,
+    /// At the open-loop rate, over Envoy.
+    pub paced_envoy: Option<f64>,
+}
+
+/// The most that Weft's CPU per request may be of HAProxy's.
+pub const MOST_OF_HAPROXY: f64 = 1.10;
+/// The most that Weft's CPU per request may be of Envoy's.
+pub const MOST_OF_ENVOY: f64 = 0.33;
+/// The most that Weft may hold when idle, in MiB.
+pub const MOST_IDLE_MIB: f64 = 12.0;
+
+/// The medians of all rows and peers.
+pub fn lines(rows: &[Row], peers: &[Peer], samples: &[Sample]) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for row in rows {
+        for peer in peers {
+            let middle = |of: fn(&Sample) -> Option<f64>| {
+                let own = samples.iter().filter(|s| s.row == row.name && s.peer == peer.name());
+                median(own.filter_map(of).collect())
+            };
+            lines.push(Line {
+                row: row.name,
+                peer: peer.name(),
+                not_applicable: peer.cannot(row.protocol()),
+                requests_per_second: middle(|s| Some(s.requests_per_second)),
+                cpu_us: middle(|s| s.cpu_us),
+                busy_percent: middle(|s| s.busy_percent),
+                paced_cpu_us: middle(|s| s.paced_cpu_us),
+                p50_us: middle(|s| Some(s.p50_us)),
+                p99_us: middle(|s| Some(s.p99_us)),
+                p999_us: middle(|s| Some(s.p999_us)),
+                idle_kib: middle(|s| s.idle_kib.map(|kib| kib as f64)),
+                loaded_kib: middle(|s| s.loaded_kib.map(|kib| kib as f64)),
+                idle_connection_bytes: middle(|s| s.idle_connection_bytes),
+                start_ms: middle(|s| s.start_ms),
+            });
+        }
+    }
+    lines
+}
+
+/// Weft over the others, row by row. Each ratio is taken within one round, where both
+/// ran right after each other, and only then is the median taken.
+pub fn ratios(rows: &[Row], samples: &[Sample]) -> Vec<Ratio> {
+    let over = |row: &Row, other: Peer, of: fn(&Sample) -> Option<f64>| {
+        let value = |peer: Peer, round: usize| {
+            samples
+                .iter()
+                .find(|s| s.row == row.name && s.peer == peer.name() && s.round == round)
+                .and_then(of)
+        };
+        let rounds = samples.iter().map(|s| s.round + 1).max().unwrap_or(0);
+        let ratio = |round| Some(value(Peer::Weft, round)? / value(other, round)?);
+        median((0..rounds).filter_map(ratio).collect())
+    };
+    let all = rows.iter().map(|row| Ratio {
+        row: row.name,
+        haproxy: over(row, Peer::Haproxy, |s| s.cpu_us),
+        envoy: over(row, Peer::Envoy, |s| s.cpu_us),
+        paced_haproxy: over(row, Peer::Haproxy, |s| s.paced_cpu_us),
+        paced_envoy: over(row, Peer::Envoy, |s| s.paced_cpu_us),
+    });
+    all.collect()
+}
+
+/// The middle value, the mean of the two middle ones for an even count.
+pub fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let high = *values.get(values.len() / 2)?;
+    let low = *values.get(values.len().checked_sub(1)? / 2)?;
+    Some(f64::midpoint(low, high))
+}
+
+impl Report {
+    /// Everything a reader needs, as Markdown that is also readable as it is.
+    pub fn markdown(&self) -> String {
+        let mut text = String::new();
+        let machine = &self.machine;
+        // Writing to a String does not fail.
+        let _ = writeln!(
+            text,
+            "{} · {}, {} cores, {} MiB · Linux {} · load average {:.2} at the start",
+            self.date,
+            machine.cpu,
+            machine.cores,
+            machine.memory_mib,
+            machine.kernel,
+            machine.load_average
+        );
+        for (peer, version) in &self.versions {
+            let _ = writeln!(text, "- {peer}: {version}");
+        }
+        let plan = &self.plan;
+        let _ = writeln!(
+            text,
+            "- {} rounds, each {} ms after {} ms of warm-up; `{}`\n",
+            plan.rounds, plan.window_ms, plan.warm_up_ms, self.command
+        );
+        self.table(&mut text);
+        self.verdict(&mut text);
+        text
+    }
+
+    fn table(&self, text: &mut String) {
+        text.push_str(
+            "| row | peer | req/s | CPU µs/req | busy % | paced CPU µs/req | p50 µs | p99 µs \
+             | p99.9 µs | idle MiB | loaded MiB | start ms |\n\
+             |---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
+        );
+        for line in &self.lines {
+            let _ = write!(text, "| {:11} | {:7} |", line.row, line.peer);
+            if let Some(reason) = line.not_applicable {
+                let _ = writeln!(text, " n/a: {reason} ||||||||||");
+                continue;
+            }
+            let mib = |kib: Option<f64>| kib.map(|kib| kib / 1024.0);
+            let cells = [
+                (line.requests_per_second, 0),
+                (line.cpu_us, 2),
+                (line.busy_percent, 0),
+                (line.paced_cpu_us, 2),
+                (line.p50_us, 0),
+                (line.p99_us, 0),
+                (line.p999_us, 0),
+                (mib(line.idle_kib), 1),
+                (mib(line.loaded_kib), 1),
+                (line.start_ms, 0),
+            ];
+            for (value, digits) in cells {
+                match value {
+                    Some(value) => _ = write!(text, " {value:7.digits$} |"),
+                    None => text.push_str("       – |"),
+                }
+            }
+            text.push('\n');
+        }
+        for line in &self.lines {
+            if let Some(bytes) = line.idle_connection_bytes {
+                let kib = bytes / 1024.0;
+                let (row, peer) = (line.row, line.peer);
+                let _ = writeln!(text, "\n{row}, {peer}: {kib:.1} KiB per idle connection");
+            }
+        }
+    }
+
+    /// Weft against the targets; empty when it did not take part.
+    fn verdict(&self, text: &mut String) {
+        let Some(idle) = self.weft_idle_kib else {
+            return;
+        };
+        let _ = writeln!(
+            text,
+            "\n| CPU per request, weft over | haproxy (≤ {MOST_OF_HAPROXY:.2}) | envoy (≤ {MOST_OF_ENVOY:.2}) \
+             | haproxy, paced | envoy, paced |\n|---|---:|---:|---:|---:|"
+        );
+        let cell = |value: Option<f64>, most: f64| match value {
+            None => "–".to_owned(),
+            Some(value) if value <= most => format!("{value:.2}"),
+            Some(value) => format!("**{value:.2}** missed"),
+        };
+        let plain = |value: Option<f64>| value.map_or("–".to_owned(), |v| format!("{v:.2}"));
+        for ratio in &self.ratios {
+            let _ = writeln!(
+                text,
+                "| {:11} | {} | {} | {} | {} |",
+                ratio.row,
+                cell(ratio.haproxy, MOST_OF_HAPROXY),
+                cell(ratio.envoy, MOST_OF_ENVOY),
+                plain(ratio.paced_haproxy),
+                plain(ratio.paced_envoy)
+            );
+        }
+        let idle = idle / 1024.0;
+        let missed = if idle > MOST_IDLE_MIB { ", missed" } else { "" };
+        let _ = writeln!(text, "\nweft idle: {idle:.1} MiB (≤ {MOST_IDLE_MIB:.0}{missed})");
+    }
+
+    /// Every target that Weft missed, in words.
+    pub fn misses(&self) -> Vec<String> {
+        let mut misses = Vec::new();
+        for ratio in &self.ratios {
+            let pairs = [
+                ("haproxy", ratio.haproxy, MOST_OF_HAPROXY),
+                ("envoy", ratio.envoy, MOST_OF_ENVOY),
+            ];
+            for (other, value, most) in pairs {
+                if let Some(value) = value.filter(|value| *value > most) {
+                    let row = ratio.row;
+                    misses.push(format!("{row}: {value:.2} × {other}, at most {most:.2}"));
+                }
+            }
+        }
+        if let Some(mib) = self.weft_idle_kib.map(|kib| kib / 1024.0)
+            && mib > MOST_IDLE_MIB
+        {
+            misses.push(format!("idle: {mib:.1} MiB, at most {MOST_IDLE_MIB}"));
+        }
+        misses
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians() {
+        assert_eq!(median(vec![]), None);
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), Some(2.5));
+    }
+}
