@@ -1,0 +1,48 @@
+//! The mesh model: what people write, checked and typed.
+//!
+//! A [`Mesh`] is read from YAML or JSON [`Source`]s, or back from the [`Document`]s of a store.
+//! Reading is strict: unknown fields, wrong types, missing fields, dangling references and
+//! conflicts are all reported together, each with file, line, column, field path and a hint
+//! (see [`Problems`]), and nothing is half applied.
+//!
+//! ```
+//! use weft_config::{Mesh, Source};
+//!
+//! let text = "
+//! apiVersion: weft.dev/v1
+//! kind: Service
+//! metadata: {name: catalog}
+//! spec: {ports: [{port: 80, protocol: gprc}]}
+//! ";
+//! let problems = Mesh::parse(&[Source::new("catalog.yaml", text)]).unwrap_err();
+//! assert_eq!(
+//!     problems.to_string(),
+//!     "catalog.yaml:5:37: Service/catalog spec.ports[0].protocol: \
+//!      \"gprc\" is not one of http, http2, grpc, tcp, did you mean \"grpc\"?\n  \
+//!      hint: write one of: http, http2, grpc, tcp"
+//! );
+//! ```
+
+mod binding;
+mod document;
+mod emit;
+mod link;
+mod mesh;
+pub mod model;
+mod problem;
+mod read;
+mod reader;
+mod suggest;
+mod syntax;
+mod tree;
+mod yaml;
+
+pub use binding::{Backend, BoundRoute, BoundRule};
+pub use document::{
+    DEFAULT_NAMESPACE, Document, DocumentId, GATEWAY_API, Key, Kind, UnknownKind, WEFT_API,
+};
+pub use emit::to_yaml;
+pub use mesh::{Applied, Mesh, Source};
+pub use problem::{Conflict, Problem, Problems, Reason};
+pub use reader::StringMap;
+pub use tree::Position;

@@ -1,0 +1,244 @@
+//! The mesh: all documents together, every reference resolved.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::binding::{Bindings, BoundRoute, bind};
+use crate::document::{Document, DocumentId, Key, Kind};
+use crate::link::{Origins, link};
+use crate::model::{HttpRoute, Resource, Service, Subset, Workload};
+use crate::problem::{Problem, Problems, Reason};
+use crate::read::{AnyResource, claimed_id, document};
+use crate::reader::Reader;
+use crate::tree::{Node, Value};
+
+/// A text to read documents from: YAML or JSON, one document or many.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// What messages call it: a file name, or something like `request body`.
+    pub name: Arc<str>,
+    /// The text.
+    pub text: String,
+}
+
+impl Source {
+    /// A source from its parts.
+    pub fn new(name: impl Into<Arc<str>>, text: impl Into<String>) -> Self {
+        Self { name: name.into(), text: text.into() }
+    }
+}
+
+/// A valid mesh. There is no way to hold one in which a reference dangles or two statements
+/// conflict; each change gives a new mesh or the problems, never half of it.
+///
+/// Cloning is cheap, and resources that a change did not touch stay the same allocation.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Mesh {
+    pub(crate) services: BTreeMap<Key, Arc<Service>>,
+    pub(crate) subsets: BTreeMap<Key, Arc<Subset>>,
+    pub(crate) routes: BTreeMap<Key, Arc<HttpRoute>>,
+    pub(crate) workloads: BTreeMap<Key, Arc<Workload>>,
+    bindings: Bindings,
+}
+
+/// A mesh with changes in it, and which documents they came from.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// The new mesh.
+    pub mesh: Mesh,
+    /// What was created or replaced, in the order of the sources.
+    pub documents: Vec<DocumentId>,
+}
+
+impl Mesh {
+    /// Reads a whole mesh.
+    ///
+    /// # Errors
+    /// Everything that is wrong in any of the sources.
+    pub fn parse(sources: &[Source]) -> Result<Self, Problems> {
+        Self::default().apply(sources).map(|applied| applied.mesh)
+    }
+
+    /// Reads a mesh back from its documents.
+    ///
+    /// # Errors
+    /// Everything that is wrong in any of them, as it can be when another version wrote them.
+    pub fn from_documents(documents: &[Document]) -> Result<Self, Problems> {
+        let trees = documents.iter().map(|document| (None, Node::from_json(&document.json)));
+        Self::default().replace(trees.collect(), Vec::new()).map(|applied| applied.mesh)
+    }
+
+    /// Creates or replaces documents, all of them or none.
+    ///
+    /// # Errors
+    /// Everything that is wrong in the sources, and every reference of the rest of the mesh
+    /// that would no longer hold.
+    pub fn apply(&self, sources: &[Source]) -> Result<Applied, Problems> {
+        let mut problems = Vec::new();
+        let mut trees = Vec::new();
+        for source in sources {
+            let (documents, stop) = crate::yaml::parse(&source.text);
+            for tree in documents {
+                // A list of documents is how JSON holds several.
+                match tree.value {
+                    Value::List(items) => {
+                        trees.extend(
+                            items.into_iter().map(|item| (Some(source.name.clone()), item)),
+                        );
+                    }
+                    _ => trees.push((Some(source.name.clone()), tree)),
+                }
+            }
+            problems.extend(stop.map(|stop| Problem {
+                source: Some(source.name.clone()),
+                position: stop.at,
+                document: None,
+                field: String::new(),
+                reason: stop.reason,
+            }));
+        }
+        self.replace(trees, problems)
+    }
+
+    /// Removes documents, all of them or none.
+    ///
+    /// # Errors
+    /// The ids that do not exist, and every reference that would dangle.
+    pub fn remove(&self, ids: &[DocumentId]) -> Result<Self, Problems> {
+        let mut mesh = self.clone();
+        let mut problems = Vec::new();
+        for id in ids {
+            let key = &id.key;
+            let found = match id.kind {
+                Kind::Service => mesh.services.remove(key).is_some(),
+                Kind::Subset => mesh.subsets.remove(key).is_some(),
+                Kind::HttpRoute => mesh.routes.remove(key).is_some(),
+                Kind::Workload => mesh.workloads.remove(key).is_some(),
+            };
+            if !found {
+                let existing =
+                    self.ids().filter(|other| other.kind == id.kind).map(|id| id.key.to_string());
+                problems.push(Problem {
+                    source: None,
+                    position: None,
+                    document: None,
+                    field: String::new(),
+                    reason: Reason::Dangling {
+                        kind: id.kind.as_str(),
+                        name: key.to_string(),
+                        existing: existing.collect(),
+                    },
+                });
+            }
+        }
+        mesh.settle(&Origins::default(), problems)
+    }
+
+    fn replace(
+        &self,
+        trees: Vec<(Option<Arc<str>>, Node)>,
+        mut problems: Vec<Problem>,
+    ) -> Result<Applied, Problems> {
+        let mut mesh = self.clone();
+        let mut origins = Origins::default();
+        let mut documents = Vec::new();
+        for (source, tree) in trees {
+            let mut reader = Reader::new(source.clone());
+            if let Some(id) = claimed_id(&tree) {
+                reader.name_document(id.clone());
+                if let Some(first) = origins.place(&id) {
+                    let reason = Reason::DuplicateDocument { document: id.clone(), first };
+                    reader.refuse::<()>(&tree, reason);
+                }
+                match document(&mut reader, &tree) {
+                    Some(resource) => mesh.insert(&id, resource),
+                    None => origins.mark_unread(id.clone()),
+                }
+                origins.add(id.clone(), source, tree);
+                documents.push(id);
+            } else {
+                // It cannot be a valid document: the reader says what is missing.
+                document(&mut reader, &tree);
+            }
+            problems.append(&mut reader.into_problems());
+        }
+        mesh.settle(&origins, problems).map(|mesh| Applied { mesh, documents })
+    }
+
+    fn insert(&mut self, id: &DocumentId, resource: AnyResource) {
+        let key = id.key.clone();
+        // An unchanged document keeps its allocation, so that caches by identity hold.
+        fn put<T: PartialEq>(map: &mut BTreeMap<Key, Arc<T>>, key: Key, value: T) {
+            if map.get(&key).is_none_or(|old| **old != value) {
+                map.insert(key, Arc::new(value));
+            }
+        }
+        match resource {
+            AnyResource::Service(service) => put(&mut self.services, key, service),
+            AnyResource::Subset(subset) => put(&mut self.subsets, key, subset),
+            AnyResource::HttpRoute(route) => put(&mut self.routes, key, route),
+            AnyResource::Workload(workload) => put(&mut self.workloads, key, workload),
+        }
+    }
+
+    /// Checks what documents say about each other.
+    fn settle(mut self, origins: &Origins, mut problems: Vec<Problem>) -> Result<Self, Problems> {
+        link(&self, origins, &mut problems);
+        let bindings = bind(&self, origins, &mut problems);
+        Problems::check(problems)?;
+        self.bindings = bindings;
+        Ok(self)
+    }
+
+    /// The Services.
+    pub fn services(&self) -> &BTreeMap<Key, Arc<Service>> {
+        &self.services
+    }
+
+    /// The Subsets.
+    pub fn subsets(&self) -> &BTreeMap<Key, Arc<Subset>> {
+        &self.subsets
+    }
+
+    /// The HTTPRoutes as written; [`Mesh::bound_routes`] has them resolved.
+    pub fn routes(&self) -> &BTreeMap<Key, Arc<HttpRoute>> {
+        &self.routes
+    }
+
+    /// The Workloads.
+    pub fn workloads(&self) -> &BTreeMap<Key, Arc<Workload>> {
+        &self.workloads
+    }
+
+    /// The routes that decide about requests to a port of a Service, in the order of their
+    /// names; empty when its requests simply go to its endpoints.
+    pub fn bound_routes(&self, service: &Key, port: u16) -> &[Arc<BoundRoute>] {
+        self.bindings.of(service, port)
+    }
+
+    /// The ids of all documents, by kind and key.
+    pub fn ids(&self) -> impl Iterator<Item = DocumentId> {
+        let of = |kind| move |key: &Key| DocumentId::new(kind, key.clone());
+        self.services
+            .keys()
+            .map(of(Kind::Service))
+            .chain(self.subsets.keys().map(of(Kind::Subset)))
+            .chain(self.routes.keys().map(of(Kind::HttpRoute)))
+            .chain(self.workloads.keys().map(of(Kind::Workload)))
+    }
+
+    /// One document in canonical form.
+    pub fn document(&self, id: &DocumentId) -> Option<Document> {
+        match id.kind {
+            Kind::Service => self.services.get(&id.key).map(|service| service.document()),
+            Kind::Subset => self.subsets.get(&id.key).map(|subset| subset.document()),
+            Kind::HttpRoute => self.routes.get(&id.key).map(|route| route.document()),
+            Kind::Workload => self.workloads.get(&id.key).map(|workload| workload.document()),
+        }
+    }
+
+    /// All documents in canonical form, by kind and key.
+    pub fn documents(&self) -> Vec<Document> {
+        self.ids().filter_map(|id| self.document(&id)).collect()
+    }
+}

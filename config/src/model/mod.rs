@@ -1,0 +1,66 @@
+//! The typed mesh model: every value in it has been checked, on its own, against the schema.
+//!
+//! Serialising gives the canonical form of `spec`, with defaults left out.
+
+pub(crate) mod filter;
+pub mod route;
+pub mod service;
+pub mod workload;
+
+use serde::Serialize;
+
+use crate::document::{Document, Key, Kind};
+use crate::reader::StringMap;
+
+pub use route::HttpRoute;
+pub use service::{Service, Subset};
+pub use workload::Workload;
+
+/// Name, namespace, and what users attach for their own use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Metadata {
+    /// The name.
+    pub name: String,
+    /// The namespace.
+    pub namespace: String,
+    /// Labels of the document (not those of endpoints).
+    #[serde(skip_serializing_if = "StringMap::is_empty")]
+    pub labels: StringMap,
+    /// Notes for people and tools; Weft keeps them and reads none.
+    #[serde(skip_serializing_if = "StringMap::is_empty")]
+    pub annotations: StringMap,
+}
+
+impl Metadata {
+    /// Namespace and name.
+    pub fn key(&self) -> Key {
+        Key::new(&self.namespace, &self.name)
+    }
+}
+
+/// A kind of the model.
+pub trait Resource: Serialize {
+    /// Which one.
+    const KIND: Kind;
+
+    /// Its metadata.
+    fn metadata(&self) -> &Metadata;
+
+    /// The canonical document.
+    fn document(&self) -> Document {
+        let metadata = self.metadata();
+        let json = serde_json::json!({
+            "apiVersion": Self::KIND.api_version(),
+            "kind": Self::KIND.as_str(),
+            "metadata": metadata,
+            "spec": self,
+        });
+        Document {
+            api_version: Self::KIND.api_version().to_owned(),
+            kind: Self::KIND.as_str().to_owned(),
+            namespace: metadata.namespace.clone(),
+            name: metadata.name.clone(),
+            json,
+        }
+    }
+}

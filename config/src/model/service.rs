@@ -1,0 +1,162 @@
+//! `Service`: what callers dial, and where it runs. `Subset`: some of it, by label.
+
+use std::net::SocketAddr;
+
+use serde::{Serialize, Serializer, ser::SerializeMap};
+
+use super::{Metadata, Resource};
+use crate::document::Kind;
+use crate::reader::StringMap;
+
+/// Something that callers dial by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Service {
+    /// Name and namespace.
+    #[serde(skip)]
+    pub metadata: Metadata,
+    /// What callers dial, at least one, each number and name once.
+    pub ports: Vec<ServicePort>,
+    /// Where the endpoints come from; they are merged.
+    pub endpoints: Vec<EndpointSource>,
+}
+
+/// A port that callers dial.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ServicePort {
+    /// The number callers dial.
+    pub port: u16,
+    /// A name for references (`sectionName`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What is spoken on it.
+    pub protocol: Protocol,
+    /// Where a caller's sidecar listens for it; only for TCP, which names no destination.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
+}
+
+/// What is spoken on a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http,
+    /// HTTP/2 without TLS.
+    Http2,
+    /// gRPC over HTTP/2.
+    Grpc,
+    /// Bytes.
+    Tcp,
+}
+
+impl Protocol {
+    /// Whether HTTP rules can apply to it.
+    pub fn is_http(self) -> bool {
+        self != Self::Tcp
+    }
+
+    /// Whether it runs over HTTP/2.
+    pub fn is_http2(self) -> bool {
+        matches!(self, Self::Http2 | Self::Grpc)
+    }
+}
+
+/// Where endpoints come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndpointSource {
+    /// Sidecars that registered for the Service.
+    Registered,
+    /// Addresses written down.
+    Static(Vec<StaticEndpoint>),
+}
+
+impl Serialize for EndpointSource {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1))?;
+        match self {
+            Self::Registered => map.serialize_entry("registered", &StringMap::new())?,
+            Self::Static(endpoints) => map.serialize_entry("static", endpoints)?,
+        }
+        map.end()
+    }
+}
+
+/// An endpoint written down.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StaticEndpoint {
+    /// IP address and port.
+    pub address: SocketAddr,
+    /// The Service port it serves; all of them without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Labels that Subsets select by.
+    #[serde(skip_serializing_if = "StringMap::is_empty")]
+    pub labels: StringMap,
+    /// The zone it is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// Its share of requests relative to its neighbours; 1 without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
+}
+
+impl Service {
+    /// The port of that number.
+    pub fn port(&self, number: u16) -> Option<&ServicePort> {
+        self.ports.iter().find(|port| port.port == number)
+    }
+
+    /// The port that a name without a number means: 80, or the first that speaks HTTP.
+    pub fn default_http_port(&self) -> Option<&ServicePort> {
+        let mut http = self.ports.iter().filter(|port| port.protocol.is_http());
+        http.clone().find(|port| port.port == 80).or_else(|| http.next())
+    }
+
+    /// Whether sidecars that register for it become endpoints.
+    pub fn takes_registrations(&self) -> bool {
+        self.endpoints.contains(&EndpointSource::Registered)
+    }
+
+    /// The endpoints written down.
+    pub fn static_endpoints(&self) -> impl Iterator<Item = &StaticEndpoint> {
+        self.endpoints.iter().flat_map(|source| match source {
+            EndpointSource::Static(endpoints) => endpoints.as_slice(),
+            EndpointSource::Registered => &[],
+        })
+    }
+}
+
+impl Resource for Service {
+    const KIND: Kind = Kind::Service;
+
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+}
+
+/// The endpoints of a Service that carry all of some labels.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Subset {
+    /// Name and namespace.
+    #[serde(skip)]
+    pub metadata: Metadata,
+    /// The Service, in the same namespace.
+    pub service: String,
+    /// Labels that an endpoint must carry, at least one.
+    pub labels: StringMap,
+}
+
+impl Subset {
+    /// Whether an endpoint with these labels belongs to it.
+    pub fn selects(&self, labels: &StringMap) -> bool {
+        self.labels.iter().all(|(key, value)| labels.get(key) == Some(value))
+    }
+}
+
+impl Resource for Subset {
+    const KIND: Kind = Kind::Subset;
+
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+}

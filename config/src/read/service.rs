@@ -1,0 +1,147 @@
+//! Reads `Service` and `Subset`.
+
+use std::net::SocketAddr;
+
+use super::{labels, non_empty, unique};
+use crate::model::service::{EndpointSource, Protocol, ServicePort, StaticEndpoint};
+use crate::model::{Metadata, Service, Subset};
+use crate::problem::{Conflict, Reason};
+use crate::reader::{Choices, Object, Reader};
+use crate::syntax::{ADDRESS, LABEL, is_label};
+use crate::tree::Node;
+
+const PROTOCOLS: Choices<Protocol> = Choices {
+    names: &["http", "http2", "grpc", "tcp"],
+    values: &[Protocol::Http, Protocol::Http2, Protocol::Grpc, Protocol::Tcp],
+};
+
+/// More than the endpoints of a locality can add up to within an xDS weight (32 bits).
+const MAX_WEIGHT: u32 = 10_000;
+
+pub(super) fn service(reader: &mut Reader, node: &Node, metadata: Metadata) -> Option<Service> {
+    reader.object(node, |reader, object| {
+        let ports = object.required(reader, "ports", ports);
+        let endpoints = object.optional(reader, "endpoints", |reader, node| {
+            let sources = reader.list(node, source);
+            non_empty(reader, node, sources)
+        });
+        let service = Service {
+            metadata,
+            ports: ports?,
+            endpoints: endpoints?.unwrap_or_else(|| vec![EndpointSource::Registered]),
+        };
+        check(reader, object, &service).map(|()| service)
+    })
+}
+
+/// What the fields must agree on among each other.
+fn check(reader: &mut Reader, object: &Object<'_>, service: &Service) -> Option<()> {
+    let http = service.ports.iter().any(|port| port.protocol.is_http());
+    let tcp = service.ports.iter().any(|port| !port.protocol.is_http());
+    if http && tcp && service.takes_registrations() {
+        return reader.refuse(object.node(), Conflict::MixedTransports.into());
+    }
+    let endpoints: Vec<&StaticEndpoint> = service.static_endpoints().collect();
+    for (index, endpoint) in endpoints.iter().enumerate() {
+        if let Some(port) = endpoint.port.filter(|port| service.port(*port).is_none()) {
+            let existing = service.ports.iter().map(|port| port.port.to_string()).collect();
+            let reason = Reason::Dangling { kind: "port", name: port.to_string(), existing };
+            return reader.refuse(object.node(), reason);
+        }
+        let same = |other: &&StaticEndpoint| {
+            let overlap =
+                other.port.is_none() || endpoint.port.is_none() || other.port == endpoint.port;
+            other.address == endpoint.address && overlap
+        };
+        if endpoints.iter().take(index).any(same) {
+            let what = format!("the endpoint {}", endpoint.address);
+            return reader.refuse(object.node(), Reason::Repeated { what });
+        }
+    }
+    Some(())
+}
+
+fn ports(reader: &mut Reader, node: &Node) -> Option<Vec<ServicePort>> {
+    let ports = reader.list(node, port);
+    let ports = non_empty(reader, node, ports);
+    let ports =
+        unique(reader, node, ports, |port| Some((port.port, format!("the port {}", port.port))));
+    unique(reader, node, ports, |port| {
+        port.name.clone().map(|name| (name.clone(), format!("the port name {name:?}")))
+    })
+}
+
+fn port(reader: &mut Reader, node: &Node) -> Option<ServicePort> {
+    reader.object(node, |reader, object| {
+        let number = object.required(reader, "port", Reader::port);
+        let name = object.optional(reader, "name", |reader, node| reader.text(node, LABEL, is_label));
+        let protocol =
+            object.optional(reader, "protocol", |reader, node| reader.choice(node, &PROTOCOLS))
+            .map(|protocol| protocol.unwrap_or(Protocol::Http));
+        let listen = if protocol.is_some_and(Protocol::is_http) {
+            let instead = "only tcp ports have it: calls to HTTP ports go through the sidecar's outbound address";
+            object.unsupported(reader, "listen", instead).map(|()| None)
+        } else {
+            object.optional(reader, "listen", address)
+        };
+        Some(ServicePort { port: number?, name: name?, protocol: protocol?, listen: listen? })
+    })
+}
+
+fn source(reader: &mut Reader, node: &Node) -> Option<EndpointSource> {
+    reader.object(node, |reader, object| {
+        let registered = object.optional(reader, "registered", |reader, node| {
+            reader.object(node, |_, _| Some(EndpointSource::Registered))
+        });
+        let written = object.optional(reader, "static", |reader, node| {
+            reader.list(node, static_endpoint).map(EndpointSource::Static)
+        });
+        match (registered?, written?) {
+            (Some(source), None) | (None, Some(source)) => Some(source),
+            _ => {
+                let fields = &["registered", "static"];
+                reader.refuse(object.node(), Reason::ExactlyOne { fields })
+            }
+        }
+    })
+}
+
+fn static_endpoint(reader: &mut Reader, node: &Node) -> Option<StaticEndpoint> {
+    reader.object(node, |reader, object| {
+        let address = object.required(reader, "address", address);
+        let port = object.optional(reader, "port", Reader::port);
+        let labels = labels(reader, object, "labels");
+        let zone =
+            object.optional(reader, "zone", |reader, node| reader.text(node, LABEL, is_label));
+        let weight =
+            object.optional(reader, "weight", |reader, node| reader.integer(node, 1, MAX_WEIGHT));
+        Some(StaticEndpoint {
+            address: address?,
+            port: port?,
+            labels: labels?,
+            zone: zone?,
+            weight: weight?,
+        })
+    })
+}
+
+fn address(reader: &mut Reader, node: &Node) -> Option<SocketAddr> {
+    reader.parsed(node, ADDRESS, |text| {
+        text.parse().ok().filter(|address: &SocketAddr| address.port() != 0)
+    })
+}
+
+pub(super) fn subset(reader: &mut Reader, node: &Node, metadata: Metadata) -> Option<Subset> {
+    reader.object(node, |reader, object| {
+        let service =
+            object.required(reader, "service", |reader, node| reader.text(node, LABEL, is_label));
+        // Without labels it would be the whole Service under another name.
+        let labels = match labels(reader, object, "labels") {
+            Some(labels) if labels.is_empty() => {
+                reader.refuse(object.node(), Reason::Missing { field: "labels" })
+            }
+            labels => labels,
+        };
+        Some(Subset { metadata, service: service?, labels: labels? })
+    })
+}
