@@ -2,13 +2,18 @@
 //!
 //! A request pins one [`Tables`] for its whole life. Nothing here knows protobuf.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, StatusCode, Uri};
+use http::{HeaderValue, StatusCode};
 use weft_balance::Balancer;
 use weft_route::RouteTable;
 use weft_telemetry::{ClusterStats, HttpStats, ListenerStats, TcpStats};
+
+// Values that are the same before and after compilation.
+pub use weft_resources::{
+    Address as BindAddress, AppendAction, Codec, ConnectionSettings, DirectResponse,
+    HeaderMutations, HeaderSet, PrefixRewrite, Redirect, RedirectPath, UpstreamProtocol,
+};
 
 /// A cluster's slot in [`Tables::clusters`]. Stable for a name as long as the process lives, so
 /// routes compiled once keep pointing at the right cluster whatever happens to its endpoints.
@@ -53,15 +58,6 @@ impl Tables {
         let at = self.listeners.binary_search_by(|l| l.name.as_ref().cmp(name)).ok()?;
         self.listeners.get(at)
     }
-}
-
-/// Where a listener accepts.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum BindAddress {
-    /// TCP; port 0 lets the kernel choose.
-    Ip(SocketAddr),
-    /// A Unix stream socket.
-    Pipe(PathBuf),
 }
 
 /// A listener that is ready to accept.
@@ -117,17 +113,6 @@ pub struct HttpChain {
     pub suppress_envoy_headers: bool,
     /// `http2_protocol_options.max_concurrent_streams`, if set.
     pub max_concurrent_streams: Option<u32>,
-}
-
-/// `codec_type`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Codec {
-    /// Told apart by the first bytes.
-    Auto,
-    /// HTTP/1.1 only.
-    Http1,
-    /// h2 by prior knowledge only.
-    Http2,
 }
 
 /// The source of a chain's routes.
@@ -201,15 +186,6 @@ pub struct Forward {
     pub cluster_not_found: StatusCode,
 }
 
-/// `prefix_rewrite` of a prefix or exact path match.
-#[derive(Debug)]
-pub struct PrefixRewrite {
-    /// How many bytes of the path the match covered.
-    pub matched: usize,
-    /// What stands in their place.
-    pub replacement: Box<str>,
-}
-
 /// One cluster or several by weight.
 #[derive(Debug)]
 pub enum Target {
@@ -237,84 +213,6 @@ impl Weighted {
     }
 }
 
-/// `RedirectAction`.
-#[derive(Debug)]
-pub struct Redirect {
-    /// 301, 302, 303, 307 or 308.
-    pub status: StatusCode,
-    /// `scheme_redirect` or `https_redirect`.
-    pub scheme: Option<Box<str>>,
-    /// `host_redirect`.
-    pub host: Option<Box<str>>,
-    /// `port_redirect`.
-    pub port: Option<u16>,
-    /// `path_redirect` or `prefix_rewrite`.
-    pub path: RedirectPath,
-    /// `strip_query`.
-    pub strip_query: bool,
-}
-
-/// What a redirect does with the path.
-#[derive(Debug)]
-pub enum RedirectPath {
-    /// Keep the request's.
-    Keep,
-    /// `path_redirect`.
-    Replace(Uri),
-    /// `prefix_rewrite`.
-    Prefix(PrefixRewrite),
-}
-
-/// `DirectResponseAction`.
-#[derive(Debug)]
-pub struct DirectResponse {
-    /// The status.
-    pub status: StatusCode,
-    /// The body, empty for none.
-    pub body: Bytes,
-}
-
-/// Header changes in the order they are applied: removals, then additions.
-#[derive(Clone, Debug, Default)]
-pub struct HeaderMutations {
-    /// Names removed first.
-    pub remove: Box<[HeaderName]>,
-    /// Then these, in order.
-    pub set: Box<[HeaderSet]>,
-}
-
-impl HeaderMutations {
-    /// Nothing to do.
-    #[inline]
-    pub fn is_empty(&self) -> bool {
-        self.remove.is_empty() && self.set.is_empty()
-    }
-}
-
-/// One `HeaderValueOption` with a literal value.
-#[derive(Clone, Debug)]
-pub struct HeaderSet {
-    /// The header.
-    pub name: HeaderName,
-    /// Its value.
-    pub value: HeaderValue,
-    /// What happens when the header exists (`append_action`).
-    pub append: AppendAction,
-}
-
-/// `HeaderValueOption.append_action`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AppendAction {
-    /// Add another value (the default).
-    AppendIfExistsOrAdd,
-    /// Add only where there is none.
-    AddIfAbsent,
-    /// Replace all values, or add.
-    OverwriteIfExistsOrAdd,
-    /// Replace all values; do nothing where there is none.
-    OverwriteIfExists,
-}
-
 /// A cluster that is ready to be used.
 #[derive(Debug)]
 pub struct Cluster {
@@ -330,28 +228,4 @@ pub struct Cluster {
     pub balancer: Balancer,
     /// Identifies cluster resource + endpoints; see [`Listener::hash`].
     pub hash: u64,
-}
-
-/// What decides whether an existing upstream connection can still be used after an update.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConnectionSettings {
-    /// `connect_timeout` (5 s by default).
-    pub connect_timeout: Duration,
-    /// Protocol spoken upstream.
-    pub protocol: UpstreamProtocol,
-    /// `HttpProtocolOptions.common_http_protocol_options.idle_timeout` (1 h by default).
-    pub idle_timeout: Option<Duration>,
-    /// `max_requests_per_connection`, if set.
-    pub max_requests_per_connection: Option<u32>,
-}
-
-/// `HttpProtocolOptions.upstream_protocol_options`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UpstreamProtocol {
-    /// `explicit_http_config.http_protocol_options` (the default).
-    Http1,
-    /// `explicit_http_config.http2_protocol_options`.
-    Http2,
-    /// `use_downstream_protocol_config`.
-    SameAsDownstream,
 }

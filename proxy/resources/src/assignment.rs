@@ -1,0 +1,233 @@
+//! `envoy.config.endpoint.v3.ClusterLoadAssignment`.
+
+use std::collections::HashSet;
+
+use weft_proto::pb::envoy::config::{core::v3 as core, endpoint::v3 as wire};
+
+use crate::{
+    address::{self, Address},
+    cluster::optional,
+    name::AssignmentName,
+    path::At,
+    problem::{Notes, Problem},
+};
+
+/// Highest `priority` (lowest precedence) there is.
+const LAST_PRIORITY: u32 = 128;
+
+/// The endpoints of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    /// `cluster_name`.
+    pub name: AssignmentName,
+    /// `endpoints`, those without any endpoint left out.
+    pub localities: Vec<LocalityEndpoints>,
+    /// `policy.overprovisioning_factor` in percent (140 by default).
+    pub overprovisioning_factor: u32,
+}
+
+impl Assignment {
+    /// No endpoints at all.
+    pub fn empty(name: AssignmentName) -> Self {
+        Self { name, localities: Vec::new(), overprovisioning_factor: OVERPROVISIONING }
+    }
+}
+
+const OVERPROVISIONING: u32 = 140;
+
+/// The endpoints of one place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalityEndpoints {
+    /// `locality`.
+    pub locality: Locality,
+    /// `priority`: 0 first.
+    pub priority: u32,
+    /// `load_balancing_weight` among localities of the same priority; 1 unless set.
+    pub weight: u32,
+    /// `lb_endpoints`.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// Region, zone and sub-zone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Locality {
+    /// `region`.
+    pub region: Box<str>,
+    /// `zone`.
+    pub zone: Box<str>,
+    /// `sub_zone`.
+    pub sub_zone: Box<str>,
+}
+
+/// One endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// `endpoint.address`.
+    pub address: Address,
+    /// `load_balancing_weight`; 1 unless set.
+    pub weight: u32,
+    /// `health_status`.
+    pub health: HealthStatus,
+}
+
+/// `core.v3.HealthStatus`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HealthStatus {
+    /// Nothing is known; used like a healthy one.
+    Unknown,
+    /// Healthy.
+    Healthy,
+    /// Not to be used.
+    Unhealthy,
+    /// Going away; not to be used for new requests.
+    Draining,
+    /// Its health check timed out; not to be used.
+    Timeout,
+    /// Used only when there are too few healthy ones.
+    Degraded,
+}
+
+impl HealthStatus {
+    /// The name of the enum value on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "UNKNOWN",
+            Self::Healthy => "HEALTHY",
+            Self::Unhealthy => "UNHEALTHY",
+            Self::Draining => "DRAINING",
+            Self::Timeout => "TIMEOUT",
+            Self::Degraded => "DEGRADED",
+        }
+    }
+}
+
+/// Reads an assignment.
+pub(crate) fn read(
+    message: &wire::ClusterLoadAssignment,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<Assignment> {
+    if message.cluster_name.is_empty() {
+        notes.refuse::<()>(&at.field("cluster_name"), Problem::Missing);
+    }
+    let mut localities = Vec::with_capacity(message.endpoints.len());
+    let mut seen = HashSet::new();
+    for (index, group) in message.endpoints.iter().enumerate() {
+        localities.extend(locality(group, &mut seen, &at.item("endpoints", index), notes));
+    }
+    check_sum(&localities, at, notes);
+    let policy = message.policy.as_ref();
+    if policy.is_some_and(|policy| !policy.drop_overloads.is_empty()) {
+        let at = at.field("policy");
+        notes.unsupported::<()>(
+            &at.field("drop_overloads"),
+            "dropping a share of the requests",
+            "leave it out",
+        );
+    }
+    let overprovisioning_factor = policy
+        .and_then(|policy| optional(policy.overprovisioning_factor.as_ref()))
+        .unwrap_or(OVERPROVISIONING);
+    let name = AssignmentName::from(message.cluster_name.as_str());
+    Some(Assignment { name, localities, overprovisioning_factor })
+}
+
+fn locality(
+    message: &wire::LocalityLbEndpoints,
+    seen: &mut HashSet<Address>,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<LocalityEndpoints> {
+    if message.lb_config.is_some() {
+        notes.unsupported::<()>(&at.field("lb_config"), "LEDS", "lb_endpoints is");
+    }
+    if message.priority > LAST_PRIORITY {
+        let what = message.priority.to_string();
+        notes.unsupported::<()>(&at.field("priority"), what, "0 to 128 are");
+    }
+    let mut endpoints = Vec::with_capacity(message.lb_endpoints.len());
+    for (index, endpoint) in message.lb_endpoints.iter().enumerate() {
+        let at = at.item("lb_endpoints", index);
+        let Some(endpoint) = self::endpoint(endpoint, &at, notes) else { continue };
+        if seen.insert(endpoint.address.clone()) {
+            endpoints.push(endpoint);
+        } else {
+            notes.warn(&at, format!("{} is there already; the first one counts", endpoint.address));
+        }
+    }
+    let total: u64 = endpoints.iter().map(|endpoint| u64::from(endpoint.weight)).sum();
+    if total > u64::from(u32::MAX) {
+        notes.refuse::<()>(&at.field("lb_endpoints"), Problem::Weights(total));
+    }
+    let weight = weight(message.load_balancing_weight.as_ref(), at, notes);
+    let locality = message.locality.as_ref().map(place).unwrap_or_default();
+    let group = LocalityEndpoints { locality, priority: message.priority, weight, endpoints };
+    (!group.endpoints.is_empty()).then_some(group)
+}
+
+fn place(message: &core::Locality) -> Locality {
+    Locality {
+        region: message.region.as_str().into(),
+        zone: message.zone.as_str().into(),
+        sub_zone: message.sub_zone.as_str().into(),
+    }
+}
+
+fn endpoint(message: &wire::LbEndpoint, at: &At<'_>, notes: &mut Notes) -> Option<Endpoint> {
+    use core::HealthStatus as Wire;
+    use wire::lb_endpoint::HostIdentifier;
+    let health = match Wire::try_from(message.health_status) {
+        Ok(Wire::Unknown) => Some(HealthStatus::Unknown),
+        Ok(Wire::Healthy) => Some(HealthStatus::Healthy),
+        Ok(Wire::Unhealthy) => Some(HealthStatus::Unhealthy),
+        Ok(Wire::Draining) => Some(HealthStatus::Draining),
+        Ok(Wire::Timeout) => Some(HealthStatus::Timeout),
+        Ok(Wire::Degraded) => Some(HealthStatus::Degraded),
+        Err(_) => {
+            let at = at.field("health_status");
+            notes.refuse(&at, Problem::UnknownEnum(message.health_status))
+        }
+    };
+    let weight = weight(message.load_balancing_weight.as_ref(), at, notes);
+    match &message.host_identifier {
+        None => notes.refuse(&at.field("endpoint"), Problem::Missing),
+        Some(HostIdentifier::EndpointName(_)) => {
+            notes.unsupported(&at.field("endpoint_name"), "a named endpoint", "endpoint is")
+        }
+        Some(HostIdentifier::Endpoint(endpoint)) => {
+            let at = at.field("endpoint");
+            let at = at.field("address");
+            let address = address::address(endpoint.address.as_ref(), &at, notes)?;
+            if matches!(&address, Address::Ip(ip) if ip.port() == 0) {
+                return notes.refuse(&at, Problem::Port(0));
+            }
+            Some(Endpoint { address, weight, health: health? })
+        }
+    }
+}
+
+fn weight(
+    message: Option<&weft_proto::pb::google::protobuf::UInt32Value>,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> u32 {
+    match optional(message) {
+        None => 1,
+        Some(0) => {
+            notes.refuse::<()>(&at.field("load_balancing_weight"), Problem::Weights(0));
+            1
+        }
+        Some(weight) => weight,
+    }
+}
+
+/// Envoy refuses localities of one priority whose weights do not fit 32 bits together.
+fn check_sum(localities: &[LocalityEndpoints], at: &At<'_>, notes: &mut Notes) {
+    let mut sums = std::collections::BTreeMap::<u32, u64>::new();
+    for group in localities {
+        *sums.entry(group.priority).or_default() += u64::from(group.weight);
+    }
+    for sum in sums.into_values().filter(|sum| *sum > u64::from(u32::MAX)) {
+        notes.refuse::<()>(&at.field("endpoints"), Problem::Weights(sum));
+    }
+}

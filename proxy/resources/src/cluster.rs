@@ -1,0 +1,160 @@
+//! `envoy.config.cluster.v3.Cluster`.
+
+use std::time::Duration;
+
+use weft_proto::pb::{
+    envoy::{
+        config::{cluster::v3 as wire, core::v3 as core},
+        extensions::transport_sockets::raw_buffer::v3::RawBuffer,
+    },
+    google::protobuf,
+};
+
+use crate::{
+    assignment::{self, Assignment},
+    balancing::{self, Balancing},
+    config_source::{self, FetchTimeout},
+    extension,
+    name::{AssignmentName, ClusterName},
+    path::At,
+    problem::{Notes, Problem},
+    protocol_options::{self, HttpOptions, UpstreamProtocol},
+    scalar,
+};
+
+/// Envoy's default `connect_timeout`.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A group of endpoints that requests can be sent to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cluster {
+    /// `name`.
+    pub name: ClusterName,
+    /// `type`: where the endpoints come from.
+    pub discovery: Discovery,
+    /// How to connect to them.
+    pub connection: ConnectionSettings,
+    /// How one of them is chosen.
+    pub balancing: Balancing,
+}
+
+/// Where a cluster's endpoints come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Discovery {
+    /// `STATIC`: from `load_assignment`.
+    Static(Assignment),
+    /// `EDS`.
+    Eds {
+        /// `eds_cluster_config.service_name`, or else the cluster's name.
+        name: AssignmentName,
+        /// How long to wait for the endpoints before serving without any.
+        fetch_timeout: FetchTimeout,
+    },
+}
+
+/// What decides whether an existing upstream connection can still be used after an update.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionSettings {
+    /// `connect_timeout` (5 s by default).
+    pub connect_timeout: Duration,
+    /// Protocol spoken upstream.
+    pub protocol: UpstreamProtocol,
+    /// `HttpProtocolOptions.common_http_protocol_options.idle_timeout` (1 h by default).
+    pub idle_timeout: Option<Duration>,
+    /// `max_requests_per_connection`, if set.
+    pub max_requests_per_connection: Option<u32>,
+}
+
+/// Reads a cluster.
+pub(crate) fn read(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> Option<Cluster> {
+    if message.name.is_empty() {
+        notes.refuse::<()>(&at.field("name"), Problem::Missing);
+    }
+    let name = ClusterName::from(message.name.as_str());
+    let discovery = discovery(message, at, notes);
+    let balancing = balancing::of_cluster(message, at, notes);
+    let connect_at = at.field("connect_timeout");
+    let connect_timeout =
+        scalar::duration_or(message.connect_timeout.as_ref(), CONNECT_TIMEOUT, &connect_at, notes);
+    if let Some(socket) = &message.transport_socket {
+        plaintext(socket, &at.field("transport_socket"), notes);
+    }
+    let HttpOptions { protocol, idle_timeout, max_requests_per_connection } =
+        protocol_options::of_cluster(message, at, notes)?;
+    let connection =
+        ConnectionSettings { connect_timeout, protocol, idle_timeout, max_requests_per_connection };
+    Some(Cluster { name, discovery: discovery?, connection, balancing: balancing? })
+}
+
+fn discovery(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> Option<Discovery> {
+    use wire::cluster::{ClusterDiscoveryType, DiscoveryType};
+    const SUPPORTED: &str = "STATIC and EDS are";
+    let kind = match &message.cluster_discovery_type {
+        // Not set is STATIC, as for any enum in proto3.
+        None => Ok(DiscoveryType::Static),
+        Some(ClusterDiscoveryType::Type(number)) => {
+            DiscoveryType::try_from(*number).map_err(|_| *number)
+        }
+        Some(ClusterDiscoveryType::ClusterType(custom)) => {
+            let at = at.field("cluster_type");
+            return notes.unsupported(&at, format!("cluster type {:?}", custom.name), SUPPORTED);
+        }
+    };
+    let at_type = at.field("type");
+    match kind {
+        Ok(DiscoveryType::Static) => static_endpoints(message, at, notes),
+        Ok(DiscoveryType::Eds) => eds(message, at, notes),
+        Ok(other) => notes.unsupported(&at_type, other.as_str_name(), SUPPORTED),
+        Err(number) => notes.refuse(&at_type, Problem::UnknownEnum(number)),
+    }
+}
+
+fn static_endpoints(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> Option<Discovery> {
+    if message.eds_cluster_config.is_some() {
+        notes.refuse::<()>(&at.field("eds_cluster_config"), Problem::Conflict("type STATIC"));
+    }
+    let Some(endpoints) = &message.load_assignment else {
+        let name = AssignmentName::from(message.name.as_str());
+        return Some(Discovery::Static(Assignment::empty(name)));
+    };
+    assignment::read(endpoints, &at.field("load_assignment"), notes).map(Discovery::Static)
+}
+
+fn eds(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> Option<Discovery> {
+    if message.load_assignment.is_some() {
+        notes.refuse::<()>(&at.field("load_assignment"), Problem::Conflict("type EDS"));
+    }
+    let at = at.field("eds_cluster_config");
+    let Some(config) = &message.eds_cluster_config else {
+        return notes.refuse(&at, Problem::Missing);
+    };
+    let source = config.eds_config.as_ref();
+    let fetch_timeout = config_source::ads(source, &at.field("eds_config"), notes)?;
+    let name = match config.service_name.as_str() {
+        "" => message.name.as_str(),
+        service => service,
+    };
+    Some(Discovery::Eds { name: AssignmentName::from(name), fetch_timeout })
+}
+
+/// Accepts the one transport socket that changes nothing: bytes as they are.
+pub(crate) fn plaintext(message: &core::TransportSocket, at: &At<'_>, notes: &mut Notes) {
+    use core::transport_socket::ConfigType;
+    match &message.config_type {
+        Some(ConfigType::TypedConfig(any)) if extension::holds::<RawBuffer>(any) => {}
+        Some(ConfigType::TypedConfig(any)) => {
+            unsupported_socket(extension::type_name(any), at, notes);
+        }
+        None if message.name == "envoy.transport_sockets.raw_buffer" => {}
+        None => unsupported_socket(&message.name, at, notes),
+    }
+}
+
+fn unsupported_socket(what: &str, at: &At<'_>, notes: &mut Notes) {
+    notes.unsupported::<()>(at, what, "raw_buffer is");
+}
+
+/// A `UInt32Value` as an option.
+pub(crate) fn optional(value: Option<&protobuf::UInt32Value>) -> Option<u32> {
+    value.map(|value| value.value)
+}

@@ -1,0 +1,206 @@
+//! `envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager`.
+
+use std::time::Duration;
+
+use http::HeaderValue;
+use weft_proto::pb::envoy::extensions::filters::{
+    http::router::v3::Router, network::http_connection_manager::v3 as wire,
+};
+
+use crate::{
+    cluster::optional,
+    config_source::{self, FetchTimeout},
+    extension, headers,
+    name::RouteConfigName,
+    path::At,
+    problem::{Notes, Problem},
+    route_config::{self, RouteConfiguration},
+    scalar,
+};
+
+/// Envoy's default for connections without a request.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
+/// Envoy's default for streams on which nothing moves.
+const STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+/// What the `server` header says unless it is configured.
+const SERVER_NAME: HeaderValue = HeaderValue::from_static("weft");
+
+/// Speaks HTTP to clients.
+#[derive(Debug)]
+pub struct HttpConnectionManager {
+    /// `stat_prefix`.
+    pub stat_prefix: Box<str>,
+    /// `codec_type`.
+    pub codec: Codec,
+    /// Where routes come from.
+    pub routes: RouteSource,
+    /// `server_name` (`weft` unless set).
+    pub server_name: HeaderValue,
+    /// `common_http_protocol_options.idle_timeout` (1 h by default).
+    pub idle_timeout: Option<Duration>,
+    /// `request_headers_timeout` (none by default).
+    pub request_headers_timeout: Option<Duration>,
+    /// `stream_idle_timeout` (5 min by default).
+    pub stream_idle_timeout: Option<Duration>,
+    /// `use_remote_address`.
+    pub use_remote_address: bool,
+    /// `generate_request_id` (true by default).
+    pub generate_request_id: bool,
+    /// `preserve_external_request_id`.
+    pub preserve_external_request_id: bool,
+    /// The router's `suppress_envoy_headers`.
+    pub suppress_envoy_headers: bool,
+    /// `http2_protocol_options.max_concurrent_streams`.
+    pub max_concurrent_streams: Option<u32>,
+}
+
+/// `codec_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Codec {
+    /// Told apart by the first bytes.
+    Auto,
+    /// HTTP/1.1 only.
+    Http1,
+    /// h2 by prior knowledge only.
+    Http2,
+}
+
+/// `route_specifier`.
+#[derive(Debug)]
+pub enum RouteSource {
+    /// `route_config`.
+    Inline(RouteConfiguration),
+    /// `rds`.
+    Rds {
+        /// `route_config_name`.
+        name: RouteConfigName,
+        /// How long to wait for it before answering 404.
+        fetch_timeout: FetchTimeout,
+    },
+}
+
+/// Reads the filter.
+pub(crate) fn read(
+    message: &wire::HttpConnectionManager,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<HttpConnectionManager> {
+    let codec = codec(message.codec_type, &at.field("codec_type"), notes);
+    let routes = routes(message, at, notes);
+    let router = http_filters(&message.http_filters, at, notes);
+    let server_name = match message.server_name.as_str() {
+        "" => Some(SERVER_NAME),
+        name => headers::header_value(name.as_bytes(), &at.field("server_name"), notes),
+    };
+    let common_at = at.field("common_http_protocol_options");
+    let idle = message.common_http_protocol_options.as_ref().and_then(|c| c.idle_timeout.as_ref());
+    let idle_timeout =
+        scalar::timeout_or(idle, Some(IDLE_TIMEOUT), &common_at.field("idle_timeout"), notes);
+    let head = message.request_headers_timeout.as_ref();
+    let request_headers_timeout =
+        scalar::timeout_or(head, None, &at.field("request_headers_timeout"), notes);
+    let stream_idle = message.stream_idle_timeout.as_ref();
+    let stream_at = at.field("stream_idle_timeout");
+    let stream_idle_timeout =
+        scalar::timeout_or(stream_idle, Some(STREAM_IDLE_TIMEOUT), &stream_at, notes);
+    let max_concurrent_streams = message
+        .http2_protocol_options
+        .as_ref()
+        .and_then(|options| optional(options.max_concurrent_streams.as_ref()));
+    Some(HttpConnectionManager {
+        stat_prefix: message.stat_prefix.as_str().into(),
+        codec: codec?,
+        routes: routes?,
+        server_name: server_name?,
+        idle_timeout,
+        request_headers_timeout,
+        stream_idle_timeout,
+        use_remote_address: scalar::bool_or(message.use_remote_address.as_ref(), false),
+        generate_request_id: scalar::bool_or(message.generate_request_id.as_ref(), true),
+        preserve_external_request_id: message.preserve_external_request_id,
+        suppress_envoy_headers: router?.suppress_envoy_headers,
+        max_concurrent_streams,
+    })
+}
+
+fn codec(number: i32, at: &At<'_>, notes: &mut Notes) -> Option<Codec> {
+    use wire::http_connection_manager::CodecType;
+    match CodecType::try_from(number) {
+        Ok(CodecType::Auto) => Some(Codec::Auto),
+        Ok(CodecType::Http1) => Some(Codec::Http1),
+        Ok(CodecType::Http2) => Some(Codec::Http2),
+        Ok(CodecType::Http3) => notes.unsupported(at, "HTTP3", "AUTO, HTTP1 and HTTP2 are"),
+        Err(_) => notes.refuse(at, Problem::UnknownEnum(number)),
+    }
+}
+
+fn routes(
+    message: &wire::HttpConnectionManager,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<RouteSource> {
+    use wire::http_connection_manager::RouteSpecifier as Kind;
+    match &message.route_specifier {
+        None => notes.refuse(&at.field("route_specifier"), Problem::Missing),
+        Some(Kind::RouteConfig(config)) => {
+            route_config::read(config, &at.field("route_config"), notes).map(RouteSource::Inline)
+        }
+        Some(Kind::Rds(rds)) => {
+            let at = at.field("rds");
+            if rds.route_config_name.is_empty() {
+                notes.refuse::<()>(&at.field("route_config_name"), Problem::Missing);
+            }
+            let source = rds.config_source.as_ref();
+            let fetch_timeout = config_source::ads(source, &at.field("config_source"), notes)?;
+            let name = RouteConfigName::from(rds.route_config_name.as_str());
+            Some(RouteSource::Rds { name, fetch_timeout })
+        }
+        Some(Kind::ScopedRoutes(_)) => notes.unsupported(
+            &at.field("scoped_routes"),
+            "choosing routes by a scope",
+            "rds and route_config are",
+        ),
+    }
+}
+
+/// Reads `http_filters`: the router, which must be last, and others only where they may be left
+/// out (`is_optional`). Returns the router's settings.
+fn http_filters(filters: &[wire::HttpFilter], at: &At<'_>, notes: &mut Notes) -> Option<Router> {
+    const LAST: Problem = Problem::FilterOrder("needs the router as its last filter");
+    let mut router = None;
+    for (index, filter) in filters.iter().enumerate() {
+        let at = at.item("http_filters", index);
+        if router.is_some() {
+            notes.refuse::<()>(&at, Problem::FilterOrder("the router must be the last filter"));
+        }
+        router = http_filter(filter, &at, notes).or(router);
+    }
+    match router {
+        Some(router) => Some(router),
+        None => notes.refuse(&at.field("http_filters"), LAST),
+    }
+}
+
+fn http_filter(filter: &wire::HttpFilter, at: &At<'_>, notes: &mut Notes) -> Option<Router> {
+    use wire::http_filter::ConfigType;
+    let any = match &filter.config_type {
+        Some(ConfigType::TypedConfig(any)) => any,
+        Some(ConfigType::ConfigDiscovery(_)) => {
+            return notes.unsupported(&at.field("config_discovery"), "ECDS", "typed_config is");
+        }
+        None => return notes.refuse(&at.field("typed_config"), Problem::Missing),
+    };
+    let at_config = at.field("typed_config");
+    if !extension::holds::<Router>(any) {
+        let held = extension::type_name(any);
+        if filter.is_optional {
+            notes.warn(at, format!("left out: nothing handles {held:?}, and it is_optional"));
+            return None;
+        }
+        return notes.refuse(&at_config, Problem::UnknownType(held.to_owned()));
+    }
+    if filter.disabled {
+        notes.unsupported::<()>(&at.field("disabled"), "a disabled router", "false is");
+    }
+    extension::unpack::<Router>(any, &at_config, notes)
+}

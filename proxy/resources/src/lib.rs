@@ -1,0 +1,47 @@
+//! From the bytes of an xDS resource to a typed value that can only be a valid one.
+//!
+//! [`decode`] reads a [`Cluster`], an [`Assignment`], a [`RouteConfiguration`] or a [`Listener`].
+//! First the structure is checked, field by field, against the table of what is honoured
+//! (`weft_proto::check`); then each value is parsed into a type that has no room for a wrong one.
+//! Whatever is set and not honoured is refused by name or, where leaving it out is harmless,
+//! accepted with a [`Warning`]. All reasons are collected, each with the path of its field.
+//!
+//! Where a field is not set, Envoy's default holds; the field's documentation names it.
+
+mod address;
+mod assignment;
+mod balancing;
+mod cluster;
+mod config_source;
+mod decode;
+mod extension;
+mod headers;
+mod http_connection_manager;
+mod listener;
+mod matching;
+mod name;
+mod path;
+mod problem;
+mod protocol_options;
+mod redirect;
+mod route_action;
+mod route_config;
+mod scalar;
+mod tcp_proxy;
+
+pub use address::Address;
+pub use assignment::{Assignment, Endpoint, HealthStatus, Locality, LocalityEndpoints};
+pub use balancing::{Balancing, LocalityWeights, Picker};
+pub use cluster::{Cluster, ConnectionSettings, Discovery};
+pub use config_source::FetchTimeout;
+pub use decode::{Decoded, Resource, ResourceType, decode};
+pub use headers::{AppendAction, HeaderMutations, HeaderSet};
+pub use http_connection_manager::{Codec, HttpConnectionManager, RouteSource};
+pub use listener::{FilterChain, Listener, ListenerKind};
+pub use name::{AssignmentName, ClusterName, ListenerName, Name, RouteConfigName, kind};
+pub use problem::{Problem, Reason, Warning};
+pub use protocol_options::UpstreamProtocol;
+pub use redirect::{Redirect, RedirectPath};
+pub use route_action::{Destination, DirectResponse, Forward, PrefixRewrite, RouteAction};
+pub use route_config::{RouteConfiguration, RouteRule};
+pub use tcp_proxy::TcpProxy;

@@ -1,0 +1,147 @@
+//! Which protocol a cluster is spoken to in.
+
+use std::time::Duration;
+
+use weft_proto::pb::envoy::{
+    config::{cluster::v3 as wire, core::v3 as core},
+    extensions::upstreams::http::v3::{HttpProtocolOptions, http_protocol_options as options},
+};
+
+use crate::{
+    cluster::optional,
+    extension,
+    path::At,
+    problem::{Notes, Problem},
+    scalar,
+};
+
+/// The key of `typed_extension_protocol_options` that Envoy's HTTP upstreams read.
+const KEY: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+const FIELD: &str = "typed_extension_protocol_options";
+
+/// Envoy's default for idle upstream HTTP connections.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// `HttpProtocolOptions.upstream_protocol_options`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamProtocol {
+    /// `explicit_http_config.http_protocol_options` (the default).
+    Http1,
+    /// `explicit_http_config.http2_protocol_options`.
+    Http2,
+    /// `use_downstream_protocol_config`.
+    SameAsDownstream,
+}
+
+/// What the HTTP options of a cluster come to.
+pub(crate) struct HttpOptions {
+    pub(crate) protocol: UpstreamProtocol,
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) max_requests_per_connection: Option<u32>,
+}
+
+/// Reads `typed_extension_protocol_options`, or the deprecated fields that came before it.
+pub(crate) fn of_cluster(
+    message: &wire::Cluster,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<HttpOptions> {
+    let mut found = None;
+    for (key, any) in &message.typed_extension_protocol_options {
+        let at = at.key(FIELD, key);
+        if key != KEY || !extension::holds::<HttpProtocolOptions>(any) {
+            let held = extension::type_name(any).to_owned();
+            notes.refuse::<()>(&at, Problem::UnknownType(held));
+            continue;
+        }
+        let Some(message) = extension::unpack::<HttpProtocolOptions>(any, &at, notes) else {
+            continue;
+        };
+        found = typed(&message, &at, notes);
+    }
+    let deprecated = deprecated(message, at, notes);
+    if message.typed_extension_protocol_options.is_empty() {
+        return Some(deprecated);
+    }
+    found.map(|found| HttpOptions {
+        // Envoy keeps reading this one beside the typed options.
+        max_requests_per_connection: found
+            .max_requests_per_connection
+            .or(deprecated.max_requests_per_connection),
+        ..found
+    })
+}
+
+fn typed(message: &HttpProtocolOptions, at: &At<'_>, notes: &mut Notes) -> Option<HttpOptions> {
+    use options::UpstreamProtocolOptions as Chosen;
+    let protocol = match &message.upstream_protocol_options {
+        None => notes.refuse(&at.field("upstream_protocol_options"), Problem::Missing),
+        Some(Chosen::ExplicitHttpConfig(config)) => {
+            explicit(config, &at.field("explicit_http_config"), notes)
+        }
+        Some(Chosen::UseDownstreamProtocolConfig(_)) => Some(UpstreamProtocol::SameAsDownstream),
+        Some(Chosen::AutoConfig(_)) => notes.unsupported(
+            &at.field("auto_config"),
+            "choosing by ALPN",
+            "explicit_http_config and use_downstream_protocol_config are",
+        ),
+    };
+    let at = at.field("common_http_protocol_options");
+    let (idle_timeout, max) = common(message.common_http_protocol_options.as_ref(), &at, notes);
+    Some(HttpOptions { protocol: protocol?, idle_timeout, max_requests_per_connection: max })
+}
+
+fn explicit(
+    message: &options::ExplicitHttpConfig,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<UpstreamProtocol> {
+    use options::explicit_http_config::ProtocolConfig;
+    match &message.protocol_config {
+        None => notes.refuse(at, Problem::Missing),
+        Some(ProtocolConfig::HttpProtocolOptions(_)) => Some(UpstreamProtocol::Http1),
+        Some(ProtocolConfig::Http2ProtocolOptions(_)) => Some(UpstreamProtocol::Http2),
+        Some(ProtocolConfig::Http3ProtocolOptions(_)) => {
+            notes.unsupported(&at.field("http3_protocol_options"), "HTTP/3", "HTTP/1.1 and h2 are")
+        }
+    }
+}
+
+#[expect(deprecated, reason = "Envoy still honours them, and hand-written clusters use them")]
+fn deprecated(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> HttpOptions {
+    use wire::cluster::ClusterProtocolSelection as Selection;
+    let http2 = message.http2_protocol_options.is_some();
+    let selection_at = at.field("protocol_selection");
+    let protocol = match Selection::try_from(message.protocol_selection) {
+        Ok(Selection::UseDownstreamProtocol) => UpstreamProtocol::SameAsDownstream,
+        Ok(Selection::UseConfiguredProtocol) if http2 => UpstreamProtocol::Http2,
+        Ok(Selection::UseConfiguredProtocol) => UpstreamProtocol::Http1,
+        Err(_) => {
+            let unknown = Problem::UnknownEnum(message.protocol_selection);
+            notes.refuse::<()>(&selection_at, unknown);
+            UpstreamProtocol::Http1
+        }
+    };
+    let common_at = at.field("common_http_protocol_options");
+    let (idle_timeout, max) =
+        common(message.common_http_protocol_options.as_ref(), &common_at, notes);
+    HttpOptions {
+        protocol,
+        idle_timeout,
+        max_requests_per_connection: max
+            .or_else(|| optional(message.max_requests_per_connection.as_ref()))
+            .filter(|max| *max > 0),
+    }
+}
+
+/// `idle_timeout` and `max_requests_per_connection`; zero means no limit for both.
+fn common(
+    message: Option<&core::HttpProtocolOptions>,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> (Option<Duration>, Option<u32>) {
+    let Some(message) = message else { return (Some(IDLE_TIMEOUT), None) };
+    let idle = message.idle_timeout.as_ref();
+    let idle = scalar::timeout_or(idle, Some(IDLE_TIMEOUT), &at.field("idle_timeout"), notes);
+    (idle, optional(message.max_requests_per_connection.as_ref()).filter(|max| *max > 0))
+}

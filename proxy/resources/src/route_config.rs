@@ -1,0 +1,207 @@
+//! `envoy.config.route.v3.RouteConfiguration`.
+
+use weft_proto::pb::envoy::config::route::v3 as wire;
+use weft_route::{HostOptions, RouteSpec, VirtualHostSpec};
+
+use crate::{
+    extension,
+    headers::{self, HeaderMutations},
+    matching,
+    name::RouteConfigName,
+    path::At,
+    problem::{Notes, Problem},
+    route_action::{self, RouteAction},
+};
+
+/// Largest direct response, unless `max_direct_response_body_size_bytes` says otherwise.
+const DIRECT_RESPONSE_LIMIT: u32 = 4096;
+
+/// Virtual hosts and their routes.
+#[derive(Debug)]
+pub struct RouteConfiguration {
+    /// `name`; may be empty for one that is part of a listener.
+    pub name: RouteConfigName,
+    /// `virtual_hosts`.
+    pub virtual_hosts: Vec<VirtualHostSpec<RouteRule>>,
+    /// How hosts are compared.
+    pub hosts: HostOptions,
+    /// `validate_clusters`. Unless set it is true for one that is part of a listener, and false
+    /// for one that came by RDS.
+    pub validate_clusters: Option<bool>,
+}
+
+impl RouteConfiguration {
+    /// Every cluster that a route can choose, with the path of the field that names it.
+    pub fn clusters(&self) -> impl Iterator<Item = (String, &crate::ClusterName)> {
+        self.virtual_hosts.iter().enumerate().flat_map(|(host_index, host)| {
+            host.routes.iter().enumerate().flat_map(move |(route_index, route)| {
+                let names = match &route.action.action {
+                    RouteAction::Forward(forward) => forward.destination.clusters(),
+                    RouteAction::Redirect(_) | RouteAction::Direct(_) => &[],
+                };
+                names.iter().map(move |(name, _)| {
+                    let path =
+                        format!("virtual_hosts[{host_index}].routes[{route_index}].route.cluster");
+                    (path, name)
+                })
+            })
+        })
+    }
+}
+
+/// What a matched route does.
+#[derive(Debug)]
+pub struct RouteRule {
+    /// The action.
+    pub action: RouteAction,
+    /// Header changes towards the upstream: those of the route, its virtual host and the route
+    /// configuration, in the order that `most_specific_header_mutations_wins` asks for.
+    pub request_headers: HeaderMutations,
+    /// The same towards the client.
+    pub response_headers: HeaderMutations,
+}
+
+/// Changes to requests and to responses at one level.
+type Changes = (HeaderMutations, HeaderMutations);
+
+/// What routes inherit from the levels above them.
+struct Inherited<'a> {
+    config: &'a Changes,
+    host: &'a Changes,
+    most_specific_wins: bool,
+    direct_response_limit: u32,
+}
+
+impl Inherited<'_> {
+    /// All changes of a route in order. What is applied later overwrites, so by default the
+    /// route configuration has the last word.
+    fn combine(&self, route: &Changes) -> Changes {
+        let in_order = |pick: fn(&Changes) -> &HeaderMutations| {
+            let (config, host, route) = (pick(self.config), pick(self.host), pick(route));
+            if self.most_specific_wins {
+                config.then(host).then(route)
+            } else {
+                route.then(host).then(config)
+            }
+        };
+        (in_order(|(request, _)| request), in_order(|(_, response)| response))
+    }
+}
+
+/// Reads a route configuration.
+pub(crate) fn read(
+    message: &wire::RouteConfiguration,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<RouteConfiguration> {
+    refuse_unfollowed(message, at, notes);
+    let level = headers::Level {
+        request_add: &message.request_headers_to_add,
+        request_remove: &message.request_headers_to_remove,
+        response_add: &message.response_headers_to_add,
+        response_remove: &message.response_headers_to_remove,
+    };
+    let config = headers::level(&level, at, notes);
+    let limit = message.max_direct_response_body_size_bytes.as_ref();
+    let inherited = Inherited {
+        config: &config,
+        host: &Changes::default(),
+        most_specific_wins: message.most_specific_header_mutations_wins,
+        direct_response_limit: limit.map_or(DIRECT_RESPONSE_LIMIT, |limit| limit.value),
+    };
+    let mut virtual_hosts = Vec::with_capacity(message.virtual_hosts.len());
+    for (index, host) in message.virtual_hosts.iter().enumerate() {
+        virtual_hosts.push(virtual_host(host, &inherited, &at.item("virtual_hosts", index), notes));
+    }
+    Some(RouteConfiguration {
+        name: RouteConfigName::from(message.name.as_str()),
+        virtual_hosts,
+        hosts: HostOptions { ignore_port_in_host_matching: message.ignore_port_in_host_matching },
+        validate_clusters: message.validate_clusters.as_ref().map(|validate| validate.value),
+    })
+}
+
+fn refuse_unfollowed(message: &wire::RouteConfiguration, at: &At<'_>, notes: &mut Notes) {
+    const SUPPORTED: &str = "virtual_hosts are";
+    for (set, field, what) in [
+        (message.vhds.is_some(), "vhds", "virtual hosts on demand"),
+        (!message.vhost_header.is_empty(), "vhost_header", "choosing by a header"),
+        (
+            message.ignore_path_parameters_in_path_matching,
+            "ignore_path_parameters_in_path_matching",
+            "cutting path parameters off",
+        ),
+        (!message.route_specifiers.is_empty(), "route_specifiers", "an extension"),
+        (!message.cluster_specifier_plugins.is_empty(), "cluster_specifier_plugins", "a plugin"),
+        (!message.request_mirror_policies.is_empty(), "request_mirror_policies", "mirroring"),
+    ] {
+        if set {
+            notes.unsupported::<()>(&at.field(field), what, SUPPORTED);
+        }
+    }
+    extension::per_filter_config(&message.typed_per_filter_config, at, notes);
+}
+
+fn virtual_host(
+    message: &wire::VirtualHost,
+    inherited: &Inherited<'_>,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> VirtualHostSpec<RouteRule> {
+    use wire::virtual_host::TlsRequirementType as Tls;
+    let tls_at = at.field("require_tls");
+    match Tls::try_from(message.require_tls) {
+        Ok(Tls::None) => {}
+        Ok(other) => {
+            notes.unsupported::<()>(&tls_at, other.as_str_name(), "NONE is");
+        }
+        Err(_) => {
+            notes.refuse::<()>(&tls_at, Problem::UnknownEnum(message.require_tls));
+        }
+    }
+    if message.matcher.is_some() {
+        notes.unsupported::<()>(&at.field("matcher"), "a matcher tree", "routes are");
+    }
+    extension::per_filter_config(&message.typed_per_filter_config, at, notes);
+    let level = headers::Level {
+        request_add: &message.request_headers_to_add,
+        request_remove: &message.request_headers_to_remove,
+        response_add: &message.response_headers_to_add,
+        response_remove: &message.response_headers_to_remove,
+    };
+    let host = headers::level(&level, at, notes);
+    let inherited = Inherited { host: &host, ..*inherited };
+    let mut routes = Vec::with_capacity(message.routes.len());
+    for (index, route) in message.routes.iter().enumerate() {
+        routes.extend(self::route(route, &inherited, &at.item("routes", index), notes));
+    }
+    VirtualHostSpec { name: message.name.clone(), domains: message.domains.clone(), routes }
+}
+
+fn route(
+    message: &wire::Route,
+    inherited: &Inherited<'_>,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<RouteSpec<RouteRule>> {
+    extension::per_filter_config(&message.typed_per_filter_config, at, notes);
+    let level = headers::Level {
+        request_add: &message.request_headers_to_add,
+        request_remove: &message.request_headers_to_remove,
+        response_add: &message.response_headers_to_add,
+        response_remove: &message.response_headers_to_remove,
+    };
+    let own = headers::level(&level, at, notes);
+    let matcher = match &message.r#match {
+        None => notes.refuse(&at.field("match"), Problem::Missing),
+        Some(matcher) => matching::route_match(matcher, &at.field("match"), notes),
+    };
+    let path = matcher.as_ref().map(|matcher| &matcher.path);
+    let action = route_action::read(message, path, inherited.direct_response_limit, at, notes);
+    let (request_headers, response_headers) = inherited.combine(&own);
+    Some(RouteSpec {
+        name: Some(message.name.clone()).filter(|name| !name.is_empty()),
+        matcher: matcher?,
+        action: RouteRule { action: action?, request_headers, response_headers },
+    })
+}

@@ -1,0 +1,116 @@
+//! Values that many messages share: durations, expressions, shares, inline data.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use weft_proto::pb::{
+    envoy::{config::core::v3 as core, r#type as kinds},
+    google::protobuf,
+};
+use weft_route::{Denominator, Fraction, Pattern};
+
+use crate::{
+    path::At,
+    problem::{Notes, Problem},
+};
+
+/// Reads a duration; one that is not set is `default`.
+pub(crate) fn duration_or(
+    message: Option<&protobuf::Duration>,
+    default: Duration,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Duration {
+    message.and_then(|message| duration(message, at, notes)).unwrap_or(default)
+}
+
+/// Reads a timeout: not set is `default`, and zero turns it off.
+pub(crate) fn timeout_or(
+    message: Option<&protobuf::Duration>,
+    default: Option<Duration>,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<Duration> {
+    match message {
+        None => default,
+        Some(message) => duration(message, at, notes).filter(|timeout| !timeout.is_zero()),
+    }
+}
+
+/// Reads a duration that is set.
+pub(crate) fn duration(
+    message: &protobuf::Duration,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<Duration> {
+    let &protobuf::Duration { seconds, nanos } = message;
+    // The limits of google.protobuf.Duration: 10,000 years, and nanoseconds below a second.
+    const LONGEST: i64 = 315_576_000_000;
+    match (u64::try_from(seconds), u32::try_from(nanos)) {
+        (Ok(whole), Ok(rest)) if seconds <= LONGEST && rest < 1_000_000_000 => {
+            Some(Duration::new(whole, rest))
+        }
+        _ => notes.refuse(at, Problem::Duration { seconds, nanos }),
+    }
+}
+
+/// A `google.protobuf.BoolValue` with its default.
+pub(crate) fn bool_or(message: Option<&protobuf::BoolValue>, default: bool) -> bool {
+    message.map_or(default, |message| message.value)
+}
+
+/// Reads a `RegexMatcher`. As in Envoy the whole text must match.
+pub(crate) fn pattern(
+    message: &kinds::matcher::v3::RegexMatcher,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<Pattern> {
+    match Pattern::new(&message.regex) {
+        Ok(pattern) => Some(pattern),
+        Err(error) => notes.refuse(&at.field("regex"), Problem::Regex(error)),
+    }
+}
+
+/// Reads the share of a `RuntimeFractionalPercent`. There is no runtime layer, so its
+/// `default_value` always holds.
+pub(crate) fn fraction(
+    message: &core::RuntimeFractionalPercent,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<Fraction> {
+    use kinds::v3::fractional_percent::DenominatorType;
+    let at = at.field("default_value");
+    let Some(share) = message.default_value else { return notes.refuse(&at, Problem::Missing) };
+    let denominator = match DenominatorType::try_from(share.denominator) {
+        Ok(DenominatorType::Hundred) => Denominator::Hundred,
+        Ok(DenominatorType::TenThousand) => Denominator::TenThousand,
+        Ok(DenominatorType::Million) => Denominator::Million,
+        Err(_) => {
+            let unknown = Problem::UnknownEnum(share.denominator);
+            return notes.refuse(&at.field("denominator"), unknown);
+        }
+    };
+    Some(Fraction { numerator: share.numerator, denominator })
+}
+
+/// Reads a `DataSource` that carries its content inline. Files and variables of the proxy's
+/// machine are not read on behalf of a management server.
+pub(crate) fn inline_data(
+    message: &core::DataSource,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<Bytes> {
+    use core::data_source::Specifier;
+    const SUPPORTED: &str = "inline_string and inline_bytes are";
+    match &message.specifier {
+        None => notes.refuse(at, Problem::Missing),
+        Some(Specifier::InlineString(text)) => Some(Bytes::copy_from_slice(text.as_bytes())),
+        Some(Specifier::InlineBytes(bytes)) => Some(Bytes::copy_from_slice(bytes)),
+        Some(Specifier::Filename(_)) => {
+            notes.unsupported(&at.field("filename"), "a file", SUPPORTED)
+        }
+        Some(Specifier::EnvironmentVariable(_)) => {
+            notes.unsupported(&at.field("environment_variable"), "a variable", SUPPORTED)
+        }
+    }
+}
