@@ -1,0 +1,86 @@
+//! An endpoint as one version of a cluster lists it.
+
+use std::sync::Arc;
+
+use crate::endpoint::EndpointState;
+
+/// One endpoint with what decides how often it is picked.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// Its identity and what outlives this version.
+    pub endpoint: Arc<EndpointState>,
+    /// `load_balancing_weight` among the hosts picked from; 0 counts as 1.
+    pub weight: u32,
+    /// `health_status`.
+    pub health: Health,
+    /// `priority`: 0 is used first.
+    pub priority: u32,
+    /// Where it runs.
+    pub locality: Option<Arc<Locality>>,
+    /// Weight of the whole locality. Only to be set where the cluster balances by locality weight
+    /// (`locality_weighted_lb_config`); where some hosts of a priority have one, those without
+    /// are not picked.
+    pub locality_weight: Option<u32>,
+}
+
+impl Host {
+    /// A host of weight 1 and priority 0 whose health is not known.
+    pub fn new(endpoint: Arc<EndpointState>) -> Self {
+        Self {
+            endpoint,
+            weight: 1,
+            health: Health::Unknown,
+            priority: 0,
+            locality: None,
+            locality_weight: None,
+        }
+    }
+}
+
+/// `core.v3.HealthStatus`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Health {
+    /// Nobody said; counts as healthy.
+    #[default]
+    Unknown,
+    /// Healthy.
+    Healthy,
+    /// Unhealthy.
+    Unhealthy,
+    /// Going away; counts as unhealthy.
+    Draining,
+    /// Did not answer; counts as unhealthy.
+    Timeout,
+    /// Used where too few are healthy.
+    Degraded,
+}
+
+impl Health {
+    /// Whether requests go there in the first place.
+    pub fn is_healthy(self) -> bool {
+        matches!(self, Self::Unknown | Self::Healthy)
+    }
+
+    /// The name in `core.v3.HealthStatus`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "UNKNOWN",
+            Self::Healthy => "HEALTHY",
+            Self::Unhealthy => "UNHEALTHY",
+            Self::Draining => "DRAINING",
+            Self::Timeout => "TIMEOUT",
+            Self::Degraded => "DEGRADED",
+        }
+    }
+}
+
+/// `core.v3.Locality`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Locality {
+    /// Region.
+    pub region: Box<str>,
+    /// Zone.
+    pub zone: Box<str>,
+    /// Sub-zone.
+    pub sub_zone: Box<str>,
+}

@@ -1,0 +1,19 @@
+//! Which endpoint of a cluster takes a request.
+//!
+//! A [`Balancer`] is built once per version of a cluster's endpoints and then only read: who may
+//! be picked, how often, and where requests go when too few endpoints of a priority are healthy
+//! is worked out by [`Balancer::new`]. Picking takes no lock and allocates nothing. What outlives
+//! a version, such as the number of requests in flight, is in [`EndpointState`].
+//!
+//! The crate is pure: the random number of each pick comes from the caller.
+
+mod balancer;
+mod draw;
+mod endpoint;
+mod host;
+mod pool;
+mod priority;
+
+pub use balancer::{Balancer, Policy, Settings};
+pub use endpoint::{ActiveRequest, EndpointAddress, EndpointId, EndpointState};
+pub use host::{Health, Host, Locality};

@@ -1,0 +1,143 @@
+//! Hosts that share one stream of picks.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::{
+    draw::{Draw, GOLDEN, scale},
+    host::Host,
+};
+
+/// Some hosts of a cluster with their shares of the picks.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    /// Indices of hosts; never empty.
+    members: Box<[u32]>,
+    /// Running sums of the members' weights; `None` when all are alike.
+    upto: Option<Box<[u64]>>,
+    /// Picks so far, counted by all workers; 0 until the first pick chose where to begin.
+    cursor: AtomicU64,
+}
+
+impl Pool {
+    /// `None` without members.
+    pub(crate) fn new(members: Vec<(u32, u64)>) -> Option<Self> {
+        let (_, first_weight) = *members.first()?;
+        let alike = members.iter().all(|(_, weight)| *weight == first_weight);
+        let upto = (!alike).then(|| {
+            members
+                .iter()
+                .scan(0u64, |sum, (_, weight)| {
+                    *sum = sum.saturating_add(*weight);
+                    Some(*sum)
+                })
+                .collect()
+        });
+        let members = members.into_iter().map(|(index, _)| index).collect();
+        Some(Self { members, upto, cursor: AtomicU64::new(0) })
+    }
+
+    /// The member after position `at`, in a circle.
+    pub(crate) fn member(&self, at: usize) -> Option<u32> {
+        self.members.get(at % self.members.len().max(1)).copied()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Position of the next member in turn.
+    ///
+    /// Members of one weight take strict turns. Otherwise the picks walk around the circle of
+    /// weights in steps of the golden ratio: at any time each member has had its share to within
+    /// a few picks, and picks of one member are as far apart as they can be, whatever the weights
+    /// and without a schedule in memory.
+    #[inline]
+    pub(crate) fn next_in_turn(&self, draw: &mut Draw) -> usize {
+        // Where to begin is random, or else every proxy of a mesh would start with the same host
+        // after each update.
+        if self.cursor.load(Ordering::Relaxed) == 0 {
+            let start = (draw.number() >> 1) | 1;
+            let _ = self.cursor.compare_exchange(0, start, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        let turn = self.cursor.fetch_add(1, Ordering::Relaxed);
+        match &self.upto {
+            None => below_len(turn % self.members.len().max(1) as u64),
+            Some(upto) => at_weight(upto, turn.wrapping_mul(GOLDEN)),
+        }
+    }
+
+    /// Position of the least loaded of some members drawn at random by weight.
+    ///
+    /// Load is requests in flight per weight. On a tie the first drawn stays, so that an idle
+    /// pool is used in proportion to the weights.
+    #[inline]
+    pub(crate) fn least_loaded(&self, hosts: &[Host], choices: u32, draw: &mut Draw) -> usize {
+        let mut best = self.at_random(draw);
+        for _ in 1..choices {
+            let mut other = self.at_random(draw);
+            if other == best {
+                other = (other + 1) % self.members.len().max(1);
+            }
+            if self.load(hosts, other) < self.load(hosts, best) {
+                best = other;
+            }
+        }
+        best
+    }
+
+    #[inline]
+    fn at_random(&self, draw: &mut Draw) -> usize {
+        match &self.upto {
+            None => below_len(draw.below(self.members.len().max(1) as u64)),
+            Some(upto) => at_weight(upto, draw.number()),
+        }
+    }
+
+    /// Requests in flight per weight, comparable among members.
+    #[inline]
+    fn load(&self, hosts: &[Host], at: usize) -> Ratio {
+        let active = self
+            .member(at)
+            .and_then(|index| hosts.get(index as usize))
+            .map_or(u32::MAX, |host| host.endpoint.active_requests());
+        let weight = self.upto.as_ref().map_or(1, |upto| {
+            let before = at.checked_sub(1).and_then(|at| upto.get(at)).copied().unwrap_or(0);
+            upto.get(at).copied().unwrap_or(before).saturating_sub(before)
+        });
+        Ratio { active, weight }
+    }
+}
+
+/// `active / weight`, compared without dividing.
+struct Ratio {
+    active: u32,
+    weight: u64,
+}
+
+impl PartialEq for Ratio {
+    fn eq(&self, other: &Self) -> bool {
+        self.partial_cmp(other) == Some(std::cmp::Ordering::Equal)
+    }
+}
+
+impl PartialOrd for Ratio {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        let left = u128::from(self.active) * u128::from(other.weight);
+        let right = u128::from(other.active) * u128::from(self.weight);
+        Some(left.cmp(&right))
+    }
+}
+
+/// The position whose share of the circle holds a point.
+#[inline]
+fn at_weight(upto: &[u64], point: u64) -> usize {
+    let total = upto.last().copied().unwrap_or(0);
+    let point = scale(point, total);
+    upto.partition_point(|sum| *sum <= point)
+}
+
+/// A remainder of a length fits `usize` again.
+#[inline]
+fn below_len(n: u64) -> usize {
+    usize::try_from(n).unwrap_or(0)
+}
