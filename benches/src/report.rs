@@ -226,7 +226,6 @@ impl Report {
             Some(value) if value <= most => format!("{value:.2}"),
             Some(value) => format!("**{value:.2}** missed"),
         };
-        let plain = |value: Option<f64>| value.map_or("–".to_owned(), |v| format!("{v:.2}"));
         for ratio in &self.ratios {
             let _ = writeln!(
                 text,
@@ -234,8 +233,8 @@ impl Report {
                 ratio.row,
                 cell(ratio.haproxy, MOST_OF_HAPROXY),
                 cell(ratio.envoy, MOST_OF_ENVOY),
-                plain(ratio.paced_haproxy),
-                plain(ratio.paced_envoy)
+                cell(ratio.paced_haproxy, MOST_OF_HAPROXY),
+                cell(ratio.paced_envoy, MOST_OF_ENVOY)
             );
         }
         let idle = idle / 1024.0;
@@ -250,6 +249,8 @@ impl Report {
             let pairs = [
                 ("haproxy", ratio.haproxy, MOST_OF_HAPROXY),
                 ("envoy", ratio.envoy, MOST_OF_ENVOY),
+                ("haproxy, paced", ratio.paced_haproxy, MOST_OF_HAPROXY),
+                ("envoy, paced", ratio.paced_envoy, MOST_OF_ENVOY),
             ];
             for (other, value, most) in pairs {
                 if let Some(value) = value.filter(|value| *value > most) {

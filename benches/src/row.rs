@@ -25,7 +25,7 @@ pub struct Row {
     pub connections: usize,
     /// Requests in flight per connection.
     pub streams: usize,
-    /// Requests per second of the open-loop run: about half of what the slowest peer
+    /// Requests per second of the open-loop run: about 40 % of what the slowest peer
     /// can do, so that latencies are those of a proxy that is busy and not drowned.
     pub rate: u32,
 }
@@ -40,7 +40,7 @@ pub const ROWS: [Row; 6] = [
         body: Engine::SMALL,
         connections: 32,
         streams: 1,
-        rate: 6000,
+        rate: 12000,
     },
     Row {
         name: "http1-64k",
@@ -50,7 +50,7 @@ pub const ROWS: [Row; 6] = [
         body: Engine::LARGE,
         connections: 32,
         streams: 1,
-        rate: 3000,
+        rate: 4000,
     },
     Row {
         name: "h2c-64b",
@@ -60,7 +60,7 @@ pub const ROWS: [Row; 6] = [
         body: Engine::SMALL,
         connections: 4,
         streams: 16,
-        rate: 8000,
+        rate: 20000,
     },
     Row {
         name: "h2c-64k",
@@ -70,7 +70,7 @@ pub const ROWS: [Row; 6] = [
         body: Engine::LARGE,
         connections: 4,
         streams: 16,
-        rate: 2500,
+        rate: 3000,
     },
     Row {
         name: "connect-64b",
@@ -80,7 +80,7 @@ pub const ROWS: [Row; 6] = [
         body: Engine::SMALL,
         connections: 32,
         streams: 1,
-        rate: 3500,
+        rate: 6000,
     },
     Row {
         name: "connect-64k",
@@ -90,7 +90,7 @@ pub const ROWS: [Row; 6] = [
         body: Engine::LARGE,
         connections: 32,
         streams: 1,
-        rate: 2500,
+        rate: 4000,
     },
 ];
 

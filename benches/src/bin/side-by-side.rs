@@ -16,7 +16,7 @@ use weft_benches::side_by_side::{Bench, Plan, Sample};
 /// Exit status: 0 measured, 1 a peer or the run failed, 2 wrong usage, 3 targets missed (with --check).
 #[derive(Debug, Parser)]
 struct Settings {
-    /// Peers to run.
+    /// Peers to run. `bare`, a proxy of hyper and little else, is there for comparison.
     #[arg(long, value_delimiter = ',', default_values = ["direct", "nginx", "haproxy", "envoy", "weft"])]
     peers: Vec<Peer>,
 
@@ -93,6 +93,7 @@ fn run(settings: &Settings) -> Result<ExitCode> {
         nginx: settings.nginx.clone(),
         haproxy: settings.haproxy.clone(),
         envoy: settings.envoy.clone().unwrap_or_else(find_envoy),
+        bare: std::env::current_exe()?.with_file_name("bare-hyper"),
         weft: settings.weft.clone(),
     };
     let mut versions = Vec::new();

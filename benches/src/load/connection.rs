@@ -37,17 +37,18 @@ impl BackendConnection {
         scratch: &mut [u8],
         until_end: bool,
         reply: &Reply,
-    ) -> Result<u64, Failure> {
+        served: &mut u64,
+    ) -> Result<(), Failure> {
         match self {
-            Self::Http1(connection) => connection.serve(scratch, until_end, reply),
-            Self::H2c(connection) => connection.serve(scratch, until_end, reply),
+            Self::Http1(connection) => connection.serve(scratch, until_end, reply, served),
+            Self::H2c(connection) => connection.serve(scratch, until_end, reply, served),
         }
     }
 
     /// Goes on writing once the socket takes more.
     pub(crate) fn resume(&mut self, reply: &Reply) -> Result<(), Failure> {
         match self {
-            Self::Http1(connection) => Ok(connection.wire().flush()?),
+            Self::Http1(connection) => connection.send(),
             Self::H2c(connection) => connection.send(reply),
         }
     }

@@ -198,13 +198,12 @@ impl Engine {
                 }),
                 Some(Member::Backend(connection, reply)) => {
                     let outcome = if event.is_readable() || until_end {
-                        connection.serve(&mut self.scratch, until_end, reply)
+                        connection.serve(&mut self.scratch, until_end, reply, &mut self.served)
                     } else {
-                        connection.resume(reply).map(|()| 0)
+                        connection.resume(reply)
                     };
-                    match outcome {
-                        Ok(served) => self.served += served,
-                        Err(_) => ended.push(token),
+                    if outcome.is_err() {
+                        ended.push(token);
                     }
                 }
                 Some(Member::Listener { listener, protocol, reply }) => {

@@ -51,29 +51,28 @@ impl H2Backend {
         &mut self.wire
     }
 
-    /// Reads requests, answers them, and says how many; `Err` ends the connection.
+    /// Reads requests and answers them, adding to `served`; `Err` ends the connection.
     pub(crate) fn serve(
         &mut self,
         scratch: &mut [u8],
         until_end: bool,
         reply: &Reply,
-    ) -> Result<u64, Failure> {
-        let mut served = 0;
+        served: &mut u64,
+    ) -> Result<(), Failure> {
         loop {
             match self.wire.read(scratch)? {
                 Input::Nothing => break,
                 Input::End => return Err(Failure::Closed),
                 Input::Bytes { length, last } => {
                     let mut bytes = scratch.get(..length).unwrap_or_default();
-                    served += self.take(&mut bytes, reply)?;
+                    *served += self.take(&mut bytes, reply)?;
                     if last && !until_end {
                         break;
                     }
                 }
             }
         }
-        self.send(reply)?;
-        Ok(served)
+        self.send(reply)
     }
 
     /// Writes what windows and socket allow.

@@ -9,47 +9,58 @@ pub(crate) struct Http1Backend {
     wire: Wire,
     /// Bytes of a request whose head did not arrive in one piece.
     head: Vec<u8>,
+    /// The client has asked for the end of the connection.
+    closing: bool,
 }
 
 impl Http1Backend {
     pub(crate) fn new(wire: Wire) -> Self {
-        Self { wire, head: Vec::new() }
+        Self { wire, head: Vec::new(), closing: false }
     }
 
     pub(crate) fn wire(&mut self) -> &mut Wire {
         &mut self.wire
     }
 
-    /// Reads requests, answers them, and says how many; `Err` ends the connection.
+    /// Reads requests and answers them, adding to `served`; `Err` ends the connection.
     pub(crate) fn serve(
         &mut self,
         scratch: &mut [u8],
         until_end: bool,
         reply: &Reply,
-    ) -> Result<u64, Failure> {
-        let mut served = 0;
+        served: &mut u64,
+    ) -> Result<(), Failure> {
         loop {
             match self.wire.read(scratch)? {
                 Input::Nothing => break,
                 Input::End => return Err(Failure::Closed),
                 Input::Bytes { length, last } => {
                     let bytes = scratch.get(..length).unwrap_or_default();
-                    served += self.take(bytes, reply)?;
+                    *served += self.take(bytes, reply)?;
                     if last && !until_end {
                         break;
                     }
                 }
             }
         }
+        self.send()
+    }
+
+    /// Writes what the socket takes; `Err` ends a connection whose last response is sent.
+    pub(crate) fn send(&mut self) -> Result<(), Failure> {
         self.wire.flush()?;
-        Ok(served)
+        if self.closing && self.wire.pending() == 0 {
+            return Err(Failure::Closed);
+        }
+        Ok(())
     }
 
     fn take(&mut self, bytes: &[u8], reply: &Reply) -> Result<u64, Failure> {
         let mut served = 0;
         if self.head.is_empty() {
             let mut rest = bytes;
-            while let Some(after) = behind_head(rest)? {
+            while let Some((after, close)) = behind_head(rest)? {
+                self.closing |= close;
                 self.wire.out().extend_from_slice(reply.http1());
                 served += 1;
                 rest = after;
@@ -63,15 +74,22 @@ impl Http1Backend {
     }
 }
 
-/// What follows the first request's head; `None` while there is no whole head.
-fn behind_head(bytes: &[u8]) -> Result<Option<&[u8]>, Failure> {
+/// What follows the first request's head, and whether the connection is to be closed
+/// after its response; `None` while there is no whole head.
+fn behind_head(bytes: &[u8]) -> Result<Option<(&[u8], bool)>, Failure> {
     if bytes.is_empty() {
         return Ok(None);
     }
     let mut headers = [httparse::EMPTY_HEADER; 48];
     let mut request = httparse::Request::new(&mut headers);
     match request.parse(bytes) {
-        Ok(httparse::Status::Complete(head)) => Ok(bytes.get(head..)),
+        Ok(httparse::Status::Complete(head)) => {
+            let close = request.headers.iter().any(|header| {
+                header.name.eq_ignore_ascii_case("connection")
+                    && header.value.eq_ignore_ascii_case(b"close")
+            });
+            Ok(bytes.get(head..).map(|rest| (rest, close)))
+        }
         Ok(httparse::Status::Partial) => Ok(None),
         Err(_) => Err(Failure::Protocol("not an HTTP/1.1 request")),
     }
@@ -83,10 +101,11 @@ mod tests {
 
     #[test]
     fn requests_are_told_apart() {
-        let two = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\n\r\n";
-        let second = behind_head(two).unwrap().unwrap();
+        let two = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nconnection: Close\r\n\r\n";
+        let (second, close) = behind_head(two).unwrap().unwrap();
+        assert!(!close);
         assert!(second.starts_with(b"GET /b"));
-        assert_eq!(behind_head(second), Ok(Some(&b""[..])));
+        assert_eq!(behind_head(second), Ok(Some((&b""[..], true))));
         assert_eq!(behind_head(&second[..6]), Ok(None));
         assert!(behind_head(b"\x16\x03\x01").is_err());
     }

