@@ -16,12 +16,6 @@ pub enum RouteError {
         /// Who wants it too.
         second: Box<str>,
     },
-    /// Two virtual hosts have one name.
-    #[error("virtual host \"{name}\" is listed twice (hint: names must be unique)")]
-    DuplicateVirtualHost {
-        /// The name.
-        name: Box<str>,
-    },
     /// A virtual host that can never be chosen.
     #[error("virtual host \"{vhost}\" has no domains (hint: use \"*\" to take every host)")]
     NoDomains {

@@ -1,7 +1,5 @@
 //! Virtual hosts and their routes, compiled.
 
-use std::collections::HashSet;
-
 use crate::{
     error::RouteError,
     hosts::{HostTable, HostTableBuilder, without_port},
@@ -13,7 +11,7 @@ use crate::{
 /// `route.v3.VirtualHost`, as far as matching goes. `A` is what a route does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VirtualHostSpec<A> {
-    /// Unique among the virtual hosts of a table.
+    /// For people and statistics; need not be unique.
     pub name: String,
     /// Exact, `*suffix`, `prefix*` or `*`; at least one.
     pub domains: Vec<String>,
@@ -85,17 +83,13 @@ impl<A> RouteTable<A> {
     /// Compiles virtual hosts.
     ///
     /// # Errors
-    /// When names or domains are not unique, or a virtual host could never be chosen.
+    /// When domains are not unique, or a virtual host could never be chosen.
     pub fn compile(
         specs: Vec<VirtualHostSpec<A>>,
         options: HostOptions,
     ) -> Result<Self, RouteError> {
-        let mut names = HashSet::new();
         let mut hosts = HostTableBuilder::new();
         for spec in &specs {
-            if !names.insert(spec.name.as_str()) {
-                return Err(RouteError::DuplicateVirtualHost { name: spec.name.as_str().into() });
-            }
             hosts.add(&spec.name, &spec.domains)?;
             if u32::try_from(spec.routes.len()).is_err() {
                 return Err(RouteError::TooMany { what: "routes", count: spec.routes.len() });

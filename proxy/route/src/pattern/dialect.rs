@@ -1,8 +1,9 @@
 //! Where RE2 and the `regex` crate read the same text differently.
 //!
-//! Perl classes and word boundaries are ASCII in RE2 and Unicode in `regex`: they are rewritten.
-//! Text that only one of them gives a meaning (set operations and nested classes, verbose mode) is
-//! refused rather than guessed at. Everything else has one meaning or is an error in both.
+//! Perl classes and word boundaries are ASCII in RE2 and Unicode in `regex`; brackets and set
+//! operators inside a class are plain characters in RE2; `\Q…\E` quotes. These are rewritten.
+//! What only `regex` knows (verbose mode) is refused, so that an expression which works here works
+//! elsewhere. Everything else has one meaning or is an error in both.
 
 /// Rewrites an expression from RE2's dialect, or says why it cannot be.
 pub(super) fn translate(source: &str) -> Result<String, &'static str> {
@@ -12,6 +13,10 @@ pub(super) fn translate(source: &str) -> Result<String, &'static str> {
     while let Some(c) = chars.next() {
         if c == '\\' {
             let Some(escaped) = chars.next() else { return Err("ends with a backslash") };
+            if escaped == 'Q' && class == Class::Outside {
+                push_quoted(&mut chars, &mut out);
+                continue;
+            }
             push_escape(&mut out, escaped);
             class = class.after_item();
             continue;
@@ -30,9 +35,12 @@ pub(super) fn translate(source: &str) -> Result<String, &'static str> {
                 copy_posix_class(&mut chars, &mut out);
                 continue;
             }
-            (_, '[') => return Err("write \\[ for a bracket inside a character class"),
-            (_, '&' | '-' | '~') if chars.peek() == Some(&c) => {
-                return Err("&&, -- and ~~ inside a character class are ambiguous; escape them");
+            (_, '[' | '&' | '~') => {
+                class = Class::Inside;
+                out.push('\\');
+            }
+            (_, '-') if chars.peek() == Some(&'-') => {
+                return Err("-- inside a character class is ambiguous; escape the dashes");
             }
             _ => class = Class::Inside,
         }
@@ -73,6 +81,18 @@ fn push_escape(out: &mut String, escaped: char) {
     }
 }
 
+/// Takes everything up to `\E`, or to the end, literally.
+fn push_quoted(chars: &mut std::iter::Peekable<std::str::Chars<'_>>, out: &mut String) {
+    let mut text = String::new();
+    while let Some(c) = chars.next() {
+        if c == '\\' && chars.next_if_eq(&'E').is_some() {
+            break;
+        }
+        text.push(c);
+    }
+    out.push_str(&regex::escape(&text));
+}
+
 /// Copies `:name:]`, so that its closing bracket is not taken for the end of the class.
 fn copy_posix_class(chars: &mut std::iter::Peekable<std::str::Chars<'_>>, out: &mut String) {
     for c in chars.by_ref() {
@@ -106,6 +126,8 @@ mod tests {
             assert_eq!(translate(same).as_deref(), Ok(same));
         }
         assert_eq!(translate(r"[\d_]\b").as_deref(), Ok(r"[[0-9]_](?-u:\b)"));
+        assert_eq!(translate(r"[[a&&b]").as_deref(), Ok(r"[\[a\&\&b]"));
+        assert_eq!(translate(r"a\Q.*\E.").as_deref(), Ok(r"a\.\*."));
         assert_eq!(translate(r"\\d").as_deref(), Ok(r"\\d"));
     }
 }
