@@ -29,17 +29,13 @@ impl fmt::Display for Key {
     }
 }
 
-/// One document, as its author wrote it.
+/// One document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
     /// What it is known by.
     pub key: Key,
-    /// Its YAML or JSON text.
+    /// What it says; the store does not read it.
     pub text: String,
-    /// Where it came from, for people: a file's name.
-    pub origin: String,
-    /// The line of `origin` at which the text starts, counted from 1.
-    pub line: u32,
 }
 
 /// What to change, as a whole.

@@ -5,8 +5,7 @@
 //! other's work unknowingly: this is what an embedded database and a replicated key-value store
 //! both offer cheaply. [`Sqlite`] is the embedded implementation.
 //!
-//! The store knows nothing of what a document means. It keeps the text as its author wrote it,
-//! with where it came from, so that a problem found later can still be shown at its own line.
+//! The store knows nothing of what a document means: it keeps texts by kind, namespace and name.
 
 mod document;
 mod error;

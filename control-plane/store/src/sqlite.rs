@@ -118,14 +118,12 @@ fn write(transaction: &Transaction<'_>, change: &Change, next: Revision) -> rusq
         remove.execute(params![key.kind, key.namespace, key.name])?;
     }
     let mut put = transaction.prepare_cached(
-        "INSERT INTO document (kind, namespace, name, text, origin, line, revision)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-         ON CONFLICT (kind, namespace, name) DO UPDATE SET
-           text = excluded.text, origin = excluded.origin, line = excluded.line, revision = excluded.revision",
+        "INSERT INTO document (kind, namespace, name, text, revision) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (kind, namespace, name) DO UPDATE SET text = excluded.text, revision = excluded.revision",
     )?;
     for document in &change.put {
         let Key { kind, namespace, name } = &document.key;
-        put.execute(params![kind, namespace, name, document.text, document.origin, document.line, next.0])?;
+        put.execute(params![kind, namespace, name, document.text, next.0])?;
     }
     transaction.execute("UPDATE store SET revision = ?1", [next.0])?;
     Ok(())
@@ -139,7 +137,7 @@ fn list(connection: &mut Connection) -> rusqlite::Result<Contents> {
     let transaction = connection.transaction()?;
     let revision = revision(&transaction)?;
     let documents = transaction
-        .prepare_cached("SELECT kind, namespace, name, text, origin, line FROM document ORDER BY kind, namespace, name")?
+        .prepare_cached("SELECT kind, namespace, name, text FROM document ORDER BY kind, namespace, name")?
         .query_map([], document)?
         .collect::<rusqlite::Result<_>>()?;
     Ok(Contents { revision, documents })
@@ -148,7 +146,7 @@ fn list(connection: &mut Connection) -> rusqlite::Result<Contents> {
 fn get(connection: &Connection, key: &Key) -> rusqlite::Result<Option<Document>> {
     connection
         .prepare_cached(
-            "SELECT kind, namespace, name, text, origin, line FROM document
+            "SELECT kind, namespace, name, text FROM document
              WHERE kind = ?1 AND namespace = ?2 AND name = ?3",
         )?
         .query_row(params![key.kind, key.namespace, key.name], document)
@@ -159,8 +157,6 @@ fn document(row: &Row<'_>) -> rusqlite::Result<Document> {
     Ok(Document {
         key: Key { kind: row.get(0)?, namespace: row.get(1)?, name: row.get(2)? },
         text: row.get(3)?,
-        origin: row.get(4)?,
-        line: row.get(5)?,
     })
 }
 

@@ -34,7 +34,7 @@ fn key(name: &str) -> Key {
 }
 
 fn document(name: &str, text: &str) -> Document {
-    Document { key: key(name), text: text.into(), origin: "shop.yaml".into(), line: 7 }
+    Document { key: key(name), text: text.into() }
 }
 
 fn put(expect: u64, documents: Vec<Document>) -> Change {

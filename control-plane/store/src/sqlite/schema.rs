@@ -1,6 +1,7 @@
 //! The tables, and making sure that a file is ours before anything is written to it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -24,8 +25,6 @@ const TABLES: &str = "
         namespace TEXT NOT NULL,
         name      TEXT NOT NULL,
         text      TEXT NOT NULL,
-        origin    TEXT NOT NULL,
-        line      INTEGER NOT NULL,
         revision  INTEGER NOT NULL,
         PRIMARY KEY (kind, namespace, name)
     ) STRICT, WITHOUT ROWID;
@@ -34,6 +33,8 @@ const TABLES: &str = "
 /// Checks that the database is a healthy store of ours, or makes an empty one into one.
 pub(super) fn prepare(path: &Path, connection: &mut Connection) -> Result<(), StoreError> {
     let classified = |error: rusqlite::Error| classify(path, &error);
+    // Whoever owns the file does so for as long as it runs: waiting for it is of no use.
+    connection.busy_timeout(Duration::ZERO).map_err(classified)?;
     // One process owns the file: a second control plane would not hear of this one's changes.
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE").map_err(classified)?;
     let application_id = header(connection, "application_id").map_err(classified)?;
