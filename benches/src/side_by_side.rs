@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 
-use crate::load::{Engine, Load, Pace, Session};
+use crate::load::{Engine, Load, Pace, Reuse, Session};
 use crate::peers::{Front, Peer, Programs, Setup, free_address};
 use crate::process::Process;
 use crate::row::Row;
@@ -212,7 +212,7 @@ impl Bench {
 
     fn idle_connections(&mut self, load: &Load, process: &Process) -> Result<Option<f64>> {
         let count = self.plan.idle_connections;
-        if count == 0 {
+        if count == 0 || load.reuse == Reuse::PerRequest {
             return Ok(None);
         }
         let before = process.resident()?;
