@@ -16,6 +16,9 @@ use crate::tree::Node;
 /// The largest weight Gateway API allows.
 const MAX_WEIGHT: u32 = 1_000_000;
 
+/// The most backends Gateway API allows; so all weights of a rule add up within 32 bits.
+const MAX_BACKENDS: usize = 16;
+
 pub(super) fn http_route(
     reader: &mut Reader,
     node: &Node,
@@ -107,7 +110,15 @@ fn rule(reader: &mut Reader, node: &Node) -> Option<Rule> {
             .optional(reader, "name", |reader, node| reader.text(node, SUBDOMAIN, is_subdomain));
         let matches = object.list(reader, "matches", route_match);
         let filters = object.optional(reader, "filters", filters).map(Option::unwrap_or_default);
-        let backend_refs = object.list(reader, "backendRefs", backend);
+        let backend_refs = object
+            .optional(reader, "backendRefs", |reader, node| match reader.list(node, backend) {
+                Some(list) if list.len() > MAX_BACKENDS => {
+                    let found = format!("{} items", list.len());
+                    reader.invalid(node, &found, format!("a list of at most {MAX_BACKENDS} items"))
+                }
+                list => list,
+            })
+            .map(Option::unwrap_or_default);
         let timeouts = object.optional(reader, "timeouts", timeouts).map(Option::unwrap_or_default);
         let no_affinity = object.unsupported(reader, "sessionPersistence", "remove it");
         let no_retry = object.unsupported(reader, "retry", "remove it");
