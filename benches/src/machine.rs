@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
@@ -44,6 +45,27 @@ impl Machine {
                 .unwrap_or(0.0),
         })
     }
+}
+
+/// CPU time that all processes together have used on some cores since the start.
+///
+/// From `/proc/stat`, in steps of 10 ms.
+pub fn cpu_of_cores(cores: &[usize]) -> Result<Duration> {
+    let text = fs::read_to_string("/proc/stat")?;
+    let names: Vec<_> = cores.iter().map(|core| format!("cpu{core}")).collect();
+    let mut ticks = 0;
+    for line in text.lines() {
+        let mut fields = line.split_whitespace();
+        if !fields.next().is_some_and(|first| names.iter().any(|name| name == first)) {
+            continue;
+        }
+        // user nice system idle iowait irq softirq steal guest guest_nice; the time
+        // of guests is counted in user and nice already.
+        let numbers: Vec<u64> = fields.take(8).flat_map(str::parse).collect();
+        let idle: u64 = numbers.iter().skip(3).take(2).sum();
+        ticks += numbers.iter().sum::<u64>() - idle;
+    }
+    Ok(Duration::from_millis(ticks * 10))
 }
 
 /// Keeps this process, with all its threads, on one core.

@@ -57,11 +57,7 @@ impl Process {
     /// or starts processes while it is measured; where the kernel keeps no `schedstat`,
     /// `stat` counts for the whole process in clock ticks.
     pub fn cpu(&self) -> Result<Duration> {
-        let folder = PathBuf::from(format!("/proc/{}", self.child.id()));
-        match schedstat(&folder.join("task")) {
-            Ok(time) => Ok(time),
-            Err(_) => ticks(&folder.join("stat")),
-        }
+        cpu(self.child.id())
     }
 
     /// Resident memory in KiB.
@@ -79,6 +75,15 @@ impl Drop for Process {
         // Both fail only when the process is gone already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// CPU time of a process: see [`Process::cpu`].
+pub fn cpu(pid: u32) -> Result<Duration> {
+    let folder = PathBuf::from(format!("/proc/{pid}"));
+    match schedstat(&folder.join("task")) {
+        Ok(time) => Ok(time),
+        Err(_) => ticks(&folder.join("stat")),
     }
 }
 

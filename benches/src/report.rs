@@ -45,6 +45,7 @@ pub struct Line {
     pub requests_per_second: Option<f64>,
     pub cpu_us: Option<f64>,
     pub busy_percent: Option<f64>,
+    pub others_percent: Option<f64>,
     pub paced_cpu_us: Option<f64>,
     pub p50_us: Option<f64>,
     pub p99_us: Option<f64>,
@@ -93,6 +94,7 @@ pub fn lines(rows: &[Row], peers: &[Peer], samples: &[Sample]) -> Vec<Line> {
                 requests_per_second: middle(|s| Some(s.requests_per_second)),
                 cpu_us: middle(|s| s.cpu_us),
                 busy_percent: middle(|s| s.busy_percent),
+                others_percent: middle(|s| Some(s.others_percent)),
                 paced_cpu_us: middle(|s| s.paced_cpu_us),
                 p50_us: middle(|s| Some(s.p50_us)),
                 p99_us: middle(|s| Some(s.p99_us)),
@@ -171,14 +173,14 @@ impl Report {
 
     fn table(&self, text: &mut String) {
         text.push_str(
-            "| row | peer | req/s | CPU µs/req | busy % | paced CPU µs/req | p50 µs | p99 µs \
+            "| row | peer | req/s | CPU µs/req | busy % | others % | paced CPU µs/req | p50 µs | p99 µs \
              | p99.9 µs | idle MiB | loaded MiB | start ms |\n\
-             |---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
+             |---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
         );
         for line in &self.lines {
             let _ = write!(text, "| {:11} | {:7} |", line.row, line.peer);
             if let Some(reason) = line.not_applicable {
-                let _ = writeln!(text, " n/a: {reason} ||||||||||");
+                let _ = writeln!(text, " n/a: {reason} |||||||||||");
                 continue;
             }
             let mib = |kib: Option<f64>| kib.map(|kib| kib / 1024.0);
@@ -186,6 +188,7 @@ impl Report {
                 (line.requests_per_second, 0),
                 (line.cpu_us, 2),
                 (line.busy_percent, 0),
+                (line.others_percent, 0),
                 (line.paced_cpu_us, 2),
                 (line.p50_us, 0),
                 (line.p99_us, 0),

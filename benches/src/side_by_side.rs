@@ -11,8 +11,9 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 
 use crate::load::{Engine, Load, Pace, Reuse, Session};
+use crate::machine;
 use crate::peers::{Front, Peer, Programs, Setup, free_address};
-use crate::process::Process;
+use crate::process::{self, Process};
 use crate::row::Row;
 
 const START_LIMIT: Duration = Duration::from_secs(15);
@@ -50,6 +51,9 @@ pub struct Sample {
     pub cpu_us: Option<f64>,
     /// How much of its core the peer used at that load, in percent.
     pub busy_percent: Option<f64>,
+    /// CPU time that processes other than peer and load took on the two cores, in
+    /// percent of one core: what disturbed the numbers.
+    pub others_percent: f64,
     /// CPU time of the peer per request at the open-loop rate, in µs.
     pub paced_cpu_us: Option<f64>,
     /// Median latency at the open-loop rate, in µs.
@@ -137,6 +141,7 @@ impl Bench {
             requests_per_second: closed.completed as f64 / closed.elapsed.as_secs_f64(),
             cpu_us: closed.cpu_us(),
             busy_percent: closed.busy_percent(),
+            others_percent: closed.others_percent.max(paced.others_percent),
             paced_cpu_us: paced.cpu_us(),
             p50_us: paced.percentile_us(500),
             p99_us: paced.percentile_us(990),
@@ -239,9 +244,17 @@ impl Bench {
         let mut session = Session::begin(&mut self.engine, *load, pace)?;
         session.drive(warm_up)?;
         session.mark();
+        let cores = [self.plan.proxy_core, self.plan.load_core];
+        let everybody = || machine::cpu_of_cores(&cores);
+        let ours = || process::cpu(std::process::id());
+        let (all_before, own_before) = (everybody()?, ours()?);
         let (before, began) = (cpu()?, Instant::now());
         session.drive(window)?;
         let (after, elapsed) = (cpu()?, began.elapsed());
+        let own = ours()? - own_before;
+        let all = everybody()? - all_before;
+        let cpu = after.zip(before).map(|(after, before)| after - before);
+        let others = all.saturating_sub(own + cpu.unwrap_or_default());
         let completed = session.tally().completed;
         if pace != Pace::Closed {
             session.settle(SETTLE_LIMIT)?;
@@ -255,7 +268,8 @@ impl Bench {
             completed,
             failed: tally.failed,
             elapsed,
-            cpu: after.zip(before).map(|(after, before)| after - before),
+            cpu,
+            others_percent: others.as_secs_f64() * 100.0 / elapsed.as_secs_f64(),
             tally,
         })
     }
@@ -280,6 +294,7 @@ struct Window {
     failed: u64,
     elapsed: Duration,
     cpu: Option<Duration>,
+    others_percent: f64,
     tally: crate::load::Tally,
 }
 
