@@ -1,0 +1,117 @@
+"""The command line of weft-proxy: validation, errors that say what to do, Envoy's flags."""
+
+import json
+
+import pytest
+
+from harness.config import bootstrap, cluster, direct, hcm, listener, route, routes, virtual_host
+from harness.process import run
+from harness.proxy import Proxy, binary
+
+pytestmark = pytest.mark.weft_only
+
+
+def good(port=1):
+    main = routes("main", virtual_host("all", ["*"], route("/", "up")))
+    return bootstrap([listener("main", hcm(main))], [cluster("up", port)])
+
+
+def validate(tmp_path, value, suffix="json"):
+    path = tmp_path / f"bootstrap.{suffix}"
+    path.write_text(value if isinstance(value, str) else json.dumps(value))
+    by_mode = run([binary("weft-proxy"), "--mode", "validate", "-c", path], tmp_path)
+    by_check = run([binary("weft-proxy"), "check", "-c", path], tmp_path)
+    assert by_mode.returncode == by_check.returncode, (by_mode.stderr, by_check.stderr)
+    return by_check.returncode, by_check.stdout + by_check.stderr
+
+
+def test_a_good_bootstrap_is_accepted(tmp_path):
+    code, text = validate(tmp_path, good())
+    assert code == 0, text
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda b: b["static_resources"]["clusters"][0].update(connect_timeut="1s"), "connect_timeut"),
+        (lambda b: b["static_resources"]["clusters"][0].update(connect_timeout="soon"), "connect_timeout"),
+        (lambda b: b["static_resources"]["clusters"][0].update(lb_policy="BEST"), "lb_policy"),
+        (lambda b: b["static_resources"]["clusters"][0].update(type="ORIGINAL_DST", name="ups"), "ups"),
+        (lambda b: b["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0].update(name="x", typed_config={"@type": "type.googleapis.com/no.such.Filter"}), "no.such.Filter"),
+        (lambda b: b["static_resources"]["listeners"].append(b["static_resources"]["listeners"][0]), "main"),
+    ],
+    ids=["unknown-field", "bad-duration", "bad-enum", "unsupported-type", "unknown-filter", "duplicate-name"],
+)
+def test_what_is_wrong_is_named(tmp_path, change, said):
+    broken = good()
+    change(broken)
+    code, text = validate(tmp_path, broken)
+    assert code != 0, text
+    assert said in text
+
+
+def test_all_errors_are_told_at_once(tmp_path):
+    broken = good()
+    broken["static_resources"]["clusters"] += [
+        cluster("first-bad", 1, type="ORIGINAL_DST"),
+        cluster("second-bad", 1, type="ORIGINAL_DST"),
+    ]
+    code, text = validate(tmp_path, broken)
+    assert code != 0
+    assert "first-bad" in text and "second-bad" in text
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "node: [", "\x00\x01", "a: &x [*x]"])
+def test_nonsense_is_refused_without_a_panic(tmp_path, text):
+    code, said = validate(tmp_path, text, "yaml")
+    assert code not in (0, 101), said
+    assert "panicked" not in said
+    assert said.strip()
+
+
+def test_a_missing_file_is_named(tmp_path):
+    outcome = run([binary("weft-proxy"), "-c", tmp_path / "nowhere.yaml"], tmp_path)
+    assert outcome.returncode not in (0, 101)
+    assert "nowhere.yaml" in outcome.stderr
+
+
+def test_version_and_help(tmp_path):
+    assert run([binary("weft-proxy"), "--version"], tmp_path).stdout.strip()
+    text = run([binary("weft-proxy"), "--help"], tmp_path).stdout
+    for flag in ("--config-path", "--concurrency", "--drain-time-s", "--control-plane", "--mesh"):
+        assert flag in text
+
+
+def test_a_bootstrap_on_the_command_line_in_yaml(tmp_path, processes):
+    from harness.process import Process
+    from harness.waiting import until
+
+    text = """
+admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}
+static_resources: {}
+"""
+    written = tmp_path / "admin"
+    argv = [binary("weft-proxy"), "--config-yaml", text, "--admin-address-path", written]
+    process = Process("yaml", argv, tmp_path)
+    until(lambda: process.require_alive() or (written.exists() and ":" in written.read_text()), "the admin address")
+
+
+def test_node_flags_reach_the_node(tmp_path, processes):
+    main = routes("main", virtual_host("all", ["*"], direct("/", 200, "ok")))
+    config = bootstrap([listener("main", hcm(main))])
+    del config["node"]
+    flags = ["--service-node", "n1", "--service-cluster", "c1", "--service-zone", "z9", "--base-id", "3"]
+    with Proxy("weft", config, tmp_path, arguments=flags) as proxy:
+        node = proxy.admin.json("/server_info")["node"]
+        assert (node["id"], node["cluster"], node["locality"]["zone"]) == ("n1", "c1", "z9")
+
+
+def test_an_address_in_use_is_said_plainly(tmp_path, http_upstream):
+    up = http_upstream("taken")
+    main = routes("main", virtual_host("all", ["*"], direct("/", 200, "ok")))
+    config = bootstrap([listener("main", hcm(main), port=up.port)])
+    path = tmp_path / "bootstrap.json"
+    path.write_text(json.dumps(config))
+    outcome = run([binary("weft-proxy"), "-c", path], tmp_path)
+    assert outcome.returncode not in (0, 101)
+    assert str(up.port) in outcome.stderr + outcome.stdout
