@@ -48,7 +48,7 @@ pub fn render_text(stats: &Stats, now: Instant, wanted: &StatsFilter<'_>) -> Str
         }
         match sample.value {
             Value::Counter(value) | Value::Gauge(value) => {
-                scalars.push(format!("{name}: {value}\n"))
+                scalars.push(format!("{name}: {value}\n"));
             }
             Value::Histogram(histogram) => {
                 histograms.push(format!("{name}: {}\n", quantile_line(&histogram.snapshot())));

@@ -1,0 +1,166 @@
+//! The body of a response on its way to the client.
+
+use std::{
+    future::Future as _,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::time::{Sleep, sleep_until};
+
+use crate::{fault::Fault, record::Record, upstream::Incoming};
+
+/// What hyper sends to the client.
+#[derive(Debug)]
+pub(crate) struct Body(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Empty,
+    Full(Bytes),
+    Upstream(Box<Streaming>),
+}
+
+impl Body {
+    pub(crate) fn empty() -> Self {
+        Self(Kind::Empty)
+    }
+
+    pub(crate) fn full(bytes: Bytes) -> Self {
+        Self(if bytes.is_empty() { Kind::Empty } else { Kind::Full(bytes) })
+    }
+
+    pub(crate) fn upstream(streaming: Streaming) -> Self {
+        Self(Kind::Upstream(Box::new(streaming)))
+    }
+}
+
+/// A response that streams from an upstream, within its time limits. Dropping it before its end
+/// gives up the upstream stream or connection.
+#[derive(Debug)]
+pub(crate) struct Streaming {
+    incoming: Incoming,
+    record: Record,
+    limits: Limits,
+    last_moved: Instant,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// When a stream is given up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// The whole response must have ended by then.
+    pub(crate) deadline: Option<Instant>,
+    /// Something must move at least this often.
+    pub(crate) idle: Option<Duration>,
+}
+
+impl Limits {
+    /// The nearer of the deadline and the idle limit counted from `last_moved`.
+    pub(crate) fn next(&self, last_moved: Instant) -> Option<(Instant, Fault)> {
+        let idle = self.idle.map(|limit| (last_moved + limit, Fault::StreamIdle));
+        let deadline = self.deadline.map(|at| (at, Fault::RequestTimeout));
+        match (deadline, idle) {
+            (Some(deadline), Some(idle)) => Some(if idle.0 < deadline.0 { idle } else { deadline }),
+            (one, other) => one.or(other),
+        }
+    }
+}
+
+impl Streaming {
+    pub(crate) fn new(incoming: Incoming, record: Record, limits: Limits) -> Self {
+        Self { incoming, record, limits, last_moved: Instant::now(), timer: None }
+    }
+
+    /// Only armed when the upstream keeps us waiting, and moved when it fires rather than at each
+    /// frame.
+    fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<Fault> {
+        if self.timer.is_none() {
+            self.last_moved = Instant::now();
+        }
+        loop {
+            let Some((at, fault)) = self.limits.next(self.last_moved) else {
+                return Poll::Pending;
+            };
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at.into())));
+            if timer.is_elapsed() {
+                if Instant::now() >= at {
+                    return Poll::Ready(fault);
+                }
+                timer.as_mut().reset(at.into());
+            }
+            ready!(timer.as_mut().poll(cx));
+        }
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        if let Poll::Ready(frame) = self.incoming.poll_frame(cx) {
+            match &frame {
+                // Before the first wait there is no timer to move.
+                Some(Ok(_)) if self.timer.is_some() => self.last_moved = Instant::now(),
+                Some(Ok(_)) => {}
+                Some(Err(_)) => self.record.upstream_broke(),
+                None => {}
+            }
+            return Poll::Ready(frame);
+        }
+        let fault = ready!(self.poll_limit(cx));
+        match fault {
+            Fault::RequestTimeout => self.record.timed_out(),
+            _ => self.record.stream_idle(),
+        }
+        Poll::Ready(Some(Err(fault)))
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        let this = self.get_mut();
+        match &mut this.0 {
+            Kind::Empty => Poll::Ready(None),
+            Kind::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                this.0 = Kind::Empty;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Kind::Upstream(streaming) => {
+                let frame = ready!(streaming.poll_frame(cx));
+                if streaming.incoming.is_end_stream() || !matches!(frame, Some(Ok(_))) {
+                    // The record ends with the response, not when hyper lets go of the body.
+                    this.0 = Kind::Empty;
+                }
+                Poll::Ready(frame.map(|frame| frame.map_err(BrokenOff)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Empty => true,
+            Kind::Full(_) => false,
+            Kind::Upstream(streaming) => streaming.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Upstream(streaming) => streaming.incoming.size_hint(),
+        }
+    }
+}
+
+/// A response broke off after its head was sent; all that is left is to break off too.
+#[derive(Debug, thiserror::Error)]
+#[error("response broke off: {0:?}")]
+pub(crate) struct BrokenOff(Fault);

@@ -1,0 +1,120 @@
+//! Everything that can go wrong with a request, as one closed list.
+
+use http::StatusCode;
+
+/// Why a request was not answered by an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// No virtual host or no route matches.
+    NoRoute,
+    /// The route's cluster is not in the tables; the status is the route's
+    /// `cluster_not_found_response_code`.
+    NoCluster(StatusCode),
+    /// The cluster has no endpoint that may be picked.
+    NoHealthyUpstream,
+    /// No connection to any endpoint tried.
+    ConnectFailed,
+    /// No connection within `connect_timeout`.
+    ConnectTimeout,
+    /// The connection ended before a response began.
+    UpstreamClosed,
+    /// The upstream reset the stream before a response began.
+    UpstreamReset,
+    /// The upstream refused the stream before it looked at it (REFUSED_STREAM, GOAWAY).
+    UpstreamRefused,
+    /// The upstream's answer is not HTTP.
+    UpstreamProtocol,
+    /// The route's timeout passed before the response ended.
+    RequestTimeout,
+    /// Nothing moved for the stream idle timeout.
+    StreamIdle,
+    /// The client's message is not acceptable.
+    BadRequest(&'static str),
+    /// HTTP/1.0, which is not accepted unless configured.
+    UpgradeRequired,
+    /// The client broke off while its request was being sent on.
+    ClientGone,
+}
+
+/// What is known about a failed request at the upstream. Only the first may be sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Processed {
+    /// The upstream cannot have acted on it.
+    No,
+    /// It may have.
+    Unknown,
+}
+
+impl Fault {
+    /// The status a plain HTTP client gets. Follows Envoy's choices.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::NoCluster(status) => status,
+            Self::NoHealthyUpstream
+            | Self::ConnectFailed
+            | Self::ConnectTimeout
+            | Self::UpstreamClosed
+            | Self::UpstreamReset
+            | Self::UpstreamRefused => StatusCode::SERVICE_UNAVAILABLE,
+            Self::UpstreamProtocol => StatusCode::BAD_GATEWAY,
+            Self::RequestTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::StreamIdle => StatusCode::REQUEST_TIMEOUT,
+            Self::BadRequest(_) | Self::ClientGone => StatusCode::BAD_REQUEST,
+            Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
+        }
+    }
+
+    /// The body (and `grpc-message`) that says why. Empty where Envoy's is.
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::NoRoute | Self::NoCluster(_) | Self::UpgradeRequired => "",
+            Self::NoHealthyUpstream => "no healthy upstream",
+            Self::ConnectFailed => {
+                "upstream connect error or disconnect/reset before headers. reset reason: remote \
+                 connection failure"
+            }
+            Self::ConnectTimeout => {
+                "upstream connect error or disconnect/reset before headers. reset reason: \
+                 connection timeout"
+            }
+            Self::UpstreamClosed => {
+                "upstream connect error or disconnect/reset before headers. reset reason: \
+                 connection termination"
+            }
+            Self::UpstreamReset => {
+                "upstream connect error or disconnect/reset before headers. reset reason: remote \
+                 reset"
+            }
+            Self::UpstreamRefused => {
+                "upstream connect error or disconnect/reset before headers. reset reason: remote \
+                 refused stream reset"
+            }
+            Self::UpstreamProtocol => {
+                "upstream connect error or disconnect/reset before headers. reset reason: \
+                 protocol error"
+            }
+            Self::RequestTimeout => "upstream request timeout",
+            Self::StreamIdle => "stream timeout",
+            Self::BadRequest(why) => why,
+            Self::ClientGone => "downstream closed",
+        }
+    }
+
+    /// Envoy's access-log flag of the same meaning.
+    pub fn response_flag(self) -> &'static str {
+        match self {
+            Self::NoRoute => "NR",
+            Self::NoCluster(_) => "NC",
+            Self::NoHealthyUpstream => "UH",
+            Self::ConnectFailed | Self::ConnectTimeout => "UF",
+            Self::UpstreamClosed => "UC",
+            Self::UpstreamReset | Self::UpstreamRefused => "UR",
+            Self::UpstreamProtocol => "UPE",
+            Self::RequestTimeout => "UT",
+            Self::StreamIdle => "SI",
+            Self::BadRequest(_) | Self::UpgradeRequired => "DPE",
+            Self::ClientGone => "DC",
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What is counted about one request, once, whichever way it ends.
+
+use std::{rc::Rc, sync::Arc, time::Instant};
+
+use http::StatusCode;
+use weft_balance::ActiveRequest;
+use weft_compile::{Cluster, HttpChain};
+
+use crate::worker::{Busy, Worker};
+
+/// Counts a request from its head until it is dropped, which is when the response has ended or
+/// either side went away.
+#[derive(Debug)]
+pub(crate) struct Record {
+    chain: Arc<HttpChain>,
+    began: Instant,
+    upstream: Option<UpstreamRecord>,
+    _busy: Busy,
+}
+
+#[derive(Debug)]
+struct UpstreamRecord {
+    cluster: Arc<Cluster>,
+    /// Held for its count of requests in flight.
+    _active: ActiveRequest,
+    began: Instant,
+}
+
+impl Record {
+    pub(crate) fn begin(chain: &Arc<HttpChain>, worker: &Rc<Worker>) -> Self {
+        chain.stats.downstream_rq_total.inc();
+        chain.stats.downstream_rq_active.inc();
+        Self {
+            chain: Arc::clone(chain),
+            began: Instant::now(),
+            upstream: None,
+            _busy: worker.begin_busy(),
+        }
+    }
+
+    pub(crate) fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// The request is about to be sent to an endpoint; replaces what an earlier attempt began.
+    pub(crate) fn begin_upstream(&mut self, cluster: &Arc<Cluster>, active: ActiveRequest) {
+        self.upstream = None;
+        cluster.stats.upstream_rq_total.inc();
+        cluster.stats.upstream_rq_active.inc();
+        self.upstream = Some(UpstreamRecord {
+            cluster: Arc::clone(cluster),
+            _active: active,
+            began: Instant::now(),
+        });
+    }
+
+    /// The upstream's response has a head.
+    pub(crate) fn upstream_responded(&self, status: StatusCode) {
+        if let Some(upstream) = &self.upstream {
+            upstream.cluster.stats.upstream_rq_completed.inc();
+            upstream.cluster.stats.upstream_rq_xx.count(status.as_u16());
+        }
+    }
+
+    /// The upstream's response broke off.
+    pub(crate) fn upstream_broke(&self) {
+        if let Some(upstream) = &self.upstream {
+            upstream.cluster.stats.upstream_rq_rx_reset.inc();
+        }
+    }
+
+    /// Nothing moved for too long.
+    pub(crate) fn stream_idle(&self) {
+        self.chain.stats.downstream_rq_idle_timeout.inc();
+    }
+
+    /// The response did not end in time.
+    pub(crate) fn timed_out(&self) {
+        if let Some(upstream) = &self.upstream {
+            upstream.cluster.stats.upstream_rq_timeout.inc();
+        }
+    }
+
+    /// How long ago the request was sent to the upstream.
+    pub(crate) fn upstream_millis(&self) -> Option<u64> {
+        let upstream = self.upstream.as_ref()?;
+        u64::try_from(upstream.began.elapsed().as_millis()).ok()
+    }
+
+    /// A response head goes to the client.
+    pub(crate) fn responded(&self, status: StatusCode) {
+        self.chain.stats.downstream_rq_completed.inc();
+        self.chain.stats.downstream_rq_xx.count(status.as_u16());
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        self.chain.stats.downstream_rq_active.dec();
+        self.chain.stats.downstream_rq_time.record(now.duration_since(self.began));
+        if let Some(upstream) = &self.upstream {
+            upstream.cluster.stats.upstream_rq_time.record(now.duration_since(upstream.began));
+        }
+    }
+}
+
+impl Drop for UpstreamRecord {
+    fn drop(&mut self) {
+        self.cluster.stats.upstream_rq_active.dec();
+    }
+}

@@ -1,0 +1,131 @@
+//! Where a redirect points.
+
+use http::{HeaderValue, Uri};
+use weft_compile::{PrefixRewrite, Redirect, RedirectPath};
+
+/// The `location` of a redirect for this request (`route.v3.RedirectAction`).
+pub(crate) fn location(
+    redirect: &Redirect,
+    scheme: &str,
+    authority: &str,
+    path_and_query: &str,
+) -> Option<HeaderValue> {
+    let target_scheme = redirect.scheme.as_deref().unwrap_or(scheme);
+    let mut out = String::with_capacity(authority.len() + path_and_query.len() + 16);
+    out.push_str(target_scheme);
+    out.push_str("://");
+    push_authority(&mut out, redirect, scheme, target_scheme, authority);
+    push_path(&mut out, redirect, path_and_query);
+    HeaderValue::try_from(out).ok()
+}
+
+fn push_authority(
+    out: &mut String,
+    redirect: &Redirect,
+    scheme: &str,
+    target_scheme: &str,
+    authority: &str,
+) {
+    let (host, port) = split_port(authority);
+    out.push_str(redirect.host.as_deref().unwrap_or(host));
+    match redirect.port {
+        Some(port) => {
+            out.push(':');
+            out.push_str(itoa::Buffer::new().format(port));
+        }
+        // A port that was the default of the old scheme says nothing about the new one.
+        None if scheme != target_scheme && matches!(port, Some("80" | "443")) => {}
+        None if redirect.host.is_some() => {}
+        None => {
+            if let Some(port) = port {
+                out.push(':');
+                out.push_str(port);
+            }
+        }
+    }
+}
+
+fn push_path(out: &mut String, redirect: &Redirect, path_and_query: &str) {
+    let (path, query) = match path_and_query.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (path_and_query, None),
+    };
+    let query = if redirect.strip_query { None } else { query };
+    match &redirect.path {
+        RedirectPath::Keep => out.push_str(path),
+        RedirectPath::Replace(uri) => {
+            push_uri(out, uri);
+            // A path_redirect with a query of its own replaces the request's.
+            if uri.query().is_some() {
+                return;
+            }
+        }
+        RedirectPath::Prefix(rewrite) => push_rewritten(out, rewrite, path),
+    }
+    if let Some(query) = query {
+        out.push('?');
+        out.push_str(query);
+    }
+}
+
+fn push_uri(out: &mut String, uri: &Uri) {
+    out.push_str(uri.path_and_query().map_or("/", |path| path.as_str()));
+}
+
+/// `path` with its matched prefix replaced.
+pub(crate) fn push_rewritten(out: &mut String, rewrite: &PrefixRewrite, path: &str) {
+    out.push_str(&rewrite.replacement);
+    out.push_str(path.get(rewrite.matched..).unwrap_or_default());
+}
+
+/// Host and port of an authority; an IPv6 literal keeps its brackets.
+fn split_port(authority: &str) -> (&str, Option<&str>) {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => {
+            (host, Some(port))
+        }
+        _ => (authority, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+
+    fn to(redirect: &Redirect, authority: &str, path: &str) -> String {
+        location(redirect, "http", authority, path).unwrap().to_str().unwrap().to_owned()
+    }
+
+    fn keep() -> Redirect {
+        Redirect {
+            status: StatusCode::MOVED_PERMANENTLY,
+            scheme: None,
+            host: None,
+            port: None,
+            path: RedirectPath::Keep,
+            strip_query: false,
+        }
+    }
+
+    #[test]
+    fn scheme_host_port_and_path_change_on_their_own() {
+        let https = Redirect { scheme: Some("https".into()), ..keep() };
+        assert_eq!(to(&https, "shop:80", "/a?b"), "https://shop/a?b");
+        assert_eq!(to(&https, "shop:8080", "/a"), "https://shop:8080/a");
+        let host = Redirect { host: Some("other".into()), ..keep() };
+        assert_eq!(to(&host, "shop:8080", "/a"), "http://other/a");
+        let port = Redirect { port: Some(81), ..keep() };
+        assert_eq!(to(&port, "[::1]:80", "/"), "http://[::1]:81/");
+        let strip = Redirect { strip_query: true, ..keep() };
+        assert_eq!(to(&strip, "shop", "/a?b"), "http://shop/a");
+        let path = Redirect { path: RedirectPath::Replace(Uri::from_static("/new?x=1")), ..keep() };
+        assert_eq!(to(&path, "shop", "/a?b"), "http://shop/new?x=1");
+        let prefix = Redirect {
+            path: RedirectPath::Prefix(PrefixRewrite { matched: 4, replacement: "/v2".into() }),
+            ..keep()
+        };
+        assert_eq!(to(&prefix, "shop", "/api/x?b"), "http://shop/v2/x?b");
+    }
+}

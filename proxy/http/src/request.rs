@@ -1,0 +1,160 @@
+//! One request, from its head to the head of its response. The body of this module is the story;
+//! its neighbours are the details.
+
+use std::sync::Arc;
+
+use http::{
+    Method, Request, Response, Version,
+    header::{HOST, SERVER},
+    request::Parts,
+};
+use hyper::body::Incoming;
+use weft_compile::{Action, Cluster, RouteEntry, Tables, Target};
+use weft_route::{Outcome, RequestView};
+
+use crate::{
+    body::Body, connection::Connection, fault::Fault, forward::Plan, headers, local_reply,
+    phase::Phase, record::Record, redirect,
+};
+
+/// Answers one request. Never fails: a fault is an answer too.
+pub(crate) async fn handle(connection: &Connection, request: Request<Incoming>) -> Response<Body> {
+    let record = Record::begin(&connection.chain, &connection.worker);
+    let version = request.version();
+    let is_grpc = local_reply::is_grpc(request.headers());
+    let mut response = answer(connection, request, record, is_grpc).await;
+    finish(connection, &mut response, version);
+    response
+}
+
+/// Match, then act.
+async fn answer(
+    connection: &Connection,
+    request: Request<Incoming>,
+    record: Record,
+    is_grpc: bool,
+) -> Response<Body> {
+    let reply = |fault| {
+        let response = local_reply::fault(fault, is_grpc);
+        record.responded(response.status());
+        response
+    };
+    let (parts, body) = request.into_parts();
+    let head = match Head::read(&parts) {
+        Ok(head) => head,
+        Err(fault) => return reply(fault),
+    };
+    let random = connection.worker.random_u64();
+    // Pinned here and used to the end of this request, whatever is published meanwhile.
+    let tables = connection.worker.tables();
+    let Some(entry) = find_route(connection, &tables, &head, &parts, random) else {
+        connection.chain.stats.no_route.inc();
+        return reply(Fault::NoRoute);
+    };
+    match &entry.action {
+        Action::Direct(direct) => {
+            connection.chain.stats.rq_direct_response.inc();
+            let mut response = local_reply::direct(direct.status, direct.body.clone(), is_grpc);
+            headers::mutate(response.headers_mut(), &entry.response_headers);
+            record.responded(response.status());
+            response
+        }
+        Action::Redirect(to) => {
+            connection.chain.stats.rq_redirect.inc();
+            match redirect::location(to, "http", head.authority, head.path_and_query) {
+                Some(location) => {
+                    let mut response = local_reply::redirect(to.status, location);
+                    headers::mutate(response.headers_mut(), &entry.response_headers);
+                    record.responded(response.status());
+                    response
+                }
+                None => reply(Fault::BadRequest("redirect target is not a header value")),
+            }
+        }
+        Action::Forward(to) => {
+            let Some(cluster) = choose_cluster(&tables, &to.target, random) else {
+                connection.chain.stats.no_cluster.inc();
+                return reply(Fault::NoCluster(to.cluster_not_found));
+            };
+            let plan = Plan { connection, to, entry, cluster, random };
+            let (authority, path) = match plan.rewrite(&head, &parts) {
+                Ok(target) => target,
+                Err(fault) => return reply(fault),
+            };
+            plan.forward(parts, authority, path, body, record, is_grpc).await
+        }
+    }
+}
+
+/// What every response of ours carries.
+fn finish(connection: &Connection, response: &mut Response<Body>, version: Version) {
+    let headers = response.headers_mut();
+    headers.insert(SERVER, connection.chain.server_name.clone());
+    if connection.worker.phase() != Phase::Serving {
+        headers::close_after(headers, version);
+    }
+}
+
+/// The parts of a request that name what is asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Head<'a> {
+    pub(crate) authority: &'a str,
+    pub(crate) path_and_query: &'a str,
+}
+
+impl<'a> Head<'a> {
+    fn read(parts: &'a Parts) -> Result<Self, Fault> {
+        if parts.version < Version::HTTP_11 {
+            return Err(Fault::UpgradeRequired);
+        }
+        if parts.method == Method::CONNECT {
+            // A tunnel needs a route with a connect matcher, and there is no such route.
+            return Err(Fault::NoRoute);
+        }
+        // An absolute-form target wins over `host` (RFC 9112 §3.2.2); h2 has `:authority`.
+        let authority = match parts.uri.authority() {
+            Some(authority) => authority.as_str(),
+            None => parts
+                .headers
+                .get(HOST)
+                .ok_or(Fault::BadRequest(""))?
+                .to_str()
+                .map_err(|_| Fault::BadRequest("host is not ASCII"))?,
+        };
+        let path_and_query = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        Ok(Self { authority, path_and_query })
+    }
+}
+
+fn find_route<'t>(
+    connection: &'t Connection,
+    tables: &'t Tables,
+    head: &Head<'_>,
+    parts: &Parts,
+    random: u64,
+) -> Option<&'t RouteEntry> {
+    let routes = tables.routes_of(&connection.chain)?;
+    let view = RequestView {
+        authority: head.authority,
+        path_and_query: head.path_and_query,
+        method: parts.method.as_str(),
+        headers: &parts.headers,
+        random,
+    };
+    match routes.table.find(&view) {
+        Outcome::Matched { route, .. } => Some(&route.action),
+        Outcome::NoHost | Outcome::NoRoute(_) => None,
+    }
+}
+
+fn choose_cluster<'t>(
+    tables: &'t Tables,
+    target: &Target,
+    random: u64,
+) -> Option<&'t Arc<Cluster>> {
+    let id = match target {
+        Target::Cluster(id) => *id,
+        Target::Weighted(weighted) => weighted.choose(random)?,
+    };
+    tables.cluster(id)
+}

@@ -1,0 +1,194 @@
+//! The upstream side of a request: a connection of this worker's pool, and the exchange of one
+//! request and response on it.
+
+mod h1;
+mod h2;
+mod pool;
+mod upload;
+
+use std::{
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Response, Version, uri::PathAndQuery};
+use http_body::{Frame, SizeHint};
+use weft_balance::{EndpointAddress, EndpointState};
+use weft_compile::{Cluster, UpstreamProtocol};
+use weft_net::{ConnectError, Stream, connect_pipe, connect_tcp};
+
+pub(crate) use pool::Pools;
+pub(crate) use upload::Upload;
+
+use crate::{
+    fault::{Fault, Processed},
+    worker::Worker,
+};
+
+/// A request head, ready for the wire.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) method: Method,
+    pub(crate) authority: HeaderValue,
+    pub(crate) path: PathAndQuery,
+    /// All other fields; `host` among them is ignored in favour of `authority`.
+    pub(crate) headers: HeaderMap,
+    /// What the client spoke.
+    pub(crate) downstream: Version,
+}
+
+/// An attempt failed before a response head came.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Failure {
+    pub(crate) fault: Fault,
+    pub(crate) processed: Processed,
+}
+
+impl Failure {
+    /// Nothing left this process.
+    pub(crate) fn unsent(fault: Fault) -> Self {
+        Self { fault, processed: Processed::No }
+    }
+
+    /// The upstream may have seen the request.
+    pub(crate) fn unknown(fault: Fault) -> Self {
+        Self { fault, processed: Processed::Unknown }
+    }
+}
+
+/// A connection that is ready to take a request.
+pub(crate) enum Lane {
+    Http1(h1::Lane),
+    Http2(h2::Lane),
+}
+
+/// Finds or opens a connection to `endpoint`.
+pub(crate) async fn reach(
+    worker: &Rc<Worker>,
+    cluster: &Arc<Cluster>,
+    endpoint: &Arc<EndpointState>,
+    outgoing: &Outgoing,
+    deadline: Option<Instant>,
+) -> Result<Lane, Failure> {
+    let pool = worker.pools().of(endpoint);
+    let http2 = match cluster.connection.protocol {
+        UpstreamProtocol::Http1 => false,
+        UpstreamProtocol::Http2 => true,
+        UpstreamProtocol::SameAsDownstream => outgoing.downstream >= Version::HTTP_2,
+    };
+    if http2 {
+        h2::reach(pool, cluster, endpoint, deadline).await.map(Lane::Http2)
+    } else {
+        h1::reach(pool, cluster, endpoint, deadline).await.map(Lane::Http1)
+    }
+}
+
+impl Lane {
+    /// Starts the exchange; bytes move when it is polled.
+    pub(crate) fn begin(self, outgoing: &mut Outgoing, upload: Upload) -> Exchange {
+        match self {
+            Self::Http1(lane) => Exchange::Http1(lane.begin(outgoing, upload)),
+            Self::Http2(lane) => Exchange::Http2(lane.begin(outgoing, upload)),
+        }
+    }
+}
+
+/// One request and its response.
+#[derive(Debug)]
+pub(crate) enum Exchange {
+    Http1(h1::Exchange),
+    Http2(h2::Exchange),
+}
+
+/// An exchange whose head has come: what is left is the body.
+pub(crate) type Incoming = Exchange;
+
+impl Exchange {
+    /// Sends, and waits for the final response head.
+    pub(crate) fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Response<()>, Failure>> {
+        match self {
+            Self::Http1(exchange) => exchange.poll_head(cx),
+            Self::Http2(exchange) => exchange.poll_head(cx),
+        }
+    }
+
+    /// The next part of the response's body; goes on sending the request's.
+    pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        match self {
+            Self::Http1(exchange) => exchange.poll_frame(cx),
+            Self::Http2(exchange) => exchange.poll_frame(cx),
+        }
+    }
+
+    pub(crate) fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(exchange) => exchange.is_end_stream(),
+            Self::Http2(exchange) => exchange.is_end_stream(),
+        }
+    }
+
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(exchange) => exchange.size_hint(),
+            Self::Http2(_) => SizeHint::default(),
+        }
+    }
+
+    /// When the request's body last moved; `None` when there is no body.
+    pub(crate) fn upload_moved(&self) -> Option<Instant> {
+        match self {
+            Self::Http1(exchange) => exchange.upload().last_moved(),
+            Self::Http2(exchange) => exchange.upload().last_moved(),
+        }
+    }
+
+    /// The request's body, if nothing was taken from it.
+    pub(crate) fn recover_upload(self) -> Option<Upload> {
+        let upload = match self {
+            Self::Http1(exchange) => exchange.into_upload(),
+            Self::Http2(exchange) => exchange.into_upload(),
+        };
+        upload.is_untouched().then_some(upload)
+    }
+}
+
+/// Opens a connection within `connect_timeout` and the request's deadline.
+pub(crate) async fn connect(
+    cluster: &Cluster,
+    endpoint: &EndpointState,
+    deadline: Option<Instant>,
+) -> Result<Stream, Failure> {
+    let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+    let timeout = cluster.connection.connect_timeout;
+    let limit = left.map_or(timeout, |left| left.min(timeout));
+    let connected = match endpoint.address() {
+        EndpointAddress::Ip(address) => connect_tcp(*address, limit).await,
+        EndpointAddress::Pipe(path) => connect_pipe(path, limit).await,
+    };
+    connected.map_err(|error| {
+        cluster.stats.upstream_cx_connect_fail.inc();
+        tracing::debug!(cluster = %cluster.name, endpoint = ?endpoint.address(), %error, "connect failed");
+        match error {
+            ConnectError::Timeout(_) if limit < timeout => Failure::unknown(Fault::RequestTimeout),
+            ConnectError::Timeout(_) => {
+                cluster.stats.upstream_cx_connect_timeout.inc();
+                Failure::unsent(Fault::ConnectTimeout)
+            }
+            ConnectError::Io(_) => Failure::unsent(Fault::ConnectFailed),
+        }
+    })
+}
+
+/// Whether a connection unused since `since` has been kept long enough.
+fn idle_too_long(since: Instant, limit: Option<Duration>, now: Instant) -> bool {
+    limit.is_some_and(|limit| now.saturating_duration_since(since) >= limit)
+}

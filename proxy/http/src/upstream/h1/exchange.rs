@@ -1,0 +1,281 @@
+//! One request and its response on an HTTP/1.1 connection.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf as _, Bytes};
+use http::{Method, Response};
+use http_body::{Frame, SizeHint};
+use tokio::io::AsyncWrite as _;
+
+use super::{Connection, decode, encode};
+use crate::{
+    fault::Fault,
+    forward::is_safe,
+    upstream::{Failure, Outgoing, Upload, pool::Pool, upload::Framing},
+};
+
+/// Drives both directions of one exchange from whoever polls it.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    /// Taken when the exchange has ended: back to the pool, or closed.
+    connection: Option<Connection>,
+    pool: Rc<Pool>,
+    upload: Upload,
+    /// Bytes of `Connection::write` already on the wire, and the data that follows them.
+    written: usize,
+    data: Bytes,
+    /// A chunk's data was buffered, so its closing line break goes before whatever comes next.
+    chunk_open: bool,
+    sending: Sending,
+    method: Method,
+    reused: bool,
+    anything_written: bool,
+    anything_read: bool,
+    keep_alive: bool,
+    body: decode::Body,
+}
+
+/// How far the request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sending {
+    /// More frames may come.
+    Body,
+    /// Everything is in the buffers.
+    LastBytes,
+    /// Everything is on the wire.
+    Done,
+    /// The connection takes no more, but a response may still come.
+    Broken,
+}
+
+impl Exchange {
+    pub(super) fn new(
+        mut connection: Connection,
+        pool: Rc<Pool>,
+        reused: bool,
+        outgoing: &Outgoing,
+        upload: Upload,
+    ) -> Self {
+        connection.requests += 1;
+        connection.write.clear();
+        encode::head(&mut connection.write, outgoing, upload.framing());
+        let sending = if upload.is_finished() { Sending::LastBytes } else { Sending::Body };
+        Self {
+            connection: Some(connection),
+            pool,
+            upload,
+            written: 0,
+            data: Bytes::new(),
+            chunk_open: false,
+            sending,
+            method: outgoing.method.clone(),
+            reused,
+            anything_written: false,
+            anything_read: false,
+            keep_alive: false,
+            body: decode::Body::UntilClose,
+        }
+    }
+
+    pub(crate) fn upload(&self) -> &Upload {
+        &self.upload
+    }
+
+    pub(crate) fn into_upload(self) -> Upload {
+        self.upload
+    }
+
+    pub(crate) fn is_end_stream(&self) -> bool {
+        self.body.is_done()
+    }
+
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        match self.body {
+            decode::Body::Done => SizeHint::with_exact(0),
+            decode::Body::Length(left) => SizeHint::with_exact(left),
+            decode::Body::Chunked(_) | decode::Body::UntilClose => SizeHint::default(),
+        }
+    }
+
+    pub(crate) fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Response<()>, Failure>> {
+        if let Poll::Ready(Err(fault)) = self.poll_send(cx) {
+            return Poll::Ready(Err(Failure::unknown(fault)));
+        }
+        loop {
+            let Some(connection) = &mut self.connection else {
+                return Poll::Ready(Err(Failure::unknown(Fault::UpstreamClosed)));
+            };
+            if !connection.read.is_empty() {
+                match decode::head(&mut connection.read, &self.method) {
+                    Ok(None) => {}
+                    Ok(Some(head)) => {
+                        self.keep_alive = head.keep_alive;
+                        self.body = decode::Body::new(&head.body);
+                        if self.body.is_done() {
+                            self.end();
+                        }
+                        return Poll::Ready(Ok(head.response));
+                    }
+                    Err(decode::Malformed) => {
+                        return Poll::Ready(Err(Failure::unknown(Fault::UpstreamProtocol)));
+                    }
+                }
+            }
+            match ready!(connection.poll_read(cx)) {
+                Ok(n) if n > 0 => self.anything_read = true,
+                Ok(_) | Err(_) => return Poll::Ready(Err(self.closed_before_response())),
+            }
+        }
+    }
+
+    /// A connection that was used before and ends without a byte was closed by the peer for being
+    /// idle while the request was on its way. Still only a request that asks for no change is
+    /// taken as not processed once bytes of it have left.
+    fn closed_before_response(&self) -> Failure {
+        let harmless = !self.anything_written
+            || (self.reused && is_safe(&self.method) && self.upload.framing() == Framing::None);
+        if harmless && !self.anything_read {
+            Failure::unsent(Fault::UpstreamClosed)
+        } else {
+            Failure::unknown(Fault::UpstreamClosed)
+        }
+    }
+
+    pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        if let Poll::Ready(Err(fault)) = self.poll_send(cx) {
+            self.connection = None;
+            return Poll::Ready(Some(Err(fault)));
+        }
+        loop {
+            let Some(connection) = &mut self.connection else { return Poll::Ready(None) };
+            let step = match self.body.step(&mut connection.read) {
+                Ok(step) => step,
+                Err(decode::Malformed) => return self.break_off(Fault::UpstreamProtocol),
+            };
+            let frame = match step {
+                decode::Step::Data(data) => Some(Frame::data(data)),
+                decode::Step::Trailers(map) => Some(Frame::trailers(map)),
+                decode::Step::End => None,
+                decode::Step::More => match ready!(connection.poll_read(cx)) {
+                    Ok(n) if n > 0 => continue,
+                    Ok(_) if matches!(self.body, decode::Body::UntilClose) => {
+                        self.body = decode::Body::Done;
+                        None
+                    }
+                    Ok(_) | Err(_) => return self.break_off(Fault::UpstreamClosed),
+                },
+            };
+            if self.body.is_done() {
+                self.end();
+            }
+            return Poll::Ready(frame.map(Ok));
+        }
+    }
+
+    fn break_off(&mut self, fault: Fault) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        self.connection = None;
+        Poll::Ready(Some(Err(fault)))
+    }
+
+    /// The response is complete: the connection is kept only if nothing is left on it either way.
+    fn end(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        if self.keep_alive
+            && self.sending == Sending::Done
+            && connection.read.is_empty()
+            && connection.may_be_used_again()
+        {
+            self.pool.h1.borrow_mut().put(connection);
+        }
+    }
+
+    /// Sends as much of the request as the connection takes. Only a client that broke off is an
+    /// error: an upstream that stops reading may have answered already.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        loop {
+            match self.sending {
+                Sending::Done | Sending::Broken => return Poll::Ready(Ok(())),
+                Sending::Body | Sending::LastBytes => {}
+            }
+            if ready!(self.poll_write(cx)).is_err() {
+                self.sending = Sending::Broken;
+                continue;
+            }
+            if self.sending == Sending::LastBytes {
+                self.sending = Sending::Done;
+                continue;
+            }
+            let frame = match ready!(self.upload.poll_frame(cx)) {
+                Some(Ok(frame)) => Some(frame),
+                None => None,
+                Some(Err(_)) => return Poll::Ready(Err(Fault::ClientGone)),
+            };
+            self.buffer_frame(frame);
+        }
+    }
+
+    fn buffer_frame(&mut self, frame: Option<Frame<Bytes>>) {
+        let Some(connection) = &mut self.connection else { return };
+        connection.write.clear();
+        self.written = 0;
+        let chunked = self.upload.framing() == Framing::Chunked;
+        let trailers = match frame.map(Frame::into_data) {
+            Some(Ok(data)) if data.is_empty() => return,
+            Some(Ok(data)) => {
+                if chunked {
+                    encode::chunk_size(&mut connection.write, data.len(), self.chunk_open);
+                    self.chunk_open = true;
+                }
+                self.data = data;
+                if !chunked && self.upload.is_finished() {
+                    self.sending = Sending::LastBytes;
+                }
+                return;
+            }
+            Some(Err(frame)) => frame.into_trailers().ok(),
+            None => None,
+        };
+        if chunked {
+            encode::last_chunk(&mut connection.write, trailers.as_ref(), self.chunk_open);
+        }
+        self.sending = Sending::LastBytes;
+    }
+
+    /// Writes the buffered frame and the data after it.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(connection) = &mut self.connection else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
+        loop {
+            let frame = connection.write.get(self.written..).unwrap_or_default();
+            let io = Pin::new(&mut connection.io);
+            let n = match (frame.is_empty(), self.data.is_empty()) {
+                (true, true) => return Poll::Ready(Ok(())),
+                (false, true) => ready!(io.poll_write(cx, frame))?,
+                (true, false) => ready!(io.poll_write(cx, &self.data))?,
+                (false, false) => {
+                    let both = [IoSlice::new(frame), IoSlice::new(&self.data)];
+                    ready!(io.poll_write_vectored(cx, &both))?
+                }
+            };
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.anything_written = true;
+            let of_frame = n.min(frame.len());
+            self.written += of_frame;
+            self.data.advance(n - of_frame);
+        }
+    }
+}

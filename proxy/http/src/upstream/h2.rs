@@ -1,0 +1,215 @@
+//! h2 towards upstreams: many requests on one connection, shared by this worker's tasks.
+
+mod exchange;
+
+use std::{
+    cell::Cell,
+    future::{Future, poll_fn},
+    rc::Rc,
+    sync::Arc,
+    time::Instant,
+};
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use tokio::sync::Notify;
+use weft_balance::EndpointState;
+use weft_compile::Cluster;
+use weft_telemetry::GaugeGuard;
+
+pub(crate) use exchange::Exchange;
+
+use super::{Failure, Outgoing, Upload, connect, pool::Pool};
+use crate::fault::Fault;
+
+/// Flow-control windows towards upstreams, in bytes: of a stream and of a connection.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// Bytes of a response's header list at most.
+const MAX_HEAD: u32 = 64 * 1024;
+/// Streams of one connection before another is opened, whatever the peer allows.
+const MAX_STREAMS: usize = 1024;
+
+/// The connections of a pool, and whether one is being opened.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    open: Vec<Connection>,
+    connecting: Option<Rc<Connecting>>,
+}
+
+/// An open connection; its frames are moved by a task of its own.
+#[derive(Clone, Debug)]
+struct Connection {
+    sender: SendRequest<Bytes>,
+    load: Rc<Load>,
+}
+
+/// What is shared between a connection's task and its streams.
+#[derive(Debug, Default)]
+struct Load {
+    streams: Cell<usize>,
+    requests: Cell<u32>,
+    /// The peer said GOAWAY, the connection broke, or it has carried enough requests.
+    finished: Cell<bool>,
+}
+
+/// A connection attempt that several requests wait for.
+#[derive(Debug, Default)]
+struct Connecting {
+    failed: Cell<Option<Failure>>,
+    done: Notify,
+}
+
+/// A stream's count on its connection.
+#[derive(Debug)]
+pub(crate) struct StreamSlot(Rc<Load>);
+
+impl StreamSlot {
+    fn take(load: &Rc<Load>) -> Self {
+        load.streams.set(load.streams.get() + 1);
+        load.requests.set(load.requests.get().saturating_add(1));
+        Self(Rc::clone(load))
+    }
+}
+
+impl Drop for StreamSlot {
+    fn drop(&mut self) {
+        self.0.streams.set(self.0.streams.get() - 1);
+    }
+}
+
+impl Shared {
+    pub(super) fn forget_dead(&mut self) {
+        self.open.retain(|connection| !connection.load.finished.get());
+    }
+
+    /// The connection with the fewest streams that takes another.
+    fn take(&mut self) -> Option<Connection> {
+        self.forget_dead();
+        self.open
+            .iter()
+            .filter(|c| c.load.streams.get() < c.sender.current_max_send_streams().min(MAX_STREAMS))
+            .min_by_key(|c| c.load.streams.get())
+            .cloned()
+    }
+}
+
+/// A connection that takes a stream right now.
+pub(crate) struct Lane {
+    sender: SendRequest<Bytes>,
+    slot: StreamSlot,
+}
+
+impl Lane {
+    pub(super) fn begin(self, outgoing: &mut Outgoing, upload: Upload) -> Exchange {
+        Exchange::new(self.sender, self.slot, outgoing, upload)
+    }
+}
+
+pub(super) async fn reach(
+    pool: Rc<Pool>,
+    cluster: &Arc<Cluster>,
+    endpoint: &Arc<EndpointState>,
+    deadline: Option<Instant>,
+) -> Result<Lane, Failure> {
+    loop {
+        let found = pool.h2.borrow_mut().take();
+        if let Some(mut connection) = found {
+            // Counted before anything is awaited, so that two requests never share the last place.
+            let slot = StreamSlot::take(&connection.load);
+            if let Some(most) = cluster.connection.max_requests_per_connection
+                && connection.load.requests.get() >= most
+            {
+                connection.load.finished.set(true);
+            }
+            if poll_fn(|cx| connection.sender.poll_ready(cx)).await.is_ok() {
+                return Ok(Lane { sender: connection.sender, slot });
+            }
+            connection.load.finished.set(true);
+            continue;
+        }
+        open(&pool, cluster, endpoint, deadline).await?;
+    }
+}
+
+/// Opens one more connection, or waits for the one that is being opened.
+async fn open(
+    pool: &Rc<Pool>,
+    cluster: &Arc<Cluster>,
+    endpoint: &Arc<EndpointState>,
+    deadline: Option<Instant>,
+) -> Result<(), Failure> {
+    let under_way = pool.h2.borrow().connecting.clone();
+    let connecting = under_way.unwrap_or_else(|| {
+        let connecting = Rc::new(Connecting::default());
+        pool.h2.borrow_mut().connecting = Some(Rc::clone(&connecting));
+        // A task of its own: the request that asked first may give up, the others still wait.
+        tokio::task::spawn_local(establish(
+            Rc::clone(pool),
+            Arc::clone(cluster),
+            Arc::clone(endpoint),
+            Rc::clone(&connecting),
+        ));
+        connecting
+    });
+    let done = connecting.done.notified();
+    match deadline {
+        None => done.await,
+        Some(at) => tokio::time::timeout_at(at.into(), done)
+            .await
+            .map_err(|_| Failure::unknown(Fault::RequestTimeout))?,
+    }
+    connecting.failed.get().map_or(Ok(()), Err)
+}
+
+async fn establish(
+    pool: Rc<Pool>,
+    cluster: Arc<Cluster>,
+    endpoint: Arc<EndpointState>,
+    connecting: Rc<Connecting>,
+) {
+    match handshake(&cluster, &endpoint).await {
+        Ok((sender, connection)) => {
+            let load = Rc::new(Load::default());
+            {
+                let mut shared = pool.h2.borrow_mut();
+                shared.connecting = None;
+                shared.open.push(Connection { sender, load: Rc::clone(&load) });
+            }
+            connecting.done.notify_waiters();
+            drop((pool, endpoint));
+            if let Err(error) = connection.await {
+                tracing::debug!(cluster = %cluster.name, %error, "h2 connection ended");
+            }
+            load.finished.set(true);
+        }
+        Err(failure) => {
+            pool.h2.borrow_mut().connecting = None;
+            connecting.failed.set(Some(failure));
+            connecting.done.notify_waiters();
+        }
+    }
+}
+
+async fn handshake(
+    cluster: &Arc<Cluster>,
+    endpoint: &EndpointState,
+) -> Result<(SendRequest<Bytes>, impl Future<Output = Result<(), h2::Error>> + use<>), Failure> {
+    let io = connect(cluster, endpoint, None).await?;
+    let (sender, connection) = h2::client::Builder::new()
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(MAX_HEAD)
+        .enable_push(false)
+        .handshake(io)
+        .await
+        .map_err(|_| Failure::unsent(Fault::ConnectFailed))?;
+    cluster.stats.upstream_cx_total.inc();
+    cluster.stats.upstream_cx_http2_total.inc();
+    let active = GaugeGuard::raise(Arc::clone(cluster), |c| &c.stats.upstream_cx_active);
+    let connection = async move {
+        let _active = active;
+        connection.await
+    };
+    Ok((sender, connection))
+}

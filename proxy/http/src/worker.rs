@@ -1,0 +1,231 @@
+//! One worker thread's share of the data path: its tables, its pools, its connections.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::{Future, poll_fn},
+    io,
+    pin::pin,
+    rc::Rc,
+    sync::Arc,
+    task::Poll,
+    time::{Duration, Instant},
+};
+
+use weft_compile::{Chain, Tables};
+use weft_net::{Acceptor, PeerAddress, Stream};
+use weft_telemetry::GaugeGuard;
+
+use crate::{
+    connection,
+    phase::{Phase, PhaseCell},
+    tcp,
+    upstream::Pools,
+};
+
+/// How often idle upstream connections are looked through.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// How long accepting rests when the process has run out of something.
+const ACCEPT_REST: Duration = Duration::from_millis(20);
+
+/// What a worker needs from outside.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkerOptions {
+    /// Where its random choices begin.
+    pub seed: u64,
+}
+
+/// Everything of one worker thread. Lives and dies on that thread.
+#[derive(Debug)]
+pub struct Worker {
+    tables: RefCell<Rc<Pinned>>,
+    pools: Pools,
+    phase: PhaseCell,
+    random: RefCell<fastrand::Rng>,
+    connections: Cell<usize>,
+    busy: Cell<usize>,
+}
+
+/// This worker's hold on the tables: counted by an `Rc`, so that pinning them for a request is no
+/// atomic operation that other workers would feel.
+#[derive(Debug)]
+pub(crate) struct Pinned(Arc<Tables>);
+
+impl std::ops::Deref for Pinned {
+    type Target = Tables;
+
+    fn deref(&self) -> &Tables {
+        &self.0
+    }
+}
+
+/// What goes on in a worker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Client connections open.
+    pub connections: usize,
+    /// Requests not answered completely, and raw connections.
+    pub busy: usize,
+}
+
+impl std::ops::Add for Load {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { connections: self.connections + other.connections, busy: self.busy + other.busy }
+    }
+}
+
+impl Worker {
+    /// A worker with empty tables.
+    pub fn new(options: WorkerOptions) -> Rc<Self> {
+        Rc::new(Self {
+            tables: RefCell::new(Rc::new(Pinned(Arc::new(Tables::default())))),
+            pools: Pools::default(),
+            phase: PhaseCell::new(),
+            random: RefCell::new(fastrand::Rng::with_seed(options.seed)),
+            connections: Cell::new(0),
+            busy: Cell::new(0),
+        })
+    }
+
+    /// Makes `tables` what the next requests pin.
+    pub fn publish(&self, tables: Arc<Tables>) {
+        *self.tables.borrow_mut() = Rc::new(Pinned(tables));
+        self.pools.sweep(Instant::now());
+    }
+
+    /// Moves to the next phase; never back.
+    pub fn advance(&self, phase: Phase) {
+        self.phase.advance(phase);
+    }
+
+    /// What goes on now.
+    pub fn load(&self) -> Load {
+        Load { connections: self.connections.get(), busy: self.busy.get() }
+    }
+
+    /// Counts something that should not be cut short.
+    pub(crate) fn begin_busy(self: &Rc<Self>) -> Busy {
+        self.busy.set(self.busy.get() + 1);
+        Busy(Rc::clone(self))
+    }
+
+    /// Looks after idle upstream connections; runs as long as the worker.
+    pub async fn maintain(self: Rc<Self>) {
+        let mut tick = tokio::time::interval(SWEEP_EVERY);
+        loop {
+            tick.tick().await;
+            self.pools.sweep(Instant::now());
+        }
+    }
+
+    /// Accepts connections for the listener of this name until `stop` is ready, then those that
+    /// the kernel has completed already, so that none of them is reset.
+    pub async fn serve(
+        self: Rc<Self>,
+        listener: Arc<str>,
+        acceptor: Acceptor,
+        stop: impl Future<Output = ()>,
+    ) {
+        let mut stop = pin!(stop);
+        loop {
+            let accepted = {
+                let mut accept = pin!(acceptor.accept());
+                poll_fn(|cx| match accept.as_mut().poll(cx) {
+                    Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
+                    Poll::Pending => stop.as_mut().poll(cx).map(|()| None),
+                })
+                .await
+            };
+            match accepted {
+                Some(accepted) => self.take(&listener, accepted).await,
+                None => return,
+            }
+        }
+    }
+
+    async fn take(self: &Rc<Self>, name: &str, accepted: io::Result<(Stream, PeerAddress)>) {
+        let tables = self.tables();
+        let Some(listener) = tables.listener(name) else { return };
+        match accepted {
+            Ok((stream, peer)) => {
+                let stats = Arc::clone(&listener.stats);
+                stats.downstream_cx_total.inc();
+                let active = GaugeGuard::raise(stats, |stats| &stats.downstream_cx_active);
+                let counted = ConnectionCount::begin(self);
+                let worker = Rc::clone(self);
+                match listener.chain.clone() {
+                    Chain::Http(chain) => {
+                        tokio::task::spawn_local(async move {
+                            let _held = (active, counted);
+                            connection::serve(worker, chain, stream, peer).await;
+                        });
+                    }
+                    Chain::Tcp(chain) => {
+                        tokio::task::spawn_local(async move {
+                            let _held = (active, counted);
+                            tcp::serve(worker, chain, stream).await;
+                        });
+                    }
+                }
+            }
+            Err(error) => {
+                listener.stats.downstream_cx_accept_error.inc();
+                tracing::warn!(listener = name, %error, "cannot accept");
+                // Descriptors run out: connections that end will free some; meanwhile do not spin.
+                tokio::time::sleep(ACCEPT_REST).await;
+            }
+        }
+    }
+
+    /// The tables of this moment, pinned for as long as the result is held.
+    pub(crate) fn tables(&self) -> Rc<Pinned> {
+        Rc::clone(&self.tables.borrow())
+    }
+
+    pub(crate) fn pools(&self) -> &Pools {
+        &self.pools
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    pub(crate) fn phase_cell(&self) -> &PhaseCell {
+        &self.phase
+    }
+
+    pub(crate) fn random_u64(&self) -> u64 {
+        self.random.borrow_mut().u64(..)
+    }
+
+    pub(crate) fn with_random<T>(&self, using: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
+        using(&mut self.random.borrow_mut())
+    }
+}
+
+/// A client connection in a worker's count.
+struct ConnectionCount(Rc<Worker>);
+
+impl ConnectionCount {
+    fn begin(worker: &Rc<Worker>) -> Self {
+        worker.connections.set(worker.connections.get() + 1);
+        Self(Rc::clone(worker))
+    }
+}
+
+impl Drop for ConnectionCount {
+    fn drop(&mut self) {
+        self.0.connections.set(self.0.connections.get() - 1);
+    }
+}
+
+/// Something under way in a worker's count.
+#[derive(Debug)]
+pub(crate) struct Busy(Rc<Worker>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.busy.set(self.0.busy.get() - 1);
+    }
+}
