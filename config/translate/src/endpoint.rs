@@ -1,0 +1,76 @@
+//! Load assignments: the endpoints of a cluster, by zone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use weft_config::model::service::{Service, Subset};
+use weft_proto::pb::envoy::config::core::v3::Locality;
+use weft_proto::pb::envoy::config::endpoint::v3 as endpoint;
+
+use crate::wire::{address, uint32};
+use crate::workloads::Instance;
+
+/// The endpoints of a Service port, or of one of its Subsets: what is written down, then what has
+/// registered. Both dialects take the same form.
+pub(crate) fn assignment(
+    name: &str,
+    service: &Service,
+    port: u16,
+    subset: Option<&Subset>,
+    instances: &[Instance],
+) -> endpoint::ClusterLoadAssignment {
+    let selects = |labels| subset.is_none_or(|subset: &Subset| subset.selects(labels));
+    let written = service
+        .static_endpoints()
+        .filter(|written| written.port.is_none_or(|only| only == port))
+        .filter(|written| selects(&written.labels))
+        .map(|written| {
+            (written.zone.as_deref().unwrap_or_default(), written.address, written.weight)
+        });
+    let registered = instances
+        .iter()
+        .filter(|_| service.takes_registrations())
+        .filter(|instance| selects(&instance.labels))
+        .map(|instance| (instance.zone.as_str(), instance.address, None));
+
+    // An address twice is refused by gRPC clients (gRFC A27): an instance that restarted may
+    // have registered before its predecessor was noticed gone.
+    let mut seen: BTreeSet<SocketAddr> = BTreeSet::new();
+    let mut zones: BTreeMap<&str, Vec<(SocketAddr, Option<u32>)>> = BTreeMap::new();
+    for (zone, address, weight) in written.chain(registered) {
+        if seen.insert(address) {
+            zones.entry(zone).or_default().push((address, weight));
+        }
+    }
+    endpoint::ClusterLoadAssignment {
+        cluster_name: name.to_owned(),
+        endpoints: zones.into_iter().map(|(zone, endpoints)| locality(zone, &endpoints)).collect(),
+        ..Default::default()
+    }
+}
+
+fn locality(zone: &str, endpoints: &[(SocketAddr, Option<u32>)]) -> endpoint::LocalityLbEndpoints {
+    // gRPC clients skip a locality without a weight (gRFC A27). The sum of its endpoints' weights
+    // leaves each endpoint the share that it would have without localities.
+    let weight =
+        endpoints.iter().map(|(_, weight)| weight.unwrap_or(1)).fold(0, u32::saturating_add);
+    endpoint::LocalityLbEndpoints {
+        locality: Some(Locality { zone: zone.to_owned(), ..Default::default() }),
+        lb_endpoints: endpoints
+            .iter()
+            .map(|(address, weight)| lb_endpoint(*address, *weight))
+            .collect(),
+        load_balancing_weight: Some(uint32(weight)),
+        ..Default::default()
+    }
+}
+
+pub(crate) fn lb_endpoint(at: SocketAddr, weight: Option<u32>) -> endpoint::LbEndpoint {
+    endpoint::LbEndpoint {
+        host_identifier: Some(endpoint::lb_endpoint::HostIdentifier::Endpoint(
+            endpoint::Endpoint { address: Some(address(at)), ..Default::default() },
+        )),
+        load_balancing_weight: weight.map(uint32),
+        ..Default::default()
+    }
+}

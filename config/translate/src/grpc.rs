@@ -1,0 +1,134 @@
+//! The gRPC-shaped dialect (gRFC A27, A28, A31): what a client dials is the name of a listener.
+
+use weft_config::model::service::Protocol;
+use weft_config::{BoundRule, DocumentId, Kind, Mesh};
+use weft_proto::pb::envoy::config::listener::v3 as listener;
+use weft_proto::pb::envoy::config::route::v3 as route;
+use weft_proto::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
+
+use crate::listener::manager;
+use crate::node::Dialect;
+use crate::path::specifiers;
+use crate::resources::{Note, Resource, ResourceMap};
+use crate::route::{Candidate, by_precedence};
+use crate::rule::{destination, plain_headers};
+use crate::virtual_host::{Host, hosts};
+use crate::wire::{ads, any, duration};
+
+/// Listeners and routes for clients of a namespace.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ClientView {
+    pub(crate) listeners: ResourceMap,
+    pub(crate) routes: ResourceMap,
+    pub(crate) notes: Vec<Note>,
+}
+
+/// Only ports that speak HTTP/2 can be called by gRPC.
+pub(crate) fn view(mesh: &Mesh, namespace: &str) -> ClientView {
+    let mut view = ClientView::default();
+    for (key, service) in mesh.services() {
+        for host in hosts(mesh, service, key, namespace, Protocol::is_http2) {
+            let routes = route_configuration(&host, &mut view.notes);
+            view.routes.insert(host.name.as_str().into(), Resource::new(&routes));
+            // A wildcard cannot be dialled.
+            for target in host.domains.iter().filter(|domain| !domain.starts_with('*')) {
+                let listener = api_listener(target, &host.name);
+                view.listeners.insert(target.as_str().into(), Resource::new(&listener));
+            }
+        }
+    }
+    view
+}
+
+fn api_listener(target: &str, routes: &str) -> listener::Listener {
+    let rds = hcm::Rds { config_source: Some(ads()), route_config_name: routes.to_owned() };
+    let manager = manager(routes, hcm::http_connection_manager::RouteSpecifier::Rds(rds));
+    listener::Listener {
+        name: target.to_owned(),
+        api_listener: Some(listener::ApiListener { api_listener: Some(any(&manager)) }),
+        ..Default::default()
+    }
+}
+
+fn route_configuration(host: &Host<'_>, notes: &mut Vec<Note>) -> route::RouteConfiguration {
+    let routes = if host.routes.is_empty() {
+        let cluster = crate::cluster::cluster_name(host.service, host.port.port);
+        let action = route::RouteAction {
+            cluster_specifier: Some(route::route_action::ClusterSpecifier::Cluster(cluster)),
+            ..Default::default()
+        };
+        vec![route::Route {
+            name: host.name.clone(),
+            r#match: Some(route::RouteMatch {
+                path_specifier: Some(route::route_match::PathSpecifier::Prefix("/".to_owned())),
+                ..Default::default()
+            }),
+            action: Some(route::route::Action::Route(action)),
+            ..Default::default()
+        }]
+    } else {
+        by_precedence(&host.routes)
+            .iter()
+            .flat_map(|candidate| client_routes(candidate, notes))
+            .collect()
+    };
+    route::RouteConfiguration {
+        name: host.name.clone(),
+        virtual_hosts: vec![route::VirtualHost {
+            name: host.name.clone(),
+            // The listener has told the hosts apart; the client may override its authority.
+            domains: vec!["*".to_owned()],
+            routes,
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
+}
+
+fn client_routes(candidate: &Candidate<'_>, notes: &mut Vec<Note>) -> Vec<route::Route> {
+    let matched = candidate.matched;
+    // gRPC calls are POST requests without a query: what asks for others never matches.
+    let other_method = matched.method.is_some_and(|method| method.as_str() != "POST");
+    if other_method || !matched.query_params.is_empty() {
+        return Vec::new();
+    }
+    let has_filters = !candidate.rule.filters.is_empty();
+    if has_filters {
+        let route = DocumentId::new(Kind::HttpRoute, candidate.route.clone());
+        let note = Note::FiltersInGrpcClient { route, rule: candidate.rule_index };
+        if !notes.contains(&note) {
+            notes.push(note);
+        }
+    }
+    specifiers(matched.path.as_ref(), None, Dialect::Grpc)
+        .into_iter()
+        .map(|(path, _)| route::Route {
+            name: candidate.name(),
+            r#match: Some(route::RouteMatch {
+                path_specifier: Some(path),
+                headers: plain_headers(matched).collect(),
+                ..Default::default()
+            }),
+            action: Some(client_action(candidate.rule, has_filters)),
+            ..Default::default()
+        })
+        .collect()
+}
+
+fn client_action(rule: &BoundRule, has_filters: bool) -> route::route::Action {
+    // gRPC clients ignore filters without a word, and a call must not go where the rule does not
+    // send it: it fails.
+    let (false, Some(cluster_specifier)) = (has_filters, destination(rule)) else {
+        return route::route::Action::NonForwardingAction(route::NonForwardingAction::default());
+    };
+    let limit = rule.timeout.filter(|timeout| !timeout.is_zero());
+    route::route::Action::Route(route::RouteAction {
+        cluster_specifier: Some(cluster_specifier),
+        // gRPC clients ignore `timeout` (gRFC A31).
+        max_stream_duration: limit.map(|limit| route::route_action::MaxStreamDuration {
+            max_stream_duration: Some(duration(limit)),
+            ..Default::default()
+        }),
+        ..Default::default()
+    })
+}

@@ -1,0 +1,38 @@
+//! The mesh, and what runs in it, as seen by one node → xDS resources.
+//!
+//! Pure and deterministic: the same mesh, workloads and node always give the same bytes, and so
+//! the same versions, in every process. There are two dialects of one intent, chosen by who asks
+//! (see [`Dialect`]).
+//!
+//! [`translate`] is the whole function. [`Translator`] is the same one with a memory: after a
+//! change it rebuilds what the change touches and keeps the rest, byte for byte the same
+//! allocation.
+//!
+//! Timeouts: a rule's own wins; without one a request to an `http` port has 15 seconds, and to a
+//! `grpc` or `http2` port no limit, because a stream may live as long as it likes. Where a request
+//! has no limit, neither has the silence within it.
+
+mod cluster;
+mod endpoint;
+mod grpc;
+mod listener;
+mod node;
+mod path;
+mod resources;
+mod route;
+mod rule;
+mod translator;
+mod virtual_host;
+mod wire;
+mod workloads;
+
+pub use node::{Dialect, Inbound, Node, NodeError};
+pub use resources::{Collection, Note, Resource, Resources};
+pub use translator::{Translator, translate};
+pub use workloads::{Instance, Workloads};
+
+/// Names that resources have. They appear in dumps, metrics and logs.
+pub mod names {
+    pub use crate::cluster::{cluster_name, subset_cluster_name};
+    pub use crate::listener::{INBOUND, OUTBOUND};
+}

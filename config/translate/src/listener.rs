@@ -1,0 +1,196 @@
+//! The Envoy-shaped dialect: the listeners of a sidecar, and its outbound routes.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use weft_config::model::service::{Protocol, Service};
+use weft_config::{Key, Mesh};
+use weft_proto::pb::envoy::config::core::v3::TrafficDirection;
+use weft_proto::pb::envoy::config::listener::v3 as listener;
+use weft_proto::pb::envoy::config::route::v3 as route;
+use weft_proto::pb::envoy::extensions::filters::http::router::v3::Router;
+use weft_proto::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
+use weft_proto::pb::envoy::extensions::filters::network::tcp_proxy::v3 as tcp_proxy;
+
+use crate::cluster::{Inbound, cluster_name};
+use crate::resources::{Resource, ResourceMap};
+use crate::route::by_precedence;
+use crate::rule;
+use crate::virtual_host::{Host, hosts};
+use crate::wire::{address, ads, any, duration};
+
+/// The listener, cluster and routes of requests to the application.
+pub const INBOUND: &str = "inbound";
+/// The listener and routes of the application's requests.
+pub const OUTBOUND: &str = "outbound";
+
+/// Takes the application's requests to any Service, told apart by host.
+pub(crate) fn outbound(at: SocketAddr) -> listener::Listener {
+    let rds = hcm::Rds { config_source: Some(ads()), route_config_name: OUTBOUND.to_owned() };
+    let specifier = hcm::http_connection_manager::RouteSpecifier::Rds(rds);
+    listen(OUTBOUND, at, http(OUTBOUND, specifier), TrafficDirection::Outbound)
+}
+
+/// Takes requests to the application.
+pub(crate) fn inbound(at: SocketAddr, speaks: Inbound) -> listener::Listener {
+    let filter = match speaks {
+        Inbound::Tcp => tcp(INBOUND, INBOUND),
+        Inbound::Http1 | Inbound::Http2 | Inbound::AsCalled => http(
+            INBOUND,
+            hcm::http_connection_manager::RouteSpecifier::RouteConfig(inbound_routes()),
+        ),
+    };
+    listen(INBOUND, at, filter, TrafficDirection::Inbound)
+}
+
+/// Everything to the application. How long it may take is for the caller to say.
+fn inbound_routes() -> route::RouteConfiguration {
+    let action = route::RouteAction {
+        cluster_specifier: Some(route::route_action::ClusterSpecifier::Cluster(INBOUND.to_owned())),
+        ..rule::forward(Some(Duration::ZERO), Protocol::Http)
+    };
+    route::RouteConfiguration {
+        name: INBOUND.to_owned(),
+        virtual_hosts: vec![route::VirtualHost {
+            name: INBOUND.to_owned(),
+            domains: vec!["*".to_owned()],
+            routes: vec![everything(INBOUND, action)],
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
+}
+
+fn everything(name: &str, action: route::RouteAction) -> route::Route {
+    route::Route {
+        name: name.to_owned(),
+        r#match: Some(route::RouteMatch {
+            path_specifier: Some(route::route_match::PathSpecifier::Prefix("/".to_owned())),
+            ..Default::default()
+        }),
+        action: Some(route::route::Action::Route(action)),
+        ..Default::default()
+    }
+}
+
+/// The listeners of TCP ports that say where; not those of the node's own Service, whose
+/// application may listen on that very address.
+pub(crate) fn tcp_listeners<'a>(
+    mesh: &'a Mesh,
+    own: Option<&'a Key>,
+) -> impl Iterator<Item = (String, listener::Listener)> + 'a {
+    mesh.services().iter().filter(move |(key, _)| Some(*key) != own).flat_map(|(key, service)| {
+        service.ports.iter().filter_map(|port| {
+            let name = cluster_name(key, port.port);
+            let filter = tcp(&name, &name);
+            Some((name.clone(), listen(&name, port.listen?, filter, TrafficDirection::Outbound)))
+        })
+    })
+}
+
+/// The outbound routes as seen from a namespace.
+pub(crate) fn outbound_routes(mesh: &Mesh, namespace: &str) -> ResourceMap {
+    let virtual_hosts = mesh
+        .services()
+        .iter()
+        .flat_map(|(key, service)| hosts(mesh, service, key, namespace, Protocol::is_http))
+        .map(|host| virtual_host(&host))
+        .collect();
+    let routes = route::RouteConfiguration {
+        name: OUTBOUND.to_owned(),
+        virtual_hosts,
+        ..Default::default()
+    };
+    [(OUTBOUND.into(), Resource::new(&routes))].into()
+}
+
+fn virtual_host(host: &Host<'_>) -> route::VirtualHost {
+    let protocol = host.port.protocol;
+    let routes = if host.routes.is_empty() {
+        let cluster = cluster_name(host.service, host.port.port);
+        let action = route::RouteAction {
+            cluster_specifier: Some(route::route_action::ClusterSpecifier::Cluster(
+                cluster.clone(),
+            )),
+            ..rule::forward(None, protocol)
+        };
+        vec![everything(&cluster, action)]
+    } else {
+        by_precedence(&host.routes)
+            .iter()
+            .flat_map(|candidate| {
+                rule::routes(&candidate.name(), candidate.rule, candidate.matched, protocol)
+            })
+            .collect()
+    };
+    route::VirtualHost {
+        name: host.name.clone(),
+        domains: host.domains.clone(),
+        routes,
+        ..Default::default()
+    }
+}
+
+/// What the inbound listener of a node of this Service takes.
+pub(crate) fn speaks(service: Option<&Service>) -> Inbound {
+    service.map_or(Inbound::AsCalled, Inbound::of)
+}
+
+fn listen(
+    name: &str,
+    at: SocketAddr,
+    filter: listener::Filter,
+    direction: TrafficDirection,
+) -> listener::Listener {
+    listener::Listener {
+        name: name.to_owned(),
+        address: Some(address(at)),
+        filter_chains: vec![listener::FilterChain { filters: vec![filter], ..Default::default() }],
+        traffic_direction: direction.into(),
+        ..Default::default()
+    }
+}
+
+fn http(
+    stat_prefix: &str,
+    routes: hcm::http_connection_manager::RouteSpecifier,
+) -> listener::Filter {
+    filter("envoy.filters.network.http_connection_manager", &manager(stat_prefix, routes))
+}
+
+/// A connection manager that does nothing but route.
+pub(crate) fn manager(
+    stat_prefix: &str,
+    routes: hcm::http_connection_manager::RouteSpecifier,
+) -> hcm::HttpConnectionManager {
+    hcm::HttpConnectionManager {
+        stat_prefix: stat_prefix.to_owned(),
+        http_filters: vec![hcm::HttpFilter {
+            name: "envoy.filters.http.router".to_owned(),
+            config_type: Some(hcm::http_filter::ConfigType::TypedConfig(any(&Router::default()))),
+            ..Default::default()
+        }],
+        route_specifier: Some(routes),
+        ..Default::default()
+    }
+}
+
+fn tcp(stat_prefix: &str, cluster: &str) -> listener::Filter {
+    let proxy = tcp_proxy::TcpProxy {
+        stat_prefix: stat_prefix.to_owned(),
+        cluster_specifier: Some(tcp_proxy::tcp_proxy::ClusterSpecifier::Cluster(
+            cluster.to_owned(),
+        )),
+        // A connection that says nothing may still be wanted: a pool of a database client.
+        idle_timeout: Some(duration(Duration::ZERO)),
+        ..Default::default()
+    };
+    filter("envoy.filters.network.tcp_proxy", &proxy)
+}
+
+fn filter<T: prost::Name>(name: &str, config: &T) -> listener::Filter {
+    listener::Filter {
+        name: name.to_owned(),
+        config_type: Some(listener::filter::ConfigType::TypedConfig(any(config))),
+    }
+}

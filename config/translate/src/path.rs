@@ -1,0 +1,161 @@
+//! Path matches and path changes of Gateway API in the words of `RouteMatch`.
+
+use weft_config::model::route::{PathMatch, PathModifier};
+use weft_proto::pb::envoy::config::route::v3::route_match::PathSpecifier;
+use weft_proto::pb::envoy::r#type::matcher::v3::RegexMatcher;
+
+use crate::node::Dialect;
+
+/// A change to the path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Replacement {
+    /// What was matched is replaced; the rest of the path stays.
+    Matched(String),
+    /// The whole path is replaced.
+    Whole(String),
+}
+
+/// The matchers that together do what one path match asks for, each with the change that goes
+/// along with it.
+///
+/// A PathPrefix is by whole segments: `/a` and `/a/` both match `/a` and `/a/b`, and not `/ab`.
+pub(crate) fn specifiers(
+    path: Option<&PathMatch>,
+    change: Option<&PathModifier>,
+    dialect: Dialect,
+) -> Vec<(PathSpecifier, Option<Replacement>)> {
+    let whole = match change {
+        Some(PathModifier::ReplaceFullPath(path)) => Some(Replacement::Whole(path.clone())),
+        Some(PathModifier::ReplacePrefixMatch(_)) | None => None,
+    };
+    match path {
+        Some(PathMatch::Exact(path)) => vec![(PathSpecifier::Path(path.clone()), whole)],
+        Some(PathMatch::RegularExpression(pattern)) => {
+            vec![(PathSpecifier::SafeRegex(regex(pattern)), whole)]
+        }
+        Some(PathMatch::PathPrefix(prefix)) => by_prefix(prefix, change, whole, dialect),
+        None => by_prefix("/", change, whole, dialect),
+    }
+}
+
+fn by_prefix(
+    prefix: &str,
+    change: Option<&PathModifier>,
+    whole: Option<Replacement>,
+    dialect: Dialect,
+) -> Vec<(PathSpecifier, Option<Replacement>)> {
+    let prefix = prefix.trim_end_matches('/');
+    let replacement = match change {
+        Some(PathModifier::ReplacePrefixMatch(to)) => Some(to.trim_end_matches('/')),
+        Some(PathModifier::ReplaceFullPath(_)) | None => None,
+    };
+    if prefix.is_empty() {
+        // Every path starts with the slash that is matched here, so the new prefix needs one.
+        let change = match replacement {
+            Some("") => None,
+            Some(to) => Some(Replacement::Matched(format!("{to}/"))),
+            None => whole,
+        };
+        return vec![(PathSpecifier::Prefix("/".to_owned()), change)];
+    }
+    let separate = |itself: Option<Replacement>, below: Option<Replacement>| {
+        vec![
+            (PathSpecifier::Path(prefix.to_owned()), itself),
+            (PathSpecifier::Prefix(format!("{prefix}/")), below),
+        ]
+    };
+    match replacement {
+        // Taking the prefix away would leave `//b` of `/a/b`, and nothing of `/a`.
+        Some("") => {
+            let root = || Some(Replacement::Matched("/".to_owned()));
+            separate(root(), root())
+        }
+        // gRPC clients do not know path_separated_prefix (gRFC A28).
+        None if dialect == Dialect::Grpc => separate(whole.clone(), whole),
+        Some(to) => vec![(
+            PathSpecifier::PathSeparatedPrefix(prefix.to_owned()),
+            Some(Replacement::Matched(to.to_owned())),
+        )],
+        None => vec![(PathSpecifier::PathSeparatedPrefix(prefix.to_owned()), whole)],
+    }
+}
+
+/// A regular expression that the whole value must match.
+pub(crate) fn regex(pattern: &str) -> RegexMatcher {
+    RegexMatcher { regex: pattern.to_owned(), ..Default::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What Envoy makes of a path: the first specifier that matches, and its change applied.
+    fn rewritten(
+        specifiers: &[(PathSpecifier, Option<Replacement>)],
+        path: &str,
+    ) -> Option<String> {
+        specifiers.iter().find_map(|(specifier, change)| {
+            let matched = match specifier {
+                PathSpecifier::Path(exact) => (path == exact).then_some(exact.len()),
+                PathSpecifier::Prefix(prefix) => {
+                    path.starts_with(prefix.as_str()).then_some(prefix.len())
+                }
+                PathSpecifier::PathSeparatedPrefix(prefix) => {
+                    let rest = path.strip_prefix(prefix.as_str())?;
+                    (rest.is_empty() || rest.starts_with('/')).then_some(prefix.len())
+                }
+                other => panic!("not a prefix: {other:?}"),
+            }?;
+            Some(match change {
+                None => path.to_owned(),
+                Some(Replacement::Matched(to)) => format!("{to}{}", &path[matched..]),
+                Some(Replacement::Whole(to)) => to.clone(),
+            })
+        })
+    }
+
+    /// The table of Gateway API's `ReplacePrefixMatch`.
+    #[test]
+    fn prefixes_are_replaced_as_gateway_api_says() {
+        let cases = [
+            ("/foo/bar", "/foo", "/xyz", Some("/xyz/bar")),
+            ("/foo/bar", "/foo", "/xyz/", Some("/xyz/bar")),
+            ("/foo/bar", "/foo/", "/xyz", Some("/xyz/bar")),
+            ("/foo/bar", "/foo/", "/xyz/", Some("/xyz/bar")),
+            ("/foo", "/foo", "/xyz", Some("/xyz")),
+            ("/foo/", "/foo", "/xyz", Some("/xyz/")),
+            ("/foo/bar", "/foo", "", Some("/bar")),
+            ("/foo/", "/foo", "", Some("/")),
+            ("/foo", "/foo", "", Some("/")),
+            ("/foo/", "/foo", "/", Some("/")),
+            ("/foo", "/foo", "/", Some("/")),
+            ("/foobar", "/foo", "/xyz", None),
+            ("/bar", "/", "/xyz", Some("/xyz/bar")),
+            ("/bar", "/", "/", Some("/bar")),
+        ];
+        for dialect in [Dialect::Envoy, Dialect::Grpc] {
+            for (path, prefix, to, expected) in cases {
+                let prefix = PathMatch::PathPrefix(prefix.to_owned());
+                let change = PathModifier::ReplacePrefixMatch(to.to_owned());
+                let specifiers = specifiers(Some(&prefix), Some(&change), dialect);
+                let found = rewritten(&specifiers, path);
+                assert_eq!(found.as_deref(), expected, "{path} {prefix:?} {to:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn prefixes_are_by_segment_in_both_dialects() {
+        for dialect in [Dialect::Envoy, Dialect::Grpc] {
+            for prefix in ["/a", "/a/"] {
+                let prefix = PathMatch::PathPrefix(prefix.to_owned());
+                let specifiers = specifiers(Some(&prefix), None, dialect);
+                for (path, matches) in
+                    [("/a", true), ("/a/", true), ("/a/b", true), ("/ab", false), ("/", false)]
+                {
+                    assert_eq!(rewritten(&specifiers, path).is_some(), matches, "{path}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Small pieces of protobuf that every resource needs.
+
+use std::net::SocketAddr;
+use std::time::Duration as StdDuration;
+
+use weft_proto::pb::envoy::config::core::v3 as core;
+use weft_proto::pb::google::protobuf::{Any, Duration, UInt32Value};
+
+/// A message inside an `Any`.
+pub(crate) fn any<T: prost::Name>(message: &T) -> Any {
+    Any {
+        type_url: format!("{}{}", weft_proto::type_url::PREFIX, T::full_name()),
+        value: message.encode_to_vec(),
+    }
+}
+
+pub(crate) fn duration(value: StdDuration) -> Duration {
+    Duration {
+        seconds: i64::try_from(value.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(value.subsec_nanos()).unwrap_or_default(),
+    }
+}
+
+pub(crate) fn uint32(value: u32) -> UInt32Value {
+    UInt32Value { value }
+}
+
+pub(crate) fn address(address: SocketAddr) -> core::Address {
+    core::Address {
+        address: Some(core::address::Address::SocketAddress(core::SocketAddress {
+            address: address.ip().to_string(),
+            port_specifier: Some(core::socket_address::PortSpecifier::PortValue(u32::from(
+                address.port(),
+            ))),
+            ..Default::default()
+        })),
+    }
+}
+
+/// "Ask the stream this came by."
+pub(crate) fn ads() -> core::ConfigSource {
+    core::ConfigSource {
+        resource_api_version: core::ApiVersion::V3.into(),
+        config_source_specifier: Some(core::config_source::ConfigSourceSpecifier::Ads(
+            core::AggregatedConfigSource::default(),
+        )),
+        ..Default::default()
+    }
+}

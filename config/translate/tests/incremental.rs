@@ -1,0 +1,122 @@
+//! A change costs what it touches: the rest stays the same allocation.
+
+use std::sync::Arc;
+
+use weft_config::{Key, Mesh, Source, StringMap};
+use weft_translate::{Collection, Dialect, Instance, Node, Resources, Translator, Workloads};
+
+const SHOP: &str = include_str!("../../examples/shop.yaml");
+
+fn mesh(text: &str) -> Arc<Mesh> {
+    match Mesh::parse(&[Source::new("shop.yaml", text)]) {
+        Ok(mesh) => Arc::new(mesh),
+        Err(problems) => panic!("{problems}"),
+    }
+}
+
+fn node(dialect: Dialect) -> Node {
+    Node {
+        dialect,
+        namespace: "default".to_owned(),
+        service: None,
+        inbound: None,
+        outbound: Some(([127, 0, 0, 1], 15001).into()),
+    }
+}
+
+fn instance(name: &str, port: u16, version: &str) -> Instance {
+    Instance {
+        zone: String::new(),
+        name: name.to_owned(),
+        address: ([127, 0, 0, 1], port).into(),
+        labels: StringMap::from([("version".to_owned(), version.to_owned())]),
+    }
+}
+
+/// Names of what is not the same allocation in both.
+fn changed(before: &Collection, after: &Collection) -> Vec<String> {
+    let differs = |name: &str, value: &[u8]| {
+        before.get(name).is_none_or(|before| !std::ptr::eq(before.value.as_ref(), value))
+    };
+    after
+        .iter()
+        .filter(|(name, after)| differs(name, &after.value))
+        .map(|(name, _)| name.to_string())
+        .collect()
+}
+
+fn changes(before: &Resources, after: &Resources) -> [Vec<String>; 4] {
+    [
+        changed(&before.listeners, &after.listeners),
+        changed(&before.routes, &after.routes),
+        changed(&before.clusters, &after.clusters),
+        changed(&before.endpoints, &after.endpoints),
+    ]
+}
+
+#[test]
+fn a_workload_touches_the_endpoints_of_its_service_and_nothing_else() {
+    let mut translator = Translator::new(mesh(SHOP), Workloads::new());
+    let node = node(Dialect::Grpc);
+    let before = translator.resources(&node);
+    let inventory = Key::new("default", "inventory");
+
+    assert!(translator.set_instances(&inventory, vec![instance("i", 1, "v1")]));
+    let mut after = before.clone();
+    translator.refresh(&node, &mut after);
+    let touched = ["inventory.default/inventory-v1:80", "inventory.default:80"].map(str::to_owned);
+    assert_eq!(changes(&before, &after), [vec![], vec![], vec![], touched.to_vec()]);
+
+    assert!(!translator.set_instances(&inventory, vec![instance("i", 1, "v1")]), "nothing new");
+    let mut again = after.clone();
+    translator.refresh(&node, &mut again);
+    assert!(again.endpoints.is_same(&after.endpoints));
+}
+
+#[test]
+fn a_weight_touches_the_routes_and_nothing_else() {
+    let mut translator = Translator::new(mesh(SHOP), Workloads::new());
+    let node = node(Dialect::Envoy);
+    let before = translator.resources(&node);
+    translator.set_mesh(mesh(&SHOP.replace("weight: 90", "weight: 50")));
+    let after = translator.resources(&node);
+    // The one listener of this node is its own and small: made anew, with the same version.
+    assert_eq!(after.listeners, before.listeners);
+    let [_, routes, clusters, endpoints] = changes(&before, &after);
+    assert_eq!((routes, clusters, endpoints), (vec!["outbound".to_owned()], vec![], vec![]));
+}
+
+#[test]
+fn the_same_mesh_again_changes_nothing() {
+    let mut translator = Translator::new(mesh(SHOP), Workloads::new());
+    let grpc = node(Dialect::Grpc);
+    let before = translator.resources(&grpc);
+    translator.set_mesh(mesh(SHOP));
+    let after = translator.resources(&grpc);
+    assert!(before.listeners.is_same(&after.listeners) && before.routes.is_same(&after.routes));
+    assert!(before.clusters.is_same(&after.clusters) && before.endpoints.is_same(&after.endpoints));
+}
+
+#[test]
+fn a_service_that_leaves_takes_its_resources_with_it() {
+    let services = "
+apiVersion: weft.dev/v1
+kind: Service
+metadata: {name: a}
+spec: {ports: [{port: 80}]}
+---
+apiVersion: weft.dev/v1
+kind: Service
+metadata: {name: b}
+spec: {ports: [{port: 80}]}
+";
+    let mut translator = Translator::new(mesh(services), Workloads::new());
+    let node = node(Dialect::Envoy);
+    assert_eq!(translator.resources(&node).clusters.len(), 2);
+    let without_b = services.split("---").next().unwrap_or_default();
+    translator.set_mesh(mesh(without_b));
+    let resources = translator.resources(&node);
+    let clusters: Vec<_> = resources.clusters.iter().map(|(name, _)| name.to_string()).collect();
+    assert_eq!(clusters, ["a.default:80"]);
+    assert_eq!(resources.endpoints.len(), 1);
+}

@@ -1,0 +1,238 @@
+//! Meshes by chance: mostly valid documents of every kind, over few names so that they meet.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use weft_config::{Key, Mesh, Source, StringMap};
+use weft_translate::{Dialect, Instance, Node, Workloads};
+
+const NAMES: [&str; 3] = ["a", "b", "c"];
+const NAMESPACES: [&str; 2] = ["default", "other"];
+const PORTS: [u16; 3] = [80, 81, 9000];
+
+fn pick<T: Clone + std::fmt::Debug + 'static>(
+    from: &'static [T],
+) -> impl Strategy<Value = T> + Clone {
+    prop::sample::select(from)
+}
+
+fn document(kind: &str, namespace: &str, name: &str, spec: Value) -> Value {
+    let api = if kind == "HTTPRoute" { weft_config::GATEWAY_API } else { weft_config::WEFT_API };
+    json!({"apiVersion": api, "kind": kind, "metadata": {"name": name, "namespace": namespace}, "spec": spec})
+}
+
+fn service() -> impl Strategy<Value = Value> {
+    let protocols = prop::collection::vec(pick(&["http", "http2", "grpc"]), 3);
+    let endpoint =
+        (1..5_u8, any::<bool>(), prop::option::of(1..9_u32), prop::option::of(pick(&["z1", "z2"])));
+    let endpoints = prop::collection::vec(endpoint, 0..3);
+    (protocols, 1..4_usize, endpoints, any::<bool>()).prop_map(|(protocols, ports, endpoints, tcp)| {
+        let ports: Vec<Value> = PORTS
+            .iter()
+            .zip(protocols)
+            .take(ports)
+            .map(|(port, protocol)| json!({"port": port, "protocol": if tcp { "tcp" } else { protocol }}))
+            .collect();
+        let mut written = std::collections::BTreeMap::new();
+        for (host, v2, weight, zone) in endpoints {
+            let mut endpoint = json!({"address": format!("127.0.0.{host}:7000")});
+            endpoint["labels"] = json!({"version": if v2 { "v2" } else { "v1" }});
+            if let Some(weight) = weight {
+                endpoint["weight"] = json!(weight);
+            }
+            if let Some(zone) = zone {
+                endpoint["zone"] = json!(zone);
+            }
+            written.insert(host, endpoint);
+        }
+        let written: Vec<Value> = written.into_values().collect();
+        json!({"ports": ports, "endpoints": [{"registered": {}}, {"static": written}]})
+    })
+}
+
+fn path() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        pick(&["/", "/x", "/x/", "/x/y"])
+            .prop_map(|path| json!({"type": "PathPrefix", "value": path})),
+        pick(&["/", "/x", "/s.S/M"]).prop_map(|path| json!({"type": "Exact", "value": path})),
+        pick(&["/x.*", "/(a|b)+"])
+            .prop_map(|path| json!({"type": "RegularExpression", "value": path})),
+    ]
+}
+
+fn route_match() -> impl Strategy<Value = Value> {
+    let named = prop::option::of((pick(&["x-a", "x-b"]), pick(&["Exact", "RegularExpression"])));
+    let method = prop::option::of(pick(&["GET", "POST"]));
+    (prop::option::of(path()), named.clone(), named, method).prop_map(
+        |(path, header, query, method)| {
+            let mut matched = json!({});
+            if let Some(path) = path {
+                matched["path"] = path;
+            }
+            if let Some((name, kind)) = header {
+                matched["headers"] = json!([{"name": name, "type": kind, "value": "1.2"}]);
+            }
+            if let Some((name, kind)) = query {
+                matched["queryParams"] = json!([{"name": name, "type": kind, "value": "a"}]);
+            }
+            if let Some(method) = method {
+                matched["method"] = json!(method);
+            }
+            matched
+        },
+    )
+}
+
+fn filters() -> impl Strategy<Value = Vec<Value>> {
+    let path = prop_oneof![
+        Just(json!({"type": "ReplaceFullPath", "replaceFullPath": "/full"})),
+        pick(&["", "/", "/to", "/to/"])
+            .prop_map(|to| json!({"type": "ReplacePrefixMatch", "replacePrefixMatch": to})),
+    ];
+    let change = (any::<bool>(), path, pick(&[301, 302, 303, 307, 308])).prop_map(|(redirect, path, status)| {
+        if redirect {
+            json!({"type": "RequestRedirect", "requestRedirect": {
+                "path": path, "statusCode": status, "scheme": "https", "port": 8443, "hostname": "x.y"}})
+        } else {
+            json!({"type": "URLRewrite", "urlRewrite": {"path": path, "hostname": "x.y"}})
+        }
+    });
+    let headers = json!({"set": [{"name": "x-s", "value": "100%"}], "add": [{"name": "x-d", "value": "%REQ(x)%"}],
+                         "remove": ["x-r"]});
+    let modifiers = prop::sample::subsequence(
+        vec![
+            json!({"type": "RequestHeaderModifier", "requestHeaderModifier": headers}),
+            json!({"type": "ResponseHeaderModifier", "responseHeaderModifier": headers}),
+        ],
+        0..=2,
+    );
+    (modifiers, prop::option::of(change)).prop_map(|(mut modifiers, change)| {
+        modifiers.extend(change);
+        modifiers
+    })
+}
+
+fn rule() -> impl Strategy<Value = Value> {
+    let backend = (any::<bool>(), pick(&NAMES), pick(&PORTS), 0..3_u32).prop_map(|(subset, name, port, weight)| {
+        if subset {
+            json!({"group": "weft.dev", "kind": "Subset", "name": format!("s-{name}"), "port": port, "weight": weight})
+        } else {
+            json!({"name": name, "port": port, "weight": weight})
+        }
+    });
+    let matches = prop::collection::vec(route_match(), 0..3);
+    let timeout = prop::option::of(pick(&["0s", "1500ms", "1h"]));
+    (matches, filters(), prop::collection::vec(backend, 0..3), timeout).prop_map(
+        |(matches, filters, backends, timeout)| {
+            let mut rule = json!({"matches": matches, "filters": filters});
+            if !filters.iter().any(|filter| filter["type"] == "RequestRedirect") {
+                rule["backendRefs"] = json!(backends);
+            }
+            if let Some(timeout) = timeout {
+                rule["timeouts"] = json!({"request": timeout});
+            }
+            rule
+        },
+    )
+}
+
+fn http_route() -> impl Strategy<Value = (usize, &'static str, Value)> {
+    let rules = prop::collection::vec(rule(), 1..3);
+    let hostnames =
+        prop::sample::subsequence(vec!["h.example.com", "*.example.com", "a", "a.default"], 0..=2);
+    (0..3_usize, pick(&NAMES), rules, hostnames, prop::option::of(pick(&PORTS))).prop_map(
+        |(index, parent, rules, hostnames, port)| {
+            let mut parent_ref = json!({"kind": "Service", "name": parent});
+            if let Some(port) = port {
+                parent_ref["port"] = json!(port);
+            }
+            let mut spec = json!({"parentRefs": [parent_ref], "rules": rules});
+            if !hostnames.is_empty() {
+                spec["hostnames"] = json!(hostnames);
+            }
+            (index, parent, spec)
+        },
+    )
+}
+
+/// A valid mesh. Routes that do not fit the rest are left out one by one.
+pub fn mesh() -> impl Strategy<Value = Mesh> {
+    let services = prop::collection::btree_map((pick(&NAMESPACES), pick(&NAMES)), service(), 1..5);
+    let routes = prop::collection::vec((pick(&NAMESPACES), http_route()), 0..4);
+    (services, routes).prop_map(|(services, routes)| {
+        let mut documents = Vec::new();
+        for ((namespace, name), spec) in services {
+            documents.push(document("Service", namespace, name, spec));
+            let subset = json!({"service": name, "labels": {"version": "v1"}});
+            documents.push(document("Subset", namespace, &format!("s-{name}"), subset));
+        }
+        let apply = |mesh: &Mesh, documents: Value| {
+            mesh.apply(&[Source::new("t", documents.to_string())]).map(|applied| applied.mesh)
+        };
+        let mut mesh = match apply(&Mesh::default(), json!(documents)) {
+            Ok(mesh) => mesh,
+            Err(problems) => panic!("{problems}"),
+        };
+        for (namespace, (index, parent, spec)) in routes {
+            let route = document("HTTPRoute", namespace, &format!("{parent}-{index}"), spec);
+            if let Ok(with) = apply(&mesh, json!([route])) {
+                mesh = with;
+            }
+        }
+        mesh
+    })
+}
+
+/// Instances of one Service.
+pub fn instances() -> impl Strategy<Value = (Key, Vec<Instance>)> {
+    let instance = (0..4_u8, 0..4_u8, any::<bool>(), pick(&["", "z1", "z2"])).prop_map(
+        |(name, host, v2, zone)| {
+            let version = if v2 { "v2" } else { "v1" };
+            Instance {
+                zone: zone.to_owned(),
+                name: format!("i-{name}"),
+                address: ([127, 0, 0, host + 1], 15006).into(),
+                labels: StringMap::from([("version".to_owned(), version.to_owned())]),
+            }
+        },
+    );
+    (pick(&NAMESPACES), pick(&NAMES), prop::collection::vec(instance, 0..4))
+        .prop_map(|(namespace, name, instances)| (Key::new(namespace, name), instances))
+}
+
+/// Everything that runs.
+pub fn workloads() -> impl Strategy<Value = Workloads> {
+    prop::collection::vec(instances(), 0..4).prop_map(|all| {
+        let mut workloads = Workloads::new();
+        for (service, instances) in all {
+            workloads.set(service, instances);
+        }
+        workloads
+    })
+}
+
+/// A node of each kind.
+pub fn nodes() -> Vec<Node> {
+    let at = |port: u16| ([127, 0, 0, 1], port).into();
+    let bare = Node {
+        dialect: Dialect::Envoy,
+        namespace: "default".to_owned(),
+        service: None,
+        inbound: None,
+        outbound: Some(at(15001)),
+    };
+    let inbound = weft_translate::Inbound { listen: at(15006), app: at(8080) };
+    vec![
+        bare.clone(),
+        Node { service: Some("a".to_owned()), inbound: Some(inbound), ..bare.clone() },
+        Node {
+            service: Some("b".to_owned()),
+            inbound: Some(inbound),
+            outbound: None,
+            ..bare.clone()
+        },
+        Node { namespace: "other".to_owned(), ..bare.clone() },
+        Node { namespace: "elsewhere".to_owned(), ..bare.clone() },
+        Node { dialect: Dialect::Grpc, outbound: None, ..bare.clone() },
+        Node { dialect: Dialect::Grpc, namespace: "other".to_owned(), outbound: None, ..bare },
+    ]
+}
