@@ -1,1 +1,43 @@
-//! weft-compile
+//! From typed resources to the tables that the request path reads.
+//!
+//! A [`Compiler`] is told what the management server sent ([`Update`]), says what it refused and
+//! why ([`Report`]), what else it needs ([`Wanted`]), and yields immutable [`Tables`] in which
+//! every cluster has its endpoints and every listener its routes. It keeps the last good version
+//! of everything, builds a changed cluster or listener aside until what it refers to is there, and
+//! rebuilds only what changed: everything else is the same `Arc` as in the tables before.
+//!
+//! It is pure. Time is an argument, and there is no I/O.
+
+mod assignments;
+mod catalog;
+mod chain;
+mod check;
+mod clusters;
+mod compiler;
+mod dump;
+mod endpoints;
+mod entry;
+mod intake;
+mod listeners;
+mod references;
+mod report;
+mod route_configs;
+mod slots;
+mod tables;
+mod update;
+
+pub use check::check_resource;
+pub use compiler::{Compiler, Warming};
+pub use dump::{
+    ClusterView, Dump, RefusedDump, ResourceDump, ResourceStatus, TypeDump, VersionDump,
+};
+pub use references::{Wanted, WantedNames};
+pub use report::{Rejected, Report, Warned};
+pub use tables::{
+    Action, AppendAction, BindAddress, Chain, Cluster, ClusterId, Codec, ConnectionSettings,
+    DirectResponse, Forward, HeaderMutations, HeaderSet, HttpChain, Listener, PrefixRewrite,
+    Redirect, RedirectPath, RouteConfig, RouteConfigId, RouteEntry, Routes, Tables, Target,
+    TcpChain, UpstreamProtocol, Weighted,
+};
+pub use update::{Source, Update, Upsert};
+pub use weft_resources::{Problem, Reason, ResourceType, Warning};

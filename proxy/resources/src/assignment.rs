@@ -1,8 +1,11 @@
 //! `envoy.config.endpoint.v3.ClusterLoadAssignment`.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
-use weft_proto::pb::envoy::config::{core::v3 as core, endpoint::v3 as wire};
+use weft_proto::pb::{
+    envoy::config::{core::v3 as core, endpoint::v3 as wire},
+    google::protobuf,
+};
 
 use crate::{
     address::{self, Address},
@@ -42,8 +45,9 @@ pub struct LocalityEndpoints {
     pub locality: Locality,
     /// `priority`: 0 first.
     pub priority: u32,
-    /// `load_balancing_weight` among localities of the same priority; 1 unless set.
-    pub weight: u32,
+    /// `load_balancing_weight` among localities of the same priority. Where those weights are
+    /// followed, a locality without one takes no requests.
+    pub weight: Option<u32>,
     /// `lb_endpoints`.
     pub endpoints: Vec<Endpoint>,
 }
@@ -159,7 +163,8 @@ fn locality(
     if total > u64::from(u32::MAX) {
         notes.refuse::<()>(&at.field("lb_endpoints"), Problem::Weights(total));
     }
-    let weight = weight(message.load_balancing_weight.as_ref(), at, notes);
+    let weight = message.load_balancing_weight.as_ref();
+    let weight = weight.map(|_| self::weight(weight, at, notes));
     let locality = message.locality.as_ref().map(place).unwrap_or_default();
     let group = LocalityEndpoints { locality, priority: message.priority, weight, endpoints };
     (!group.endpoints.is_empty()).then_some(group)
@@ -206,11 +211,7 @@ fn endpoint(message: &wire::LbEndpoint, at: &At<'_>, notes: &mut Notes) -> Optio
     }
 }
 
-fn weight(
-    message: Option<&weft_proto::pb::google::protobuf::UInt32Value>,
-    at: &At<'_>,
-    notes: &mut Notes,
-) -> u32 {
+fn weight(message: Option<&protobuf::UInt32Value>, at: &At<'_>, notes: &mut Notes) -> u32 {
     match optional(message) {
         None => 1,
         Some(0) => {
@@ -223,9 +224,9 @@ fn weight(
 
 /// Envoy refuses localities of one priority whose weights do not fit 32 bits together.
 fn check_sum(localities: &[LocalityEndpoints], at: &At<'_>, notes: &mut Notes) {
-    let mut sums = std::collections::BTreeMap::<u32, u64>::new();
+    let mut sums = BTreeMap::<u32, u64>::new();
     for group in localities {
-        *sums.entry(group.priority).or_default() += u64::from(group.weight);
+        *sums.entry(group.priority).or_default() += u64::from(group.weight.unwrap_or(0));
     }
     for sum in sums.into_values().filter(|sum| *sum > u64::from(u32::MAX)) {
         notes.refuse::<()>(&at.field("endpoints"), Problem::Weights(sum));

@@ -7,7 +7,7 @@ use crate::{
     extension,
     headers::{self, HeaderMutations},
     matching,
-    name::RouteConfigName,
+    name::{ClusterName, RouteConfigName},
     path::At,
     problem::{Notes, Problem},
     route_action::{self, RouteAction},
@@ -28,24 +28,30 @@ pub struct RouteConfiguration {
     /// `validate_clusters`. Unless set it is true for one that is part of a listener, and false
     /// for one that came by RDS.
     pub validate_clusters: Option<bool>,
+    /// Where it stands in the resource it is part of; empty for one of its own.
+    pub path: Box<str>,
 }
 
 impl RouteConfiguration {
-    /// Every cluster that a route can choose, with the path of the field that names it.
-    pub fn clusters(&self) -> impl Iterator<Item = (String, &crate::ClusterName)> {
-        self.virtual_hosts.iter().enumerate().flat_map(|(host_index, host)| {
+    /// Every cluster that a route can choose, with the path of the action that names it.
+    pub fn clusters(&self) -> impl Iterator<Item = (String, &ClusterName)> {
+        self.virtual_hosts.iter().enumerate().flat_map(move |(host_index, host)| {
             host.routes.iter().enumerate().flat_map(move |(route_index, route)| {
                 let names = match &route.action.action {
                     RouteAction::Forward(forward) => forward.destination.clusters(),
                     RouteAction::Redirect(_) | RouteAction::Direct(_) => &[],
                 };
                 names.iter().map(move |(name, _)| {
-                    let path =
-                        format!("virtual_hosts[{host_index}].routes[{route_index}].route.cluster");
-                    (path, name)
+                    let part = format!("virtual_hosts[{host_index}].routes[{route_index}].route");
+                    (self.path_of(&part), name)
                 })
             })
         })
+    }
+
+    /// The path of a part of it within the whole resource.
+    pub fn path_of(&self, part: &str) -> String {
+        if self.path.is_empty() { part.to_owned() } else { format!("{}.{part}", self.path) }
     }
 }
 
@@ -118,6 +124,7 @@ pub(crate) fn read(
         virtual_hosts,
         hosts: HostOptions { ignore_port_in_host_matching: message.ignore_port_in_host_matching },
         validate_clusters: message.validate_clusters.as_ref().map(|validate| validate.value),
+        path: at.to_string().into(),
     })
 }
 

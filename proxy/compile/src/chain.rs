@@ -1,0 +1,162 @@
+//! Listeners and routes: names become slots, and virtual hosts become matching tables.
+
+use std::sync::Arc;
+
+use weft_resources::{
+    Destination, FilterChain, HttpConnectionManager, Problem, Reason, RouteAction,
+    RouteConfiguration, RouteRule, RouteSource, TcpProxy,
+};
+use weft_route::{RouteSpec, RouteTable, VirtualHostSpec};
+use weft_telemetry::Stats;
+
+use crate::{
+    references::Reference,
+    slots::Slots,
+    tables::{
+        Action, Chain, ClusterId, Forward, HttpChain, RouteConfig, RouteConfigId, RouteEntry,
+        Routes, Target, TcpChain, Weighted,
+    },
+};
+
+/// Numbers for the names that chains and routes mention.
+pub(crate) struct Names<'a> {
+    pub(crate) clusters: &'a mut Slots,
+    pub(crate) route_configs: &'a mut Slots,
+}
+
+/// Compiles a filter chain. The second value is the route configuration it needs.
+pub(crate) fn chain(
+    chain: FilterChain,
+    names: &mut Names<'_>,
+    stats: &Stats,
+) -> Result<(Chain, Option<Reference>), Reason> {
+    match chain {
+        FilterChain::Http(http) => {
+            let (http, reference) = http_chain(*http, names, stats)?;
+            Ok((Chain::Http(Arc::new(http)), reference))
+        }
+        FilterChain::Tcp(tcp) => Ok((Chain::Tcp(Arc::new(tcp_chain(&tcp, names, stats))), None)),
+    }
+}
+
+fn http_chain(
+    http: HttpConnectionManager,
+    names: &mut Names<'_>,
+    stats: &Stats,
+) -> Result<(HttpChain, Option<Reference>), Reason> {
+    let (routes, reference) = match http.routes {
+        RouteSource::Inline(config) => {
+            (Routes::Inline(Arc::new(route_config(config, names.clusters)?)), None)
+        }
+        RouteSource::Rds { name, fetch_timeout } => {
+            let name = name.to_shared();
+            let id = RouteConfigId(names.route_configs.of(&name));
+            (Routes::Rds(id), Some(Reference { name, fetch_timeout }))
+        }
+    };
+    let chain = HttpChain {
+        stats: stats.http(&http.stat_prefix),
+        codec: http.codec,
+        routes,
+        server_name: http.server_name,
+        idle_timeout: http.idle_timeout,
+        request_headers_timeout: http.request_headers_timeout,
+        stream_idle_timeout: http.stream_idle_timeout,
+        use_remote_address: http.use_remote_address,
+        generate_request_id: http.generate_request_id,
+        preserve_external_request_id: http.preserve_external_request_id,
+        suppress_envoy_headers: http.suppress_envoy_headers,
+        max_concurrent_streams: http.max_concurrent_streams,
+    };
+    Ok((chain, reference))
+}
+
+fn tcp_chain(tcp: &TcpProxy, names: &mut Names<'_>, stats: &Stats) -> TcpChain {
+    TcpChain {
+        stats: stats.tcp(&tcp.stat_prefix),
+        target: target(&tcp.destination, names.clusters),
+        idle_timeout: tcp.idle_timeout,
+        max_connect_attempts: tcp.max_connect_attempts,
+    }
+}
+
+/// Compiles a route configuration.
+pub(crate) fn route_config(
+    config: RouteConfiguration,
+    clusters: &mut Slots,
+) -> Result<RouteConfig, Reason> {
+    let path = config.path_of("virtual_hosts");
+    let hosts = config.virtual_hosts.into_iter().map(|host| virtual_host(host, clusters)).collect();
+    let table = RouteTable::compile(hosts, config.hosts)
+        .map_err(|error| Reason { path, problem: Problem::Routes(error) })?;
+    Ok(RouteConfig { name: config.name.to_shared(), table })
+}
+
+fn virtual_host(
+    host: VirtualHostSpec<RouteRule>,
+    clusters: &mut Slots,
+) -> VirtualHostSpec<RouteEntry> {
+    let VirtualHostSpec { name, domains, routes } = host;
+    let routes = routes
+        .into_iter()
+        .map(|RouteSpec { name, matcher, action }| RouteSpec {
+            name,
+            matcher,
+            action: route(action, clusters),
+        })
+        .collect();
+    VirtualHostSpec { name, domains, routes }
+}
+
+fn route(rule: RouteRule, clusters: &mut Slots) -> RouteEntry {
+    let action = match rule.action {
+        RouteAction::Redirect(redirect) => Action::Redirect(redirect),
+        RouteAction::Direct(direct) => Action::Direct(direct),
+        RouteAction::Forward(forward) => Action::Forward(Forward {
+            target: target(&forward.destination, clusters),
+            timeout: forward.timeout,
+            idle_timeout: forward.idle_timeout,
+            host_rewrite: forward.host_rewrite,
+            prefix_rewrite: forward.prefix_rewrite,
+            cluster_not_found: forward.cluster_not_found,
+        }),
+    };
+    let RouteRule { request_headers, response_headers, .. } = rule;
+    RouteEntry { action, request_headers, response_headers }
+}
+
+fn target(destination: &Destination, clusters: &mut Slots) -> Target {
+    let mut id = |name: &weft_resources::ClusterName| ClusterId(clusters.of(&name.to_shared()));
+    match destination.clusters() {
+        [(only, _)] => Target::Cluster(id(only)),
+        several => {
+            let mut total = 0;
+            let clusters = several
+                .iter()
+                .map(|(name, weight)| {
+                    // Destinations whose weights do not fit together do not exist.
+                    total += weight;
+                    (total, id(name))
+                })
+                .collect();
+            Target::Weighted(Weighted { total, clusters })
+        }
+    }
+}
+
+/// The clusters that routes name and that are not there, if `validate_clusters` asks for them;
+/// `default` is its value where it is not set.
+pub(crate) fn unknown_clusters(
+    config: &RouteConfiguration,
+    default: bool,
+    is_known: impl Fn(&str) -> bool,
+) -> Vec<Reason> {
+    if !config.validate_clusters.unwrap_or(default) {
+        return Vec::new();
+    }
+    config
+        .clusters()
+        .filter(|(_, name)| !is_known(name.as_str()))
+        .map(|(path, name)| Reason { path, problem: Problem::UnknownCluster(name.to_string()) })
+        .collect()
+}

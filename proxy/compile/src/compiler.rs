@@ -1,0 +1,195 @@
+//! The compiler itself: which type goes where, and when tables are new.
+
+use std::sync::Arc;
+
+use weft_resources::ResourceType;
+use weft_telemetry::{Stats, UpdateStats};
+
+use crate::{
+    assignments::Assignments,
+    clusters::Clusters,
+    listeners::{Listeners, Surroundings},
+    references::Wanted,
+    report::Report,
+    route_configs::RouteConfigs,
+    tables::Tables,
+    update::{Moment, Source, Update},
+};
+
+/// Turns updates into tables.
+///
+/// Apply clusters before listeners: a listener with routes of its own may only name clusters that
+/// are known (`validate_clusters`). Everything else can come in any order.
+#[derive(Debug)]
+pub struct Compiler {
+    pub(crate) clusters: Clusters,
+    pub(crate) assignments: Assignments,
+    pub(crate) listeners: Listeners,
+    pub(crate) route_configs: RouteConfigs,
+    pub(crate) wanted: Wanted,
+    stats: Arc<Stats>,
+    published: Arc<Tables>,
+}
+
+impl Compiler {
+    /// A compiler without any resource. Metrics of clusters and listeners are taken from `stats`.
+    pub fn new(stats: Arc<Stats>) -> Self {
+        Self {
+            clusters: Clusters::default(),
+            assignments: Assignments::default(),
+            listeners: Listeners::default(),
+            route_configs: RouteConfigs::default(),
+            wanted: Wanted::default(),
+            stats,
+            published: Arc::new(Tables::default()),
+        }
+    }
+
+    /// Takes an update in. What is good of it counts, whatever is wrong with the rest.
+    ///
+    /// This marks what has to be rebuilt; [`Self::tables`] does it. So any number of updates can
+    /// be applied before one publication.
+    pub fn apply(&mut self, update: &Update, now: Moment) -> Report {
+        let mut report = Report::new(update.resource_type);
+        let wanted_before = self.wanted.changes();
+        match update.resource_type {
+            ResourceType::Cluster => {
+                let wanted = &mut self.wanted.assignments;
+                self.clusters.apply(update, &mut self.assignments, wanted, now, &mut report);
+            }
+            ResourceType::Assignment => {
+                let wanted = &self.wanted.assignments;
+                for (name, changed) in self.assignments.apply(update, wanted, now, &mut report) {
+                    self.assignment_news(&name, changed);
+                }
+            }
+            ResourceType::Listener => {
+                let (listeners, mut around) = self.listeners_and_surroundings();
+                listeners.apply(update, &mut around, now, &mut report);
+            }
+            ResourceType::RouteConfiguration => {
+                let wanted = &self.wanted.route_configs;
+                let clusters = &mut self.clusters;
+                let news = self.route_configs.apply(update, clusters, wanted, now, &mut report);
+                for name in news {
+                    self.routes_news(&name);
+                }
+            }
+        }
+        report.rejected.sort_by_key(|rejected| rejected.index);
+        report.wanted_changed = self.wanted.changes() != wanted_before;
+        self.count(update, &report);
+        report
+    }
+
+    /// The server did not answer in time whether it has a resource: it counts as one that does not
+    /// exist, and nobody waits for it any longer. A good version that is held stays.
+    pub fn missing(&mut self, resource_type: ResourceType, name: &Arc<str>, now: Moment) {
+        if !self.wanted.of(resource_type).is_some_and(|wanted| wanted.contains(name)) {
+            return;
+        }
+        match resource_type {
+            ResourceType::Assignment => {
+                if self.assignments.catalog.note_missing(name, now) {
+                    self.stats.eds.init_fetch_timeout.inc();
+                    self.assignment_news(name, false);
+                }
+            }
+            ResourceType::RouteConfiguration => {
+                if self.route_configs.catalog.note_missing(name, now) {
+                    self.stats.rds.init_fetch_timeout.inc();
+                    self.routes_news(name);
+                }
+            }
+            ResourceType::Cluster | ResourceType::Listener => {}
+        }
+    }
+
+    /// What to subscribe to.
+    pub fn wanted(&self) -> &Wanted {
+        &self.wanted
+    }
+
+    /// The tables as they are to be published. As long as nothing changed it is the same `Arc`.
+    pub fn tables(&mut self) -> Arc<Tables> {
+        self.route_configs.end_drained();
+        let is_dirty =
+            self.clusters.is_dirty() || self.listeners.is_dirty() || self.route_configs.is_dirty();
+        if is_dirty {
+            let clusters = self.clusters.build(&self.assignments, &self.stats).to_vec();
+            let active = clusters.iter().flatten().count();
+            self.stats.clusters_active.set(active as u64);
+            self.published = Arc::new(Tables {
+                version: self.published.version + 1,
+                listeners: self.listeners.build(),
+                routes: self.route_configs.build().to_vec(),
+                clusters,
+            });
+        }
+        Arc::clone(&self.published)
+    }
+
+    /// What is built aside, waiting for what it refers to.
+    pub fn warming(&self) -> Warming {
+        Warming {
+            clusters: self.clusters.catalog.warming(),
+            listeners: self.listeners.catalog.warming(),
+        }
+    }
+
+    fn assignment_news(&mut self, name: &str, changed: bool) {
+        let wanted = &mut self.wanted.assignments;
+        self.clusters.assignment_news(name, changed, &mut self.assignments, wanted);
+    }
+
+    fn routes_news(&mut self, name: &str) {
+        let (listeners, mut around) = self.listeners_and_surroundings();
+        listeners.routes_news(name, &mut around);
+    }
+
+    fn listeners_and_surroundings(&mut self) -> (&mut Listeners, Surroundings<'_>) {
+        let around = Surroundings {
+            clusters: &mut self.clusters,
+            route_configs: &mut self.route_configs,
+            wanted: &mut self.wanted.route_configs,
+            stats: &self.stats,
+        };
+        (&mut self.listeners, around)
+    }
+
+    fn count(&self, update: &Update, report: &Report) {
+        let unfollowed: usize = report.warned.iter().map(|warned| warned.warnings.len()).sum();
+        self.stats.xds_field_unsupported.add(unfollowed as u64);
+        if update.source == Source::Static {
+            return;
+        }
+        let counters: &UpdateStats = match update.resource_type {
+            ResourceType::Cluster => &self.stats.cds,
+            ResourceType::Assignment => &self.stats.eds,
+            ResourceType::Listener => &self.stats.lds,
+            ResourceType::RouteConfiguration => &self.stats.rds,
+        };
+        counters.update_attempt.inc();
+        if report.is_accepted() {
+            counters.update_success.inc();
+        } else {
+            counters.update_rejected.inc();
+        }
+    }
+}
+
+/// How much is not ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Warming {
+    /// Clusters waiting for their endpoints.
+    pub clusters: usize,
+    /// Listeners waiting for their routes.
+    pub listeners: usize,
+}
+
+impl Warming {
+    /// Whether nothing waits.
+    pub fn is_over(self) -> bool {
+        self.clusters == 0 && self.listeners == 0
+    }
+}

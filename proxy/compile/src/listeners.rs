@@ -1,0 +1,240 @@
+//! Listeners (LDS), each ready once its routes are there.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use foldhash::fast::RandomState;
+use weft_resources::{
+    Address, FilterChain, Listener as Resource, ListenerKind, Problem, Reason, RouteSource,
+};
+use weft_telemetry::Stats;
+
+use crate::{
+    catalog::Catalog,
+    chain::{self, Names},
+    clusters::Clusters,
+    endpoints,
+    entry::Entry,
+    intake::{self, Fresh},
+    references::{Reference, References, WantedNames},
+    report::Report,
+    route_configs::RouteConfigs,
+    tables::{Chain, Listener},
+    update::{Moment, Update},
+};
+
+/// Which listener an address belongs to.
+type Owners = HashMap<Address, Arc<str>, RandomState>;
+
+/// A listener, compiled, with the route configuration it needs.
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    pub(crate) listener: Arc<Listener>,
+    pub(crate) routes: Option<Reference>,
+}
+
+/// Listeners by name.
+#[derive(Debug, Default)]
+pub(crate) struct Listeners {
+    pub(crate) catalog: Catalog<Compiled>,
+    references: References,
+    dirty: bool,
+}
+
+/// What listeners refer to.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) clusters: &'a mut Clusters,
+    pub(crate) route_configs: &'a mut RouteConfigs,
+    pub(crate) wanted: &'a mut WantedNames,
+    pub(crate) stats: &'a Stats,
+}
+
+impl Listeners {
+    /// Takes an update in.
+    pub(crate) fn apply(
+        &mut self,
+        update: &Update,
+        around: &mut Surroundings<'_>,
+        now: Moment,
+        report: &mut Report,
+    ) {
+        // Before anything else, so that an address is free for the listener that takes it over.
+        for name in self.catalog.gone(update) {
+            self.remove(&name, around);
+        }
+        let intake = intake::read::<Resource, _>(update, &mut self.catalog, |_| true, now, report);
+        for name in &intake.back {
+            self.relink(name, around);
+        }
+        let mut owners = self.owners(&intake.fresh);
+        for (fresh, resource) in intake.fresh {
+            let upsert = fresh.upsert;
+            let compiled = compile(resource, &upsert.name, &upsert.value, around)
+                .and_then(|compiled| claim(compiled, &mut owners));
+            match compiled {
+                Ok(compiled) => {
+                    report.warn(&upsert.name, fresh.warnings.clone());
+                    self.accept(&fresh, compiled, update, around, now);
+                }
+                Err(reasons) => {
+                    self.catalog.refuse(upsert, fresh.index, reasons, now, report);
+                }
+            }
+        }
+    }
+
+    /// There is news about a route configuration: whoever waited for it is warm now.
+    pub(crate) fn routes_news(&mut self, routes: &str, around: &mut Surroundings<'_>) {
+        for name in self.references.users(routes) {
+            let Some(entry) = self.catalog.get_mut(&name) else { continue };
+            let waited = entry.warming.as_ref().and_then(|warming| warming.value.routes.as_ref());
+            let is_warm = waited.is_some_and(|waited| {
+                let serves = entry.active.is_some();
+                *waited.name == *routes && around.route_configs.catalog.is_settled(routes, serves)
+            });
+            if is_warm {
+                drain(entry, around);
+                entry.promote();
+                self.dirty = true;
+                self.relink(&name, around);
+            }
+        }
+    }
+
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
+    /// What is to be published: warm listeners by name.
+    pub(crate) fn build(&mut self) -> Vec<Arc<Listener>> {
+        self.dirty = false;
+        let active = self.catalog.iter().filter_map(|(_, entry)| entry.active.as_ref());
+        active.map(|version| Arc::clone(&version.value.listener)).collect()
+    }
+
+    fn accept(
+        &mut self,
+        fresh: &Fresh<'_>,
+        compiled: Compiled,
+        update: &Update,
+        around: &mut Surroundings<'_>,
+        now: Moment,
+    ) {
+        let name = &fresh.upsert.name;
+        let entry = self.catalog.entry(name, update.source);
+        let serves = entry.active.is_some();
+        let is_warm = compiled
+            .routes
+            .as_ref()
+            .is_none_or(|routes| around.route_configs.catalog.is_settled(&routes.name, serves));
+        let version = fresh.version(compiled, now);
+        if is_warm {
+            drain(entry, around);
+            entry.activate(version);
+            self.dirty = true;
+        } else {
+            entry.warm(version);
+        }
+        self.relink(name, around);
+    }
+
+    fn remove(&mut self, name: &Arc<str>, around: &mut Surroundings<'_>) {
+        let Some(entry) = self.catalog.remove(name) else { return };
+        if entry.active.is_some() {
+            drain(&entry, around);
+            self.dirty = true;
+        }
+        self.relink(name, around);
+    }
+
+    /// Notes what a listener refers to now. Route configurations that nobody refers to any more
+    /// are forgotten.
+    fn relink(&mut self, name: &Arc<str>, around: &mut Surroundings<'_>) {
+        let references = self.catalog.get(name).map(references).unwrap_or_default();
+        for orphan in self.references.replace(name, references, around.wanted) {
+            around.route_configs.forget(&orphan);
+        }
+    }
+
+    /// Who has which address, leaving out listeners that are about to be replaced.
+    fn owners(&self, fresh: &[(Fresh<'_>, Resource)]) -> Owners {
+        let replaced: BTreeSet<&str> = fresh.iter().map(|(fresh, _)| &*fresh.upsert.name).collect();
+        let mut owners = Owners::default();
+        for (name, entry) in self.catalog.iter().filter(|(name, _)| !replaced.contains(&***name)) {
+            for address in entry.newest().iter().flat_map(|v| &v.value.listener.addresses) {
+                owners.insert(address.clone(), Arc::clone(name));
+            }
+        }
+        owners
+    }
+}
+
+/// What both versions of a listener refer to.
+fn references(entry: &Entry<Compiled>) -> Vec<Reference> {
+    entry.versions().filter_map(|version| version.value.routes.clone()).collect()
+}
+
+/// Keeps the routes of the active version for the connections it leaves behind.
+fn drain(entry: &Entry<Compiled>, around: &mut Surroundings<'_>) {
+    let Some(active) = &entry.active else { return };
+    if let (Chain::Http(chain), Some(routes)) = (&active.value.listener.chain, &active.value.routes)
+    {
+        around.route_configs.drain(chain, Arc::clone(&routes.name));
+    }
+}
+
+fn compile(
+    listener: Resource,
+    name: &Arc<str>,
+    bytes: &[u8],
+    around: &mut Surroundings<'_>,
+) -> Result<Compiled, Vec<Reason>> {
+    let ListenerKind::Sockets { addresses, chain } = listener.kind else {
+        let what = "a listener for clients without a proxy".to_owned();
+        let problem = Problem::Unsupported { what, supported: "address is" };
+        return Err(vec![Reason { path: "api_listener".to_owned(), problem }]);
+    };
+    let unknown = match &chain {
+        FilterChain::Http(http) => match &http.routes {
+            RouteSource::Inline(config) => {
+                let clusters = &around.clusters;
+                chain::unknown_clusters(config, true, |name| clusters.is_known(name))
+            }
+            RouteSource::Rds { .. } => Vec::new(),
+        },
+        FilterChain::Tcp(_) => Vec::new(),
+    };
+    if !unknown.is_empty() {
+        return Err(unknown);
+    }
+    let mut names = Names {
+        clusters: &mut around.clusters.slots,
+        route_configs: &mut around.route_configs.slots,
+    };
+    let (chain, routes) =
+        chain::chain(chain, &mut names, around.stats).map_err(|reason| vec![reason])?;
+    let main = addresses.first().map(ToString::to_string).unwrap_or_default();
+    let stats = around.stats.listener(&main);
+    let hash = endpoints::hash(&[bytes]);
+    let listener = Listener { name: Arc::clone(name), addresses, chain, stats, hash };
+    Ok(Compiled { listener: Arc::new(listener), routes })
+}
+
+/// Takes the addresses of a listener, unless another one has one of them. Port 0 is nobody's.
+fn claim(compiled: Compiled, owners: &mut Owners) -> Result<Compiled, Vec<Reason>> {
+    let fixed = |address: &&Address| !matches!(address, Address::Ip(ip) if ip.port() == 0);
+    let addresses = || compiled.listener.addresses.iter().filter(fixed);
+    for address in addresses() {
+        if let Some(other) = owners.get(address) {
+            let (address, other) = (address.to_string(), other.to_string());
+            let problem = Problem::AddressTaken { address, other };
+            return Err(vec![Reason { path: "address".to_owned(), problem }]);
+        }
+    }
+    for address in addresses() {
+        owners.insert(address.clone(), Arc::clone(&compiled.listener.name));
+    }
+    Ok(compiled)
+}

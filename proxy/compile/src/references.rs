@@ -1,0 +1,132 @@
+//! Which names are referred to, and by whom.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use weft_resources::{FetchTimeout, ResourceType};
+
+/// Names that resources held now refer to: what to subscribe to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Names of endpoint assignments.
+    pub assignments: WantedNames,
+    /// Names of route configurations.
+    pub route_configs: WantedNames,
+}
+
+impl Wanted {
+    /// The names of a type; `None` for types that are not subscribed to by name.
+    pub fn of(&self, kind: ResourceType) -> Option<&WantedNames> {
+        match kind {
+            ResourceType::Assignment => Some(&self.assignments),
+            ResourceType::RouteConfiguration => Some(&self.route_configs),
+            ResourceType::Cluster | ResourceType::Listener => None,
+        }
+    }
+
+    /// Grows with every change.
+    pub(crate) fn changes(&self) -> u64 {
+        self.assignments.changes + self.route_configs.changes
+    }
+}
+
+/// Names of one type, each with how long to wait for it at first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WantedNames {
+    names: BTreeMap<Arc<str>, FetchTimeout>,
+    changes: u64,
+}
+
+impl WantedNames {
+    /// Whether a name is wanted.
+    pub fn contains(&self, name: &str) -> bool {
+        self.names.contains_key(name)
+    }
+
+    /// How long to wait for a name at first, if it is wanted.
+    pub fn fetch_timeout(&self, name: &str) -> Option<FetchTimeout> {
+        self.names.get(name).copied()
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Arc<str>, FetchTimeout)> {
+        self.names.iter().map(|(name, timeout)| (name, *timeout))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    fn add(&mut self, reference: &Reference) {
+        if !self.contains(&reference.name) {
+            self.names.insert(Arc::clone(&reference.name), reference.fetch_timeout);
+            self.changes += 1;
+        }
+    }
+
+    fn remove(&mut self, name: &str) {
+        if self.names.remove(name).is_some() {
+            self.changes += 1;
+        }
+    }
+}
+
+/// A name that a resource refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reference {
+    pub(crate) name: Arc<str>,
+    pub(crate) fetch_timeout: FetchTimeout,
+}
+
+/// Who refers to what, kept up to date as parents change.
+#[derive(Debug, Default)]
+pub(crate) struct References {
+    by_user: BTreeMap<Arc<str>, Vec<Reference>>,
+    by_name: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
+}
+
+impl References {
+    /// Says what `user` refers to from now on. Names that get their first user are added to
+    /// `wanted`; those that lose their last one are taken out, and returned.
+    pub(crate) fn replace(
+        &mut self,
+        user: &Arc<str>,
+        references: Vec<Reference>,
+        wanted: &mut WantedNames,
+    ) -> Vec<Arc<str>> {
+        for reference in &references {
+            let users = self.by_name.entry(Arc::clone(&reference.name)).or_default();
+            users.insert(Arc::clone(user));
+            wanted.add(reference);
+        }
+        let is_kept = |name: &str| references.iter().any(|kept| *kept.name == *name);
+        let before = self.by_user.remove(user).unwrap_or_default();
+        let mut orphans = Vec::new();
+        for Reference { name, .. } in before.iter().filter(|before| !is_kept(&before.name)) {
+            let Some(users) = self.by_name.get_mut(name) else { continue };
+            users.remove(user);
+            if users.is_empty() {
+                self.by_name.remove(name);
+                wanted.remove(name);
+                orphans.push(Arc::clone(name));
+            }
+        }
+        if !references.is_empty() {
+            self.by_user.insert(Arc::clone(user), references);
+        }
+        orphans
+    }
+
+    /// Who refers to a name.
+    pub(crate) fn users(&self, name: &str) -> Vec<Arc<str>> {
+        self.by_name.get(name).into_iter().flatten().map(Arc::clone).collect()
+    }
+}

@@ -1,0 +1,355 @@
+//! Route configurations.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use prost::{Message, Name};
+use weft_proto::pb::{
+    envoy::{
+        config::{
+            core::v3::{
+                DataSource, HeaderValue, HeaderValueOption, RuntimeFractionalPercent,
+                data_source::Specifier, header_value_option::HeaderAppendAction,
+            },
+            route::v3::{
+                DirectResponseAction, FilterConfig, HeaderMatcher, NonForwardingAction,
+                RedirectAction, Route, RouteAction as WireAction, RouteConfiguration as Wire,
+                RouteMatch, VirtualHost, WeightedCluster, header_matcher::HeaderMatchSpecifier,
+                redirect_action, route, route_action, route_match::PathSpecifier,
+                weighted_cluster::ClusterWeight,
+            },
+        },
+        r#type::{
+            matcher::v3::RegexMatcher,
+            v3::{FractionalPercent, Int64Range},
+        },
+    },
+    google::protobuf::{self, BoolValue, UInt32Value},
+};
+use weft_resources::{
+    AppendAction, Forward, HeaderMutations, Redirect, RedirectPath, RouteAction,
+    RouteConfiguration, RouteRule, decode,
+};
+use weft_route::{PathMatch, RouteSpec};
+
+fn matching(path: PathSpecifier) -> RouteMatch {
+    RouteMatch { path_specifier: Some(path), ..RouteMatch::default() }
+}
+
+fn prefix(prefix: &str) -> RouteMatch {
+    matching(PathSpecifier::Prefix(prefix.to_owned()))
+}
+
+fn to_cluster(name: &str) -> WireAction {
+    WireAction {
+        cluster_specifier: Some(route_action::ClusterSpecifier::Cluster(name.to_owned())),
+        ..WireAction::default()
+    }
+}
+
+fn forwarding(action: WireAction) -> Route {
+    let action = Some(route::Action::Route(action));
+    Route { r#match: Some(prefix("/")), action, ..Route::default() }
+}
+
+fn config(routes: Vec<Route>) -> Wire {
+    let (name, domains) = ("all".to_owned(), vec!["*".to_owned()]);
+    let host = VirtualHost { name, domains, routes, ..VirtualHost::default() };
+    Wire { name: "r".to_owned(), virtual_hosts: vec![host], ..Wire::default() }
+}
+
+fn read(message: &Wire) -> RouteConfiguration {
+    decode::<RouteConfiguration>(&message.encode_to_vec()).unwrap().resource
+}
+
+fn refusals(message: &Wire) -> Vec<String> {
+    let reasons = decode::<RouteConfiguration>(&message.encode_to_vec()).unwrap_err();
+    reasons.iter().map(ToString::to_string).collect()
+}
+
+fn only(route: Route) -> RouteSpec<RouteRule> {
+    read(&config(vec![route])).virtual_hosts.remove(0).routes.remove(0)
+}
+
+fn forward(action: WireAction) -> Forward {
+    match only(forwarding(action)).action.action {
+        RouteAction::Forward(forward) => forward,
+        other => panic!("not forwarding: {other:?}"),
+    }
+}
+
+fn redirect(message: RedirectAction) -> Redirect {
+    let action = Some(route::Action::Redirect(message));
+    let route = Route { r#match: Some(prefix("/old")), action, ..Route::default() };
+    match only(route).action.action {
+        RouteAction::Redirect(redirect) => redirect,
+        other => panic!("not a redirect: {other:?}"),
+    }
+}
+
+fn add(key: &str, value: &str) -> HeaderValueOption {
+    let header =
+        HeaderValue { key: key.to_owned(), value: value.to_owned(), ..HeaderValue::default() };
+    HeaderValueOption { header: Some(header), ..HeaderValueOption::default() }
+}
+
+fn seconds(seconds: i64) -> Option<protobuf::Duration> {
+    Some(protobuf::Duration { seconds, nanos: 0 })
+}
+
+#[test]
+fn defaults_are_those_of_envoy() {
+    let plain = forward(to_cluster("a"));
+    assert_eq!(plain.timeout, Some(Duration::from_secs(15)));
+    assert_eq!(plain.idle_timeout, None);
+    assert_eq!(plain.cluster_not_found, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(plain.host_rewrite.is_none() && plain.prefix_rewrite.is_none());
+    let [(name, weight)] = plain.destination.clusters() else { panic!("not one") };
+    assert_eq!((name.as_str(), *weight), ("a", 1));
+    let off = WireAction { timeout: seconds(0), idle_timeout: seconds(0), ..to_cluster("a") };
+    let off = forward(off);
+    assert_eq!((off.timeout, off.idle_timeout), (None, Some(None)));
+}
+
+#[test]
+fn prefix_rewrites_know_what_they_replace() {
+    let rewritten = |matcher: RouteMatch| {
+        let action = WireAction { prefix_rewrite: "/v2".to_owned(), ..to_cluster("a") };
+        let action = Some(route::Action::Route(action));
+        config(vec![Route { r#match: Some(matcher), action, ..Route::default() }])
+    };
+    for path in [
+        PathSpecifier::Prefix("/api".to_owned()),
+        PathSpecifier::Path("/api".to_owned()),
+        PathSpecifier::PathSeparatedPrefix("/api".to_owned()),
+    ] {
+        let spec = read(&rewritten(matching(path))).virtual_hosts.remove(0).routes.remove(0);
+        let RouteAction::Forward(forward) = spec.action.action else { panic!("not forwarding") };
+        let rewrite = forward.prefix_rewrite.unwrap();
+        assert_eq!((rewrite.matched, &*rewrite.replacement), (4, "/v2"));
+    }
+    let regex = RegexMatcher { regex: "/.*".to_owned(), ..RegexMatcher::default() };
+    let text = refusals(&rewritten(matching(PathSpecifier::SafeRegex(regex)))).join("\n");
+    assert!(text.contains("route.prefix_rewrite"), "{text}");
+}
+
+#[test]
+fn paths_keep_their_case_setting() {
+    let matcher = RouteMatch { case_sensitive: Some(BoolValue { value: false }), ..prefix("/Api") };
+    let route = Route { r#match: Some(matcher), ..forwarding(to_cluster("a")) };
+    let wanted = PathMatch::Prefix { value: "/Api".into(), case_sensitive: false };
+    assert_eq!(only(route).matcher.path, wanted);
+}
+
+#[test]
+fn weights_are_needed_and_must_add_up() {
+    let weighted = |weights: &[Option<u32>]| {
+        let cluster = |(nth, weight): (usize, &Option<u32>)| ClusterWeight {
+            name: format!("c{nth}"),
+            weight: weight.map(|value| UInt32Value { value }),
+            ..ClusterWeight::default()
+        };
+        let clusters = weights.iter().enumerate().map(cluster).collect();
+        let clusters = WeightedCluster { clusters, ..WeightedCluster::default() };
+        WireAction {
+            cluster_specifier: Some(route_action::ClusterSpecifier::WeightedClusters(clusters)),
+            ..WireAction::default()
+        }
+    };
+    let split = forward(weighted(&[Some(90), Some(10)]));
+    let weights: Vec<u32> = split.destination.clusters().iter().map(|(_, w)| *w).collect();
+    assert_eq!(weights, [90, 10]);
+    for wrong in [&[Some(0), Some(0)][..], &[None], &[Some(u32::MAX), Some(1)], &[]] {
+        let text = refusals(&config(vec![forwarding(weighted(wrong))])).join("\n");
+        assert!(text.contains("route.weighted_clusters.clusters"), "{text}");
+    }
+}
+
+#[test]
+fn what_is_not_supported_is_refused_by_name_and_all_at_once() {
+    let none = Some(route::Action::NonForwardingAction(NonForwardingAction {}));
+    let connect = matching(PathSpecifier::ConnectMatcher(Default::default()));
+    let routes = vec![
+        Route { r#match: Some(prefix("/")), action: none, ..Route::default() },
+        Route { r#match: Some(connect), ..forwarding(to_cluster("a")) },
+        Route { r#match: None, ..forwarding(to_cluster("")) },
+    ];
+    let text = refusals(&config(routes)).join("\n");
+    for path in [
+        "virtual_hosts[0].routes[0].non_forwarding_action",
+        "virtual_hosts[0].routes[1].match.connect_matcher",
+        "virtual_hosts[0].routes[2].match",
+        "virtual_hosts[0].routes[2].route.cluster",
+    ] {
+        assert!(text.contains(path), "{path} is not in {text}");
+    }
+}
+
+#[test]
+fn header_matches_are_read_in_every_form() {
+    let matcher = RouteMatch {
+        headers: vec![
+            HeaderMatcher { name: ":method".to_owned(), ..HeaderMatcher::default() },
+            HeaderMatcher {
+                name: "x-n".to_owned(),
+                header_match_specifier: Some(HeaderMatchSpecifier::RangeMatch(Int64Range {
+                    start: 1,
+                    end: 5,
+                })),
+                ..HeaderMatcher::default()
+            },
+        ],
+        runtime_fraction: Some(RuntimeFractionalPercent {
+            default_value: Some(FractionalPercent { numerator: 5, denominator: 1 }),
+            ..RuntimeFractionalPercent::default()
+        }),
+        ..prefix("/")
+    };
+    let spec = only(Route { r#match: Some(matcher), ..forwarding(to_cluster("a")) });
+    assert_eq!(spec.matcher.headers.len(), 2);
+    assert_eq!(spec.matcher.runtime_fraction.unwrap().denominator.value(), 10_000);
+    let wrong = RouteMatch {
+        headers: vec![HeaderMatcher {
+            name: "bad name".to_owned(),
+            header_match_specifier: Some(HeaderMatchSpecifier::RangeMatch(Int64Range {
+                start: 5,
+                end: 5,
+            })),
+            ..HeaderMatcher::default()
+        }],
+        ..prefix("/")
+    };
+    let text =
+        refusals(&config(vec![Route { r#match: Some(wrong), ..forwarding(to_cluster("a")) }]))
+            .join("\n");
+    assert!(text.contains("match.headers[0].name"), "{text}");
+    assert!(text.contains("match.headers[0].range_match"), "{text}");
+}
+
+/// The values that the levels set for one header, in the order of application.
+fn order(mutations: &HeaderMutations) -> Vec<&str> {
+    mutations.set.iter().map(|set| set.value.to_str().unwrap()).collect()
+}
+
+#[test]
+fn the_widest_level_comes_last_unless_told_otherwise() {
+    let mut message = config(vec![Route {
+        request_headers_to_add: vec![add("x-level", "route")],
+        ..forwarding(to_cluster("a"))
+    }]);
+    message.request_headers_to_add = vec![add("x-level", "config")];
+    message.virtual_hosts[0].request_headers_to_add = vec![add("x-level", "host")];
+    let levels = |message: &Wire| {
+        let spec = read(message).virtual_hosts.remove(0).routes.remove(0);
+        order(&spec.action.request_headers).join(" ")
+    };
+    assert_eq!(levels(&message), "route host config");
+    message.most_specific_header_mutations_wins = true;
+    assert_eq!(levels(&message), "config host route");
+}
+
+#[test]
+fn a_later_removal_takes_back_an_earlier_addition() {
+    let mut message = config(vec![Route {
+        response_headers_to_add: vec![add("x-a", "1"), add("x-b", "1")],
+        ..forwarding(to_cluster("a"))
+    }]);
+    message.response_headers_to_remove = vec!["x-a".to_owned()];
+    message.response_headers_to_add = vec![add("x-c", "1")];
+    let spec = read(&message).virtual_hosts.remove(0).routes.remove(0);
+    let names: Vec<_> =
+        spec.action.response_headers.set.iter().map(|set| set.name.as_str()).collect();
+    assert_eq!(names, ["x-b", "x-c"]);
+    assert_eq!(spec.action.response_headers.remove[0], "x-a");
+}
+
+#[test]
+fn header_values_are_literal() {
+    let with = |option: HeaderValueOption| {
+        config(vec![Route { request_headers_to_add: vec![option], ..forwarding(to_cluster("a")) }])
+    };
+    let set = |option: HeaderValueOption| {
+        let spec = read(&with(option)).virtual_hosts.remove(0).routes.remove(0);
+        spec.action.request_headers.set.first().cloned()
+    };
+    assert_eq!(set(add("x-share", "100%%")).unwrap().value, "100%");
+    assert!(set(add("x-empty", "")).is_none());
+    let kept = HeaderValueOption { keep_empty_value: true, ..add("x-empty", "") };
+    assert_eq!(set(kept).unwrap().value, "");
+    let overwrite = HeaderAppendAction::OverwriteIfExistsOrAdd.into();
+    let overwrite = HeaderValueOption { append_action: overwrite, ..add("x", "1") };
+    assert_eq!(set(overwrite).unwrap().append, AppendAction::OverwriteIfExistsOrAdd);
+    for (key, value, part) in [
+        ("x", "%REQ(:path)%", "%REQ(:path)%"),
+        ("x", "50%", "starts no substitution"),
+        ("x", "a\nb", "request_headers_to_add[0].header.value"),
+        ("Host", "a", "must not be modified"),
+        (":path", "/", "must not be modified"),
+        ("", "a", "request_headers_to_add[0].header.key"),
+    ] {
+        let text = refusals(&with(add(key, value))).join("\n");
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+#[test]
+fn redirects() {
+    let plain = redirect(RedirectAction::default());
+    assert_eq!(plain.status, StatusCode::MOVED_PERMANENTLY);
+    assert_eq!(plain.path, RedirectPath::Keep);
+    let full = redirect(RedirectAction {
+        response_code: 4,
+        host_redirect: "example.com".to_owned(),
+        port_redirect: 8443,
+        strip_query: true,
+        scheme_rewrite_specifier: Some(redirect_action::SchemeRewriteSpecifier::HttpsRedirect(
+            true,
+        )),
+        path_rewrite_specifier: Some(redirect_action::PathRewriteSpecifier::PrefixRewrite(
+            "/new".to_owned(),
+        )),
+    });
+    assert_eq!(full.status, StatusCode::PERMANENT_REDIRECT);
+    assert_eq!(
+        (full.scheme.as_deref(), full.host.as_deref()),
+        (Some("https"), Some("example.com"))
+    );
+    assert_eq!((full.port, full.strip_query), (Some(8443), true));
+    let RedirectPath::Prefix(prefix) = full.path else { panic!("not a prefix") };
+    assert_eq!((prefix.matched, &*prefix.replacement), (4, "/new"));
+}
+
+#[test]
+fn direct_responses_are_limited() {
+    let with = |status: u32, length: usize| {
+        let body = Specifier::InlineString("x".repeat(length));
+        let body = Some(DataSource { specifier: Some(body), ..DataSource::default() });
+        let action = DirectResponseAction { status, body, ..DirectResponseAction::default() };
+        let action = Some(route::Action::DirectResponse(action));
+        config(vec![Route { r#match: Some(prefix("/")), action, ..Route::default() }])
+    };
+    let spec = read(&with(418, 4096)).virtual_hosts.remove(0).routes.remove(0);
+    let RouteAction::Direct(direct) = spec.action.action else { panic!("not direct") };
+    assert_eq!((direct.status.as_u16(), direct.body.len()), (418, 4096));
+    assert!(refusals(&with(200, 4097)).join("\n").contains("at most 4096"));
+    assert!(refusals(&with(199, 0)).join("\n").contains("direct_response.status"));
+    let mut larger = with(200, 5000);
+    larger.max_direct_response_body_size_bytes = Some(UInt32Value { value: 5000 });
+    assert_eq!(read(&larger).virtual_hosts.len(), 1);
+}
+
+#[test]
+fn filter_settings_may_be_ignored_only_where_they_are_optional() {
+    let with = |is_optional: bool| {
+        let wrapper = FilterConfig { is_optional, ..FilterConfig::default() };
+        let any =
+            protobuf::Any { type_url: FilterConfig::type_url(), value: wrapper.encode_to_vec() };
+        let mut message = config(vec![forwarding(to_cluster("a"))]);
+        message.typed_per_filter_config.insert("some.filter".to_owned(), any);
+        message.encode_to_vec()
+    };
+    let reasons = decode::<RouteConfiguration>(&with(false)).unwrap_err();
+    assert!(reasons[0].path.starts_with("typed_per_filter_config"), "{reasons:?}");
+    let decoded = decode::<RouteConfiguration>(&with(true)).unwrap();
+    assert!(!decoded.warnings.is_empty());
+}
