@@ -1,0 +1,487 @@
+//! The schema of every message of the protocol, as `build.rs` compiled it.
+//!
+//! Everything is found by index in statics that hold no pointers: loading the program
+//! relocates nothing here, and only the pages that are read take memory. A proxy reads
+//! its bootstrap, checks resources and prints its configuration from this alone.
+
+use std::ops::Range;
+
+include!(concat!(env!("OUT_DIR"), "/schema.rs"));
+
+/// A piece of [`TEXT`].
+#[derive(Clone, Copy)]
+pub(crate) struct Text {
+    start: u32,
+    length: u16,
+}
+
+impl Text {
+    pub(crate) fn get(self) -> &'static str {
+        let start = self.start as usize;
+        TEXT.get(start..start + usize::from(self.length)).unwrap_or_default()
+    }
+}
+
+/// A run of elements of one of the arrays.
+#[derive(Clone, Copy)]
+pub(crate) struct Span {
+    start: u16,
+    length: u16,
+}
+
+impl Span {
+    pub(crate) fn is_empty(self) -> bool {
+        self.length == 0
+    }
+
+    fn range(self) -> Range<usize> {
+        let start = usize::from(self.start);
+        start..start + usize::from(self.length)
+    }
+
+    fn of<T>(self, array: &'static [T]) -> &'static [T] {
+        array.get(self.range()).unwrap_or_default()
+    }
+}
+
+/// How a value is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Double,
+    Float,
+    Int32,
+    Int64,
+    Uint32,
+    Uint64,
+    Sint32,
+    Sint64,
+    Fixed32,
+    Fixed64,
+    Sfixed32,
+    Sfixed64,
+    Bool,
+    String,
+    Bytes,
+    Message,
+    Enum,
+}
+
+/// How often a field occurs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Label {
+    /// Absent and default are the same.
+    Implicit,
+    /// Absent and default differ.
+    Present,
+    Repeated,
+    Map,
+}
+
+/// Messages that JSON writes in a form of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Special {
+    None,
+    Any,
+    Duration,
+    Timestamp,
+    Struct,
+    Value,
+    List,
+    FieldMask,
+    Wrapper,
+}
+
+/// What becomes of a field that is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    /// It takes effect.
+    Honour,
+    /// It has no effect, and by its nature that harms nobody.
+    Noop,
+    /// It has no effect, which is said in the log and in the metrics.
+    Warn,
+    /// The resource is refused.
+    Nack,
+}
+
+pub(crate) struct Message {
+    name: Text,
+    fields: Span,
+    pub(crate) special: Special,
+    reached: u16,
+}
+
+pub(crate) struct Field {
+    pub(crate) number: u32,
+    name: Text,
+    pub(crate) kind: Kind,
+    pub(crate) label: Label,
+    pub(crate) packed: bool,
+    target: u16,
+    oneof: u16,
+    place: u16,
+}
+
+pub(crate) struct Enum {
+    name: Text,
+    values: Span,
+}
+
+pub(crate) struct EnumValue {
+    pub(crate) number: i32,
+    name: Text,
+}
+
+/// What check knows of a message that is within reach of a root.
+pub(crate) struct Reached {
+    pub(crate) full: bool,
+    pub(crate) unknown: Verdict,
+    slots: Span,
+}
+
+/// Something whose occurrences in a message are counted: a field or a oneof.
+pub(crate) struct Slot {
+    name: Text,
+    pub(crate) min: u32,
+    pub(crate) max: u32,
+    pub(crate) supported: u32,
+    absence: Text,
+    pub(crate) support_only: bool,
+}
+
+/// What check knows of a field that is within reach of a root.
+pub(crate) struct Place {
+    pub(crate) verdict: Verdict,
+    pub(crate) listed: bool,
+    note: Text,
+    rules: Span,
+    key_rules: Span,
+    pub(crate) unique: bool,
+    /// One more than the index, so that 0 is none; `unless` likewise.
+    slot: u8,
+    values: Span,
+    types: Span,
+    pub(crate) others: Verdict,
+    pub(crate) optional_by: u32,
+    unless: u64,
+}
+
+/// What one value must be, after protoc-gen-validate.
+#[derive(Clone, Copy)]
+pub(crate) enum Rule {
+    IgnoreEmpty,
+    BoolIs(bool),
+    UintAtLeast(u64),
+    UintAtMost(u64),
+    IntAtLeast(i64),
+    IntAtMost(i64),
+    FloatAtLeast(f64),
+    FloatAbove(f64),
+    FloatAtMost(f64),
+    FloatBelow(f64),
+    DurationAtLeast(i64, i32),
+    DurationAbove(i64, i32),
+    DurationAtMost(i64, i32),
+    DurationBelow(i64, i32),
+    CharsAtLeast(u32),
+    CharsAtMost(u32),
+    BytesAtLeast(u32),
+    BytesAtMost(u32),
+    Prefix(Text),
+    Suffix(Text),
+    OneOf(Span),
+    HeaderName,
+    HeaderValue,
+    HeaderLoose,
+    PathSeparatedPrefix,
+    Defined,
+    NotIn(Span),
+}
+
+impl Message {
+    /// Finds a message by its full name.
+    pub(crate) fn find(name: &str) -> Option<&'static Self> {
+        let index = MESSAGES.binary_search_by(|message| message.name().cmp(name)).ok()?;
+        MESSAGES.get(index)
+    }
+
+    /// Finds a message among those that may be checked by name.
+    pub(crate) fn root(name: &str) -> Option<&'static Self> {
+        ROOTS
+            .iter()
+            .filter_map(|index| MESSAGES.get(usize::from(*index)))
+            .find(|message| message.name() == name)
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.name.get()
+    }
+
+    pub(crate) fn fields(&self) -> &'static [Field] {
+        self.fields.of(&FIELDS)
+    }
+
+    pub(crate) fn field(&self, number: u32) -> Option<&'static Field> {
+        let fields = self.fields();
+        // Most messages number their first fields 1, 2, 3.
+        let guess = fields.get((number as usize).wrapping_sub(1));
+        if let Some(field) = guess.filter(|field| field.number == number) {
+            return Some(field);
+        }
+        let index = fields.binary_search_by_key(&number, |field| field.number).ok()?;
+        fields.get(index)
+    }
+
+    /// Finds a field by its name in the `.proto` or in JSON.
+    pub(crate) fn field_named(&self, name: &str) -> Option<&'static Field> {
+        self.fields().iter().find(|field| field.name() == name || is_camel_of(name, field.name()))
+    }
+
+    /// `None` when no root leads here.
+    pub(crate) fn reached(&self) -> Option<&'static Reached> {
+        REACHED.get(usize::from(self.reached)).filter(|_| self.reached != 0)
+    }
+}
+
+/// Whether `json` is the lowerCamelCase form of `name`.
+fn is_camel_of(json: &str, name: &str) -> bool {
+    let mut json = json.bytes();
+    let mut upper = false;
+    for byte in name.bytes() {
+        if byte == b'_' {
+            upper = true;
+            continue;
+        }
+        let expected = if upper { byte.to_ascii_uppercase() } else { byte };
+        upper = false;
+        if json.next() != Some(expected) {
+            return false;
+        }
+    }
+    json.next().is_none()
+}
+
+impl Field {
+    pub(crate) fn name(&self) -> &'static str {
+        self.name.get()
+    }
+
+    /// The type of a field of kind message; of the entry, for a map.
+    pub(crate) fn message(&self) -> Option<&'static Message> {
+        (self.kind == Kind::Message).then(|| MESSAGES.get(usize::from(self.target))).flatten()
+    }
+
+    pub(crate) fn enumeration(&self) -> Option<&'static Enum> {
+        (self.kind == Kind::Enum).then(|| ENUMS.get(usize::from(self.target))).flatten()
+    }
+
+    /// Tells the oneofs of a message apart.
+    pub(crate) fn oneof(&self) -> Option<u16> {
+        (self.oneof != 0).then_some(self.oneof)
+    }
+
+    pub(crate) fn oneof_name(&self) -> Option<&'static str> {
+        let index = usize::from(self.oneof).checked_sub(1)?;
+        ONEOFS.get(index).map(|name| name.get())
+    }
+
+    /// `None` when no root leads here.
+    pub(crate) fn place(&self) -> Option<&'static Place> {
+        PLACES.get(usize::from(self.place)).filter(|_| self.place != 0)
+    }
+}
+
+impl Enum {
+    pub(crate) fn name(&self) -> &'static str {
+        self.name.get()
+    }
+
+    pub(crate) fn values(&self) -> &'static [EnumValue] {
+        self.values.of(&ENUM_VALUES)
+    }
+
+    pub(crate) fn value(&self, number: i32) -> Option<&'static EnumValue> {
+        self.values().iter().find(|value| value.number == number)
+    }
+
+    pub(crate) fn value_named(&self, name: &str) -> Option<&'static EnumValue> {
+        self.values().iter().find(|value| value.name() == name)
+    }
+}
+
+impl EnumValue {
+    pub(crate) fn name(&self) -> &'static str {
+        self.name.get()
+    }
+}
+
+impl Reached {
+    pub(crate) fn slots(&self) -> &'static [Slot] {
+        self.slots.of(&SLOT_ROWS)
+    }
+}
+
+impl Slot {
+    pub(crate) fn name(&self) -> &'static str {
+        self.name.get()
+    }
+
+    pub(crate) fn absence(&self) -> &'static str {
+        self.absence.get()
+    }
+}
+
+impl Place {
+    pub(crate) fn note(&self) -> &'static str {
+        self.note.get()
+    }
+
+    pub(crate) fn rules(&self) -> &'static [Rule] {
+        self.rules.of(&RULES)
+    }
+
+    pub(crate) fn key_rules(&self) -> &'static [Rule] {
+        self.key_rules.of(&RULES)
+    }
+
+    pub(crate) fn slot(&self) -> Option<usize> {
+        usize::from(self.slot).checked_sub(1)
+    }
+
+    /// The enum numbers honoured; empty for all.
+    pub(crate) fn values(&self) -> &'static [i32] {
+        self.values.of(&NUMBERS)
+    }
+
+    pub(crate) fn has_types(&self) -> bool {
+        !self.types.is_empty()
+    }
+
+    /// The types honoured in the `Any` here.
+    pub(crate) fn types(&self) -> impl Iterator<Item = &'static Message> + Clone {
+        let indices = self.types.of(&NUMBERS).iter();
+        indices.filter_map(|index| MESSAGES.get(usize::try_from(*index).ok()?))
+    }
+
+    /// The value, as a number, that means what happens anyway.
+    pub(crate) fn unless(&self) -> Option<u64> {
+        self.unless.checked_sub(1)
+    }
+}
+
+impl Rule {
+    pub(crate) fn words(words: Span) -> impl Iterator<Item = &'static str> + Clone {
+        words.of(&WORDS).iter().map(|word| word.get())
+    }
+
+    pub(crate) fn numbers(numbers: Span) -> &'static [i32] {
+        numbers.of(&NUMBERS)
+    }
+}
+
+// Constructors under which the generated arrays stay short.
+
+use Verdict::{Honour as H, Nack as X, Noop as N, Warn as W};
+
+const fn t(start: u32, length: u16) -> Text {
+    Text { start, length }
+}
+
+const fn s(start: u16, length: u16) -> Span {
+    Span { start, length }
+}
+
+const fn e(number: i32, name: Text) -> EnumValue {
+    EnumValue { number, name }
+}
+
+const fn r(full: bool, unknown: Verdict, slots: Span) -> Reached {
+    Reached { full, unknown, slots }
+}
+
+const fn m(name: Text, fields: Span, special: Special, reached: u16) -> Message {
+    Message { name, fields, special, reached }
+}
+
+#[expect(clippy::too_many_arguments, reason = "only generated code calls it")]
+const fn f(
+    number: u32,
+    name: Text,
+    kind: Kind,
+    label: Label,
+    packed: bool,
+    target: u16,
+    oneof: u16,
+    place: u16,
+) -> Field {
+    Field { number, name, kind, label, packed, target, oneof, place }
+}
+
+#[expect(clippy::too_many_arguments, reason = "only generated code calls it")]
+const fn p(
+    verdict: Verdict,
+    listed: bool,
+    note: Text,
+    rules: Span,
+    key_rules: Span,
+    unique: bool,
+    slot: u8,
+    values: Span,
+    types: Span,
+    others: Verdict,
+    optional_by: u32,
+    unless: u64,
+) -> Place {
+    Place {
+        verdict,
+        listed,
+        note,
+        rules,
+        key_rules,
+        unique,
+        slot,
+        values,
+        types,
+        others,
+        optional_by,
+        unless,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_in_both_spellings() {
+        let cluster = Message::find("envoy.config.cluster.v3.Cluster").unwrap();
+        let field = cluster.field_named("connect_timeout").unwrap();
+        assert_eq!(field.number, cluster.field_named("connectTimeout").unwrap().number);
+        assert_eq!(cluster.field(field.number).unwrap().name(), "connect_timeout");
+        assert!(cluster.field_named("connecttimeout").is_none());
+        assert!(cluster.field_named("connectTimeou").is_none());
+        assert!(cluster.field_named("connectTimeouts").is_none());
+        assert!(cluster.field(0).is_none() && cluster.field(9999).is_none());
+        assert!(Message::find("no.such.Message").is_none());
+    }
+
+    #[test]
+    fn messages_are_sorted_and_fields_are_in_order() {
+        assert!(MESSAGES.windows(2).all(|pair| pair[0].name() < pair[1].name()));
+        for message in &MESSAGES {
+            assert!(message.fields().windows(2).all(|pair| pair[0].number < pair[1].number));
+        }
+    }
+
+    #[test]
+    fn messages_that_envoy_types_lacks_are_there() {
+        for name in [
+            "udpa.type.v1.TypedStruct",
+            "xds.type.v3.TypedStruct",
+            "xds.type.matcher.v3.IPMatcher",
+            "xds.type.matcher.v3.ServerNameMatcher",
+        ] {
+            assert!(Message::find(name).is_some(), "{name}");
+        }
+    }
+}
