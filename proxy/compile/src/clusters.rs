@@ -43,7 +43,7 @@ impl Clusters {
         let gone = self.catalog.gone(update);
         let intake = intake::read::<Resource, _>(update, &mut self.catalog, |_| true, now, report);
         for name in &intake.back {
-            self.relink(name, assignments, wanted);
+            self.relink(name, wanted);
         }
         for (fresh, resource) in intake.fresh {
             let name = &fresh.upsert.name;
@@ -58,11 +58,12 @@ impl Clusters {
             } else {
                 entry.warm(version);
             }
-            self.relink(name, assignments, wanted);
+            self.relink(name, wanted);
         }
         for name in gone {
-            self.remove(&name, assignments, wanted);
+            self.remove(&name, wanted);
         }
+        self.forget_orphans(assignments, wanted);
     }
 
     /// There is news about an assignment: whoever waited for it is warm now, and whoever uses it
@@ -87,9 +88,10 @@ impl Clusters {
                 self.dirty.insert(Arc::clone(&name));
             }
             if promoted {
-                self.relink(&name, assignments, wanted);
+                self.relink(&name, wanted);
             }
         }
+        self.forget_orphans(assignments, wanted);
     }
 
     /// Whether there is a cluster of this name, warm or not.
@@ -141,19 +143,23 @@ impl Clusters {
         self.built.get(slot as usize)?.as_deref()
     }
 
-    fn remove(&mut self, name: &Arc<str>, assignments: &mut Assignments, wanted: &mut WantedNames) {
+    fn remove(&mut self, name: &Arc<str>, wanted: &mut WantedNames) {
         let Some(entry) = self.catalog.remove(name) else { return };
         if entry.active.is_some() {
             self.dirty.insert(Arc::clone(name));
         }
-        self.relink(name, assignments, wanted);
+        self.relink(name, wanted);
     }
 
-    /// Notes what a cluster refers to now. Assignments that nobody refers to any more are
-    /// forgotten.
-    fn relink(&mut self, name: &Arc<str>, assignments: &mut Assignments, wanted: &mut WantedNames) {
+    /// Notes what a cluster refers to now.
+    fn relink(&mut self, name: &Arc<str>, wanted: &mut WantedNames) {
         let references = self.catalog.get(name).map(references).unwrap_or_default();
-        for orphan in self.references.replace(name, references, wanted) {
+        self.references.replace(name, references, wanted);
+    }
+
+    /// Forgets assignments that nobody refers to any more.
+    fn forget_orphans(&mut self, assignments: &mut Assignments, wanted: &mut WantedNames) {
+        for orphan in self.references.take_orphans(wanted) {
             assignments.catalog.remove(&orphan);
         }
     }

@@ -83,6 +83,7 @@ impl Listeners {
                 }
             }
         }
+        self.forget_orphans(around);
     }
 
     /// There is news about a route configuration: whoever waited for it is warm now.
@@ -101,6 +102,7 @@ impl Listeners {
                 self.relink(&name, around);
             }
         }
+        self.forget_orphans(around);
     }
 
     pub(crate) fn is_dirty(&self) -> bool {
@@ -149,11 +151,15 @@ impl Listeners {
         self.relink(name, around);
     }
 
-    /// Notes what a listener refers to now. Route configurations that nobody refers to any more
-    /// are forgotten.
+    /// Notes what a listener refers to now.
     fn relink(&mut self, name: &Arc<str>, around: &mut Surroundings<'_>) {
         let references = self.catalog.get(name).map(references).unwrap_or_default();
-        for orphan in self.references.replace(name, references, around.wanted) {
+        self.references.replace(name, references, around.wanted);
+    }
+
+    /// Forgets route configurations that nobody refers to any more.
+    fn forget_orphans(&mut self, around: &mut Surroundings<'_>) {
+        for orphan in self.references.take_orphans(around.wanted) {
             around.route_configs.forget(&orphan);
         }
     }

@@ -91,36 +91,48 @@ pub(crate) struct Reference {
 pub(crate) struct References {
     by_user: BTreeMap<Arc<str>, Vec<Reference>>,
     by_name: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
+    /// Names that lost a user since orphans were taken last.
+    touched: Vec<Arc<str>>,
 }
 
 impl References {
-    /// Says what `user` refers to from now on. Names that get their first user are added to
-    /// `wanted`; those that lose their last one are taken out, and returned.
+    /// Says what `user` refers to from now on. Names that get their first user become wanted.
     pub(crate) fn replace(
         &mut self,
         user: &Arc<str>,
         references: Vec<Reference>,
         wanted: &mut WantedNames,
-    ) -> Vec<Arc<str>> {
+    ) {
         for reference in &references {
             let users = self.by_name.entry(Arc::clone(&reference.name)).or_default();
             users.insert(Arc::clone(user));
             wanted.add(reference);
         }
         let is_kept = |name: &str| references.iter().any(|kept| *kept.name == *name);
-        let before = self.by_user.remove(user).unwrap_or_default();
-        let mut orphans = Vec::new();
-        for Reference { name, .. } in before.iter().filter(|before| !is_kept(&before.name)) {
-            let Some(users) = self.by_name.get_mut(name) else { continue };
-            users.remove(user);
-            if users.is_empty() {
-                self.by_name.remove(name);
-                wanted.remove(name);
-                orphans.push(Arc::clone(name));
+        for Reference { name, .. } in self.by_user.remove(user).unwrap_or_default() {
+            if is_kept(&name) {
+                continue;
+            }
+            if let Some(users) = self.by_name.get_mut(&name) {
+                users.remove(user);
+                self.touched.push(name);
             }
         }
         if !references.is_empty() {
             self.by_user.insert(Arc::clone(user), references);
+        }
+    }
+
+    /// Takes out the names that have no user any more. Only at the end of an update: one listener
+    /// may hand its routes over to another.
+    pub(crate) fn take_orphans(&mut self, wanted: &mut WantedNames) -> Vec<Arc<str>> {
+        let mut orphans = Vec::new();
+        for name in std::mem::take(&mut self.touched) {
+            if self.by_name.get(&name).is_some_and(BTreeSet::is_empty) {
+                self.by_name.remove(&name);
+                wanted.remove(&name);
+                orphans.push(name);
+            }
         }
         orphans
     }
