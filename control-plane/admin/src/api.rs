@@ -73,7 +73,8 @@ impl fmt::Display for Problem {
         if let Some(location) = &self.location {
             write!(f, "{location}: ")?;
         }
-        let what: Vec<_> = [&self.resource, &self.field].into_iter().flatten().map(String::as_str).collect();
+        let what: Vec<_> =
+            [&self.resource, &self.field].into_iter().flatten().map(String::as_str).collect();
         if !what.is_empty() {
             write!(f, "{}: ", what.join(" "))?;
         }

@@ -32,13 +32,17 @@ pub enum DocumentsError {
     #[error("{0}")]
     Invalid(#[from] Problems),
     /// A document belongs to a file.
-    #[error("{0} comes from a file that the control plane was started with\n  hint: change it in that file")]
+    #[error(
+        "{0} comes from a file that the control plane was started with\n  hint: change it in that file"
+    )]
     KeptInFile(DocumentId),
     /// There is no such document.
     #[error("there is no {0}")]
     NotFound(DocumentId),
     /// A stored document is none that was ever stored.
-    #[error("the stored document {key} cannot be read: {detail}\n  hint: the store was changed by another program; restore it from a copy")]
+    #[error(
+        "the stored document {key} cannot be read: {detail}\n  hint: the store was changed by another program; restore it from a copy"
+    )]
     Unreadable {
         /// Which one.
         key: Key,
@@ -105,12 +109,21 @@ impl Documents {
     }
 
     /// Creates or replaces the documents of `sources`, all of them or none.
-    pub(crate) async fn apply(self: &Arc<Self>, sources: Vec<Source>, dry_run: bool) -> Result<Changed, DocumentsError> {
-        self.change(dry_run, move |documents, in_force| documents.check_apply(in_force, &sources)).await
+    pub(crate) async fn apply(
+        self: &Arc<Self>,
+        sources: Vec<Source>,
+        dry_run: bool,
+    ) -> Result<Changed, DocumentsError> {
+        self.change(dry_run, move |documents, in_force| documents.check_apply(in_force, &sources))
+            .await
     }
 
     /// Removes one document.
-    pub(crate) async fn delete(self: &Arc<Self>, id: DocumentId, dry_run: bool) -> Result<Changed, DocumentsError> {
+    pub(crate) async fn delete(
+        self: &Arc<Self>,
+        id: DocumentId,
+        dry_run: bool,
+    ) -> Result<Changed, DocumentsError> {
         self.change(dry_run, move |documents, in_force| documents.check_delete(in_force, &id)).await
     }
 
@@ -122,7 +135,8 @@ impl Documents {
         let _changing = self.changing.lock().await;
         loop {
             let in_force = self.in_force.borrow().clone();
-            let (this, this_check, base) = (Arc::clone(self), Arc::clone(&check), Arc::clone(&in_force));
+            let (this, this_check, base) =
+                (Arc::clone(self), Arc::clone(&check), Arc::clone(&in_force));
             // A large mesh takes a while to check.
             let checked = tokio::task::spawn_blocking(move || this_check(&this, &base))
                 .await
@@ -150,7 +164,11 @@ impl Documents {
         Ok(())
     }
 
-    fn check_apply(&self, in_force: &InForce, sources: &[Source]) -> Result<Checked, DocumentsError> {
+    fn check_apply(
+        &self,
+        in_force: &InForce,
+        sources: &[Source],
+    ) -> Result<Checked, DocumentsError> {
         let applied = in_force.mesh.apply(sources)?;
         let mut change = Change { expect: in_force.revision, ..Change::default() };
         let mut documents = Vec::new();
@@ -186,7 +204,11 @@ impl Documents {
 }
 
 fn key(id: &DocumentId) -> Key {
-    Key { kind: id.kind.to_string(), namespace: id.key.namespace.clone(), name: id.key.name.clone() }
+    Key {
+        kind: id.kind.to_string(),
+        namespace: id.key.namespace.clone(),
+        name: id.key.name.clone(),
+    }
 }
 
 fn stored(id: &DocumentId, document: &Document) -> weft_store::Document {
@@ -202,17 +224,19 @@ fn join(files: &Mesh, contents: Contents) -> Result<InForce, DocumentsError> {
             tracing::warn!(document = %stored.key, "both in a file and in the store: the file's is in force");
             continue;
         }
-        documents.push(parse(stored)?);
+        documents.push(parse(&stored)?);
     }
     Ok(InForce { revision: contents.revision, mesh: Mesh::from_documents(&documents)? })
 }
 
-fn parse(stored: weft_store::Document) -> Result<Document, DocumentsError> {
+fn parse(stored: &weft_store::Document) -> Result<Document, DocumentsError> {
     let Key { kind, namespace, name } = stored.key.clone();
-    let unreadable = |detail: String| DocumentsError::Unreadable { key: stored.key.clone(), detail };
+    let unreadable =
+        |detail: String| DocumentsError::Unreadable { key: stored.key.clone(), detail };
     let json: serde_json::Value =
         serde_json::from_str(&stored.text).map_err(|error| unreadable(error.to_string()))?;
     let api_version = json.get("apiVersion").and_then(|version| version.as_str());
-    let api_version = api_version.ok_or_else(|| unreadable("it has no apiVersion".to_owned()))?.to_owned();
+    let api_version =
+        api_version.ok_or_else(|| unreadable("it has no apiVersion".to_owned()))?.to_owned();
     Ok(Document { api_version, kind, namespace, name, json })
 }

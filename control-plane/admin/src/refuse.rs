@@ -35,9 +35,13 @@ impl From<DocumentsError> for Refused {
                 let refusal = Refusal { error, hint: None, problems };
                 return Self { status: StatusCode::UNPROCESSABLE_ENTITY, refusal };
             }
-            DocumentsError::KeptInFile(_) | DocumentsError::Store(StoreError::Conflict { .. }) => StatusCode::CONFLICT,
+            DocumentsError::KeptInFile(_) | DocumentsError::Store(StoreError::Conflict { .. }) => {
+                StatusCode::CONFLICT
+            }
             DocumentsError::NotFound(_) => StatusCode::NOT_FOUND,
-            DocumentsError::Unreadable { .. } | DocumentsError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            DocumentsError::Unreadable { .. } | DocumentsError::Store(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
             DocumentsError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self::new(status, &error.to_string())

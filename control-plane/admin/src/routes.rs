@@ -12,10 +12,10 @@ use tokio::sync::watch;
 use weft_config::{DocumentId, Key, Kind, Mesh, Source};
 use weft_discovery::Registered;
 
+use crate::Documents;
 use crate::api::{self, Changed, Info, Outcome, Proxy, Resource, Resources, Workload};
 use crate::documents;
 use crate::refuse::Refused;
-use crate::Documents;
 
 /// A mesh of 5,000 services is about 2 MB of documents.
 const BODY_LIMIT: usize = 32 * 1024 * 1024;
@@ -39,7 +39,6 @@ pub struct Admin {
 type Shared = State<Arc<Admin>>;
 
 /// The API as an axum router.
-#[must_use]
 pub fn router(admin: Admin) -> Router {
     Router::new()
         .route("/v1/resources", put(apply).get(list))
@@ -87,15 +86,20 @@ async fn apply(
 
 /// Named sources by their own media type; everything else is documents.
 fn sources(headers: &HeaderMap, body: &[u8]) -> Result<Vec<Source>, Refused> {
-    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if media_type.split(';').next().unwrap_or_default().trim() == api::SOURCES {
         let sources: Vec<api::Source> = serde_json::from_slice(body).map_err(|error| {
             Refused::new(StatusCode::BAD_REQUEST, &format!("the sources cannot be read: {error}"))
         })?;
-        return Ok(sources.into_iter().map(|source| Source::new(source.name, source.text)).collect());
+        return Ok(sources
+            .into_iter()
+            .map(|source| Source::new(source.name, source.text))
+            .collect());
     }
-    let text = std::str::from_utf8(body)
-        .map_err(|error| Refused::new(StatusCode::BAD_REQUEST, &format!("the body is not UTF-8: {error}")))?;
+    let text = std::str::from_utf8(body).map_err(|error| {
+        Refused::new(StatusCode::BAD_REQUEST, &format!("the body is not UTF-8: {error}"))
+    })?;
     Ok(vec![Source::new("request body", text)])
 }
 
@@ -188,7 +192,9 @@ fn id((kind, namespace, name): (String, String, String)) -> Result<DocumentId, R
 }
 
 fn parse_kind(kind: &str) -> Result<Kind, Refused> {
-    kind.parse().map_err(|error: weft_config::UnknownKind| Refused::new(StatusCode::BAD_REQUEST, &error.to_string()))
+    kind.parse().map_err(|error: weft_config::UnknownKind| {
+        Refused::new(StatusCode::BAD_REQUEST, &error.to_string())
+    })
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the signature map_err asks for")]
@@ -200,7 +206,10 @@ fn bad_query(rejection: QueryRejection) -> Refused {
 fn bad_body(rejection: BytesRejection) -> Refused {
     let text = match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {
-            format!("the documents are larger than {} MiB\n  hint: apply them in several steps", BODY_LIMIT >> 20)
+            format!(
+                "the documents are larger than {} MiB\n  hint: apply them in several steps",
+                BODY_LIMIT >> 20
+            )
         }
         _ => rejection.body_text(),
     };

@@ -1,5 +1,7 @@
 //! The REST API, request by request.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 
 use axum::Router;
@@ -75,7 +77,11 @@ impl Plane {
     async fn names(&self, query: &str) -> Vec<String> {
         let (_, found) = self.send("GET", &format!("/v1/resources{query}"), Body::empty()).await;
         let found: api::Resources = serde_json::from_value(found).unwrap();
-        found.resources.into_iter().map(|one| format!("{}/{} {}", one.kind, one.name, one.kept.as_str())).collect()
+        found
+            .resources
+            .into_iter()
+            .map(|one| format!("{}/{} {}", one.kind, one.name, one.kept.as_str()))
+            .collect()
     }
 }
 
@@ -95,14 +101,17 @@ async fn documents_are_applied_read_and_deleted() {
     assert_eq!(plane.names("?kind=subsets").await, ["Subset/inventory-v1 store"]);
     assert_eq!(plane.names("?namespace=other").await, [""; 0]);
 
-    let (status, subset) = plane.send("GET", "/v1/resources/subset/default/inventory-v1", Body::empty()).await;
+    let (status, subset) =
+        plane.send("GET", "/v1/resources/subset/default/inventory-v1", Body::empty()).await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!(subset["document"]["spec"]["labels"]["version"], "v1");
 
-    let (status, outcome) = plane.send("DELETE", "/v1/resources/Subset/default/inventory-v1", Body::empty()).await;
+    let (status, outcome) =
+        plane.send("DELETE", "/v1/resources/Subset/default/inventory-v1", Body::empty()).await;
     assert_eq!((status, &outcome["revision"]), (StatusCode::OK, &json!(2)));
     assert_eq!(plane.names("").await, ["Service/inventory store"]);
-    let (status, _) = plane.send("GET", "/v1/resources/Subset/default/inventory-v1", Body::empty()).await;
+    let (status, _) =
+        plane.send("GET", "/v1/resources/Subset/default/inventory-v1", Body::empty()).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
 }
 
@@ -112,7 +121,8 @@ async fn the_same_again_is_no_change() {
     plane.send("PUT", "/v1/resources", INVENTORY).await;
     let (_, outcome) = plane.send("PUT", "/v1/resources", format!("{INVENTORY}---{CATALOG}")).await;
     assert_eq!(outcome["revision"], 2);
-    let changes: Vec<_> = outcome["resources"].as_array().unwrap().iter().map(|one| &one["change"]).collect();
+    let changes: Vec<_> =
+        outcome["resources"].as_array().unwrap().iter().map(|one| &one["change"]).collect();
     assert_eq!(changes, ["unchanged", "unchanged", "created"]);
     let (_, outcome) = plane.send("PUT", "/v1/resources", INVENTORY).await;
     assert_eq!(outcome["revision"], 2);
@@ -132,8 +142,11 @@ async fn a_dry_run_tells_and_changes_nothing() {
 async fn a_wrong_document_is_refused_with_place_field_and_hint_and_nothing_is_applied() {
     let plane = plane("").await;
     let subset = "apiVersion: weft.dev/v1\nkind: Subset\nmetadata: {name: s}\nspec: {service: inventori, labels: {a: b}}\n";
-    let sources = json!([{"name": "a.yaml", "text": INVENTORY}, {"name": "b.yaml", "text": subset}]);
-    let request = Request::put("/v1/resources").header("content-type", api::SOURCES).body(sources.to_string().into());
+    let sources =
+        json!([{"name": "a.yaml", "text": INVENTORY}, {"name": "b.yaml", "text": subset}]);
+    let request = Request::put("/v1/resources")
+        .header("content-type", api::SOURCES)
+        .body(sources.to_string().into());
     let (status, refusal) = plane.answer(request.unwrap()).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     let refusal: api::Refusal = serde_json::from_value(refusal).unwrap();
@@ -149,7 +162,8 @@ async fn a_wrong_document_is_refused_with_place_field_and_hint_and_nothing_is_ap
 async fn what_others_refer_to_cannot_be_deleted() {
     let plane = plane("").await;
     plane.send("PUT", "/v1/resources", INVENTORY).await;
-    let (status, refusal) = plane.send("DELETE", "/v1/resources/Service/default/inventory", Body::empty()).await;
+    let (status, refusal) =
+        plane.send("DELETE", "/v1/resources/Service/default/inventory", Body::empty()).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{refusal}");
     assert_eq!(plane.names("").await.len(), 2);
 }
@@ -160,10 +174,12 @@ async fn what_a_file_says_is_changed_in_the_file() {
     assert_eq!(plane.names("").await, ["Service/catalog file"]);
     let (status, _) = plane.send("PUT", "/v1/resources", CATALOG).await;
     assert_eq!(status, StatusCode::OK, "to say the same is no change");
-    let (status, refusal) = plane.send("PUT", "/v1/resources", CATALOG.replace("grpc", "http2")).await;
+    let (status, refusal) =
+        plane.send("PUT", "/v1/resources", CATALOG.replace("grpc", "http2")).await;
     assert_eq!(status, StatusCode::CONFLICT);
     assert!(refusal["hint"].as_str().unwrap().contains("file"), "{refusal}");
-    let (status, _) = plane.send("DELETE", "/v1/resources/Service/default/catalog", Body::empty()).await;
+    let (status, _) =
+        plane.send("DELETE", "/v1/resources/Service/default/catalog", Body::empty()).await;
     assert_eq!(status, StatusCode::CONFLICT);
 }
 
@@ -212,14 +228,21 @@ async fn bad_requests_are_told_what_is_bad() {
 async fn readiness_and_workloads_are_shown() {
     let plane = plane("").await;
     assert_eq!(plane.send("GET", "/healthz", Body::empty()).await.0, StatusCode::OK);
-    assert_eq!(plane.send("GET", "/readyz", Body::empty()).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        plane.send("GET", "/readyz", Body::empty()).await.0,
+        StatusCode::SERVICE_UNAVAILABLE
+    );
     plane.ready.send_replace(true);
     assert_eq!(plane.send("GET", "/readyz", Body::empty()).await.0, StatusCode::OK);
 
     let mut session = plane.registry.open();
     session
         .update(Workload {
-            id: WorkloadId { namespace: "default".into(), service: "catalog".into(), instance: "c1".into() },
+            id: WorkloadId {
+                namespace: "default".into(),
+                service: "catalog".into(),
+                instance: "c1".into(),
+            },
             address: ([127, 0, 0, 1], 15006).into(),
             labels: [("version".to_owned(), "v1".to_owned())].into(),
             zone: String::new(),

@@ -81,8 +81,10 @@ impl Shared {
     /// Tells the watchers. Takes the lock's guard, so that revisions are seen in their order.
     fn publish(&self, entries: &mut Entries) {
         entries.revision += 1;
-        let workloads = entries.workloads.values().map(|(_, workload)| Arc::clone(workload)).collect();
-        self.registered.send_replace(Arc::new(Registered { revision: entries.revision, workloads }));
+        let workloads =
+            entries.workloads.values().map(|(_, workload)| Arc::clone(workload)).collect();
+        self.registered
+            .send_replace(Arc::new(Registered { revision: entries.revision, workloads }));
     }
 }
 
@@ -107,16 +109,22 @@ impl Session {
         let mut entries = self.shared.entries();
         if let Some(registered) = &self.registered {
             if *registered != workload.id {
-                return Err(Refusal::OtherWorkload { registered: registered.clone(), other: workload.id });
+                return Err(Refusal::OtherWorkload {
+                    registered: Box::new(registered.clone()),
+                    other: Box::new(workload.id),
+                });
             }
             if entries.owner(registered) != Some(self.number) {
                 return Err(Refusal::Replaced { id: workload.id });
             }
-        } else if entries.owner(&workload.id).is_none() && entries.workloads.len() >= self.shared.limits.workloads {
+        } else if entries.owner(&workload.id).is_none()
+            && entries.workloads.len() >= self.shared.limits.workloads
+        {
             return Err(Refusal::Full { limit: self.shared.limits.workloads });
         }
         self.registered = Some(workload.id.clone());
-        let known = entries.workloads.get(&workload.id).is_some_and(|(_, known)| **known == workload);
+        let known =
+            entries.workloads.get(&workload.id).is_some_and(|(_, known)| **known == workload);
         let id = workload.id.clone();
         if known {
             if let Some((owner, _)) = entries.workloads.get_mut(&id) {
@@ -157,7 +165,11 @@ mod tests {
 
     fn workload(instance: &str, phase: Phase) -> Workload {
         Workload {
-            id: WorkloadId { namespace: "default".into(), service: "catalog".into(), instance: instance.into() },
+            id: WorkloadId {
+                namespace: "default".into(),
+                service: "catalog".into(),
+                instance: instance.into(),
+            },
             address: ([127, 0, 0, 1], 15006).into(),
             labels: BTreeMap::new(),
             zone: String::new(),
@@ -176,7 +188,11 @@ mod tests {
         let registry = Registry::new(Limits::default());
         let mut session = registry.open();
         assert_eq!(session.update(workload("a", Phase::Serving)), Ok(1));
-        assert_eq!(session.update(workload("a", Phase::Serving)), Ok(1), "a repetition changes nothing");
+        assert_eq!(
+            session.update(workload("a", Phase::Serving)),
+            Ok(1),
+            "a repetition changes nothing"
+        );
         assert_eq!(session.update(workload("a", Phase::Draining)), Ok(2));
         assert_eq!(instances(&registry), [("a".to_owned(), Phase::Draining)]);
         drop(session);
@@ -200,7 +216,11 @@ mod tests {
         let mut old = registry.open();
         old.update(workload("a", Phase::Serving)).unwrap();
         let mut new = registry.open();
-        assert_eq!(new.update(workload("a", Phase::Serving)), Ok(1), "the same workload is no news");
+        assert_eq!(
+            new.update(workload("a", Phase::Serving)),
+            Ok(1),
+            "the same workload is no news"
+        );
         let refused = old.update(workload("a", Phase::Draining)).unwrap_err();
         assert!(matches!(refused, Refusal::Replaced { .. }), "{refused}");
         drop(old);

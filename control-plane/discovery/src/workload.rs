@@ -74,7 +74,9 @@ impl Phase {
 #[non_exhaustive]
 pub enum Refusal {
     /// A field that must be set is not.
-    #[error("{field} is empty\n  hint: a workload needs a service, an instance, an address and a phase")]
+    #[error(
+        "{field} is empty\n  hint: a workload needs a service, an instance, an address and a phase"
+    )]
     Missing {
         /// The field's name.
         field: &'static str,
@@ -88,33 +90,43 @@ pub enum Refusal {
         limit: usize,
     },
     /// More labels than any real workload has.
-    #[error("{count} labels are more than the {LABELS} that a workload may have\n  hint: keep those that subsets select by")]
+    #[error(
+        "{count} labels are more than the {LABELS} that a workload may have\n  hint: keep those that subsets select by"
+    )]
     TooManyLabels {
         /// How many there are.
         count: usize,
     },
     /// The address is none that peers could connect to.
-    #[error("address {address:?} is not an ip:port that peers can connect to\n  hint: give the sidecar's inbound address, for example 10.0.3.7:15006")]
+    #[error(
+        "address {address:?} is not an ip:port that peers can connect to\n  hint: give the sidecar's inbound address, for example 10.0.3.7:15006"
+    )]
     Address {
         /// What was said.
         address: String,
     },
     /// One stream tried to speak for two workloads.
-    #[error("this stream registered {registered}, so it cannot register {other} too\n  hint: open a stream for each workload")]
+    #[error(
+        "this stream registered {registered}, so it cannot register {other} too\n  hint: open a stream for each workload"
+    )]
     OtherWorkload {
         /// The workload of the stream.
-        registered: WorkloadId,
+        registered: Box<WorkloadId>,
         /// The one it named now.
-        other: WorkloadId,
+        other: Box<WorkloadId>,
     },
     /// The registry has no room.
-    #[error("the registry is full: it has {limit} workloads\n  hint: raise the control plane's limit if this is meant")]
+    #[error(
+        "the registry is full: it has {limit} workloads\n  hint: raise the control plane's limit if this is meant"
+    )]
     Full {
         /// How many it may have.
         limit: usize,
     },
     /// Another stream registered the same workload since.
-    #[error("{id} was registered again by another stream\n  hint: give every instance an id of its own")]
+    #[error(
+        "{id} was registered again by another stream\n  hint: give every instance an id of its own"
+    )]
     Replaced {
         /// The workload.
         id: WorkloadId,
@@ -139,7 +151,8 @@ impl TryFrom<WorkloadState> for Workload {
         }
         within("zone", &state.zone, NAME_LENGTH)?;
         within("version", &state.version, TEXT_LENGTH)?;
-        let namespace = if state.namespace.is_empty() { DEFAULT_NAMESPACE.to_owned() } else { state.namespace };
+        let namespace =
+            if state.namespace.is_empty() { DEFAULT_NAMESPACE.to_owned() } else { state.namespace };
         Ok(Self {
             id: WorkloadId {
                 namespace: name("namespace", namespace)?,
@@ -169,7 +182,11 @@ fn within(field: &'static str, text: &str, limit: usize) -> Result<(), Refusal> 
 
 fn address(text: &str) -> Result<SocketAddr, Refusal> {
     match text.parse::<SocketAddr>() {
-        Ok(address) if address.port() != 0 && !address.ip().is_unspecified() && !address.ip().is_multicast() => {
+        Ok(address)
+            if address.port() != 0
+                && !address.ip().is_unspecified()
+                && !address.ip().is_multicast() =>
+        {
             Ok(address)
         }
         _ => Err(Refusal::Address { address: text.chars().take(NAME_LENGTH).collect() }),
@@ -202,8 +219,18 @@ mod tests {
 
     #[test]
     fn what_peers_could_not_connect_to_is_refused() {
-        for bad in ["", "catalog:80", "127.0.0.1", "127.0.0.1:0", "0.0.0.0:80", "[::]:80", "224.0.0.1:80", "1.2.3.4:99999"] {
-            let refused = Workload::try_from(WorkloadState { address: bad.into(), ..state() }).unwrap_err();
+        for bad in [
+            "",
+            "catalog:80",
+            "127.0.0.1",
+            "127.0.0.1:0",
+            "0.0.0.0:80",
+            "[::]:80",
+            "224.0.0.1:80",
+            "1.2.3.4:99999",
+        ] {
+            let refused =
+                Workload::try_from(WorkloadState { address: bad.into(), ..state() }).unwrap_err();
             assert_eq!(refused, Refusal::Address { address: bad.into() });
         }
     }
@@ -217,7 +244,10 @@ mod tests {
             Workload::try_from(WorkloadState { instance: long.clone(), ..state() }),
             Workload::try_from(WorkloadState { zone: long.clone(), ..state() }),
             Workload::try_from(WorkloadState { version: long.clone(), ..state() }),
-            Workload::try_from(WorkloadState { labels: [(long.clone(), String::new())].into(), ..state() }),
+            Workload::try_from(WorkloadState {
+                labels: [(long.clone(), String::new())].into(),
+                ..state()
+            }),
             Workload::try_from(WorkloadState { labels: [(String::new(), long)].into(), ..state() }),
         ];
         for refusal in refused {
@@ -231,9 +261,21 @@ mod tests {
     #[test]
     fn what_must_be_said_must_be_said() {
         let missing = |state| Workload::try_from(state).unwrap_err();
-        assert_eq!(missing(WorkloadState { service: String::new(), ..state() }), Refusal::Missing { field: "service" });
-        assert_eq!(missing(WorkloadState { instance: String::new(), ..state() }), Refusal::Missing { field: "instance" });
-        assert_eq!(missing(WorkloadState { phase: 0, ..state() }), Refusal::Missing { field: "phase" });
-        assert_eq!(missing(WorkloadState { phase: 77, ..state() }), Refusal::Missing { field: "phase" });
+        assert_eq!(
+            missing(WorkloadState { service: String::new(), ..state() }),
+            Refusal::Missing { field: "service" }
+        );
+        assert_eq!(
+            missing(WorkloadState { instance: String::new(), ..state() }),
+            Refusal::Missing { field: "instance" }
+        );
+        assert_eq!(
+            missing(WorkloadState { phase: 0, ..state() }),
+            Refusal::Missing { field: "phase" }
+        );
+        assert_eq!(
+            missing(WorkloadState { phase: 77, ..state() }),
+            Refusal::Missing { field: "phase" }
+        );
     }
 }

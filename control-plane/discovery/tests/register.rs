@@ -1,5 +1,7 @@
 //! Workloads registering themselves over a real connection.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +21,11 @@ async fn served(limits: Limits) -> (Registry, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let service = RegistryService::server(registry.clone());
-    tokio::spawn(Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)));
+    tokio::spawn(
+        Server::builder()
+            .add_service(service)
+            .serve_with_incoming(TcpListenerStream::new(listener)),
+    );
     (registry, address)
 }
 
@@ -41,7 +47,10 @@ struct Sidecar {
 }
 
 impl Sidecar {
-    async fn open(client: &mut WorkloadRegistryClient<Channel>, first: WorkloadState) -> Result<Self, Status> {
+    async fn open(
+        client: &mut WorkloadRegistryClient<Channel>,
+        first: WorkloadState,
+    ) -> Result<Self, Status> {
         let (states, receiver) = mpsc::channel(4);
         states.send(first).await.unwrap();
         let answers = client.register(ReceiverStream::new(receiver)).await?.into_inner();
@@ -63,8 +72,14 @@ fn state(instance: &str, phase: Phase) -> WorkloadState {
     }
 }
 
-async fn until(watch: &mut watch::Receiver<Arc<Registered>>, condition: impl FnMut(&Arc<Registered>) -> bool) {
-    tokio::time::timeout(Duration::from_secs(10), watch.wait_for(condition)).await.unwrap().unwrap();
+async fn until(
+    watch: &mut watch::Receiver<Arc<Registered>>,
+    condition: impl FnMut(&Arc<Registered>) -> bool,
+) {
+    tokio::time::timeout(Duration::from_secs(10), watch.wait_for(condition))
+        .await
+        .unwrap()
+        .unwrap();
 }
 
 #[tokio::test]
@@ -91,7 +106,8 @@ async fn a_broken_connection_ends_the_registration() {
     let mut watch = registry.watch();
     // A runtime of its own stands for the sidecar's process: ending it closes the socket and says
     // nothing on the stream.
-    let process = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let process =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let sidecar = process.spawn(async move {
         let mut client = client(address).await;
         let mut sidecar = Sidecar::open(&mut client, state("a", Phase::Serving)).await.unwrap();
@@ -125,7 +141,8 @@ async fn many_register_at_once_and_each_revision_is_its_own() {
     let sidecars = (0..51).map(|n| {
         let mut client = client.clone();
         tokio::spawn(async move {
-            let mut sidecar = Sidecar::open(&mut client, state(&n.to_string(), Phase::Serving)).await?;
+            let mut sidecar =
+                Sidecar::open(&mut client, state(&n.to_string(), Phase::Serving)).await?;
             let revision = sidecar.answer().await?;
             Ok::<_, Status>((sidecar, revision))
         })

@@ -9,7 +9,9 @@ use crate::Revision;
 #[non_exhaustive]
 pub enum StoreError {
     /// Somebody else changed the store since the author of a change has read it.
-    #[error("the store is at revision {actual}, but the change was made for revision {expected}\n  hint: read again and repeat the change")]
+    #[error(
+        "the store is at revision {actual}, but the change was made for revision {expected}\n  hint: read again and repeat the change"
+    )]
     Conflict {
         /// The revision that the change was made for.
         expected: Revision,
@@ -70,6 +72,8 @@ pub enum StoreError {
     },
 
     /// The work was abandoned because the program is stopping.
-    #[error("the store is closed\n  hint: the control plane is shutting down; try again when it is back")]
+    #[error(
+        "the store is closed\n  hint: the control plane is shutting down; try again when it is back"
+    )]
     Closed,
 }

@@ -9,7 +9,9 @@ mod schema;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{
+    Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, params,
+};
 use tokio::sync::watch;
 
 use crate::{Answer, Change, Contents, Document, Key, Revision, Store, StoreError};
@@ -51,7 +53,9 @@ impl Sqlite {
         schema::prepare(&path, &mut connection)?;
         let revision = revision(&connection).map_err(|error| classify(&path, &error))?;
         let (newest, _) = watch::channel(revision);
-        Ok(Self { database: Arc::new(Database { path, connection: Mutex::new(connection), newest }) })
+        Ok(Self {
+            database: Arc::new(Database { path, connection: Mutex::new(connection), newest }),
+        })
     }
 
     /// Runs `work` on a thread that may block.
@@ -74,8 +78,10 @@ impl Sqlite {
 impl Store for Sqlite {
     fn apply(&self, change: Change) -> Answer<'_, Revision> {
         Box::pin(self.blocking(move |database, connection| {
-            let outcome = apply(connection, &change).map_err(|error| classify(&database.path, &error))?;
-            let revision = outcome.map_err(|actual| StoreError::Conflict { expected: change.expect, actual })?;
+            let outcome =
+                apply(connection, &change).map_err(|error| classify(&database.path, &error))?;
+            let revision = outcome
+                .map_err(|actual| StoreError::Conflict { expected: change.expect, actual })?;
             // Announced under the connection's lock, so revisions are seen in their order.
             database.newest.send_replace(revision);
             Ok(revision)
@@ -100,7 +106,10 @@ impl Store for Sqlite {
 }
 
 /// The inner error is the revision that the store has instead of the expected one.
-fn apply(connection: &mut Connection, change: &Change) -> rusqlite::Result<Result<Revision, Revision>> {
+fn apply(
+    connection: &mut Connection,
+    change: &Change,
+) -> rusqlite::Result<Result<Revision, Revision>> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let current = revision(&transaction)?;
     if current != change.expect {
@@ -113,7 +122,8 @@ fn apply(connection: &mut Connection, change: &Change) -> rusqlite::Result<Resul
 }
 
 fn write(transaction: &Transaction<'_>, change: &Change, next: Revision) -> rusqlite::Result<()> {
-    let mut remove = transaction.prepare_cached("DELETE FROM document WHERE kind = ?1 AND namespace = ?2 AND name = ?3")?;
+    let mut remove = transaction
+        .prepare_cached("DELETE FROM document WHERE kind = ?1 AND namespace = ?2 AND name = ?3")?;
     for key in &change.delete {
         remove.execute(params![key.kind, key.namespace, key.name])?;
     }
@@ -137,7 +147,9 @@ fn list(connection: &mut Connection) -> rusqlite::Result<Contents> {
     let transaction = connection.transaction()?;
     let revision = revision(&transaction)?;
     let documents = transaction
-        .prepare_cached("SELECT kind, namespace, name, text FROM document ORDER BY kind, namespace, name")?
+        .prepare_cached(
+            "SELECT kind, namespace, name, text FROM document ORDER BY kind, namespace, name",
+        )?
         .query_map([], document)?
         .collect::<rusqlite::Result<_>>()?;
     Ok(Contents { revision, documents })

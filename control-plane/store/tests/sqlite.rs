@@ -1,5 +1,7 @@
 //! The embedded store, from outside.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,7 +14,8 @@ struct Folder(PathBuf);
 impl Folder {
     fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let unique = format!("weft-store-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let unique =
+            format!("weft-store-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(unique);
         fs::create_dir_all(&path).unwrap();
         Self(path)
@@ -66,7 +69,10 @@ async fn a_change_made_for_an_older_revision_is_refused_and_changes_nothing() {
     store.apply(put(0, vec![document("a", "1")])).await.unwrap();
 
     let refused = store.apply(put(0, vec![document("a", "2")])).await.unwrap_err();
-    assert!(matches!(refused, StoreError::Conflict { expected: Revision(0), actual: Revision(1) }), "{refused}");
+    assert!(
+        matches!(refused, StoreError::Conflict { expected: Revision(0), actual: Revision(1) }),
+        "{refused}"
+    );
     assert_eq!(store.get(key("a")).await.unwrap(), Some(document("a", "1")));
 }
 
@@ -135,14 +141,20 @@ fn something_else_than_a_database_is_refused_and_left_alone() {
     fs::write(folder.file(), &text).unwrap();
     let refused = Sqlite::open(&folder.file()).err().unwrap();
     assert!(matches!(refused, StoreError::NotADatabase { .. }), "{refused}");
-    assert!(refused.to_string().contains("mesh.db") && refused.to_string().contains("hint:"), "{refused}");
+    assert!(
+        refused.to_string().contains("mesh.db") && refused.to_string().contains("hint:"),
+        "{refused}"
+    );
     assert_eq!(fs::read_to_string(folder.file()).unwrap(), text);
 }
 
 #[test]
 fn a_database_of_another_program_is_refused_and_left_alone() {
     let folder = Folder::new();
-    rusqlite::Connection::open(folder.file()).unwrap().execute_batch("CREATE TABLE bookmark (url TEXT)").unwrap();
+    rusqlite::Connection::open(folder.file())
+        .unwrap()
+        .execute_batch("CREATE TABLE bookmark (url TEXT)")
+        .unwrap();
     let before = fs::read(folder.file()).unwrap();
     let refused = Sqlite::open(&folder.file()).err().unwrap();
     assert!(matches!(refused, StoreError::Foreign { application_id: 0, .. }), "{refused}");
@@ -153,7 +165,10 @@ fn a_database_of_another_program_is_refused_and_left_alone() {
 fn a_store_of_a_later_version_is_refused() {
     let folder = Folder::new();
     drop(Sqlite::open(&folder.file()).unwrap());
-    rusqlite::Connection::open(folder.file()).unwrap().pragma_update(None, "user_version", 9).unwrap();
+    rusqlite::Connection::open(folder.file())
+        .unwrap()
+        .pragma_update(None, "user_version", 9)
+        .unwrap();
     let refused = Sqlite::open(&folder.file()).err().unwrap();
     assert!(matches!(refused, StoreError::TooNew { found: 9, .. }), "{refused}");
 }

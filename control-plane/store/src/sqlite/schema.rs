@@ -44,7 +44,9 @@ pub(super) fn prepare(path: &Path, connection: &mut Connection) -> Result<(), St
         (APPLICATION_ID, found) => {
             return Err(StoreError::TooNew { path: path.to_owned(), found, known: FORMAT });
         }
-        (0, 0) if is_empty(connection).map_err(classified)? => create(connection).map_err(classified)?,
+        (0, 0) if is_empty(connection).map_err(classified)? => {
+            create(connection).map_err(classified)?;
+        }
         _ => return Err(StoreError::Foreign { path: path.to_owned(), application_id }),
     }
     tune(connection).map_err(classified)
