@@ -271,6 +271,9 @@ pub enum Conflict {
     /// A prefix can only be replaced where a prefix was matched.
     #[error("ReplacePrefixMatch needs every match of the rule to be a PathPrefix")]
     PrefixWithoutPrefix,
+    /// A rewrite of the whole path needs to know the whole path.
+    #[error("URLRewrite with ReplaceFullPath needs every match of the rule to have an Exact path")]
+    FullPathWithoutExact,
     /// Several instances cannot listen on one port.
     #[error("{instances} instances cannot all listen on port {port}")]
     SharedPort {
@@ -334,6 +337,7 @@ impl Conflict {
             Self::RedirectWithBackends => "remove the backendRefs or the RequestRedirect filter",
             Self::RedirectWithRewrite => "remove one of the two filters",
             Self::PrefixWithoutPrefix => "match by PathPrefix, or use ReplaceFullPath",
+            Self::FullPathWithoutExact => "match by Exact, or use ReplacePrefixMatch",
             Self::SharedPort { .. } => "leave port out and listen on the port in the variable PORT",
         }
     }

@@ -5,7 +5,10 @@ use weft_config::{Conflict, Mesh, Problems, Reason, Source};
 fn problems(sources: &[(&str, &str)]) -> Problems {
     let sources: Vec<Source> =
         sources.iter().map(|(name, text)| Source::new(*name, *text)).collect();
-    Mesh::parse(&sources).expect_err("must be refused")
+    match Mesh::parse(&sources) {
+        Ok(_) => panic!("must be refused"),
+        Err(problems) => problems,
+    }
 }
 
 /// Pairs of field and message, in order.
@@ -234,6 +237,16 @@ fn routes_are_checked() {
             "{filters: [{type: RequestHeaderModifier, requestHeaderModifier: {remove: [Host]}}]}",
             "filters[0].requestHeaderModifier.remove[0]",
             "changing the header host is not supported",
+        ),
+        (
+            "{filters: [{type: ResponseHeaderModifier, responseHeaderModifier: {remove: [Server]}}]}",
+            "filters[0].responseHeaderModifier.remove[0]",
+            "changing the header server is not supported",
+        ),
+        (
+            "{filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplaceFullPath, replaceFullPath: /b}}}]}",
+            "",
+            "URLRewrite with ReplaceFullPath needs every match of the rule to have an Exact path",
         ),
         (
             &format!("{{filters: [{redirect}], backendRefs: [{{name: a}}]}}"),

@@ -44,15 +44,17 @@ spec:
         - path: {type: RegularExpression, value: '/[a-z]+'}
       filters:
         - type: ResponseHeaderModifier
-          responseHeaderModifier: {set: [{name: x-s, value: '80'}], remove: [server]}
+          responseHeaderModifier: {set: [{name: x-s, value: '80'}], remove: [x-powered-by]}
         - type: RequestHeaderModifier
           requestHeaderModifier: {add: [{name: x-a, value: '100%'}]}
         - type: URLRewrite
-          urlRewrite: {hostname: other, path: {type: ReplaceFullPath, replaceFullPath: /z}}
+          urlRewrite: {hostname: other}
       timeouts: {request: 90s}
       backendRefs:
         - {group: weft.dev, kind: Subset, name: shop.v1, port: 80, weight: 90}
         - {name: shop, namespace: default, weight: 10}
+    - matches: [{path: {type: Exact, value: /y}}]
+      filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplaceFullPath, replaceFullPath: /z}}}]
     - matches: [{path: {value: /old}}]
       filters:
         - type: RequestRedirect

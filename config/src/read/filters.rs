@@ -88,10 +88,10 @@ fn filter(reader: &mut Reader, node: &Node) -> Option<Filter> {
         };
         match kind {
             FilterKind::RequestHeaders => {
-                object.required(reader, "requestHeaderModifier", modifier).map(Filter::RequestHeaders)
+                object.required(reader, "requestHeaderModifier", |reader, node| modifier(reader, node, &REQUEST)).map(Filter::RequestHeaders)
             }
             FilterKind::ResponseHeaders => {
-                object.required(reader, "responseHeaderModifier", modifier).map(Filter::ResponseHeaders)
+                object.required(reader, "responseHeaderModifier", |reader, node| modifier(reader, node, &RESPONSE)).map(Filter::ResponseHeaders)
             }
             FilterKind::Redirect => {
                 object.required(reader, "requestRedirect", redirect).map(Filter::Redirect)
@@ -101,11 +101,21 @@ fn filter(reader: &mut Reader, node: &Node) -> Option<Filter> {
     })
 }
 
-fn modifier(reader: &mut Reader, node: &Node) -> Option<HeaderModifier> {
+/// A header that filters cannot change, and what to do in its place.
+struct Fixed {
+    name: &'static str,
+    instead: &'static str,
+}
+
+const REQUEST: Fixed = Fixed { name: "host", instead: "use the filter URLRewrite with hostname" };
+/// Proxies put their own name there after all filters, as Envoy does.
+const RESPONSE: Fixed = Fixed { name: "server", instead: "use a header of another name" };
+
+fn modifier(reader: &mut Reader, node: &Node, fixed: &Fixed) -> Option<HeaderModifier> {
     reader.object(node, |reader, object| {
-        let set = headers(reader, object, "set");
-        let add = headers(reader, object, "add");
-        let remove = object.list(reader, "remove", header_name);
+        let set = headers(reader, object, "set", fixed);
+        let add = headers(reader, object, "add", fixed);
+        let remove = object.list(reader, "remove", |reader, node| header_name(reader, node, fixed));
         Some(HeaderModifier { set: set?, add: add?, remove: remove? })
     })
 }
@@ -114,9 +124,10 @@ fn headers(
     reader: &mut Reader,
     object: &mut Object<'_>,
     name: &'static str,
+    fixed: &Fixed,
 ) -> Option<Vec<Header>> {
     let headers = object.optional(reader, name, |reader, node| {
-        let headers = reader.list(node, header);
+        let headers = reader.list(node, |reader, node| header(reader, node, fixed));
         unique(reader, node, headers, |header| {
             Some((header.name.clone(), format!("the header {:?}", header.name)))
         })
@@ -124,9 +135,9 @@ fn headers(
     Some(headers.unwrap_or_default())
 }
 
-fn header(reader: &mut Reader, node: &Node) -> Option<Header> {
+fn header(reader: &mut Reader, node: &Node, fixed: &Fixed) -> Option<Header> {
     reader.object(node, |reader, object| {
-        let name = object.required(reader, "name", header_name);
+        let name = object.required(reader, "name", |reader, node| header_name(reader, node, fixed));
         let value = object.required(reader, "value", |reader, node| {
             reader.text(node, HEADER_VALUE, is_header_value)
         });
@@ -135,12 +146,12 @@ fn header(reader: &mut Reader, node: &Node) -> Option<Header> {
 }
 
 /// A header that a filter may change, in lower case.
-fn header_name(reader: &mut Reader, node: &Node) -> Option<String> {
+fn header_name(reader: &mut Reader, node: &Node, fixed: &Fixed) -> Option<String> {
     let name = reader.text(node, HEADER_NAME, is_header_name)?.to_ascii_lowercase();
-    if name == "host" {
-        let what = "changing the header host".to_owned();
-        let instead = "use the filter URLRewrite with hostname";
-        return reader.refuse(node, Reason::Unsupported { what, instead });
+    // Filters on either way must not touch `host`: proxies refuse it.
+    if name == fixed.name || name == REQUEST.name {
+        let what = format!("changing the header {name}");
+        return reader.refuse(node, Reason::Unsupported { what, instead: fixed.instead });
     }
     Some(name)
 }

@@ -4,7 +4,7 @@ use super::filters::filters;
 use super::matches::route_match;
 use super::{non_empty, unique};
 use crate::model::filter::PathModifier;
-use crate::model::route::{BackendKind, BackendRef, ParentRef, PathMatch, Rule, Timeouts};
+use crate::model::route::{BackendKind, BackendRef, Match, ParentRef, PathMatch, Rule, Timeouts};
 use crate::model::{HttpRoute, Metadata};
 use crate::problem::{Conflict, Reason};
 use crate::reader::{Choices, Object, Reader};
@@ -143,6 +143,12 @@ fn check(reader: &mut Reader, object: &Object<'_>, rule: &Rule) -> Option<()> {
     let is_prefix = |path: &PathMatch| matches!(path, PathMatch::PathPrefix(_));
     if replaces_prefix && !rule.matches.iter().filter_map(|m| m.path.as_ref()).all(is_prefix) {
         return reader.refuse(object.node(), Conflict::PrefixWithoutPrefix.into());
+    }
+    let rewrite = rule.filters.rewrite.as_ref().and_then(|rewrite| rewrite.path.as_ref());
+    let rewrites_all = matches!(rewrite, Some(PathModifier::ReplaceFullPath(_)));
+    let is_exact = |m: &Match| matches!(m.path, Some(PathMatch::Exact(_)));
+    if rewrites_all && (rule.matches.is_empty() || !rule.matches.iter().all(is_exact)) {
+        return reader.refuse(object.node(), Conflict::FullPathWithoutExact.into());
     }
     Some(())
 }

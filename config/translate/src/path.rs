@@ -6,44 +6,35 @@ use weft_proto::pb::envoy::r#type::matcher::v3::RegexMatcher;
 
 use crate::node::Dialect;
 
-/// A change to the path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Replacement {
-    /// What was matched is replaced; the rest of the path stays.
-    Matched(String),
-    /// The whole path is replaced.
-    Whole(String),
-}
+/// A matcher, and what takes the place of what it matched.
+pub(crate) type Specifier = (PathSpecifier, Option<String>);
 
 /// The matchers that together do what one path match asks for, each with the change that goes
-/// along with it.
+/// along with it. `ReplaceFullPath` is a change here only where the match is the full path.
 ///
 /// A PathPrefix is by whole segments: `/a` and `/a/` both match `/a` and `/a/b`, and not `/ab`.
 pub(crate) fn specifiers(
     path: Option<&PathMatch>,
     change: Option<&PathModifier>,
     dialect: Dialect,
-) -> Vec<(PathSpecifier, Option<Replacement>)> {
-    let whole = match change {
-        Some(PathModifier::ReplaceFullPath(path)) => Some(Replacement::Whole(path.clone())),
-        Some(PathModifier::ReplacePrefixMatch(_)) | None => None,
-    };
-    match path {
-        Some(PathMatch::Exact(path)) => vec![(PathSpecifier::Path(path.clone()), whole)],
-        Some(PathMatch::RegularExpression(pattern)) => {
-            vec![(PathSpecifier::SafeRegex(regex(pattern)), whole)]
+) -> Vec<Specifier> {
+    match (path, change) {
+        (Some(PathMatch::Exact(path)), change) => {
+            let full = match change {
+                Some(PathModifier::ReplaceFullPath(to)) => Some(to.clone()),
+                Some(PathModifier::ReplacePrefixMatch(_)) | None => None,
+            };
+            vec![(PathSpecifier::Path(path.clone()), full)]
         }
-        Some(PathMatch::PathPrefix(prefix)) => by_prefix(prefix, change, whole, dialect),
-        None => by_prefix("/", change, whole, dialect),
+        (Some(PathMatch::RegularExpression(pattern)), _) => {
+            vec![(PathSpecifier::SafeRegex(regex(pattern)), None)]
+        }
+        (Some(PathMatch::PathPrefix(prefix)), change) => by_prefix(prefix, change, dialect),
+        (None, change) => by_prefix("/", change, dialect),
     }
 }
 
-fn by_prefix(
-    prefix: &str,
-    change: Option<&PathModifier>,
-    whole: Option<Replacement>,
-    dialect: Dialect,
-) -> Vec<(PathSpecifier, Option<Replacement>)> {
+fn by_prefix(prefix: &str, change: Option<&PathModifier>, dialect: Dialect) -> Vec<Specifier> {
     let prefix = prefix.trim_end_matches('/');
     let replacement = match change {
         Some(PathModifier::ReplacePrefixMatch(to)) => Some(to.trim_end_matches('/')),
@@ -51,32 +42,24 @@ fn by_prefix(
     };
     if prefix.is_empty() {
         // Every path starts with the slash that is matched here, so the new prefix needs one.
-        let change = match replacement {
-            Some("") => None,
-            Some(to) => Some(Replacement::Matched(format!("{to}/"))),
-            None => whole,
-        };
+        let change = replacement.filter(|to| !to.is_empty()).map(|to| format!("{to}/"));
         return vec![(PathSpecifier::Prefix("/".to_owned()), change)];
     }
-    let separate = |itself: Option<Replacement>, below: Option<Replacement>| {
+    let apart = |change: Option<String>| {
         vec![
-            (PathSpecifier::Path(prefix.to_owned()), itself),
-            (PathSpecifier::Prefix(format!("{prefix}/")), below),
+            (PathSpecifier::Path(prefix.to_owned()), change.clone()),
+            (PathSpecifier::Prefix(format!("{prefix}/")), change),
         ]
     };
     match replacement {
         // Taking the prefix away would leave `//b` of `/a/b`, and nothing of `/a`.
-        Some("") => {
-            let root = || Some(Replacement::Matched("/".to_owned()));
-            separate(root(), root())
-        }
+        Some("") => apart(Some("/".to_owned())),
         // gRPC clients do not know path_separated_prefix (gRFC A28).
-        None if dialect == Dialect::Grpc => separate(whole.clone(), whole),
-        Some(to) => vec![(
-            PathSpecifier::PathSeparatedPrefix(prefix.to_owned()),
-            Some(Replacement::Matched(to.to_owned())),
-        )],
-        None => vec![(PathSpecifier::PathSeparatedPrefix(prefix.to_owned()), whole)],
+        None if dialect == Dialect::Grpc => apart(None),
+        to => {
+            let separated = PathSpecifier::PathSeparatedPrefix(prefix.to_owned());
+            vec![(separated, to.map(str::to_owned))]
+        }
     }
 }
 
@@ -90,10 +73,7 @@ mod tests {
     use super::*;
 
     /// What Envoy makes of a path: the first specifier that matches, and its change applied.
-    fn rewritten(
-        specifiers: &[(PathSpecifier, Option<Replacement>)],
-        path: &str,
-    ) -> Option<String> {
+    fn rewritten(specifiers: &[Specifier], path: &str) -> Option<String> {
         specifiers.iter().find_map(|(specifier, change)| {
             let matched = match specifier {
                 PathSpecifier::Path(exact) => (path == exact).then_some(exact.len()),
@@ -108,8 +88,7 @@ mod tests {
             }?;
             Some(match change {
                 None => path.to_owned(),
-                Some(Replacement::Matched(to)) => format!("{to}{}", &path[matched..]),
-                Some(Replacement::Whole(to)) => to.clone(),
+                Some(to) => format!("{to}{}", &path[matched..]),
             })
         })
     }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use weft_config::BoundRule;
 use weft_config::model::route::{
-    Filters, Header, HeaderModifier, Match, NamedMatch, Redirect, RedirectStatus, ValueMatch,
+    Filters, Header, HeaderModifier, Match, NamedMatch, PathModifier, Redirect, RedirectStatus,
+    ValueMatch,
 };
 use weft_config::model::service::Protocol;
 use weft_proto::pb::envoy::config::core::v3 as core;
@@ -12,7 +13,7 @@ use weft_proto::pb::envoy::config::route::v3 as route;
 use weft_proto::pb::envoy::r#type::matcher::v3 as matcher;
 
 use crate::node::Dialect;
-use crate::path::{Replacement, regex, specifiers};
+use crate::path::{regex, specifiers};
 use crate::wire::{duration, uint32};
 
 /// How long a request to an `http` port may take when its rule does not say.
@@ -48,7 +49,7 @@ pub(crate) fn routes(
 
 fn action(
     rule: &BoundRule,
-    replacement: Option<Replacement>,
+    replacement: Option<String>,
     protocol: Protocol,
 ) -> route::route::Action {
     if let Some(target) = &rule.filters.redirect {
@@ -63,18 +64,9 @@ fn action(
     };
     let mut action = route::RouteAction {
         cluster_specifier: Some(cluster_specifier),
+        prefix_rewrite: replacement.unwrap_or_default(),
         ..forward(rule.timeout, protocol)
     };
-    match replacement {
-        Some(Replacement::Matched(to)) => action.prefix_rewrite = to,
-        Some(Replacement::Whole(to)) => {
-            action.regex_rewrite = Some(matcher::RegexMatchAndSubstitute {
-                pattern: Some(regex("^.*$")),
-                substitution: to,
-            });
-        }
-        None => {}
-    }
     if let Some(hostname) =
         rule.filters.rewrite.as_ref().and_then(|rewrite| rewrite.hostname.clone())
     {
@@ -164,7 +156,7 @@ fn exact(value: &str) -> matcher::StringMatcher {
     }
 }
 
-fn redirect(target: &Redirect, replacement: Option<Replacement>) -> route::RedirectAction {
+fn redirect(target: &Redirect, replacement: Option<String>) -> route::RedirectAction {
     use route::redirect_action::{
         PathRewriteSpecifier, RedirectResponseCode, SchemeRewriteSpecifier,
     };
@@ -182,10 +174,14 @@ fn redirect(target: &Redirect, replacement: Option<Replacement>) -> route::Redir
         scheme_rewrite_specifier: target
             .scheme
             .map(|scheme| SchemeRewriteSpecifier::SchemeRedirect(scheme.as_str().to_owned())),
-        path_rewrite_specifier: replacement.map(|replacement| match replacement {
-            Replacement::Matched(to) => PathRewriteSpecifier::PrefixRewrite(to),
-            Replacement::Whole(to) => PathRewriteSpecifier::PathRedirect(to),
-        }),
+        path_rewrite_specifier: match &target.path {
+            Some(PathModifier::ReplaceFullPath(to)) => {
+                Some(PathRewriteSpecifier::PathRedirect(to.clone()))
+            }
+            Some(PathModifier::ReplacePrefixMatch(_)) | None => {
+                replacement.map(PathRewriteSpecifier::PrefixRewrite)
+            }
+        },
         ..Default::default()
     }
 }
