@@ -1,0 +1,7 @@
+//! The commands that talk to a control plane, or to nobody.
+
+pub(crate) mod apply;
+pub(crate) mod delete;
+pub(crate) mod get;
+pub(crate) mod status;
+pub(crate) mod validate;

@@ -1,0 +1,75 @@
+//! Mesh documents from files, folders and standard input.
+
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use weft_config::Source;
+
+/// A file or folder that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum FilesError {
+    /// The system refused.
+    #[error("{}: {error}\n  hint: give a file, or a folder of .yaml, .yml or .json files", path.display())]
+    Unreadable {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A folder without any document in it.
+    #[error("{}: no .yaml, .yml or .json files in this folder\n  hint: files deeper down are not looked for", path.display())]
+    Empty {
+        /// The folder.
+        path: PathBuf,
+    },
+}
+
+/// Reads every file of `paths`, in their order; the files of a folder by name. `-` is standard
+/// input. Blocks.
+///
+/// # Errors
+/// On the first path that cannot be read, or a folder that has no document files.
+pub fn read(paths: &[PathBuf]) -> Result<Vec<Source>, FilesError> {
+    let mut sources = Vec::new();
+    for path in paths {
+        let read = if path.as_os_str() == "-" {
+            stdin().map(|source| vec![source])
+        } else {
+            read_path(path)
+        };
+        let found = read.map_err(|error| FilesError::Unreadable { path: path.clone(), error })?;
+        if found.is_empty() {
+            return Err(FilesError::Empty { path: path.clone() });
+        }
+        sources.extend(found);
+    }
+    Ok(sources)
+}
+
+fn stdin() -> io::Result<Source> {
+    let mut text = String::new();
+    io::stdin().lock().read_to_string(&mut text)?;
+    Ok(Source::new("-", text))
+}
+
+fn read_path(path: &Path) -> io::Result<Vec<Source>> {
+    if !path.is_dir() {
+        return Ok(vec![file(path)?]);
+    }
+    let mut files: Vec<_> = path
+        .read_dir()?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .filter(|path| path.as_ref().map_or(true, |path| is_document(path)))
+        .collect::<io::Result<_>>()?;
+    files.sort();
+    files.iter().map(|path| file(path)).collect()
+}
+
+fn is_document(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    path.is_file() && matches!(extension, Some("yaml" | "yml" | "json"))
+}
+
+fn file(path: &Path) -> io::Result<Source> {
+    Ok(Source::new(path.display().to_string(), std::fs::read_to_string(path)?))
+}

@@ -1,0 +1,193 @@
+//! A running control plane: its parts, wired together, from start to stop.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tonic::transport::server::TcpIncoming;
+use weft_config::{Mesh, Problems};
+use weft_control_admin::{Admin, Documents, DocumentsError, router};
+use weft_discovery::{Limits, Registry, RegistryService};
+use weft_store::{Sqlite, Store, StoreError};
+
+use crate::files::{self, FilesError};
+use crate::{Settings, proxies, world};
+
+/// A proxy that is silent for this long is asked whether it still lives, and given as long again.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+/// How long requests to the admin API may take when the control plane stops.
+const ADMIN_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why a control plane did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A mesh file cannot be read.
+    #[error(transparent)]
+    Files(#[from] FilesError),
+    /// The mesh files are wrong.
+    #[error("the mesh files are not valid:\n{0}")]
+    Mesh(#[from] Problems),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The files and the store do not make one valid mesh.
+    #[error("the mesh files and the store together are not valid:\n{0}")]
+    Documents(#[from] DocumentsError),
+    /// An address cannot be listened on.
+    #[error(
+        "cannot listen on {address}: {error}\n  hint: choose another address with --xds or --admin, or port 0 for any"
+    )]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The admin address cannot be written down.
+    #[error("cannot write {}: {error}\n  hint: --admin-address-path needs a folder that exists and is writable", path.display())]
+    AddressFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The blocking threads are gone: the program is stopping.
+    #[error("stopped while starting")]
+    Stopped,
+}
+
+/// A control plane that is running. Dropping it stops it at once; [`ControlPlane::stop`] lets
+/// requests to the admin API finish.
+pub struct ControlPlane {
+    xds: SocketAddr,
+    admin: SocketAddr,
+    stopping: watch::Sender<bool>,
+    tasks: Tasks,
+}
+
+/// Aborted when dropped.
+struct Tasks {
+    configuration: [JoinHandle<()>; 2],
+    xds: JoinHandle<Result<(), tonic::transport::Error>>,
+    admin: JoinHandle<std::io::Result<()>>,
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        for task in &self.configuration {
+            task.abort();
+        }
+        self.xds.abort();
+        self.admin.abort();
+    }
+}
+
+impl ControlPlane {
+    /// Starts a control plane: when this returns, both addresses are listened on and proxies are
+    /// configured by the mesh files and the store.
+    ///
+    /// # Errors
+    /// When files or store cannot be read or are not valid, or an address is taken.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        let documents = Arc::new(open(&settings).await?);
+        let registry = Registry::new(Limits::default());
+        let (ready, readiness) = watch::channel(false);
+
+        let xds_listener = listen(settings.xds).await?;
+        let admin_listener = listen(settings.admin).await?;
+        let (xds, admin) =
+            (local(&xds_listener, settings.xds)?, local(&admin_listener, settings.admin)?);
+
+        let follower = tokio::spawn(world::follow(
+            documents.watch(),
+            registry.watch(),
+            move |mesh, workloads| {
+                let _ = (mesh, workloads);
+                ready.send_replace(true);
+            },
+        ));
+        let store_follower = tokio::spawn({
+            let documents = Arc::clone(&documents);
+            async move { documents.follow_store().await }
+        });
+        let registered = registry.watch();
+        let xds_server = tonic::transport::Server::builder()
+            .http2_keepalive_interval(Some(KEEPALIVE))
+            .http2_keepalive_timeout(Some(KEEPALIVE))
+            .add_service(RegistryService::server(registry))
+            .serve_with_incoming(TcpIncoming::from(xds_listener).with_nodelay(Some(true)));
+        let (stopping, mut asked) = watch::channel(false);
+        let api = router(Admin {
+            documents,
+            registered,
+            proxies: Box::new(Vec::new),
+            ready: readiness,
+            xds: xds.to_string(),
+            admin: admin.to_string(),
+        });
+        let admin_server = axum::serve(admin_listener, api).with_graceful_shutdown(async move {
+            let _ = asked.wait_for(|asked| *asked).await;
+        });
+        let tasks = Tasks {
+            configuration: [follower, store_follower],
+            xds: tokio::spawn(xds_server),
+            admin: tokio::spawn(admin_server.into_future()),
+        };
+        if let Some(path) = settings.admin_address_path {
+            std::fs::write(&path, admin.to_string())
+                .map_err(|error| StartError::AddressFile { path, error })?;
+        }
+        tracing::info!(%xds, %admin, "ready");
+        Ok(Self { xds, admin, stopping, tasks })
+    }
+
+    /// Where proxies connect.
+    #[must_use]
+    pub fn xds(&self) -> SocketAddr {
+        self.xds
+    }
+
+    /// Where the admin API is.
+    #[must_use]
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Stops: requests to the admin API are finished, streams of proxies are cut. Proxies keep the
+    /// configuration that they have.
+    pub async fn stop(mut self) {
+        // First of all, the end of the sidecars' streams must not look like the end of the sidecars.
+        for task in &self.tasks.configuration {
+            task.abort();
+        }
+        self.stopping.send_replace(true);
+        let _ = tokio::time::timeout(ADMIN_PATIENCE, &mut self.tasks.admin).await;
+    }
+}
+
+async fn open(settings: &Settings) -> Result<Documents, StartError> {
+    let (paths, store) = (settings.mesh.clone(), settings.store.clone());
+    let opened = tokio::task::spawn_blocking(move || {
+        let mesh = Mesh::parse(&files::read(&paths)?)?;
+        let store = store.map_or_else(Sqlite::in_memory, |path| Sqlite::open(&path))?;
+        Ok::<_, StartError>((mesh, Arc::new(store) as Arc<dyn Store>))
+    });
+    let (mesh, store) = opened.await.map_err(|_| StartError::Stopped)??;
+    Ok(Documents::open(mesh, store).await?)
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "not a loopback address: whoever can reach it is trusted");
+    }
+    TcpListener::bind(address).await.map_err(|error| StartError::Listen { address, error })
+}
+
+fn local(listener: &TcpListener, address: SocketAddr) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|error| StartError::Listen { address, error })
+}

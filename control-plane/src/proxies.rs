@@ -1,0 +1,1 @@
+//! The convergence ledger in the words of the admin API.

@@ -1,0 +1,28 @@
+//! What a control plane can be told.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// The settings of a control plane.
+#[derive(Args, Clone, Debug)]
+pub struct Settings {
+    /// A file, or a folder of .yaml, .yml and .json files, of mesh documents. Read at the start.
+    /// May be given several times.
+    #[arg(long = "mesh", value_name = "PATH", env = "WEFT_MESH")]
+    pub mesh: Vec<PathBuf>,
+    /// The SQLite file that keeps what is applied through the admin API. In memory without it.
+    #[arg(long, value_name = "FILE", env = "WEFT_STORE")]
+    pub store: Option<PathBuf>,
+    /// Where proxies connect. Neither encrypted nor authenticated.
+    #[arg(long, value_name = "IP:PORT", env = "WEFT_XDS", default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 15010)))]
+    pub xds: SocketAddr,
+    /// Where the admin API is. Neither encrypted nor authenticated: whoever reaches it may change
+    /// the mesh.
+    #[arg(long, value_name = "IP:PORT", env = "WEFT_CONTROL_ADMIN", default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 15080)))]
+    pub admin: SocketAddr,
+    /// Write the bound admin address to this file, once it is ready.
+    #[arg(long, value_name = "FILE")]
+    pub admin_address_path: Option<PathBuf>,
+}
