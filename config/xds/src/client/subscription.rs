@@ -1,0 +1,451 @@
+//! One type of resource: what is wanted, what was asked for on this stream, what is held.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::{Duration, Instant},
+};
+
+use weft_proto::discovery::{DeltaDiscoveryRequest, DiscoveryRequest, Status as Refused};
+
+use super::{
+    decode::{Decoded, Incoming},
+    machine::{Upsert, Verdict},
+    status::{Refusal, State, Status},
+    wanted::Wanted,
+};
+use crate::{
+    message::{Mode, Request, Response},
+    outline::Name,
+    resource_type::ResourceType,
+    snapshot::Version,
+};
+
+/// `google.rpc.Code.INVALID_ARGUMENT`.
+const INVALID_ARGUMENT: i32 = 3;
+
+/// A NACK tells of this many problems and counts the others.
+const PROBLEMS_TOLD: usize = 64;
+
+/// What is known of one resource.
+#[derive(Debug)]
+struct Entry {
+    status: Status,
+    /// The content accepted last.
+    content: Option<Version>,
+    /// Content has come, whatever became of it: its absence is no longer waited for.
+    received: bool,
+}
+
+impl Entry {
+    fn requested() -> Self {
+        Self { status: Status::requested(), content: None, received: false }
+    }
+}
+
+/// A response that awaits the caller's verdict.
+#[derive(Debug)]
+struct Pending {
+    delivery: u64,
+    /// What to answer it by; `None` when the stream that brought it is gone.
+    nonce: Option<String>,
+    version: String,
+    items: Vec<(Name, String, Version)>,
+    removals: Vec<Name>,
+    problems: Vec<String>,
+}
+
+/// What a response comes to.
+#[derive(Debug)]
+pub(super) enum Reception {
+    /// The caller has to judge it.
+    Deliver { version: String, upserts: Vec<Upsert>, removals: Vec<Name> },
+    /// It is answered by this.
+    Answered(Request),
+}
+
+/// One type of resource.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    of: ResourceType,
+    mode: Mode,
+    wanted: Option<Wanted>,
+    /// What was asked for on this stream.
+    asked: Option<Wanted>,
+    /// Given up and wanted again before the server heard of it (state of the world). It has to hear
+    /// of it, or it would see no reason to send them again.
+    again: BTreeSet<Name>,
+    /// The nonce answered last on this stream.
+    nonce: String,
+    /// The version accepted last (state of the world).
+    version: String,
+    entries: BTreeMap<Name, Entry>,
+    pending: Option<Pending>,
+    backlog: VecDeque<Response>,
+    /// When to stop waiting, for a name or for the first response of a type wanted as a whole.
+    /// In order, because all wait equally long.
+    timers: VecDeque<(Instant, Option<Name>)>,
+    /// There was a response, on any stream.
+    answered: bool,
+}
+
+impl Subscription {
+    pub(super) fn new(of: ResourceType, mode: Mode) -> Self {
+        Self {
+            of,
+            mode,
+            wanted: None,
+            asked: None,
+            again: BTreeSet::new(),
+            nonce: String::new(),
+            version: String::new(),
+            entries: BTreeMap::new(),
+            pending: None,
+            backlog: VecDeque::new(),
+            timers: VecDeque::new(),
+            answered: false,
+        }
+    }
+
+    pub(super) fn statuses(&self) -> impl Iterator<Item = (&Name, &Status)> {
+        self.entries.iter().map(|(name, entry)| (name, &entry.status))
+    }
+
+    pub(super) fn version(&self) -> &str {
+        &self.version
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.timers.front().map(|(at, _)| *at)
+    }
+
+    /// Replaces what is wanted. What no longer is gets forgotten.
+    pub(super) fn want(&mut self, wanted: Wanted) {
+        if self.wanted.as_ref() == Some(&wanted) {
+            return;
+        }
+        self.entries.retain(|name, _| wanted.contains(name));
+        self.again.retain(|name| wanted.contains(name));
+        for name in wanted.names() {
+            if !self.entries.contains_key(name) {
+                self.entries.insert(Name::clone(name), Entry::requested());
+                if matches!(&self.asked, Some(Wanted::Names(asked)) if asked.contains(name)) {
+                    self.again.insert(Name::clone(name));
+                }
+            }
+        }
+        self.wanted = Some(wanted);
+    }
+
+    /// The stream is gone. What is held stays; what was asked has to be asked again.
+    pub(super) fn disconnect(&mut self) {
+        self.asked = None;
+        self.again.clear();
+        self.nonce.clear();
+        self.backlog.clear();
+        self.timers.clear();
+        if let Some(pending) = &mut self.pending {
+            pending.nonce = None;
+        }
+    }
+
+    /// The request that brings the server up to date with what is wanted, if it is not.
+    pub(super) fn ask(&mut self, now: Instant, timeout: Duration) -> Option<Request> {
+        let wanted = self.wanted.as_ref()?;
+        let first = self.asked.is_none();
+        if self.asked.as_ref() == Some(wanted) || (first && wanted.is_nothing()) {
+            return None;
+        }
+        // The answer that is due anyway will carry the names. An extra request could only carry the
+        // nonce of the response before, and servers ignore those.
+        let answer_due = self.pending.as_ref().is_some_and(|pending| pending.nonce.is_some());
+        if self.mode == Mode::StateOfTheWorld && answer_due {
+            return None;
+        }
+        let request = match self.mode {
+            Mode::StateOfTheWorld => self.sotw_request(None),
+            Mode::Delta => self.delta_change(),
+        };
+        self.note_asked(now, timeout);
+        Some(request)
+    }
+
+    fn note_asked(&mut self, now: Instant, timeout: Duration) {
+        let Some(wanted) = &self.wanted else { return };
+        if !timeout.is_zero() {
+            let at = now + timeout;
+            if *wanted == Wanted::All && !self.answered && self.asked.is_none() {
+                self.timers.push_back((at, None));
+            }
+            for name in wanted.beyond(self.asked.as_ref()) {
+                let waits =
+                    |entry: &Entry| entry.status.state == State::Requested && !entry.received;
+                if self.entries.get(&name).is_some_and(waits) {
+                    self.timers.push_back((at, Some(name)));
+                }
+            }
+        }
+        let mut asked = wanted.clone();
+        if let Wanted::Names(names) = &mut asked {
+            names.retain(|name| !self.again.contains(name));
+        }
+        self.again.clear();
+        self.asked = Some(asked);
+    }
+
+    fn sotw_request(&self, problem: Option<String>) -> Request {
+        let names = self.wanted.iter().flat_map(Wanted::names);
+        let names = names.filter(|name| !self.again.contains(*name));
+        Request::Sotw(DiscoveryRequest {
+            version_info: self.version.clone(),
+            resource_names: names.map(|name| name.to_string()).collect(),
+            type_url: self.of.type_url().to_owned(),
+            response_nonce: self.nonce.clone(),
+            error_detail: problem.map(refused),
+            ..DiscoveryRequest::default()
+        })
+    }
+
+    fn delta_change(&self) -> Request {
+        let mut request = DeltaDiscoveryRequest {
+            type_url: self.of.type_url().to_owned(),
+            ..DeltaDiscoveryRequest::default()
+        };
+        let Some(wanted) = &self.wanted else { return Request::Delta(request) };
+        let text = |names: Vec<Name>| names.iter().map(|name| name.to_string()).collect();
+        request.resource_names_subscribe = text(wanted.beyond(self.asked.as_ref()));
+        match &self.asked {
+            None => {
+                let held = self.entries.iter().filter(|(_, entry)| entry.content.is_some());
+                request.initial_resource_versions = held
+                    .map(|(name, entry)| (name.to_string(), entry.status.version.clone()))
+                    .collect();
+            }
+            Some(asked) => {
+                request.resource_names_unsubscribe = text(asked.beyond(Some(wanted)));
+                match (asked, wanted) {
+                    (Wanted::All, Wanted::Names(_)) => {
+                        request.resource_names_unsubscribe.push("*".to_owned());
+                    }
+                    (Wanted::Names(_), Wanted::All) => {
+                        request.resource_names_subscribe.push("*".to_owned());
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Request::Delta(request)
+    }
+
+    /// Answers the newest response. In state of the world the answer also tells what is wanted.
+    fn answer(&mut self, nonce: String, problem: Option<String>, clock: Clock) -> Request {
+        self.nonce = nonce;
+        match self.mode {
+            Mode::StateOfTheWorld => {
+                let request = self.sotw_request(problem);
+                self.note_asked(clock.now, clock.timeout);
+                request
+            }
+            Mode::Delta => Request::Delta(DeltaDiscoveryRequest {
+                type_url: self.of.type_url().to_owned(),
+                response_nonce: self.nonce.clone(),
+                error_detail: problem.map(refused),
+                ..DeltaDiscoveryRequest::default()
+            }),
+        }
+    }
+
+    /// Takes a response. `missing` collects names that the server says it does not have.
+    pub(super) fn receive(
+        &mut self,
+        response: Response,
+        delivery: u64,
+        clock: Clock,
+        missing: &mut Vec<Name>,
+    ) -> Option<Reception> {
+        self.asked.as_ref()?;
+        if self.pending.is_some() {
+            self.backlog.push_back(response);
+            return None;
+        }
+        let decoded = Decoded::new(self.of, response);
+        if let Some(name) = decoded.duplicate {
+            let problem = problem_text(&[format!("{name}: the name occurs twice in one response")]);
+            let answer = self.answer(decoded.nonce, Some(problem), clock);
+            return Some(Reception::Answered(answer));
+        }
+        let first = !std::mem::replace(&mut self.answered, true);
+        let removals = self.removals(&decoded, missing);
+        self.note_errors(&decoded.errors, clock.now, missing);
+        let mut pending = Pending {
+            delivery,
+            nonce: Some(decoded.nonce),
+            version: decoded.version,
+            items: Vec::new(),
+            removals,
+            problems: decoded.problems,
+        };
+        let mut upserts = Vec::new();
+        for incoming in decoded.resources {
+            if !self.wanted.as_ref().is_some_and(|wanted| wanted.contains(&incoming.name)) {
+                continue;
+            }
+            let entry =
+                self.entries.entry(Name::clone(&incoming.name)).or_insert_with(Entry::requested);
+            entry.received = true;
+            let news = entry.content != Some(incoming.content);
+            pending.items.push((
+                Name::clone(&incoming.name),
+                incoming.version.clone(),
+                incoming.content,
+            ));
+            if news {
+                let Incoming { name, version, body, .. } = incoming;
+                upserts.push(Upsert { name, version, body });
+            }
+        }
+        if upserts.is_empty() && pending.removals.is_empty() && !(first && self.of.is_root()) {
+            return self.conclude(pending, &[], clock).map(Reception::Answered);
+        }
+        let (version, removals) = (pending.version.clone(), pending.removals.clone());
+        self.pending = Some(pending);
+        Some(Reception::Deliver { version, upserts, removals })
+    }
+
+    /// The roots that a response removes. Other types go when nothing refers to them, that is when
+    /// they are no longer wanted; a server that has none of a name says so here.
+    fn removals(&mut self, decoded: &Decoded, missing: &mut Vec<Name>) -> Vec<Name> {
+        let mut removals = Vec::new();
+        for name in &decoded.removed {
+            let Some(entry) = self.entries.get_mut(name) else { continue };
+            if entry.content.is_none() && !entry.received {
+                if entry.status.state == State::Requested {
+                    entry.status.state = State::DoesNotExist;
+                    missing.push(Name::clone(name));
+                }
+            } else if self.of.is_root() {
+                removals.push(Name::clone(name));
+            }
+        }
+        // Absence is deletion only if everything present could be named.
+        if self.mode == Mode::StateOfTheWorld && self.of.is_root() && decoded.problems.is_empty() {
+            let present: BTreeSet<&Name> = decoded
+                .resources
+                .iter()
+                .map(|incoming| &incoming.name)
+                .chain(&decoded.refreshed)
+                .collect();
+            let absent = self
+                .entries
+                .iter()
+                .filter(|(name, entry)| entry.received && !present.contains(name))
+                .map(|(name, _)| Name::clone(name));
+            removals.extend(absent);
+        }
+        removals
+    }
+
+    fn note_errors(&mut self, errors: &[(Name, String)], now: Instant, missing: &mut Vec<Name>) {
+        for (name, reason) in errors {
+            let Some(entry) = self.entries.get_mut(name) else { continue };
+            entry.status.refusal =
+                Some(Refusal { version: String::new(), reason: reason.clone(), at: now });
+            if entry.status.state == State::Requested && !entry.received {
+                missing.push(Name::clone(name));
+            }
+            entry.status.state = State::ReceivedError;
+        }
+    }
+
+    /// Takes the caller's verdict. The outer `None`: no such delivery awaits one.
+    pub(super) fn judge(&mut self, verdict: &Verdict, clock: Clock) -> Option<Option<Request>> {
+        let pending = self.pending.take_if(|pending| pending.delivery == verdict.delivery)?;
+        Some(self.conclude(pending, &verdict.refused, clock))
+    }
+
+    fn conclude(
+        &mut self,
+        pending: Pending,
+        refusals: &[(Name, String)],
+        clock: Clock,
+    ) -> Option<Request> {
+        let mut problems = pending.problems;
+        let reasons: BTreeMap<&Name, &String> =
+            refusals.iter().map(|(name, reason)| (name, reason)).collect();
+        for (name, version, content) in pending.items {
+            // It may have been given up while the verdict was out.
+            let Some(entry) = self.entries.get_mut(&name) else { continue };
+            if let Some(&reason) = reasons.get(&name) {
+                entry.status.state = State::Nacked;
+                entry.status.refusal =
+                    Some(Refusal { version, reason: reason.clone(), at: clock.now });
+            } else {
+                if entry.content.replace(content) != Some(content) {
+                    entry.status.updated = Some(clock.now);
+                }
+                entry.status.version = version;
+                entry.status.state = State::Acked;
+                entry.status.refusal = None;
+            }
+        }
+        problems.extend(refusals.iter().map(|(name, reason)| format!("{name}: {reason}")));
+        for name in pending.removals {
+            if self.wanted == Some(Wanted::All) {
+                self.entries.remove(&name);
+            } else if let Some(entry) = self.entries.get_mut(&name) {
+                *entry = Entry::requested();
+                entry.status.state = State::DoesNotExist;
+            }
+        }
+        if problems.is_empty() && self.mode == Mode::StateOfTheWorld {
+            self.version = pending.version;
+        }
+        let problem = (!problems.is_empty()).then(|| problem_text(&problems));
+        Some(self.answer(pending.nonce?, problem, clock))
+    }
+
+    /// The next response that came while another awaited its verdict.
+    pub(super) fn next_in_backlog(&mut self) -> Option<Response> {
+        if self.pending.is_some() { None } else { self.backlog.pop_front() }
+    }
+
+    /// What has been waited for long enough: names, or `None` for the type as a whole.
+    pub(super) fn expire(&mut self, now: Instant) -> Vec<Option<Name>> {
+        let mut missing = Vec::new();
+        while let Some((_, name)) = self.timers.pop_front_if(|(at, _)| *at <= now) {
+            let Some(name) = name else {
+                if !self.answered {
+                    missing.push(None);
+                }
+                continue;
+            };
+            if let Some(entry) = self.entries.get_mut(&name)
+                && entry.status.state == State::Requested
+                && !entry.received
+            {
+                entry.status.state = State::Timeout;
+                missing.push(Some(name));
+            }
+        }
+        missing
+    }
+}
+
+/// The time, and how long to wait for a resource.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    pub(super) now: Instant,
+    pub(super) timeout: Duration,
+}
+
+fn refused(message: String) -> Refused {
+    Refused { code: INVALID_ARGUMENT, message, details: Vec::new() }
+}
+
+fn problem_text(problems: &[String]) -> String {
+    let told = problems.get(..PROBLEMS_TOLD).unwrap_or(problems).join("; ");
+    let more = match problems.len().saturating_sub(PROBLEMS_TOLD) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    format!("xDS response validation errors: [{told}{more}]")
+}
