@@ -1,0 +1,179 @@
+//! What each dialect is sent, in full, as checked in under `golden/`.
+//!
+//! Run with `WEFT_BLESS=1` to write the files anew, and review the difference.
+
+use std::fs;
+use std::path::Path;
+
+use weft_config::{Key, Mesh, Source, StringMap};
+use weft_proto::type_url;
+use weft_translate::{Dialect, Inbound, Instance, Node, Resources, Workloads, translate};
+
+fn mesh(example: &str) -> Mesh {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(example);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) => panic!("{}: {error}", path.display()),
+    };
+    match Mesh::parse(&[Source::new(example, text)]) {
+        Ok(mesh) => mesh,
+        Err(problems) => panic!("{problems}"),
+    }
+}
+
+fn workloads() -> Workloads {
+    let instance = |name: &str, port: u16, zone: &str, version: &str| Instance {
+        zone: zone.to_owned(),
+        name: name.to_owned(),
+        address: ([127, 0, 0, 1], port).into(),
+        labels: StringMap::from([("version".to_owned(), version.to_owned())]),
+    };
+    [
+        ("catalog", instance("catalog-1", 21001, "zone-a", "v1")),
+        ("inventory", instance("inventory-1", 21002, "zone-a", "v1")),
+        ("inventory", instance("inventory-2", 21003, "zone-b", "v1")),
+        ("inventory", instance("inventory-3", 21004, "zone-b", "v2")),
+    ]
+    .into_iter()
+    .map(|(service, instance)| (Key::new("default", service), instance))
+    .collect()
+}
+
+fn sidecar(service: &str) -> Node {
+    let at = |port: u16| ([127, 0, 0, 1], port).into();
+    Node {
+        dialect: Dialect::Envoy,
+        namespace: "default".to_owned(),
+        service: Some(service.to_owned()),
+        inbound: Some(Inbound { listen: at(15006), app: at(8080) }),
+        outbound: Some(at(15001)),
+    }
+}
+
+fn client(namespace: &str) -> Node {
+    Node {
+        dialect: Dialect::Grpc,
+        namespace: namespace.to_owned(),
+        service: None,
+        inbound: None,
+        outbound: None,
+    }
+}
+
+fn written(resources: &Resources) -> String {
+    let mut text = String::new();
+    for (title, type_url, collection) in [
+        ("listeners", type_url::LISTENER, &resources.listeners),
+        ("routes", type_url::ROUTE_CONFIGURATION, &resources.routes),
+        ("clusters", type_url::CLUSTER, &resources.clusters),
+        ("endpoints", type_url::CLUSTER_LOAD_ASSIGNMENT, &resources.endpoints),
+    ] {
+        let all: serde_json::Map<String, serde_json::Value> = collection
+            .iter()
+            .map(|(name, resource)| {
+                (name.to_string(), weft_proto::json::any_to_json(type_url, &resource.value))
+            })
+            .collect();
+        text.push_str(&weft_config::to_yaml(&serde_json::json!({ title: all })));
+    }
+    for note in resources.notes.iter() {
+        text.push_str(&format!("# {note}\n"));
+    }
+    text
+}
+
+fn compare(name: &str, resources: &Resources) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    let found = written(resources);
+    if std::env::var_os("WEFT_BLESS").is_some() {
+        fs::write(&path, found).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        return;
+    }
+    let expected =
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let differs =
+        found.lines().zip(expected.lines()).position(|(found, expected)| found != expected);
+    if let Some(line) = differs {
+        let around = |text: &str| {
+            text.lines().skip(line.saturating_sub(6)).take(12).collect::<Vec<_>>().join("\n")
+        };
+        panic!(
+            "{name} differs at line {}:\n{}\n--- expected\n{}",
+            line + 1,
+            around(&found),
+            around(&expected)
+        );
+    }
+    assert_eq!(found.lines().count(), expected.lines().count(), "{name} is longer or shorter");
+}
+
+#[test]
+fn the_sidecar_of_the_storefront() {
+    compare(
+        "shop-storefront.yaml",
+        &translate(&mesh("shop.yaml"), &workloads(), &sidecar("storefront")),
+    );
+}
+
+#[test]
+fn the_sidecar_of_a_grpc_service_in_another_namespace() {
+    let node = Node { namespace: "billing".to_owned(), ..sidecar("users") };
+    compare("namespaces-users.yaml", &translate(&mesh("namespaces.yaml"), &workloads(), &node));
+}
+
+#[test]
+fn a_grpc_client_of_the_shop() {
+    compare(
+        "shop-grpc-client.yaml",
+        &translate(&mesh("shop.yaml"), &workloads(), &client("default")),
+    );
+}
+
+#[test]
+fn a_grpc_client_with_routes() {
+    compare(
+        "namespaces-grpc-client.yaml",
+        &translate(&mesh("namespaces.yaml"), &workloads(), &client("billing")),
+    );
+}
+
+#[test]
+fn everything_a_route_can_do() {
+    compare(
+        "routing-search.yaml",
+        &translate(&mesh("routing.yaml"), &workloads(), &sidecar("search")),
+    );
+}
+
+#[test]
+fn standalone_with_a_database() {
+    compare(
+        "standalone-web.yaml",
+        &translate(&mesh("standalone.yaml"), &Workloads::new(), &sidecar("web")),
+    );
+}
+
+#[test]
+fn a_tcp_service_of_its_own() {
+    compare(
+        "standalone-database.yaml",
+        &translate(&mesh("standalone.yaml"), &Workloads::new(), &sidecar("database")),
+    );
+}
+
+#[test]
+fn nothing_for_a_node_that_asks_for_nothing() {
+    let node = Node { service: None, inbound: None, outbound: None, ..sidecar("web") };
+    assert_eq!(translate(&mesh("shop.yaml"), &workloads(), &node), Resources::default());
+}
+
+#[test]
+fn a_service_that_the_mesh_has_not_got_is_served_and_noted() {
+    let resources = translate(&mesh("shop.yaml"), &workloads(), &sidecar("new"));
+    assert!(resources.listeners.get("inbound").is_some());
+    let [note] = &*resources.notes else { panic!("one note") };
+    assert_eq!(
+        note.to_string(),
+        "there is no Service/new: requests to this node are served, but nobody is sent here"
+    );
+}
