@@ -210,6 +210,9 @@ impl Emitter<'_> {
                 field.is_packed(),
             ));
         }
+        if rows.len() > 128 {
+            return Err(format!("{}: check has bits for 128 fields", message.full_name()).into());
+        }
         let reached = self.reach(message)?;
         let span = self.fields.extend(rows);
         let name = self.texts.add(message.full_name());

@@ -4,10 +4,12 @@
 //!   `weft_proto::pb::envoy::config::cluster::v3::Cluster`.
 //! - [`discovery`] holds the messages of the xDS transport, written by hand so that
 //!   resources are [`bytes::Bytes`]: one buffer serves every subscriber.
+//! - [`check`] says whether a resource is sound, and which of its fields we honour.
 //! - [`json`] reads and writes any message of it as YAML or JSON.
 //! - [`type_url`] names the types that travel in an `Any`.
 //! - [`registry`] is how workloads announce themselves to our control plane.
 
+pub mod check;
 pub mod discovery;
 pub mod json;
 pub mod registry;

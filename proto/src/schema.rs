@@ -66,6 +66,13 @@ pub(crate) enum Kind {
     Enum,
 }
 
+impl Kind {
+    /// Whether the elements of a list may share one occurrence of its field.
+    pub(crate) fn is_packable(self) -> bool {
+        !matches!(self, Self::String | Self::Bytes | Self::Message)
+    }
+}
+
 /// How often a field occurs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Label {
@@ -222,14 +229,19 @@ impl Message {
     }
 
     pub(crate) fn field(&self, number: u32) -> Option<&'static Field> {
+        self.position(number).map(|(_, field)| field)
+    }
+
+    /// Finds a field by its number, and its position among the fields.
+    pub(crate) fn position(&self, number: u32) -> Option<(usize, &'static Field)> {
         let fields = self.fields();
         // Most messages number their first fields 1, 2, 3.
-        let guess = fields.get((number as usize).wrapping_sub(1));
-        if let Some(field) = guess.filter(|field| field.number == number) {
-            return Some(field);
+        let guess = (number as usize).wrapping_sub(1);
+        if let Some(field) = fields.get(guess).filter(|field| field.number == number) {
+            return Some((guess, field));
         }
-        let index = fields.binary_search_by_key(&number, |field| field.number).ok()?;
-        fields.get(index)
+        let position = fields.binary_search_by_key(&number, |field| field.number).ok()?;
+        fields.get(position).map(|field| (position, field))
     }
 
     /// Finds a field by its name in the `.proto` or in JSON.

@@ -89,26 +89,31 @@ fn put_fields<'a>(
     entries: impl IntoIterator<Item = &'a Entry>,
     message: &'static Message,
 ) -> Result<(), Error> {
-    let mut seen: Vec<&Field> = Vec::new();
+    let mut given: Vec<(&'static Field, &Entry)> = Vec::new();
     for entry in entries {
         let fail =
             |reason: String| Err(super::document::error(entry.at, reason).within(&entry.key));
         let Some(field) = message.field_named(&entry.key) else {
             return fail(unknown_field(&entry.key, message));
         };
-        if seen.iter().any(|other| other.number == field.number) {
+        if given.iter().any(|(other, _)| other.number == field.number) {
             return fail("is given twice".into());
         }
         let is_value = field.message().is_some_and(|kind| kind.special == Special::Value);
         if entry.value.is_null() && !(is_value && field.label == Label::Present) {
             continue;
         }
-        let rival =
-            seen.iter().find(|other| field.oneof().is_some() && other.oneof() == field.oneof());
-        if let Some(other) = rival {
+        let rival = given
+            .iter()
+            .find(|(other, _)| other.oneof().is_some() && other.oneof() == field.oneof());
+        if let Some((other, _)) = rival {
             return fail(format!("excludes `{}`, which is given too", other.name()));
         }
-        seen.push(field);
+        given.push((field, entry));
+    }
+    // What is in an Any shall not depend on the order in which a document gives it.
+    given.sort_by_key(|(field, _)| field.number);
+    for (field, entry) in given {
         put_field(out, &entry.value, field).map_err(|error| error.within(&entry.key))?;
     }
     Ok(())

@@ -183,8 +183,7 @@ fn elements(
     depth: usize,
     out: &mut Vec<Value>,
 ) -> Option<()> {
-    let packable = !matches!(field.kind, Kind::String | Kind::Bytes | Kind::Message);
-    if let (wire::Value::Bytes(mut rest), true) = (value, packable) {
+    if let (wire::Value::Bytes(mut rest), true) = (value, field.kind.is_packable()) {
         while !rest.is_empty() {
             out.push(plain(field, wire::packed(&mut rest, field.kind).ok()?)?);
         }

@@ -34,7 +34,7 @@ fn parse_fraction(digits: &str) -> Option<i32> {
 }
 
 /// Writes a duration, or `None` when it is none.
-pub(super) fn print_duration(seconds: i64, nanos: i32) -> Option<String> {
+pub(crate) fn print_duration(seconds: i64, nanos: i32) -> Option<String> {
     if !is_duration(seconds, nanos) {
         return None;
     }
