@@ -26,8 +26,7 @@ pub(crate) struct Server {
         long = "server",
         value_name = "URL",
         env = "WEFT_SERVER",
-        default_value = "http://127.0.0.1:15080",
-        global = true
+        default_value = "http://127.0.0.1:15080"
     )]
     url: String,
 }

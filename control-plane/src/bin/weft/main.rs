@@ -16,15 +16,12 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use client::Server;
 use exit::Failure;
 
 /// Weft: a small service mesh.
 #[derive(Debug, Parser)]
 #[command(name = "weft", version, after_help = exit::CODES)]
 struct Weft {
-    #[command(flatten)]
-    server: Server,
     #[command(subcommand)]
     command: Command,
 }
@@ -60,7 +57,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let Weft { server, command } = Weft::parse();
+    let Weft { command } = Weft::parse();
     let outcome = match command {
         Command::Proxy { arguments } => {
             let _ = arguments;
@@ -77,10 +74,10 @@ fn main() -> ExitCode {
         }
         Command::Validate(validate) => validate.run().map(|()| ExitCode::SUCCESS),
         Command::Up(up) => on_this_thread(up.run()),
-        Command::Apply(apply) => on_this_thread(done(apply.run(&server))),
-        Command::Get(get) => on_this_thread(done(get.run(&server))),
-        Command::Delete(delete) => on_this_thread(done(delete.run(&server))),
-        Command::Status(status) => on_this_thread(done(status.run(&server))),
+        Command::Apply(apply) => on_this_thread(done(apply.run())),
+        Command::Get(get) => on_this_thread(done(get.run())),
+        Command::Delete(delete) => on_this_thread(done(delete.run())),
+        Command::Status(status) => on_this_thread(done(status.run())),
     };
     outcome.unwrap_or_else(|failure| failure.report())
 }

@@ -21,6 +21,8 @@ Examples:
   weft apply -f shop/ -f extra.yaml --dry-run
   cat shop.yaml | weft apply -f -")]
 pub(crate) struct Apply {
+    #[command(flatten)]
+    server: Server,
     /// A file, a folder of .yaml, .yml and .json files, or - for standard input.
     #[arg(short, long = "file", value_name = "PATH", required = true)]
     files: Vec<PathBuf>,
@@ -33,9 +35,9 @@ pub(crate) struct Apply {
 }
 
 impl Apply {
-    pub(crate) async fn run(self, server: &Server) -> Result<(), Failure> {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
         let sources = files::read(&self.files).map_err(|error| Failure::No(error.to_string()))?;
-        let outcome = put(server, sources, self.dry_run).await?;
+        let outcome = put(&self.server, sources, self.dry_run).await?;
         print(&outcome, self.output).map_err(Failure::Unreachable)
     }
 }

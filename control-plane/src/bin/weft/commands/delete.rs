@@ -12,6 +12,8 @@ use crate::output::Format;
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  weft delete httproute inventory")]
 pub(crate) struct Delete {
+    #[command(flatten)]
+    server: Server,
     /// Its kind, for example service.
     kind: Kind,
     /// Its name.
@@ -28,10 +30,10 @@ pub(crate) struct Delete {
 }
 
 impl Delete {
-    pub(crate) async fn run(self, server: &Server) -> Result<(), Failure> {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
         let query = if self.dry_run { "?dryRun=true" } else { "" };
         let path = super::get::path(self.kind, &self.namespace, &self.name)? + query;
-        let outcome = ask(server, Ask::delete(&path)).await?;
+        let outcome = ask(&self.server, Ask::delete(&path)).await?;
         apply::print(&outcome, self.output).map_err(Failure::Unreachable)
     }
 }

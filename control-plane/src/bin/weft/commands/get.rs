@@ -17,6 +17,8 @@ Examples:
   weft get services
   weft get httproute inventory -o yaml")]
 pub(crate) struct Get {
+    #[command(flatten)]
+    server: Server,
     /// Only resources of this kind.
     kind: Option<Kind>,
     /// Only the resource of this name.
@@ -31,10 +33,10 @@ pub(crate) struct Get {
 }
 
 impl Get {
-    pub(crate) async fn run(self, server: &Server) -> Result<(), Failure> {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
         if let (Some(kind), Some(name)) = (self.kind, &self.name) {
             let namespace = self.namespace.as_deref().unwrap_or(weft_config::DEFAULT_NAMESPACE);
-            let resource: Resource = ask(server, Ask::get(&path(kind, namespace, name)?)).await?;
+            let resource: Resource = ask(&self.server, Ask::get(&path(kind, namespace, name)?)).await?;
             return self
                 .output
                 .print(&resource.document, || table(std::slice::from_ref(&resource)))
@@ -47,7 +49,7 @@ impl Get {
             query.push(format!("namespace={namespace}"));
         }
         let found: Resources =
-            ask(server, Ask::get(&format!("/v1/resources?{}", query.join("&")))).await?;
+            ask(&self.server, Ask::get(&format!("/v1/resources?{}", query.join("&")))).await?;
         self.print(&found).map_err(Failure::Unreachable)
     }
 

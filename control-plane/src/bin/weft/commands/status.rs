@@ -14,6 +14,8 @@ use crate::table::Table;
 /// Exits with 1 when a proxy has refused its configuration.
 #[derive(Args, Debug)]
 pub(crate) struct Status {
+    #[command(flatten)]
+    server: Server,
     /// How to print it.
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
@@ -27,11 +29,11 @@ struct Report {
 }
 
 impl Status {
-    pub(crate) async fn run(self, server: &Server) -> Result<(), Failure> {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
         let report = Report {
-            info: ask(server, Ask::get("/v1/info")).await?,
-            workloads: ask(server, Ask::get("/v1/workloads")).await?,
-            proxies: ask(server, Ask::get("/v1/proxies")).await?,
+            info: ask(&self.server, Ask::get("/v1/info")).await?,
+            workloads: ask(&self.server, Ask::get("/v1/workloads")).await?,
+            proxies: ask(&self.server, Ask::get("/v1/proxies")).await?,
         };
         self.output.print(&report, || report.text()).map_err(Failure::Unreachable)?;
         let refusals = report.refusals();
