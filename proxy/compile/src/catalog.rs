@@ -97,19 +97,18 @@ impl<T> Catalog<T> {
     /// Refuses a resource: its last good version stays, and the reasons are kept for dumps.
     pub(crate) fn refuse(
         &mut self,
-        upsert: &Upsert,
-        index: usize,
+        (upsert, index): (&Upsert, usize),
         reasons: Vec<Reason>,
-        now: Moment,
+        (source, now): (Source, Moment),
         report: &mut Report,
     ) {
-        let entry = self.entry(&upsert.name, Source::Dynamic);
-        entry.refused = Some(Refusal {
+        let entry = self.entry(&upsert.name, source);
+        entry.refused = Some(Box::new(Refusal {
             version: Arc::clone(&upsert.version),
             bytes: upsert.value.clone(),
             at: now,
             reasons: reasons.clone(),
-        });
+        }));
         report.rejected.push(Rejected { index, name: Arc::clone(&upsert.name), reasons });
     }
 }

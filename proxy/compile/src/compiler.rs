@@ -83,11 +83,13 @@ impl Compiler {
     }
 
     /// The server did not answer in time whether it has a resource: it counts as one that does not
-    /// exist, and nobody waits for it any longer. A good version that is held stays.
-    pub fn missing(&mut self, resource_type: ResourceType, name: &Arc<str>, now: Moment) {
+    /// exist, and nobody waits for it any longer. A good version that is held stays. Returns
+    /// whether [`Self::wanted`] says something else than before.
+    pub fn missing(&mut self, resource_type: ResourceType, name: &Arc<str>, now: Moment) -> bool {
         if !self.wanted.of(resource_type).is_some_and(|wanted| wanted.contains(name)) {
-            return;
+            return false;
         }
+        let wanted_before = self.wanted.changes();
         match resource_type {
             ResourceType::Assignment => {
                 if self.assignments.catalog.note_missing(name, now) {
@@ -103,6 +105,7 @@ impl Compiler {
             }
             ResourceType::Cluster | ResourceType::Listener => {}
         }
+        self.wanted.changes() != wanted_before
     }
 
     /// What to subscribe to.
@@ -158,8 +161,6 @@ impl Compiler {
     }
 
     fn count(&self, update: &Update, report: &Report) {
-        let unfollowed: usize = report.warned.iter().map(|warned| warned.warnings.len()).sum();
-        self.stats.xds_field_unsupported.add(unfollowed as u64);
         if update.source == Source::Static {
             return;
         }

@@ -175,8 +175,8 @@ fn resource<T>(name: &Arc<str>, entry: &Entry<T>) -> ResourceDump {
         name: Arc::clone(name),
         source: entry.source,
         active: entry.active.as_ref().map(version),
-        warming: entry.warming.as_ref().map(version),
-        refused: entry.refused.as_ref().map(refused),
+        warming: entry.warming.as_deref().map(version),
+        refused: entry.refused.as_deref().map(refused),
         status,
     }
 }

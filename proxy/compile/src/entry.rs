@@ -7,18 +7,20 @@ use weft_resources::{Reason, Warning};
 
 use crate::update::{Moment, Source};
 
-/// Everything known of a name.
+/// Everything known of a name. What is rarely there is boxed: there are thousands of these.
 #[derive(Debug)]
 pub(crate) struct Entry<T> {
     pub(crate) source: Source,
     /// What serves.
     pub(crate) active: Option<Version<T>>,
     /// What will serve as soon as what it refers to is there.
-    pub(crate) warming: Option<Version<T>>,
+    pub(crate) warming: Option<Box<Version<T>>>,
     /// The newest version, if it was refused.
-    pub(crate) refused: Option<Refusal>,
+    pub(crate) refused: Option<Box<Refusal>>,
     /// Since when it counts as one that does not exist on the server.
     pub(crate) missing: Option<Moment>,
+    /// Whether it keeps a dynamic resource of its name from being used.
+    pub(crate) shadows: bool,
 }
 
 /// A good version of a resource.
@@ -44,7 +46,7 @@ pub(crate) struct Refusal {
 impl<T> Entry<T> {
     /// Nothing known yet.
     pub(crate) fn new(source: Source) -> Self {
-        Self { source, active: None, warming: None, refused: None, missing: None }
+        Self { source, active: None, warming: None, refused: None, missing: None, shadows: false }
     }
 
     /// Whether there is any good version.
@@ -54,19 +56,19 @@ impl<T> Entry<T> {
 
     /// The version that was accepted last.
     pub(crate) fn newest(&self) -> Option<&Version<T>> {
-        self.warming.as_ref().or(self.active.as_ref())
+        self.warming.as_deref().or(self.active.as_ref())
     }
 
     /// All good versions.
     pub(crate) fn versions(&self) -> impl Iterator<Item = &Version<T>> {
-        self.active.iter().chain(&self.warming)
+        self.active.iter().chain(self.warming.as_deref())
     }
 
     /// Takes note that these very bytes came again, if they are those of a good version. Returns
     /// whether they are.
     pub(crate) fn came_again(&mut self, bytes: &[u8], version: &Arc<str>) -> Came {
         let same = |held: &&mut Version<T>| held.bytes == bytes;
-        let came = if let Some(warming) = self.warming.as_mut().filter(same) {
+        let came = if let Some(warming) = self.warming.as_deref_mut().filter(same) {
             warming.version = Arc::clone(version);
             Came::Again
         } else if let Some(active) = self.active.as_mut().filter(same) {
@@ -90,7 +92,7 @@ impl<T> Entry<T> {
 
     /// A new good version that has to wait.
     pub(crate) fn warm(&mut self, version: Version<T>) {
-        self.warming = Some(version);
+        self.warming = Some(Box::new(version));
         self.accepted();
     }
 
@@ -101,7 +103,7 @@ impl<T> Entry<T> {
 
     /// The version that waited serves from now on. Returns whether there was one.
     pub(crate) fn promote(&mut self) -> bool {
-        let promoted = self.warming.take();
+        let promoted = self.warming.take().map(|version| *version);
         let any = promoted.is_some();
         self.active = promoted.or(self.active.take());
         any

@@ -66,28 +66,29 @@ pub(crate) fn read<'u, R: Resource, V>(
             continue;
         }
         if update.source == Source::Dynamic && is_static(catalog, &upsert.name) {
-            report.warn(&upsert.name, vec![shadowed()]);
+            let entry = catalog.entry(&upsert.name, update.source);
+            if !std::mem::replace(&mut entry.shadows, true) {
+                report.warn(&upsert.name, vec![shadowed()]);
+            }
             continue;
         }
         if times.get(&*upsert.name).is_some_and(|times| *times > 1) {
             let problem = Problem::Duplicate(upsert.name.to_string());
             let reasons = vec![Reason { path: String::new(), problem }];
-            catalog.refuse(upsert, index, reasons, now, report);
+            catalog.refuse((upsert, index), reasons, (update.source, now), report);
             intake.refused.push(Arc::clone(&upsert.name));
             continue;
         }
         match known(catalog, upsert) {
-            Came::Again => {
-                let held = catalog.get(&upsert.name).and_then(|entry| entry.newest());
-                report.warn(&upsert.name, held.map(|v| v.warnings.clone()).unwrap_or_default());
-            }
+            // What there is to say about it was said when it came first.
+            Came::Again => {}
             Came::Back => intake.back.push(Arc::clone(&upsert.name)),
             Came::New => match read_one::<R>(upsert, update.source) {
                 Ok(Decoded { resource, warnings }) => {
                     intake.fresh.push((Fresh { index, upsert, warnings }, resource));
                 }
                 Err(reasons) => {
-                    catalog.refuse(upsert, index, reasons, now, report);
+                    catalog.refuse((upsert, index), reasons, (update.source, now), report);
                     intake.refused.push(Arc::clone(&upsert.name));
                 }
             },

@@ -7,6 +7,28 @@
 //! rebuilds only what changed: everything else is the same `Arc` as in the tables before.
 //!
 //! It is pure. Time is an argument, and there is no I/O.
+//!
+//! ```
+//! use std::{sync::Arc, time::{Instant, SystemTime}};
+//!
+//! use prost::Message;
+//! use weft_compile::{Compiler, ResourceType, Update, Upsert};
+//! use weft_proto::pb::envoy::config::cluster::v3::Cluster;
+//! use weft_telemetry::Stats;
+//!
+//! let mut compiler = Compiler::new(Stats::new(Instant::now()));
+//! let cluster = Cluster { name: "catalog".to_owned(), ..Cluster::default() };
+//! let upsert = Upsert {
+//!     name: Arc::from("catalog"),
+//!     version: Arc::from("1"),
+//!     value: cluster.encode_to_vec().into(),
+//! };
+//! let update = Update::fixed(ResourceType::Cluster, vec![upsert]);
+//! let report = compiler.apply(&update, SystemTime::now());
+//! assert!(report.is_accepted());
+//! let tables = compiler.tables();
+//! assert!(tables.clusters.iter().flatten().any(|cluster| &*cluster.name == "catalog"));
+//! ```
 
 mod assignments;
 mod catalog;

@@ -79,7 +79,12 @@ impl Listeners {
                     self.accept(&fresh, compiled, update, around, now);
                 }
                 Err(reasons) => {
-                    self.catalog.refuse(upsert, fresh.index, reasons, now, report);
+                    self.catalog.refuse(
+                        (upsert, fresh.index),
+                        reasons,
+                        (update.source, now),
+                        report,
+                    );
                 }
             }
         }

@@ -57,7 +57,12 @@ impl RouteConfigs {
                 Ok(compiled) if reasons.is_empty() => Arc::new(compiled),
                 outcome => {
                     reasons.extend(outcome.err());
-                    self.catalog.refuse(upsert, fresh.index, reasons, now, report);
+                    self.catalog.refuse(
+                        (upsert, fresh.index),
+                        reasons,
+                        (update.source, now),
+                        report,
+                    );
                     continue;
                 }
             };

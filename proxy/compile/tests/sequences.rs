@@ -1,6 +1,8 @@
 //! Whatever the order of updates, the tables say what a plain reading of all updates says, and
 //! what did not change is the same object as before.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod fixture;
 
 use std::{
@@ -250,7 +252,7 @@ impl Model {
     }
 
     /// The same state, told to a new proxy at once.
-    fn from_scratch(&self) -> Arc<Tables> {
+    fn anew(&self) -> Arc<Tables> {
         let mut proxy = Proxy::new();
         let active = self.clusters.iter().filter_map(|(at, p)| Some((*at, p.active.as_ref()?)));
         let clusters: Vec<_> = active.map(|(at, spec)| (CLUSTERS[at], encode(at, spec))).collect();
@@ -321,7 +323,9 @@ fn tell(proxy: &mut Proxy, step: &Step) {
             };
             proxy.add(EDS, &upserts.iter().map(encode).collect::<Vec<_>>());
         }
-        Step::NoEndpoints(at) => proxy.missing(EDS, SERVICES[*at]),
+        Step::NoEndpoints(at) => {
+            proxy.missing(EDS, SERVICES[*at]);
+        }
         Step::Listeners { upserts, full } => {
             let resources: Vec<_> = upserts
                 .iter()
@@ -338,7 +342,9 @@ fn tell(proxy: &mut Proxy, step: &Step) {
             };
             proxy.add(RDS, &[(ROUTES[*at], bytes)]);
         }
-        Step::NoRoutes(at) => proxy.missing(RDS, ROUTES[*at]),
+        Step::NoRoutes(at) => {
+            proxy.missing(RDS, ROUTES[*at]);
+        }
     }
 }
 
@@ -419,7 +425,7 @@ proptest! {
             check_carried_over((&before.0, &before.1), (&after.0, &after.1));
             before = after;
         }
-        prop_assert_eq!(description(&before.1), description(&told.from_scratch()));
+        prop_assert_eq!(description(&before.1), description(&told.anew()));
     }
 
     #[test]

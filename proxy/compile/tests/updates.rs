@@ -71,6 +71,16 @@ fn a_changed_cluster_serves_as_before_until_the_new_one_is_warm() {
 }
 
 #[test]
+fn what_is_wanted_can_change_when_waiting_ends() {
+    let mut proxy = Proxy::new();
+    proxy.set(CDS, &[("a", eds_cluster("a", "old", 1))]);
+    assert!(!proxy.missing(EDS, "old"));
+    proxy.set(CDS, &[("a", eds_cluster("a", "new", 1))]);
+    assert!(proxy.missing(EDS, "new"), "nobody refers to the old one any more");
+    assert_eq!(assignments(&proxy), ["new"]);
+}
+
+#[test]
 fn a_change_taken_back_leaves_everything_as_it_was() {
     let mut proxy = Proxy::new();
     proxy.set(CDS, &[("a", eds_cluster("a", "old", 1))]);
@@ -338,6 +348,8 @@ fn static_resources_stay_and_win() {
     let report = proxy.set(CDS, &[("a", static_cluster("a", &[2]))]);
     assert!(report.is_accepted());
     assert!(report.warned[0].warnings[0].text.contains("static"));
+    let again = proxy.set(CDS, &[("a", static_cluster("a", &[2]))]);
+    assert!(again.warned.is_empty(), "said once");
     proxy.set(CDS, &[]);
     proxy.remove(CDS, &["a"]);
     assert_eq!(ports(&proxy.tables(), "a"), Some(vec![1]));

@@ -1,5 +1,7 @@
 //! Clusters and their endpoints.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::time::Duration;
 
 use prost::{Message, Name};

@@ -1,5 +1,7 @@
 //! Listeners and what handles their connections.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::time::Duration;
 
 use prost::{Message, Name};

@@ -1,5 +1,7 @@
 //! Route configurations.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::time::Duration;
 
 use http::StatusCode;
