@@ -1,0 +1,175 @@
+//! The command line. Envoy's common flags mean what they mean there, so that `weft-proxy` can stand
+//! in for the `envoy` binary in scripts and images.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXAMPLES: &str = "\
+Examples:
+  weft-proxy -c bootstrap.yaml                       stand in for envoy
+  weft-proxy check -c bootstrap.yaml                 all errors at once; exit code 1 if there are any
+  weft-proxy --control-plane http://127.0.0.1:15010 --service cart --port 8080
+                                                     a sidecar for the application on port 8080
+  weft-proxy --mesh mesh.yaml --service cart --port 8080
+                                                     the same from a file, without a control plane";
+
+/// A service-mesh sidecar and proxy, configured by Envoy's xDS v3.
+#[derive(Debug, Parser)]
+#[command(name = "weft-proxy", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Proxy (the default).
+    Run(Box<RunArgs>),
+    /// Validate the configuration, print every error, and exit with 0 or 1.
+    Check(Box<RunArgs>),
+}
+
+/// How to run.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Envoy v3 bootstrap file, YAML or JSON.
+    #[arg(short = 'c', long, value_name = "FILE", env = "WEFT_CONFIG", help_heading = "Bootstrap")]
+    pub(crate) config_path: Option<PathBuf>,
+    /// Bootstrap as YAML text; merged over the file if both are given.
+    #[arg(long, value_name = "YAML", help_heading = "Bootstrap")]
+    pub(crate) config_yaml: Option<String>,
+    /// `validate` checks the configuration and exits.
+    #[arg(long, value_enum, default_value_t = Mode::Serve, help_heading = "Bootstrap")]
+    pub(crate) mode: Mode,
+    /// Node id, instead of the bootstrap's.
+    #[arg(long, value_name = "ID", help_heading = "Bootstrap")]
+    pub(crate) service_node: Option<String>,
+    /// Node cluster, instead of the bootstrap's.
+    #[arg(long, value_name = "NAME", help_heading = "Bootstrap")]
+    pub(crate) service_cluster: Option<String>,
+    /// Zone of the node's locality, instead of the bootstrap's.
+    #[arg(long, value_name = "ZONE", help_heading = "Bootstrap")]
+    pub(crate) service_zone: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) sidecar: SidecarArgs,
+
+    /// Worker threads; by default one for each CPU this process may use.
+    #[arg(long, value_name = "N", env = "WEFT_CONCURRENCY", help_heading = "Process")]
+    pub(crate) concurrency: Option<usize>,
+    /// trace, debug, info, warn, error, off (`warning` and `critical` are understood too).
+    #[arg(
+        short,
+        long,
+        value_name = "LEVEL",
+        default_value = "info",
+        env = "WEFT_LOG_LEVEL",
+        help_heading = "Process"
+    )]
+    pub(crate) log_level: String,
+    /// Log to this file instead of standard error.
+    #[arg(long, value_name = "FILE", help_heading = "Process")]
+    pub(crate) log_path: Option<PathBuf>,
+    /// On SIGTERM, how long requests under way may take before their connections are closed.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 20,
+        env = "WEFT_DRAIN_TIME_S",
+        help_heading = "Process"
+    )]
+    pub(crate) drain_time_s: u64,
+    /// Write the address of the admin listener to this file once it is bound.
+    #[arg(long, value_name = "FILE", help_heading = "Process")]
+    pub(crate) admin_address_path: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) ignored: IgnoredArgs,
+}
+
+/// Flags of a sidecar.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Sidecar")]
+pub(crate) struct SidecarArgs {
+    /// xDS address of the control plane, `http://HOST:PORT` or `unix:PATH`.
+    #[arg(long, value_name = "URL", env = "WEFT_CONTROL_PLANE", conflicts_with_all = ["config_path", "config_yaml", "mesh"])]
+    pub(crate) control_plane: Option<String>,
+    /// Mesh files or folders to run from, without a control plane.
+    #[arg(long, value_name = "PATH", env = "WEFT_MESH", conflicts_with_all = ["config_path", "config_yaml"])]
+    pub(crate) mesh: Vec<PathBuf>,
+    /// The service that the application belongs to.
+    #[arg(long, value_name = "NAME", env = "WEFT_SERVICE")]
+    pub(crate) service: Option<String>,
+    /// Its namespace.
+    #[arg(long, value_name = "NAME", default_value = "default", env = "WEFT_NAMESPACE")]
+    pub(crate) namespace: String,
+    /// The application's port on 127.0.0.1.
+    #[arg(long, value_name = "PORT", env = "WEFT_PORT")]
+    pub(crate) port: Option<u16>,
+    /// A label of this instance, such as `version=v2`; may be repeated.
+    #[arg(long = "label", value_name = "KEY=VALUE", env = "WEFT_LABELS", value_delimiter = ',', value_parser = key_value)]
+    pub(crate) labels: Vec<(String, String)>,
+    /// The zone this instance runs in.
+    #[arg(long, value_name = "ZONE", env = "WEFT_ZONE", default_value = "")]
+    pub(crate) zone: String,
+    /// Name of this instance; by default made of service, host and process.
+    #[arg(long, value_name = "ID", env = "WEFT_INSTANCE")]
+    pub(crate) instance: Option<String>,
+    /// Where the sidecar takes requests for the application.
+    #[arg(long, value_name = "IP:PORT", env = "WEFT_INBOUND", default_value = "127.0.0.1:15006")]
+    pub(crate) inbound: SocketAddr,
+    /// Where the application reaches other services.
+    #[arg(long, value_name = "IP:PORT", env = "WEFT_OUTBOUND", default_value = "127.0.0.1:15001")]
+    pub(crate) outbound: SocketAddr,
+    /// Admin address of a sidecar.
+    #[arg(long, value_name = "IP:PORT", env = "WEFT_ADMIN", default_value = "127.0.0.1:15000")]
+    pub(crate) admin: SocketAddr,
+}
+
+/// Envoy's flags that ask for nothing here; accepted so that command lines need no change.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Accepted for compatibility, without effect")]
+pub(crate) struct IgnoredArgs {
+    /// There is no hot restart to wait for.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) parent_shutdown_time_s: Option<u64>,
+    /// There is no hot restart.
+    #[arg(long)]
+    pub(crate) disable_hot_restart: bool,
+    /// There is no hot restart.
+    #[arg(long, value_name = "N")]
+    pub(crate) base_id: Option<u32>,
+    /// There is no hot restart.
+    #[arg(long)]
+    pub(crate) use_dynamic_base_id: bool,
+    /// There is no hot restart.
+    #[arg(long, value_name = "N")]
+    pub(crate) restart_epoch: Option<u32>,
+    /// Draining is always gradual.
+    #[arg(long, value_name = "STRATEGY")]
+    pub(crate) drain_strategy: Option<String>,
+    /// Unsupported fields are always reported.
+    #[arg(long)]
+    pub(crate) reject_unknown_dynamic_fields: bool,
+}
+
+/// `--mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    /// Proxy.
+    Serve,
+    /// Check and exit.
+    Validate,
+    /// Check without resolving names, and exit.
+    InitOnly,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE".to_owned()),
+    }
+}

@@ -1,0 +1,102 @@
+//! Configuration in force: resources compiled to tables, tables published to workers, sockets
+//! following listeners.
+
+use std::{sync::Arc, time::SystemTime};
+
+use weft_compile::{Compiler, Report, ResourceType, Tables, Update};
+use weft_telemetry::Stats;
+
+use crate::{
+    sockets::{BindError, BoundAddress, Sockets},
+    workers::Workers,
+};
+
+/// The compiler and everything that follows it.
+pub(crate) struct Plane {
+    compiler: Compiler,
+    workers: Workers,
+    sockets: Sockets,
+    stats: Arc<Stats>,
+    published: Arc<Tables>,
+    /// Listeners open only once what they lead to is there.
+    listening: bool,
+}
+
+impl Plane {
+    pub(crate) fn new(stats: Arc<Stats>, workers: Workers) -> Self {
+        Self {
+            compiler: Compiler::new(Arc::clone(&stats)),
+            workers,
+            sockets: Sockets::default(),
+            stats,
+            published: Arc::default(),
+            listening: false,
+        }
+    }
+
+    pub(crate) fn compiler(&self) -> &Compiler {
+        &self.compiler
+    }
+
+    pub(crate) fn workers(&self) -> &Workers {
+        &self.workers
+    }
+
+    /// Takes an update in; [`Plane::publish`] makes it count.
+    pub(crate) fn apply(&mut self, update: &Update, now: SystemTime) -> Report {
+        let report = self.compiler.apply(update, now);
+        for warned in &report.warned {
+            self.stats.xds_field_unsupported.add(warned.warnings.len() as u64);
+            for warning in &warned.warnings {
+                tracing::warn!(resource = %warned.name, kind = %report.resource_type, "{warning}");
+            }
+        }
+        for rejected in &report.rejected {
+            for reason in &rejected.reasons {
+                tracing::warn!(resource = %rejected.name, kind = %report.resource_type, "refused: {reason}");
+            }
+        }
+        report
+    }
+
+    /// The server did not say in time whether it has this resource.
+    pub(crate) fn missing(&mut self, kind: ResourceType, name: &Arc<str>) {
+        tracing::warn!(%name, %kind, "not received in time; going on without it");
+        self.compiler.missing(kind, name, SystemTime::now());
+    }
+
+    /// Publishes the tables if they changed, and binds what they ask for. An address that cannot be
+    /// bound is tried again with the next call.
+    pub(crate) fn publish(&mut self) -> Vec<BindError> {
+        let tables = self.compiler.tables();
+        if !Arc::ptr_eq(&tables, &self.published) {
+            self.workers.publish(&tables);
+            self.published = tables;
+            self.stats.clusters_active.set(self.published.clusters.iter().flatten().count() as u64);
+            self.stats.sweep();
+        }
+        if !self.listening {
+            return Vec::new();
+        }
+        self.sockets.follow(&self.published, &self.workers, &self.stats)
+    }
+
+    /// From now on listeners are bound.
+    pub(crate) fn open_listeners(&mut self) {
+        self.listening = true;
+    }
+
+    pub(crate) fn is_listening(&self) -> bool {
+        self.listening
+    }
+
+    /// Stops accepting for good.
+    pub(crate) fn close_listeners(&mut self) {
+        self.listening = false;
+        self.sockets.close();
+    }
+
+    pub(crate) fn addresses(&self) -> Vec<(Arc<str>, BoundAddress)> {
+        self.sockets.addresses()
+    }
+}

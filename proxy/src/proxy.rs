@@ -1,0 +1,222 @@
+//! The state of the running process, as the admin interface, the control plane's stream and the
+//! life cycle share it. Nothing on the request path comes here.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::{Instant, SystemTime},
+};
+
+use bytes::Bytes;
+use tokio::sync::{Notify, oneshot};
+use weft_admin::{BootstrapView, BoundListener, LogLevel, ServerInfo, ServerState};
+use weft_compile::{BindAddress, ClusterView, Dump, Report, ResourceType, Update};
+use weft_http::{Load, Phase};
+use weft_telemetry::Stats;
+use weft_xds::client::Wanted;
+
+use crate::{
+    logging::LogControl,
+    plane::Plane,
+    sockets::{BindError, BoundAddress},
+};
+
+/// The process.
+pub(crate) struct Proxy {
+    plane: Mutex<Plane>,
+    stats: Arc<Stats>,
+    started: Instant,
+    state: AtomicU8,
+    live: Notify,
+    random: Mutex<fastrand::Rng>,
+    pub(crate) facts: Facts,
+}
+
+/// What does not change while the process runs.
+pub(crate) struct Facts {
+    pub(crate) bootstrap: Bytes,
+    pub(crate) loaded: SystemTime,
+    pub(crate) node: serde_json::Map<String, serde_json::Value>,
+    pub(crate) options: serde_json::Map<String, serde_json::Value>,
+    pub(crate) log: LogControl,
+}
+
+impl Proxy {
+    pub(crate) fn new(
+        plane: Plane,
+        stats: Arc<Stats>,
+        started: Instant,
+        facts: Facts,
+    ) -> Arc<Self> {
+        let proxy = Self {
+            plane: Mutex::new(plane),
+            stats,
+            started,
+            state: AtomicU8::new(0),
+            live: Notify::new(),
+            random: Mutex::new(fastrand::Rng::new()),
+            facts,
+        };
+        proxy.enter(ServerState::PreInitializing);
+        Arc::new(proxy)
+    }
+
+    pub(crate) fn stats(&self) -> &Arc<Stats> {
+        &self.stats
+    }
+
+    /// For jitter.
+    pub(crate) fn random_u32(&self) -> u32 {
+        self.random.lock().unwrap_or_else(PoisonError::into_inner).u32(..)
+    }
+
+    /// The configuration. Never held across an await.
+    pub(crate) fn plane(&self) -> MutexGuard<'_, Plane> {
+        self.plane.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes an update in, and says what is wanted from now on if that changed.
+    pub(crate) fn apply(
+        &self,
+        update: &Update,
+        now: SystemTime,
+    ) -> (Report, Vec<(weft_xds::ResourceType, Wanted)>) {
+        let mut plane = self.plane();
+        let report = plane.apply(update, now);
+        let mut wanted = Vec::new();
+        if report.wanted_changed {
+            let now_wanted = plane.compiler().wanted();
+            for (of, names) in [
+                (weft_xds::ResourceType::Endpoint, &now_wanted.assignments),
+                (weft_xds::ResourceType::Route, &now_wanted.route_configs),
+            ] {
+                wanted.push((of, names.iter().map(|(name, _)| Arc::clone(name)).collect()));
+            }
+        }
+        (report, wanted)
+    }
+
+    /// A resource that is not going to come.
+    pub(crate) fn missing(&self, kind: ResourceType, name: &Arc<str>) {
+        self.plane().missing(kind, name);
+    }
+
+    /// Makes what was applied count. Listeners open when all roots have been answered for and
+    /// nothing waits for its parts any more.
+    pub(crate) fn publish(&self, roots_answered: bool) {
+        let failed = {
+            let mut plane = self.plane();
+            if roots_answered && !plane.is_listening() && plane.compiler().warming().is_over() {
+                plane.open_listeners();
+            }
+            plane.publish()
+        };
+        report(&failed);
+        if self.plane().is_listening() && self.state() == ServerState::PreInitializing {
+            self.enter(ServerState::Live);
+            tracing::info!(after = ?self.started.elapsed(), "live");
+            self.live.notify_waiters();
+        }
+    }
+
+    /// Returns once listeners have been opened.
+    pub(crate) async fn until_live(&self) {
+        let live = self.live.notified();
+        if self.state() == ServerState::PreInitializing {
+            live.await;
+        }
+    }
+
+    pub(crate) fn enter(&self, state: ServerState) {
+        let (own, envoys) = match state {
+            ServerState::Live => (0, 0),
+            ServerState::Draining => (1, 1),
+            ServerState::PreInitializing => (2, 2),
+            ServerState::Initializing => (3, 3),
+        };
+        self.state.store(own, Ordering::Relaxed);
+        self.stats.server_state.set(envoys);
+    }
+
+    pub(crate) fn state(&self) -> ServerState {
+        match self.state.load(Ordering::Relaxed) {
+            0 => ServerState::Live,
+            1 => ServerState::Draining,
+            3 => ServerState::Initializing,
+            _ => ServerState::PreInitializing,
+        }
+    }
+
+    /// What goes on in all workers.
+    pub(crate) async fn load(&self) -> Load {
+        let asked: Vec<oneshot::Receiver<Load>> = self.plane().workers().ask_load();
+        let mut total = Load::default();
+        for load in asked {
+            total = total + load.await.unwrap_or_default();
+        }
+        total
+    }
+
+    pub(crate) fn advance(&self, phase: Phase) {
+        self.plane().workers().advance(phase);
+    }
+}
+
+/// Says what could not be bound. It is tried again whenever something is published.
+pub(crate) fn report(failed: &[BindError]) {
+    for error in failed {
+        tracing::error!("{error}");
+    }
+}
+
+impl weft_admin::Source for Proxy {
+    fn stats(&self) -> &Arc<Stats> {
+        &self.stats
+    }
+
+    fn state(&self) -> ServerState {
+        self.state()
+    }
+
+    fn server_info(&self) -> ServerInfo {
+        ServerInfo {
+            version: concat!("weft/", env!("CARGO_PKG_VERSION")).to_owned(),
+            uptime: self.started.elapsed(),
+            node: self.facts.node.clone(),
+            command_line_options: self.facts.options.clone(),
+        }
+    }
+
+    fn log_level(&self) -> LogLevel {
+        self.facts.log.level()
+    }
+
+    fn listeners(&self) -> Vec<BoundListener> {
+        let mut listeners: Vec<BoundListener> = Vec::new();
+        for (name, address) in self.plane().addresses() {
+            let address = match address {
+                BoundAddress::Ip(address) => BindAddress::Ip(address),
+                BoundAddress::Pipe(path) => BindAddress::Pipe(path),
+            };
+            match listeners.iter_mut().find(|listener| listener.name == name) {
+                Some(listener) => listener.addresses.push(address),
+                None => listeners.push(BoundListener { name, addresses: vec![address] }),
+            }
+        }
+        listeners
+    }
+
+    fn clusters(&self) -> Vec<ClusterView> {
+        self.plane().compiler().cluster_views()
+    }
+
+    fn dump(&self) -> Dump {
+        self.plane().compiler().dump()
+    }
+
+    fn bootstrap(&self) -> BootstrapView {
+        BootstrapView { value: self.facts.bootstrap.clone(), loaded: self.facts.loaded }
+    }
+}

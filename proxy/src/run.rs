@@ -1,0 +1,318 @@
+//! The life of the process: start, serve, drain, end.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use anyhow::{Context as _, anyhow, bail};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
+use weft_admin::{Admin, Command, ServerState};
+use weft_compile::{ResourceType, Update};
+use weft_http::Phase;
+use weft_proto::{json, registry::WorkloadState};
+use weft_telemetry::Stats;
+
+use crate::{
+    ads,
+    bootstrap::{Bootstrap, BootstrapError, ServerAddress},
+    cli::RunArgs,
+    logging::LogControl,
+    plane::Plane,
+    proxy::{Facts, Proxy, report},
+    registration::Registration,
+    sidecar, standalone,
+    workers::Workers,
+};
+
+/// How long the control plane may take to acknowledge that a workload drains.
+const DRAIN_NOTICE: Duration = Duration::from_secs(2);
+/// New connections are taken for at least this long after the mesh was told: callers that have not
+/// heard yet still come.
+const DRAIN_AT_LEAST: Duration = Duration::from_secs(1);
+/// How often a draining process looks whether anything is still under way.
+const DRAIN_LOOK: Duration = Duration::from_millis(50);
+/// Connections get this long to end once all requests have been answered.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+/// How often an address that could not be bound is tried again.
+const BIND_AGAIN: Duration = Duration::from_secs(1);
+
+/// Everything that is needed to start, read and checked.
+pub(crate) struct Start {
+    bootstrap: Bootstrap,
+    /// Resources of a mesh file, in order.
+    updates: Vec<Update>,
+    workload: Option<(ServerAddress, WorkloadState)>,
+    warnings: Vec<String>,
+}
+
+impl Start {
+    /// Reads what the flags point at.
+    pub(crate) fn read(args: &RunArgs) -> anyhow::Result<Self> {
+        let sidecar = &args.sidecar;
+        let mut start = if let Some(url) = &sidecar.control_plane {
+            let bootstrap = sidecar::bootstrap(sidecar, url)?;
+            let server = bootstrap.dynamic.as_ref().map(|dynamic| dynamic.server.clone());
+            let workload = server.zip(sidecar::workload(sidecar));
+            Self { bootstrap, updates: Vec::new(), workload, warnings: Vec::new() }
+        } else if sidecar.mesh.is_empty() {
+            let (bootstrap, warnings) = read_bootstrap(args)?;
+            Self { bootstrap, updates: Vec::new(), workload: None, warnings }
+        } else {
+            let mesh = standalone::read(&sidecar.mesh)?;
+            let mut bootstrap = sidecar::bootstrap(sidecar, "unix:")?;
+            bootstrap.dynamic = None;
+            let (updates, warnings) = standalone::updates(&mesh, &bootstrap.node)?;
+            Self { bootstrap, updates, workload: None, warnings }
+        };
+        start.override_node(args);
+        Ok(start)
+    }
+
+    fn override_node(&mut self, args: &RunArgs) {
+        let node = &mut self.bootstrap.node;
+        if let Some(id) = &args.service_node {
+            node.id.clone_from(id);
+        }
+        if let Some(cluster) = &args.service_cluster {
+            node.cluster.clone_from(cluster);
+        }
+        if let Some(zone) = &args.service_zone {
+            node.locality.get_or_insert_default().zone.clone_from(zone);
+        }
+        sidecar::introduce(node);
+    }
+
+    /// Compiles everything static into the plane and returns what is refused.
+    fn compile(&self, plane: &mut Plane) -> Vec<String> {
+        let fixed = [
+            (ResourceType::Cluster, &self.bootstrap.clusters),
+            (ResourceType::Listener, &self.bootstrap.listeners),
+        ]
+        .map(|(kind, resources)| Update::fixed(kind, resources.clone()));
+        let mut refused = Vec::new();
+        for update in fixed.iter().chain(&self.updates) {
+            if update.upserts.is_empty() {
+                continue;
+            }
+            for rejected in plane.apply(update, SystemTime::now()).rejected {
+                for reason in rejected.reasons {
+                    let kind = update.resource_type.short_name();
+                    refused.push(format!("{kind}/{}: {reason}", rejected.name));
+                }
+            }
+        }
+        refused
+    }
+}
+
+fn read_bootstrap(args: &RunArgs) -> Result<(Bootstrap, Vec<String>), BootstrapError> {
+    match (&args.config_path, &args.config_yaml) {
+        (_, Some(text)) => Bootstrap::parse("--config-yaml", text),
+        (Some(path), None) => {
+            let text = fs::read_to_string(path)
+                .map_err(|source| BootstrapError::Unreadable { path: path.clone(), source })?;
+            Bootstrap::parse(&path.display().to_string(), &text)
+        }
+        (None, None) => Err(BootstrapError::Nothing),
+    }
+}
+
+/// Checks everything that can be checked without serving, and prints what is wrong.
+///
+/// # Errors
+/// When anything is.
+pub(crate) fn check(args: &RunArgs) -> anyhow::Result<()> {
+    let start = Start::read(args)?;
+    for warning in &start.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let stats = Stats::new(Instant::now());
+    let mut plane = Plane::new(Arc::clone(&stats), Workers::none());
+    let refused = start.compile(&mut plane);
+    if !refused.is_empty() {
+        bail!(refused.join("\n"));
+    }
+    println!("configuration OK");
+    Ok(())
+}
+
+/// Runs until told to end.
+pub(crate) fn serve(args: &RunArgs) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let level = args.log_level.parse().map_err(|error| anyhow!("--log-level: {error}"))?;
+    let log = LogControl::start(level, args.log_path.as_deref()).context("--log-path")?;
+    let start = Start::read(args)?;
+    for warning in &start.warnings {
+        tracing::warn!("{warning}");
+    }
+    let concurrency = args
+        .concurrency
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into))
+        .max(1);
+    let workers = Workers::start(concurrency, || fastrand::u64(..)).context("starting workers")?;
+    let stats = Stats::new(started);
+    stats.concurrency.set(concurrency as u64);
+    let mut plane = Plane::new(Arc::clone(&stats), workers);
+    let refused = start.compile(&mut plane);
+    if !refused.is_empty() {
+        bail!(refused.join("\n"));
+    }
+    let facts = Facts {
+        bootstrap: start.bootstrap.encoded.clone(),
+        loaded: SystemTime::now(),
+        node: node_json(&start.bootstrap),
+        options: options_json(args, concurrency),
+        log,
+    };
+    let proxy = Proxy::new(plane, stats, started, facts);
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the control runtime")?
+        .block_on(live(args, start, proxy))
+}
+
+async fn live(args: &RunArgs, start: Start, proxy: Arc<Proxy>) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (orders, mut commands) = mpsc::unbounded_channel();
+    if let Some(address) = start.bootstrap.admin {
+        let listener = open_admin(address, args).await?;
+        let admin = Admin::new(proxy.clone(), orders, weft_admin::Settings::default());
+        tokio::spawn(admin.serve(listener));
+    }
+    if let Some(dynamic) = start.bootstrap.dynamic {
+        // Static listeners do not wait for a management server that only adds to them.
+        proxy.publish(false);
+        tokio::spawn(ads::converse(Arc::clone(&proxy), dynamic, start.bootstrap.node));
+    } else {
+        proxy.open_now()?;
+    }
+    let registering = start.workload.map(|(server, state)| {
+        let proxy = Arc::clone(&proxy);
+        tokio::spawn(async move {
+            // Nobody is sent here before the inbound listener is open.
+            proxy.until_live().await;
+            Registration::start(proxy, server, state)
+        })
+    });
+    let mut again = tokio::time::interval(BIND_AGAIN);
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = again.tick() => proxy.bind_again(),
+            Some(command) = commands.recv() => match command {
+                Command::Quit => break,
+                Command::SetLogLevel(level) => proxy.facts.log.set(level),
+                Command::DrainListeners { graceful } => {
+                    proxy.advance(Phase::Draining);
+                    if !graceful {
+                        proxy.plane().close_listeners();
+                    }
+                }
+            },
+        }
+    }
+    let registration = match registering {
+        Some(task) if task.is_finished() => task.await.ok(),
+        Some(task) => {
+            task.abort();
+            None
+        }
+        None => None,
+    };
+    end(&proxy, registration, Duration::from_secs(args.drain_time_s)).await;
+    Ok(())
+}
+
+/// Leaves the mesh first, then finishes what is under way, then closes.
+async fn end(proxy: &Proxy, registration: Option<Registration>, drain_time: Duration) {
+    tracing::info!("draining");
+    proxy.enter(ServerState::Draining);
+    let mut registration = registration;
+    if let Some(registration) = &mut registration {
+        registration.drain(DRAIN_NOTICE).await;
+    }
+    proxy.advance(Phase::Draining);
+    let began = Instant::now();
+    loop {
+        tokio::time::sleep(DRAIN_LOOK).await;
+        let load = proxy.load().await;
+        let quiet = load.connections == 0 || began.elapsed() >= DRAIN_AT_LEAST;
+        if (load.busy == 0 && quiet) || began.elapsed() >= drain_time {
+            break;
+        }
+    }
+    proxy.plane().close_listeners();
+    proxy.advance(Phase::Closing);
+    let closing = Instant::now();
+    while proxy.load().await.connections > 0 && closing.elapsed() < CLOSE_LIMIT {
+        tokio::time::sleep(DRAIN_LOOK).await;
+    }
+    drop(registration);
+    tracing::info!("ended");
+}
+
+async fn open_admin(address: SocketAddr, args: &RunArgs) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot bind the admin address {address}"))?;
+    let actual = listener.local_addr()?;
+    tracing::info!(address = %actual, "admin");
+    if let Some(path) = &args.admin_address_path {
+        // Whoever waits for the file must never read half of it.
+        let whole = path.with_extension("partial");
+        fs::write(&whole, actual.to_string())
+            .and_then(|()| fs::rename(&whole, path))
+            .with_context(|| format!("--admin-address-path {}", path.display()))?;
+    }
+    Ok(listener)
+}
+
+impl Proxy {
+    /// Opens static listeners. That one of them cannot be bound is a reason not to start.
+    fn open_now(&self) -> anyhow::Result<()> {
+        let failed = {
+            let mut plane = self.plane();
+            plane.open_listeners();
+            plane.publish()
+        };
+        if !failed.is_empty() {
+            let lines: Vec<_> = failed.iter().map(ToString::to_string).collect();
+            bail!(lines.join("\n"));
+        }
+        self.publish(true);
+        Ok(())
+    }
+
+    fn bind_again(&self) {
+        let failed = self.plane().publish();
+        report(&failed);
+    }
+}
+
+fn node_json(bootstrap: &Bootstrap) -> serde_json::Map<String, serde_json::Value> {
+    match json::to_json(&bootstrap.node) {
+        serde_json::Value::Object(node) => node,
+        _ => serde_json::Map::new(),
+    }
+}
+
+fn options_json(args: &RunArgs, concurrency: usize) -> serde_json::Map<String, serde_json::Value> {
+    let mut options = serde_json::Map::new();
+    options.insert("concurrency".to_owned(), concurrency.into());
+    if let Some(path) = &args.config_path {
+        options.insert("config_path".to_owned(), path.display().to_string().into());
+    }
+    options.insert("log_level".to_owned(), args.log_level.clone().into());
+    options.insert("drain_time".to_owned(), format!("{}s", args.drain_time_s).into());
+    options
+}

@@ -1,0 +1,137 @@
+//! A sidecar's own start: from flags instead of a bootstrap.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bytes::Bytes;
+use prost::Message as _;
+use weft_proto::{
+    pb::{
+        envoy::config::{
+            bootstrap::v3::Bootstrap as BootstrapMessage,
+            core::v3::{Locality, Node, node::UserAgentVersionType},
+        },
+        google::protobuf::{Struct, Value, value::Kind},
+    },
+    registry::{Phase, WorkloadState},
+};
+use weft_xds::Mode;
+
+use crate::{
+    bootstrap::{Bootstrap, Dynamic, ServerAddress},
+    cli::SidecarArgs,
+};
+
+/// A control plane's address that cannot be one.
+#[derive(Debug, thiserror::Error)]
+#[error("--control-plane {url:?}: {why}\n  hint: write http://HOST:PORT or unix:PATH")]
+pub struct UrlError {
+    url: String,
+    why: &'static str,
+}
+
+/// Reads `http://HOST:PORT` or `unix:PATH`.
+fn server_of(url: &str) -> Result<ServerAddress, UrlError> {
+    let wrong = |why| UrlError { url: url.to_owned(), why };
+    if let Some(path) = url.strip_prefix("unix:") {
+        return Ok(ServerAddress::Pipe(path.into()));
+    }
+    if url.starts_with("https://") {
+        return Err(wrong("TLS to the control plane is not supported"));
+    }
+    let rest = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
+    let (host, port) = rest.rsplit_once(':').ok_or_else(|| wrong("no port"))?;
+    let port = port.parse().map_err(|_| wrong("the port is not a number below 65536"))?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    if host.is_empty() {
+        return Err(wrong("no host"));
+    }
+    Ok(ServerAddress::Tcp(host.to_owned(), port))
+}
+
+/// The bootstrap that the flags of a sidecar stand for.
+pub(crate) fn bootstrap(args: &SidecarArgs, url: &str) -> Result<Bootstrap, UrlError> {
+    let dynamic =
+        Dynamic { server: server_of(url)?, mode: Mode::Delta, listeners: true, clusters: true };
+    let node = node(args);
+    let message = BootstrapMessage { node: Some(node.clone()), ..BootstrapMessage::default() };
+    Ok(Bootstrap {
+        node,
+        admin: Some(args.admin),
+        clusters: Vec::new(),
+        listeners: Vec::new(),
+        dynamic: Some(dynamic),
+        encoded: Bytes::from(message.encode_to_vec()),
+    })
+}
+
+/// Who this sidecar is, and where it stands; the control plane translates for that.
+pub(crate) fn node(args: &SidecarArgs) -> Node {
+    let text = |text: String| Value { kind: Some(Kind::StringValue(text)) };
+    let mut facts = HashMap::new();
+    facts.insert("namespace".to_owned(), text(args.namespace.clone()));
+    facts.insert("outbound".to_owned(), text(args.outbound.to_string()));
+    if let (Some(service), Some(port)) = (&args.service, args.port) {
+        facts.insert("service".to_owned(), text(service.clone()));
+        facts.insert("app".to_owned(), text(format!("127.0.0.1:{port}")));
+        facts.insert("inbound".to_owned(), text(args.inbound.to_string()));
+    }
+    let facts = Value { kind: Some(Kind::StructValue(Struct { fields: facts })) };
+    Node {
+        id: instance(args),
+        cluster: args.service.clone().unwrap_or_default(),
+        metadata: Some(Struct { fields: HashMap::from([("weft".to_owned(), facts)]) }),
+        locality: (!args.zone.is_empty())
+            .then(|| Locality { zone: args.zone.clone(), ..Locality::default() }),
+        ..Node::default()
+    }
+}
+
+/// What every node of ours says of itself (XDS: `user_agent_name`). Never `envoy`: servers branch
+/// on it.
+pub(crate) fn introduce(node: &mut Node) {
+    "weft".clone_into(&mut node.user_agent_name);
+    node.user_agent_version_type =
+        Some(UserAgentVersionType::UserAgentVersion(env!("CARGO_PKG_VERSION").to_owned()));
+}
+
+/// The workload to register; `None` for a sidecar that only calls others.
+pub(crate) fn workload(args: &SidecarArgs) -> Option<WorkloadState> {
+    let service = args.service.clone()?;
+    args.port?;
+    Some(WorkloadState {
+        service,
+        namespace: args.namespace.clone(),
+        instance: instance(args),
+        address: args.inbound.to_string(),
+        labels: args.labels.iter().cloned().collect::<BTreeMap<_, _>>().into_iter().collect(),
+        zone: args.zone.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        phase: Phase::Serving.into(),
+    })
+}
+
+/// The given name, or one that no other instance on any host has.
+fn instance(args: &SidecarArgs) -> String {
+    args.instance.clone().unwrap_or_else(|| {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let service = args.service.as_deref().unwrap_or("client");
+        format!("{service}-{}-{}", host.trim(), std::process::id())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_plane_addresses() {
+        let tcp = |host: &str, port| ServerAddress::Tcp(host.to_owned(), port);
+        assert_eq!(server_of("http://127.0.0.1:15010").unwrap(), tcp("127.0.0.1", 15010));
+        assert_eq!(server_of("http://[::1]:15010/").unwrap(), tcp("::1", 15010));
+        assert_eq!(server_of("cp.local:1").unwrap(), tcp("cp.local", 1));
+        assert_eq!(server_of("unix:/run/x").unwrap(), ServerAddress::Pipe("/run/x".into()));
+        for wrong in ["https://cp:1", "http://cp", "http://:1", "http://cp:70000"] {
+            assert!(server_of(wrong).is_err(), "{wrong}");
+        }
+    }
+}

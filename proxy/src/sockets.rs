@@ -1,0 +1,189 @@
+//! Which addresses are bound, following the listeners of the published tables.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{SocketAddr, TcpListener},
+    os::unix::net::UnixListener,
+    path::PathBuf,
+    sync::Arc,
+};
+
+use tokio::sync::oneshot;
+use weft_compile::{BindAddress, Tables};
+use weft_net::{bind_pipe, bind_tcp};
+use weft_telemetry::Stats;
+
+use crate::workers::{Command, Workers};
+
+/// A listening socket on its way to a worker.
+pub(crate) enum Socket {
+    /// TCP.
+    Tcp(TcpListener),
+    /// Unix stream.
+    Unix(UnixListener),
+}
+
+/// An address of a listener that could not be bound.
+#[derive(Debug, thiserror::Error)]
+#[error("listener {listener}: cannot bind {address}: {source}{}", hint(source))]
+pub struct BindError {
+    listener: Arc<str>,
+    address: String,
+    source: io::Error,
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => " (hint: another process or listener has it; see `ss -ltnp`)",
+        io::ErrorKind::PermissionDenied => {
+            " (hint: ports below 1024 need CAP_NET_BIND_SERVICE; a Unix socket needs a writable \
+             folder)"
+        }
+        io::ErrorKind::AddrNotAvailable => " (hint: no interface of this host has the address)",
+        _ => "",
+    }
+}
+
+/// The sockets of all listeners.
+#[derive(Debug, Default)]
+pub(crate) struct Sockets {
+    bound: BTreeMap<BindAddress, Bound>,
+}
+
+/// One bound address. Dropping it lets the workers finish what the kernel has accepted, and stop.
+#[derive(Debug)]
+struct Bound {
+    listener: Arc<str>,
+    actual: BoundAddress,
+    _accepting: Vec<oneshot::Sender<()>>,
+}
+
+/// Where a socket really listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BoundAddress {
+    /// TCP, with the port the kernel chose if the configuration said 0.
+    Ip(SocketAddr),
+    /// Unix.
+    Pipe(PathBuf),
+}
+
+impl std::fmt::Display for BoundAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Pipe(path) => path.display().fmt(f),
+        }
+    }
+}
+
+impl Sockets {
+    /// Binds what is new and lets go of what is gone; an address that stays is not touched, whoever
+    /// listens on it now. Everything that can be bound is, whatever fails.
+    pub(crate) fn follow(
+        &mut self,
+        tables: &Tables,
+        workers: &Workers,
+        stats: &Stats,
+    ) -> Vec<BindError> {
+        let wanted = wanted(tables);
+        self.bound.retain(|address, bound| wanted.get(address) == Some(&&bound.listener));
+        let mut failed = Vec::new();
+        for listener in &tables.listeners {
+            for address in &listener.addresses {
+                let owner = wanted.get(address).map(|name| &***name);
+                let result = if owner != Some(&*listener.name) {
+                    Err(io::Error::new(
+                        io::ErrorKind::AddrInUse,
+                        format!("listener {} has it", owner.unwrap_or("?")),
+                    ))
+                } else if self.bound.contains_key(address) {
+                    continue;
+                } else {
+                    bind(address, &listener.name, workers)
+                };
+                match result {
+                    Ok(bound) => drop(self.bound.insert(address.clone(), bound)),
+                    Err(source) => {
+                        stats.listener_create_failure.inc();
+                        failed.push(BindError {
+                            listener: Arc::clone(&listener.name),
+                            address: describe(address),
+                            source,
+                        });
+                    }
+                }
+            }
+        }
+        stats.listeners_active.set(tables.listeners.len() as u64);
+        failed
+    }
+
+    /// Stops accepting everywhere.
+    pub(crate) fn close(&mut self) {
+        self.bound.clear();
+    }
+
+    /// Every listener's name with where it really listens.
+    pub(crate) fn addresses(&self) -> Vec<(Arc<str>, BoundAddress)> {
+        self.bound.values().map(|b| (Arc::clone(&b.listener), b.actual.clone())).collect()
+    }
+}
+
+/// Who gets each address: with several claims, the listener whose name comes first.
+fn wanted(tables: &Tables) -> BTreeMap<&BindAddress, &Arc<str>> {
+    let mut wanted = BTreeMap::new();
+    for listener in &tables.listeners {
+        for address in &listener.addresses {
+            wanted.entry(address).or_insert(&listener.name);
+        }
+    }
+    wanted
+}
+
+fn bind(address: &BindAddress, listener: &Arc<str>, workers: &Workers) -> io::Result<Bound> {
+    let (actual, sockets) = match address {
+        BindAddress::Ip(address) => bind_ip(*address, workers.count())?,
+        BindAddress::Pipe(path) => bind_unix(path.clone(), workers.count())?,
+    };
+    let accepting = sockets
+        .into_iter()
+        .enumerate()
+        .map(|(worker, socket)| {
+            let (stop, until) = oneshot::channel();
+            let listener = Arc::clone(listener);
+            workers.tell(worker, Command::Accept { listener, socket, until });
+            stop
+        })
+        .collect();
+    Ok(Bound { listener: Arc::clone(listener), actual, _accepting: accepting })
+}
+
+/// A socket for each worker on the same port.
+fn bind_ip(address: SocketAddr, workers: usize) -> io::Result<(BoundAddress, Vec<Socket>)> {
+    let first = bind_tcp(address)?;
+    let actual = first.local_addr()?;
+    let mut sockets = vec![Socket::Tcp(first)];
+    for _ in 1..workers {
+        sockets.push(Socket::Tcp(bind_tcp(actual)?));
+    }
+    Ok((BoundAddress::Ip(actual), sockets))
+}
+
+/// A Unix socket has one queue, which the workers share.
+fn bind_unix(path: PathBuf, workers: usize) -> io::Result<(BoundAddress, Vec<Socket>)> {
+    let first = bind_pipe(&path)?;
+    let mut sockets = Vec::with_capacity(workers);
+    for _ in 1..workers {
+        sockets.push(Socket::Unix(first.try_clone()?));
+    }
+    sockets.push(Socket::Unix(first));
+    Ok((BoundAddress::Pipe(path), sockets))
+}
+
+fn describe(address: &BindAddress) -> String {
+    match address {
+        BindAddress::Ip(address) => address.to_string(),
+        BindAddress::Pipe(path) => path.display().to_string(),
+    }
+}
