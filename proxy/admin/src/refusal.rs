@@ -1,0 +1,48 @@
+//! Why a request is not answered with what it asks for.
+
+use http::{Method, StatusCode};
+
+use crate::{
+    command::UnknownLogLevel,
+    guard::Forbidden,
+    help,
+    query::ParameterError,
+    reply::{self, Reply},
+};
+
+/// Everything the interface can have against a request.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("invalid path. {}", help::text())]
+    UnknownPath,
+    #[error("{0}\n")]
+    Forbidden(#[from] Forbidden),
+    #[error("Method {method} not allowed, {required} required.")]
+    Method { method: Method, required: &'static str },
+    #[error("{0}\n")]
+    Parameter(#[from] ParameterError),
+    #[error("usage: {path}?format=({formats})\n")]
+    Format { path: &'static str, formats: &'static str },
+    #[error("Invalid regex: {0}\n")]
+    Regex(#[from] regex::Error),
+    #[error("error: {0}\n")]
+    LogLevel(#[from] UnknownLogLevel),
+    #[error("the proxy is shutting down\n")]
+    ShuttingDown,
+}
+
+impl Refusal {
+    /// The answer that says so.
+    pub(crate) fn reply(&self) -> Reply {
+        let status = match self {
+            Self::UnknownPath => StatusCode::NOT_FOUND,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Parameter(_) | Self::Format { .. } | Self::Regex(_) | Self::LogLevel(_) => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        reply::text(status, self.to_string())
+    }
+}

@@ -1,0 +1,135 @@
+//! From a request to its reply.
+
+use std::sync::Arc;
+
+use http::{Method, StatusCode, request::Parts};
+use tokio::runtime::Handle;
+
+use crate::{
+    clusters,
+    command::Command,
+    config_dump::{ConfigDump, Request},
+    endpoint::{self, Endpoint, Kind},
+    guard, help, listeners, logging,
+    pieces::PieceWriter,
+    query::Parameters,
+    refusal::Refusal,
+    reply::{self, Reply},
+    server::Admin,
+    server_info,
+    source::ServerState,
+    stats,
+};
+
+/// Answers a request. A refusal is an answer too.
+pub(crate) async fn answer(admin: &Admin, request: &Parts) -> Reply {
+    match admit(admin, request) {
+        Ok((endpoint, parameters)) => {
+            serve(admin, endpoint, &parameters).await.unwrap_or_else(|refusal| refusal.reply())
+        }
+        Err(refusal) => refusal.reply(),
+    }
+}
+
+/// Who may ask for what, and how.
+fn admit<'a>(
+    admin: &Admin,
+    request: &'a Parts,
+) -> Result<(&'static Endpoint, Parameters<'a>), Refusal> {
+    let endpoint = endpoint::find(request.uri.path());
+    let mutates = endpoint.is_some_and(|endpoint| endpoint.kind.mutates());
+    guard::check(&request.uri, &request.headers, mutates, &admin.settings.host_names)?;
+    let endpoint = endpoint.ok_or(Refusal::UnknownPath)?;
+    allow_method(&request.method, mutates)?;
+    let known = endpoint.parameters.iter().map(|(name, _)| *name);
+    let parameters = Parameters::parse(request.uri.query().unwrap_or_default(), known)?;
+    Ok((endpoint, parameters))
+}
+
+async fn serve(
+    admin: &Admin,
+    endpoint: &Endpoint,
+    parameters: &Parameters<'_>,
+) -> Result<Reply, Refusal> {
+    let source = &admin.source;
+    let order = |command| admin.order(command);
+    Ok(match endpoint.kind {
+        Kind::Home => reply::html(help::page()),
+        Kind::Help => reply::ok(help::text()),
+        Kind::Live => reply::ok("LIVE\n"),
+        Kind::Ready => ready(source.state()),
+        Kind::ServerInfo => server_info::as_json(source.state(), &source.server_info()),
+        Kind::Stats => stats::stats(source.stats(), parameters)?,
+        Kind::Prometheus => stats::prometheus(source.stats(), parameters)?,
+        Kind::Clusters => {
+            let filter = stats::name_filter(parameters.value("filter"))?;
+            let shown = clusters::matching(source.clusters(), filter.as_ref());
+            if wants_json(endpoint, parameters)? {
+                clusters::as_json(&shown)
+            } else {
+                clusters::text(&shown)
+            }
+        }
+        Kind::Listeners if wants_json(endpoint, parameters)? => {
+            listeners::as_json(&source.listeners())
+        }
+        Kind::Listeners => listeners::text(&source.listeners()),
+        Kind::ConfigDump => config_dump(admin, parameters).await?,
+        Kind::Logging => logging::change(parameters, source.log_level(), order)?,
+        Kind::DrainListeners => {
+            order(Command::DrainListeners { graceful: parameters.flag("graceful") })?;
+            reply::ok("OK\n")
+        }
+        Kind::Quit => {
+            order(Command::Quit)?;
+            reply::ok("OK\n")
+        }
+    })
+}
+
+fn allow_method(method: &Method, mutates: bool) -> Result<(), Refusal> {
+    let (allowed, required) = if mutates {
+        (*method == Method::POST, "POST")
+    } else {
+        (matches!(*method, Method::GET | Method::HEAD | Method::POST), "GET")
+    };
+    if allowed { Ok(()) } else { Err(Refusal::Method { method: method.clone(), required }) }
+}
+
+fn ready(state: ServerState) -> Reply {
+    let status = match state {
+        ServerState::Live => StatusCode::OK,
+        ServerState::PreInitializing | ServerState::Initializing | ServerState::Draining => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+    };
+    reply::text(status, format!("{}\n", state.name()))
+}
+
+fn wants_json(endpoint: &Endpoint, parameters: &Parameters<'_>) -> Result<bool, Refusal> {
+    match parameters.value("format") {
+        None | Some("text") => Ok(false),
+        Some("json") => Ok(true),
+        Some(_) => Err(Refusal::Format { path: endpoint.path, formats: "json|text" }),
+    }
+}
+
+async fn config_dump(admin: &Admin, parameters: &Parameters<'_>) -> Result<Reply, Refusal> {
+    let request = Request {
+        include_eds: parameters.flag("include_eds"),
+        name: stats::name_filter(parameters.value("name_regex"))?,
+    };
+    // One at a time: what a dump needs in memory is then bounded, however many ask.
+    let turn = Arc::clone(&admin.dumps).acquire_owned().await;
+    let turn = turn.map_err(|_| Refusal::ShuttingDown)?;
+    let source = Arc::clone(&admin.source);
+    let (mut writer, body) = PieceWriter::new(Handle::current());
+    tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        let dump = ConfigDump { bootstrap: source.bootstrap(), resources: source.dump(), request };
+        if let Err(error) = dump.write(&mut writer).and_then(|()| writer.finish()) {
+            tracing::debug!(%error, "a configuration dump was not read to its end");
+        }
+    });
+    Ok(reply::json_pieces(body))
+}

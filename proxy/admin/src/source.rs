@@ -1,0 +1,90 @@
+//! What the admin interface shows, asked of the proxy.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+use weft_compile::{BindAddress, ClusterView, Dump};
+use weft_telemetry::Stats;
+
+use crate::command::LogLevel;
+
+/// Access to the state of a running proxy. Every call is made for one request of an operator, off
+/// the request path.
+pub trait Source: Send + Sync + 'static {
+    /// All metrics.
+    fn stats(&self) -> &Arc<Stats>;
+    /// How far the life of the process has come.
+    fn state(&self) -> ServerState;
+    /// What `/server_info` says beyond the state.
+    fn server_info(&self) -> ServerInfo;
+    /// The level logged at now.
+    fn log_level(&self) -> LogLevel;
+    /// Listeners that accept connections, where they are really bound.
+    fn listeners(&self) -> Vec<BoundListener>;
+    /// Clusters that requests can go to, in the order of their names.
+    fn clusters(&self) -> Vec<ClusterView>;
+    /// The configuration in use and underway.
+    fn dump(&self) -> Dump;
+    /// The bootstrap that the process was started with.
+    fn bootstrap(&self) -> BootstrapView;
+}
+
+/// `admin.v3.ServerInfo.State`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerState {
+    /// Waits for clusters.
+    PreInitializing,
+    /// Waits for listeners.
+    Initializing,
+    /// Serves.
+    Live,
+    /// Serves, and asks clients to go elsewhere.
+    Draining,
+}
+
+impl ServerState {
+    /// The name in `admin.v3.ServerInfo.State`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PreInitializing => "PRE_INITIALIZING",
+            Self::Initializing => "INITIALIZING",
+            Self::Live => "LIVE",
+            Self::Draining => "DRAINING",
+        }
+    }
+}
+
+/// Facts of the process.
+#[derive(Clone, Debug, Default)]
+pub struct ServerInfo {
+    /// Version and build.
+    pub version: String,
+    /// Since the start of the process.
+    pub uptime: Duration,
+    /// `core.v3.Node` in JSON.
+    pub node: Map<String, Value>,
+    /// The settings in force, by the names of `admin.v3.CommandLineOptions`.
+    pub command_line_options: Map<String, Value>,
+}
+
+/// A listener that accepts connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoundListener {
+    /// The resource name.
+    pub name: Arc<str>,
+    /// Its addresses with the real ports, the main one first.
+    pub addresses: Vec<BindAddress>,
+}
+
+/// The bootstrap for `/config_dump`.
+#[derive(Clone, Debug)]
+pub struct BootstrapView {
+    /// An encoded `config.bootstrap.v3.Bootstrap`.
+    pub value: Bytes,
+    /// When it was read.
+    pub loaded: SystemTime,
+}
