@@ -5,6 +5,7 @@ import socket
 import h2.config
 import h2.connection
 import h2.events
+import h2.exceptions
 
 from harness.http1 import Broken, Response
 
@@ -102,8 +103,11 @@ class Connection:
         data = self.socket.recv(65536)
         if not data:
             raise Broken("connection closed in the middle of a stream")
-        for event in self.h2.receive_data(self._without_goaway(data)):
-            self._handle(event)
+        try:
+            for event in self.h2.receive_data(self._without_goaway(data)):
+                self._handle(event)
+        except h2.exceptions.ProtocolError as error:
+            raise Broken(f"not HTTP/2: {error}") from error
         self._flush()
 
     def _without_goaway(self, data):

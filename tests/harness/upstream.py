@@ -1,9 +1,9 @@
 """Upstreams that tell what reached them: HTTP/1.1 and h2c on one port, and plain TCP.
 
 What to answer travels with the request, in the header `x-respond` (JSON): `status`, `headers`
-(pairs), `body`, `framing` (`length`, `chunked`, `close`), `trailers`, `gate` (hold the answer until
+(pairs), `body`, `fill` (a body of that many bytes), `framing` (`length`, `chunked`, `close`), `trailers`, `gate` (hold the answer until
 the test opens that gate), `hangup` (`before` the head or in the `middle` of the body). Without it
-the answer is 200 and a JSON description of the request.
+the answer is 200 and the server's own body, or else a JSON description of the request.
 """
 
 import json
@@ -96,8 +96,9 @@ class Tcp(Server):
 class Http(Server):
     """The echo; `seen` keeps every request of its life, newest last."""
 
-    def __init__(self, name, port=0):
+    def __init__(self, name, port=0, body=None):
         self.seen = []
+        self._body = body
         self._gates = {}
         self._gates_lock = threading.Lock()
         super().__init__(name, port)
@@ -127,7 +128,11 @@ class Http(Server):
         self.seen.append(report)
         asked = [value for name, value in report["headers"] if name.lower() == "x-respond"]
         plan = {"status": 200, "headers": [], "framing": "length", **(json.loads(asked[0]) if asked else {})}
-        if "body" not in plan:
+        if "fill" in plan:
+            plan["body"] = "z" * plan["fill"]
+        elif "body" not in plan and self._body is not None:
+            plan["body"] = self._body
+        elif "body" not in plan:
             plan["body"] = json.dumps(report)
             plan["headers"] = [["content-type", "application/json"], *plan["headers"]]
         plan["headers"] = [["x-upstream", self.name], *plan["headers"]]
@@ -204,11 +209,11 @@ class _Http1:
     def _body(self, known):
         if known.get("transfer-encoding", "").lower() == "chunked":
             body = b""
-            while size := int(self._until(b"\r\n").split(b";")[0], 16):
+            while size := int(self._line().split(b";")[0], 16):
                 body += self._exactly(size)
                 self._exactly(2)
             trailers = []
-            while line := self._until(b"\r\n"):
+            while line := self._line():
                 name, _, value = line.decode("latin-1").partition(":")
                 trailers.append([name, value.strip()])
             return "chunked", body, trailers
@@ -224,6 +229,12 @@ class _Http1:
             self._buffer += data
         part, self._buffer = self._buffer.split(mark, 1)
         return part
+
+    def _line(self):
+        line = self._until(b"\r\n")
+        if line is None:
+            raise ValueError("closed in the middle of a body")
+        return line
 
     def _exactly(self, length):
         while len(self._buffer) < length:
