@@ -25,7 +25,7 @@ class ControlPlane:
         self._address = self.directory / f"{name}.admin"
         self._address.unlink(missing_ok=True)
         argv = [binary("weft-control-plane"), "--xds", xds, "--admin", "127.0.0.1:0"]
-        argv += ["--admin-address-path", self._address, "-l", "debug"]
+        argv += ["--admin-address-path", self._address, "-l", "info"]
         if documents:
             path = self.directory / f"{name}.mesh.yaml"
             path.write_text(mesh.documents(documents))
