@@ -1,6 +1,6 @@
 //! What the table and the rules together say of every field within reach.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
 
@@ -177,10 +177,9 @@ impl Places {
                 }
             }
         }
-        let reached: BTreeSet<_> = self.messages.keys().collect();
         for prefix in table.places.keys() {
-            if !reached.iter().any(|name| name.starts_with(prefix.as_str())) {
-                return Err(format!("fields.toml: nothing is reached under `{prefix}`").into());
+            if !pool.all_messages().any(|message| message.full_name().starts_with(prefix.as_str())) {
+                return Err(format!("fields.toml: there is nothing under `{prefix}`").into());
             }
         }
         Ok(())

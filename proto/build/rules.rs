@@ -138,7 +138,7 @@ fn unknown(group: &str, rule: &str) -> Box<dyn std::error::Error> {
 fn required(content: &DynamicMessage, rules: &mut Rules) -> Result<()> {
     for (rule, value) in content.fields() {
         match (rule.name(), value.as_bool()) {
-            ("required", Some(true)) => rules.required = true,
+            ("required", Some(required)) => rules.required = required,
             (name, _) => return Err(unknown("message", name)),
         }
     }

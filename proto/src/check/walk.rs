@@ -151,10 +151,12 @@ impl Walk {
         }
         if met.full && place.verdict != Verdict::Honour {
             met.full = false;
+            let optional = flag(met.step.container, place.optional_by);
+            let verdict = if optional { Verdict::Warn } else { place.verdict };
             let complains = place.verdict != Verdict::Noop && !is_harmless(field, place, value);
             if complains && first {
                 let reason = unsupported(message, field, place, value);
-                self.report(met.step.render(false), place.verdict, reason);
+                self.report(met.step.render(false), verdict, reason);
             }
             if place.verdict == Verdict::Nack {
                 return 1;
@@ -393,7 +395,10 @@ fn is_harmless(field: &Field, place: &Place, value: Value<'_>) -> bool {
 
 /// Why the field is reported, which arms of its oneof would do, and what it is.
 fn unsupported(message: &Message, field: &Field, place: &Place, value: Value<'_>) -> String {
-    let mut reason = place.note().to_owned();
+    let mut reason = match place.listed {
+        true => format!("not supported: {}", place.note()),
+        false => place.note().to_owned(),
+    };
     if let Some(shown) = shown(field, value) {
         reason = format!("{reason} (it is {shown})");
     }
