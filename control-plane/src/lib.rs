@@ -8,6 +8,7 @@ pub mod cli;
 pub mod files;
 mod plane;
 mod proxies;
+mod returning;
 mod settings;
 mod world;
 

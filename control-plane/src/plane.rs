@@ -10,12 +10,13 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic::transport::server::TcpIncoming;
 use weft_config::{Mesh, Problems};
-use weft_control_admin::{Admin, Documents, DocumentsError, router};
-use weft_discovery::{Limits, Registry, RegistryService};
+use weft_control_admin::{Admin, Documents, DocumentsError, InForce, router};
+use weft_discovery::{Limits, Registered, Registry, RegistryService};
 use weft_store::{Sqlite, Store, StoreError};
+use weft_translate::Workloads;
 
 use crate::files::{self, FilesError};
-use crate::{Settings, proxies, world};
+use crate::{Settings, returning, world};
 
 /// A proxy that is silent for this long is asked whether it still lives, and given as long again.
 const KEEPALIVE: Duration = Duration::from_secs(10);
@@ -88,53 +89,48 @@ impl Drop for Tasks {
 }
 
 impl ControlPlane {
-    /// Starts a control plane: when this returns, both addresses are listened on and proxies are
-    /// configured by the mesh files and the store.
+    /// Starts a control plane: when this returns, both addresses are listened on. Proxies are
+    /// answered as soon as the workloads of the time before a restart are back.
     ///
     /// # Errors
     /// When files or store cannot be read or are not valid, or an address is taken.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
-        let documents = Arc::new(open(&settings).await?);
+        let (documents, store) = open(&settings).await?;
         let registry = Registry::new(Limits::default());
-        let (ready, readiness) = watch::channel(false);
-
         let xds_listener = listen(settings.xds).await?;
         let admin_listener = listen(settings.admin).await?;
-        let (xds, admin) =
-            (local(&xds_listener, settings.xds)?, local(&admin_listener, settings.admin)?);
+        let xds = local(&xds_listener, settings.xds)?;
+        let admin = local(&admin_listener, settings.admin)?;
 
-        let follower = tokio::spawn(world::follow(
-            documents.watch(),
-            registry.watch(),
-            move |mesh, workloads| {
-                let _ = (mesh, workloads);
-                ready.send_replace(true);
-            },
-        ));
-        let store_follower = tokio::spawn({
-            let documents = Arc::clone(&documents);
-            async move { documents.follow_store().await }
+        let (ready, readiness) = watch::channel(false);
+        let world = (documents.watch(), registry.watch());
+        let settle = Duration::from_secs(settings.settle);
+        let configure = configure(world, store, settle, move |mesh, workloads| {
+            let _ = (mesh, workloads);
+            ready.send_replace(true);
         });
-        let registered = registry.watch();
+        let api = router(Admin {
+            documents: Arc::clone(&documents),
+            registered: registry.watch(),
+            proxies: Box::new(Vec::new),
+            ready: readiness,
+            xds: xds.to_string(),
+            admin: admin.to_string(),
+        });
         let xds_server = tonic::transport::Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE))
             .add_service(RegistryService::server(registry))
             .serve_with_incoming(TcpIncoming::from(xds_listener).with_nodelay(Some(true)));
         let (stopping, mut asked) = watch::channel(false);
-        let api = router(Admin {
-            documents,
-            registered,
-            proxies: Box::new(Vec::new),
-            ready: readiness,
-            xds: xds.to_string(),
-            admin: admin.to_string(),
-        });
         let admin_server = axum::serve(admin_listener, api).with_graceful_shutdown(async move {
             let _ = asked.wait_for(|asked| *asked).await;
         });
         let tasks = Tasks {
-            configuration: [follower, store_follower],
+            configuration: [
+                tokio::spawn(configure),
+                tokio::spawn(async move { documents.follow_store().await }),
+            ],
             xds: tokio::spawn(xds_server),
             admin: tokio::spawn(admin_server.into_future()),
         };
@@ -142,7 +138,7 @@ impl ControlPlane {
             std::fs::write(&path, admin.to_string())
                 .map_err(|error| StartError::AddressFile { path, error })?;
         }
-        tracing::info!(%xds, %admin, "ready");
+        tracing::info!(%xds, %admin, "listening");
         Ok(Self { xds, admin, stopping, tasks })
     }
 
@@ -170,7 +166,21 @@ impl ControlPlane {
     }
 }
 
-async fn open(settings: &Settings) -> Result<Documents, StartError> {
+/// Keeps proxies configured for the world as it is, and remembers it for the next start.
+async fn configure(
+    (in_force, mut registered): (watch::Receiver<Arc<InForce>>, watch::Receiver<Arc<Registered>>),
+    store: Arc<dyn Store>,
+    settle: Duration,
+    publish: impl FnMut(Mesh, Workloads),
+) {
+    if let Err(error) = returning::wait(&*store, &mut registered, settle).await {
+        tracing::error!(%error, "cannot tell who was registered before");
+    }
+    let remember = returning::remember(store, registered.clone());
+    tokio::join!(world::follow(in_force, registered, publish), remember);
+}
+
+async fn open(settings: &Settings) -> Result<(Arc<Documents>, Arc<dyn Store>), StartError> {
     let (paths, store) = (settings.mesh.clone(), settings.store.clone());
     let opened = tokio::task::spawn_blocking(move || {
         let mesh = Mesh::parse(&files::read(&paths)?)?;
@@ -178,7 +188,8 @@ async fn open(settings: &Settings) -> Result<Documents, StartError> {
         Ok::<_, StartError>((mesh, Arc::new(store) as Arc<dyn Store>))
     });
     let (mesh, store) = opened.await.map_err(|_| StartError::Stopped)??;
-    Ok(Documents::open(mesh, store).await?)
+    let documents = Documents::open(mesh, Arc::clone(&store)).await?;
+    Ok((Arc::new(documents), store))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -22,6 +22,11 @@ pub struct Settings {
     /// the mesh.
     #[arg(long, value_name = "IP:PORT", env = "WEFT_CONTROL_ADMIN", default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 15080)))]
     pub admin: SocketAddr,
+    /// After a restart, how long to wait for the workloads that were registered before to register
+    /// again, before proxies are told of any change. Needs --store; what is there before that
+    /// is told at once.
+    #[arg(long, value_name = "SECONDS", env = "WEFT_SETTLE", default_value_t = 12)]
+    pub settle: u64,
     /// Write the bound admin address to this file, once it is ready.
     #[arg(long, value_name = "FILE")]
     pub admin_address_path: Option<PathBuf>,

@@ -57,7 +57,8 @@ fn run_with_input(arguments: &[&str], input: &str) -> Ran {
 /// A control plane on ports of the kernel's choice, and where its API is.
 async fn control_plane(mesh: Vec<PathBuf>) -> (ControlPlane, String) {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let settings = Settings { mesh, store: None, xds: any, admin: any, admin_address_path: None };
+    let settings =
+        Settings { mesh, store: None, xds: any, admin: any, settle: 0, admin_address_path: None };
     let plane = ControlPlane::start(settings).await.unwrap();
     let url = format!("http://{}", plane.admin());
     (plane, url)
@@ -177,8 +178,10 @@ async fn files_of_the_control_plane_are_in_force_and_kept_there() {
 #[test]
 fn what_is_bound_to_a_process_ends_with_it() {
     // The shell starts a sleeper bound to itself. Both hold the pipe, so it ends when both have.
-    let script =
-        format!("{} bound-to $$ -- sleep 600 & echo started; wait", env!("CARGO_BIN_EXE_weft"));
+    let script = format!(
+        "{} bound-to $$ -- sh -c 'echo started; exec sleep 600' & wait",
+        env!("CARGO_BIN_EXE_weft")
+    );
     let mut shell =
         Command::new("sh").args(["-c", &script]).stdout(Stdio::piped()).spawn().unwrap();
     let mut pipe = shell.stdout.take().unwrap();

@@ -11,4 +11,4 @@ mod workload;
 
 pub use registry::{Limits, Registered, Registry, Session};
 pub use service::RegistryService;
-pub use workload::{Phase, Refusal, Workload, WorkloadId};
+pub use workload::{NotAnId, Phase, Refusal, Workload, WorkloadId};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::str::FromStr;
 
 use weft_proto::registry::{Phase as WirePhase, WorkloadState};
 
@@ -31,6 +32,26 @@ impl fmt::Display for WorkloadId {
         write!(f, "{}/{}/{}", self.namespace, self.service, self.instance)
     }
 }
+
+/// Reads what [`Display`](fmt::Display) wrote.
+impl FromStr for WorkloadId {
+    type Err = NotAnId;
+
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        let mut parts = text.splitn(3, '/').filter(|part| !part.is_empty()).map(str::to_owned);
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(namespace), Some(service), Some(instance)) => {
+                Ok(Self { namespace, service, instance })
+            }
+            _ => Err(NotAnId(text.to_owned())),
+        }
+    }
+}
+
+/// A text that does not name a workload.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not namespace/service/instance")]
+pub struct NotAnId(pub String);
 
 /// One running instance of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -215,6 +236,11 @@ mod tests {
         let workload = Workload::try_from(state()).unwrap();
         assert_eq!(workload.id.to_string(), "default/catalog/catalog-1");
         assert_eq!(workload.phase, Phase::Serving);
+        assert_eq!("default/catalog/catalog-1".parse(), Ok(workload.id));
+        assert_eq!("a/b/c/d".parse::<WorkloadId>().unwrap().instance, "c/d");
+        for bad in ["", "a/b", "a//c"] {
+            assert_eq!(bad.parse::<WorkloadId>(), Err(NotAnId(bad.to_owned())));
+        }
     }
 
     #[test]

@@ -38,6 +38,13 @@ pub trait Store: Send + Sync + 'static {
     /// One document.
     fn get(&self, key: Key) -> Answer<'_, Option<Document>>;
 
+    /// Keeps `text` under `name`, in place of what was kept there. It is no document and makes no
+    /// revision: it is for what a control plane wants to remember over its restart.
+    fn keep(&self, name: &'static str, text: String) -> Answer<'_, ()>;
+
+    /// What is kept under `name`.
+    fn kept(&self, name: &'static str) -> Answer<'_, Option<String>>;
+
     /// The newest revision, now and whenever it changes.
     fn revisions(&self) -> watch::Receiver<Revision>;
 }

@@ -100,6 +100,28 @@ impl Store for Sqlite {
         }))
     }
 
+    fn keep(&self, name: &'static str, text: String) -> Answer<'_, ()> {
+        Box::pin(self.blocking(move |database, connection| {
+            connection
+                .execute(
+                    "INSERT INTO kept (name, text) VALUES (?1, ?2)
+                     ON CONFLICT (name) DO UPDATE SET text = excluded.text",
+                    params![name, text],
+                )
+                .map(|_| ())
+                .map_err(|error| classify(&database.path, &error))
+        }))
+    }
+
+    fn kept(&self, name: &'static str) -> Answer<'_, Option<String>> {
+        Box::pin(self.blocking(move |database, connection| {
+            connection
+                .query_row("SELECT text FROM kept WHERE name = ?1", [name], |row| row.get(0))
+                .optional()
+                .map_err(|error| classify(&database.path, &error))
+        }))
+    }
+
     fn revisions(&self) -> watch::Receiver<Revision> {
         self.database.newest.subscribe()
     }

@@ -117,11 +117,15 @@ async fn a_file_keeps_its_documents_over_a_restart() {
     let folder = Folder::new();
     let store = Sqlite::open(&folder.file()).unwrap();
     store.apply(put(0, vec![document("a", "ä: 1\n")])).await.unwrap();
+    assert_eq!(store.kept("note").await.unwrap(), None);
+    store.keep("note", "first".into()).await.unwrap();
+    store.keep("note", "second".into()).await.unwrap();
     drop(store);
 
     let store = Sqlite::open(&folder.file()).unwrap();
     assert_eq!(*store.revisions().borrow(), Revision(1));
     assert_eq!(store.list().await.unwrap().documents, [document("a", "ä: 1\n")]);
+    assert_eq!(store.kept("note").await.unwrap().as_deref(), Some("second"));
 }
 
 #[test]

@@ -60,8 +60,7 @@ fn main() -> ExitCode {
     let Weft { command } = Weft::parse();
     let outcome = match command {
         Command::Proxy { arguments } => {
-            let _ = arguments;
-            return ExitCode::FAILURE;
+            return weft_proxy::main_with(named("weft proxy", arguments));
         }
         Command::ControlPlane { arguments } => {
             return weft_control_plane::cli::main_with(named("weft control-plane", arguments));

@@ -28,6 +28,10 @@ const TABLES: &str = "
         revision  INTEGER NOT NULL,
         PRIMARY KEY (kind, namespace, name)
     ) STRICT, WITHOUT ROWID;
+    CREATE TABLE kept (
+        name TEXT NOT NULL PRIMARY KEY,
+        text TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
 ";
 
 /// Checks that the database is a healthy store of ours, or makes an empty one into one.

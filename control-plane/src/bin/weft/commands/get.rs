@@ -36,7 +36,8 @@ impl Get {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         if let (Some(kind), Some(name)) = (self.kind, &self.name) {
             let namespace = self.namespace.as_deref().unwrap_or(weft_config::DEFAULT_NAMESPACE);
-            let resource: Resource = ask(&self.server, Ask::get(&path(kind, namespace, name)?)).await?;
+            let resource: Resource =
+                ask(&self.server, Ask::get(&path(kind, namespace, name)?)).await?;
             return self
                 .output
                 .print(&resource.document, || table(std::slice::from_ref(&resource)))

@@ -145,7 +145,7 @@ impl Up {
                 Some(death) = dead.recv() => Err(anyhow!("{}", obituary(&death))),
             };
         }
-        print!("{}\n", what_to_try(local, target, &self.file));
+        println!("{}", what_to_try(local, target, &self.file));
         self.watch(local, target, dead).await
     }
 

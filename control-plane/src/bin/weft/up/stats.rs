@@ -67,7 +67,7 @@ fn parse(stats: &Stats) -> Inbound {
         match stat {
             Stat::Scalar { name, value } => match name.as_str() {
                 "cluster.inbound.upstream_rq_total" => {
-                    inbound.requests = value.as_u64().unwrap_or(0)
+                    inbound.requests = value.as_u64().unwrap_or(0);
                 }
                 "cluster.inbound.upstream_rq_5xx" => inbound.errors = value.as_u64().unwrap_or(0),
                 _ => {}
