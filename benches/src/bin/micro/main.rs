@@ -3,6 +3,7 @@
 //! Each row is run in rounds long enough for the clock, and shown as the median round with the
 //! fastest one beside it: on a busy machine the fastest is the nearer to the truth.
 
+mod configuration;
 mod harness;
 mod routing;
 
@@ -45,6 +46,7 @@ fn main() -> Result<()> {
     let mut bench = Bench::new(arguments.rounds, arguments.round_ms, &arguments.only);
     println!("{}", Row::HEADING);
     routing::run(&mut bench)?;
+    configuration::run(&mut bench)?;
     let report = Report { machine: Machine::here()?, rows: bench.into_rows() };
     if let Some(path) = &arguments.json {
         std::fs::write(path, serde_json::to_vec_pretty(&report)?)?;
