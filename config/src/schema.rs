@@ -1,0 +1,228 @@
+//! The JSON Schema of the documents, for editors: completion and first mistakes while typing.
+//!
+//! What it cannot say (references, conflicts, most syntax of names) is left to the reader.
+
+use serde_json::{Value, json};
+
+use crate::document::{GATEWAY_API, WEFT_API};
+
+/// A schema (draft 2020-12) that every valid document satisfies.
+pub fn json_schema() -> Value {
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A document of the Weft mesh model",
+        "oneOf": [
+            document("Service", WEFT_API, "What callers dial, and where it runs.", &service()),
+            document("Subset", WEFT_API, "Some endpoints of a Service, by label.", &subset()),
+            document("HTTPRoute", GATEWAY_API, "Where requests for a Service go.", &http_route()),
+            document("Workload", WEFT_API, "What `weft up` starts on this machine.", &workload()),
+        ],
+    })
+}
+
+fn document(kind: &str, api_version: &str, about: &str, spec: &Value) -> Value {
+    let metadata = object(
+        &["name"],
+        &[
+            ("name", text()),
+            ("namespace", text()),
+            ("labels", strings()),
+            ("annotations", strings()),
+        ],
+    );
+    let fields = [
+        ("apiVersion", json!({"const": api_version})),
+        ("kind", json!({"const": kind})),
+        ("metadata", metadata),
+        ("spec", spec.clone()),
+    ];
+    about_it(object(&["apiVersion", "kind", "metadata", "spec"], &fields), about)
+}
+
+fn service() -> Value {
+    let port = object(
+        &["port"],
+        &[
+            ("port", about_it(port_number(), "The number callers dial.")),
+            ("name", about_it(text(), "A name for sectionName.")),
+            ("protocol", choice(&["http", "http2", "grpc", "tcp"])),
+            ("listen", about_it(text(), "tcp only: where the callers' sidecars listen, IP:PORT.")),
+        ],
+    );
+    let endpoint = object(
+        &["address"],
+        &[
+            ("address", about_it(text(), "IP:PORT")),
+            (
+                "port",
+                about_it(port_number(), "The Service port it serves; all of them without it."),
+            ),
+            ("labels", strings()),
+            ("zone", text()),
+            ("weight", integer(1, 10_000)),
+        ],
+    );
+    let registered = about_it(object(&[], &[]), "Sidecars that were started for the Service.");
+    let mut source = object(&[], &[("registered", registered), ("static", list(&endpoint, 0))]);
+    source["minProperties"] = json!(1);
+    source["maxProperties"] = json!(1);
+    object(&["ports"], &[("ports", list(&port, 1)), ("endpoints", list(&source, 1))])
+}
+
+fn subset() -> Value {
+    object(&["service", "labels"], &[("service", text()), ("labels", strings())])
+}
+
+fn http_route() -> Value {
+    let parent = object(
+        &["kind", "name"],
+        &[
+            ("group", choice(&["", "weft.dev"])),
+            ("kind", choice(&["Service"])),
+            ("name", text()),
+            ("namespace", text()),
+            ("port", port_number()),
+            ("sectionName", text()),
+        ],
+    );
+    let backend = object(
+        &["name"],
+        &[
+            ("group", choice(&["", "weft.dev"])),
+            ("kind", choice(&["Service", "Subset"])),
+            ("name", text()),
+            ("namespace", text()),
+            ("port", port_number()),
+            ("weight", integer(0, 1_000_000)),
+        ],
+    );
+    let timeouts =
+        object(&[], &[("request", about_it(text(), "Such as 500ms or 2s; 0s is no limit."))]);
+    let rule = object(
+        &[],
+        &[
+            ("name", text()),
+            ("matches", list(&route_match(), 0)),
+            ("filters", list(&filter(), 0)),
+            ("backendRefs", list(&backend, 0)),
+            ("timeouts", timeouts),
+        ],
+    );
+    object(
+        &["parentRefs"],
+        &[
+            ("parentRefs", list(&parent, 1)),
+            ("hostnames", list(&text(), 0)),
+            ("rules", list(&rule, 1)),
+        ],
+    )
+}
+
+fn route_match() -> Value {
+    let kinds = choice(&["Exact", "PathPrefix", "RegularExpression"]);
+    let path = object(&[], &[("type", kinds), ("value", text())]);
+    let named = object(
+        &["name", "value"],
+        &[("name", text()), ("type", choice(&["Exact", "RegularExpression"])), ("value", text())],
+    );
+    let methods = choice(&["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"]);
+    object(
+        &[],
+        &[
+            ("path", path),
+            ("headers", list(&named, 0)),
+            ("queryParams", list(&named, 0)),
+            ("method", methods),
+        ],
+    )
+}
+
+fn filter() -> Value {
+    let header = object(&["name", "value"], &[("name", text()), ("value", text())]);
+    let modifier = object(
+        &[],
+        &[("set", list(&header, 0)), ("add", list(&header, 0)), ("remove", list(&text(), 0))],
+    );
+    let path = json!({"oneOf": [
+        of_type("ReplaceFullPath", "replaceFullPath", text()),
+        of_type("ReplacePrefixMatch", "replacePrefixMatch", text()),
+    ]});
+    let redirect = object(
+        &[],
+        &[
+            ("scheme", choice(&["http", "https"])),
+            ("hostname", text()),
+            ("path", path.clone()),
+            ("port", port_number()),
+            ("statusCode", json!({"enum": [301, 302, 303, 307, 308]})),
+        ],
+    );
+    let rewrite = object(&[], &[("hostname", text()), ("path", path)]);
+    json!({"oneOf": [
+        of_type("RequestHeaderModifier", "requestHeaderModifier", modifier.clone()),
+        of_type("ResponseHeaderModifier", "responseHeaderModifier", modifier),
+        of_type("RequestRedirect", "requestRedirect", redirect),
+        of_type("URLRewrite", "urlRewrite", rewrite),
+    ]})
+}
+
+/// `{type: KIND, FIELD: …}`
+fn of_type(kind: &str, field: &str, value: Value) -> Value {
+    object(&["type", field], &[("type", json!({"const": kind})), (field, value)])
+}
+
+fn workload() -> Value {
+    let run = object(
+        &[],
+        &[
+            ("sample", choice(&["storefront", "catalog", "inventory"])),
+            ("command", list(&text(), 1)),
+            ("env", strings()),
+            (
+                "port",
+                about_it(port_number(), "Where it listens on 127.0.0.1; told in PORT without it."),
+            ),
+        ],
+    );
+    object(
+        &["service", "run"],
+        &[("service", text()), ("labels", strings()), ("instances", integer(1, 100)), ("run", run)],
+    )
+}
+
+fn object(required: &[&str], fields: &[(&str, Value)]) -> Value {
+    let properties: serde_json::Map<String, Value> =
+        fields.iter().map(|(name, schema)| ((*name).to_owned(), schema.clone())).collect();
+    json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
+}
+
+fn list(item: &Value, at_least: u32) -> Value {
+    json!({"type": "array", "items": item, "minItems": at_least})
+}
+
+fn choice(words: &[&str]) -> Value {
+    json!({"enum": words})
+}
+
+fn text() -> Value {
+    json!({"type": "string"})
+}
+
+fn strings() -> Value {
+    json!({"type": "object", "additionalProperties": {"type": "string"}})
+}
+
+fn integer(least: u32, most: u32) -> Value {
+    json!({"type": "integer", "minimum": least, "maximum": most})
+}
+
+fn port_number() -> Value {
+    integer(1, u32::from(u16::MAX))
+}
+
+fn about_it(mut schema: Value, description: &str) -> Value {
+    if let Value::Object(fields) = &mut schema {
+        fields.insert("description".to_owned(), json!(description));
+    }
+    schema
+}
