@@ -20,7 +20,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("weft-resources", &["weft-proto", "weft-route"]),
     ("weft-compile", &["weft-balance", "weft-resources", "weft-route", "weft-telemetry"]),
     ("weft-http", &["weft-balance", "weft-compile", "weft-net", "weft-route", "weft-telemetry"]),
-    ("weft-admin", &["weft-balance", "weft-compile", "weft-telemetry"]),
+    ("weft-admin", &["weft-balance", "weft-compile", "weft-proto", "weft-telemetry"]),
     (
         "weft-proxy",
         &[
@@ -51,7 +51,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "weft-xds",
         ],
     ),
-    ("weft-control-admin", &["weft-config", "weft-serve", "weft-store"]),
+    ("weft-control-admin", &["weft-config", "weft-discovery", "weft-serve", "weft-store"]),
     (
         "weft-control-plane",
         &[

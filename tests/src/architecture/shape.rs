@@ -28,7 +28,7 @@ fn no_reason_outlives_its_file() {
 }
 
 #[test]
-fn unsafe_code_lives_in_net_alone() {
+fn the_ban_on_unsafe_is_lifted_in_net_alone() {
     let lint = concat!("unsafe", "_code");
     for path in files(root(), &["rs"]) {
         let text = std::fs::read_to_string(&path).unwrap();
