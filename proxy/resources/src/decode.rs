@@ -4,6 +4,7 @@ use std::fmt;
 
 use prost::Message;
 use weft_proto::{
+    check::{Finding, Verdict, check},
     pb::envoy::config::{
         cluster::v3 as cluster_wire, endpoint::v3 as endpoint_wire, listener::v3 as listener_wire,
         route::v3 as route_wire,
@@ -109,17 +110,36 @@ mod sealed {
 /// All reasons why it is refused, at least one.
 pub fn decode<T: Resource>(bytes: &[u8]) -> Result<Decoded<T>, Vec<Reason>> {
     let root = At::root();
+    let mut found = structure(T::TYPE, bytes);
     let mut notes = Notes::default();
     let resource = match T::Wire::decode(bytes) {
         Ok(message) => T::read(&message, &root, &mut notes),
         Err(error) => notes.refuse(&root, Problem::Undecodable(error.to_string())),
     };
+    // The structural check sees more; what it said of a field is not said twice.
+    notes.reasons.retain(|reason| found.reasons.iter().all(|known| known.path != reason.path));
+    found.reasons.append(&mut notes.reasons);
+    notes.warnings.retain(|warning| found.warnings.iter().all(|known| known.path != warning.path));
+    found.warnings.append(&mut notes.warnings);
     match resource {
-        Some(resource) if notes.reasons.is_empty() => {
-            Ok(Decoded { resource, warnings: notes.warnings })
+        Some(resource) if found.reasons.is_empty() => {
+            Ok(Decoded { resource, warnings: found.warnings })
         }
-        _ => Err(notes.reasons),
+        _ => Err(found.reasons),
     }
+}
+
+/// Checks the bytes against the rules of the API and the table of what is honoured.
+fn structure(kind: ResourceType, bytes: &[u8]) -> Notes {
+    let mut notes = Notes::default();
+    for Finding { path, verdict, reason } in check(kind.type_url(), bytes) {
+        match verdict {
+            Verdict::Nack => notes.reasons.push(Reason { path, problem: Problem::Refused(reason) }),
+            Verdict::Warn => notes.warnings.push(Warning { path, text: reason }),
+            Verdict::Honour | Verdict::Noop => {}
+        }
+    }
+    notes
 }
 
 impl Resource for Cluster {

@@ -6,30 +6,39 @@ use std::time::Duration;
 
 use prost::{Message, Name};
 use weft_proto::pb::{
+    envoy::r#type::v3::Percent,
     envoy::{
         config::{
             cluster::v3::{
                 Cluster as Wire, LoadBalancingPolicy,
                 cluster::{
-                    ClusterDiscoveryType, DiscoveryType, EdsClusterConfig, LbConfig, LbPolicy,
-                    LeastRequestLbConfig,
+                    ClusterDiscoveryType, ClusterProtocolSelection, CommonLbConfig, DiscoveryType,
+                    EdsClusterConfig, LbConfig, LbPolicy, LeastRequestLbConfig,
+                    common_lb_config::LocalityConfigSpecifier,
                 },
                 load_balancing_policy::Policy,
             },
             core::v3::{
                 Address as WireAddress, AggregatedConfigSource, ConfigSource, Http2ProtocolOptions,
-                HttpProtocolOptions as Common, SocketAddress, TypedExtensionConfig, address,
+                HttpProtocolOptions as Common, Locality as WireLocality, Pipe, SelfConfigSource,
+                SocketAddress, TransportSocket, TypedExtensionConfig, address,
                 config_source::ConfigSourceSpecifier, socket_address::PortSpecifier,
+                transport_socket,
             },
             endpoint::v3::{
                 ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints,
-                lb_endpoint::HostIdentifier,
+                cluster_load_assignment::Policy as WirePolicy, lb_endpoint::HostIdentifier,
             },
         },
         extensions::{
             load_balancing_policies::{
-                random::v3::Random, round_robin::v3::RoundRobin, wrr_locality::v3::WrrLocality,
+                common::v3::{LocalityLbConfig, locality_lb_config},
+                least_request::v3::LeastRequest,
+                random::v3::Random,
+                round_robin::v3::RoundRobin,
+                wrr_locality::v3::WrrLocality,
             },
+            transport_sockets::raw_buffer::v3::RawBuffer,
             upstreams::http::v3::{
                 HttpProtocolOptions,
                 http_protocol_options::{
@@ -42,8 +51,8 @@ use weft_proto::pb::{
     google::protobuf::{self, UInt32Value},
 };
 use weft_resources::{
-    Assignment, Cluster, Discovery, FetchTimeout, HealthStatus, LocalityWeights, Picker, Problem,
-    Reason, UpstreamProtocol, decode,
+    Address, Assignment, Cluster, Discovery, FetchTimeout, HealthStatus, Locality, LocalityWeights,
+    Picker, Problem, Reason, UpstreamProtocol, decode,
 };
 
 fn read(message: &Wire) -> Result<Cluster, Vec<Reason>> {
@@ -113,6 +122,8 @@ fn assignment(endpoints: Vec<LocalityLbEndpoints>) -> ClusterLoadAssignment {
 
 #[test]
 fn defaults_are_those_of_envoy() {
+    let quick = Wire { connect_timeout: Some(seconds(1)), ..named("quick") };
+    assert_eq!(read(&quick).unwrap().connection.connect_timeout, Duration::from_secs(1));
     let cluster = read(&named("plain")).unwrap();
     assert_eq!(cluster.connection.connect_timeout, Duration::from_secs(5));
     assert_eq!(cluster.connection.protocol, UpstreamProtocol::Http1);
@@ -139,6 +150,13 @@ fn eds_names_the_service_or_the_cluster() {
     config.service_name = "catalog".to_owned();
     config.eds_config.as_mut().unwrap().initial_fetch_timeout = Some(seconds(0));
     assert_eq!(name(&message), ("catalog".to_owned(), FetchTimeout::Never));
+    message.eds_cluster_config.as_mut().unwrap().eds_config = Some(ConfigSource {
+        config_source_specifier: Some(ConfigSourceSpecifier::Self_(SelfConfigSource::default())),
+        initial_fetch_timeout: Some(seconds(3)),
+        ..ConfigSource::default()
+    });
+    let three = FetchTimeout::After(Duration::from_secs(3));
+    assert_eq!(name(&message), ("catalog".to_owned(), three));
 }
 
 #[test]
@@ -163,7 +181,7 @@ fn what_is_not_supported_is_refused_by_name_and_all_at_once() {
         ..named("a")
     };
     let text = refusals(&message).join("\n");
-    assert!(text.contains("type: STRICT_DNS is not supported (STATIC and EDS are)"), "{text}");
+    assert!(text.contains("type: STRICT_DNS is not supported"), "{text}");
     assert!(text.contains("lb_policy: MAGLEV is not supported"), "{text}");
     assert!(text.contains("connect_timeout: "), "{text}");
     let unknown =
@@ -225,6 +243,31 @@ fn deprecated_protocol_fields_still_count() {
     let connection = read(&message).unwrap().connection;
     assert_eq!(connection.protocol, UpstreamProtocol::Http2);
     assert_eq!(connection.max_requests_per_connection, Some(3));
+    let message = Wire {
+        protocol_selection: ClusterProtocolSelection::UseDownstreamProtocol.into(),
+        common_http_protocol_options: Some(Common {
+            idle_timeout: Some(seconds(9)),
+            ..Common::default()
+        }),
+        ..message
+    };
+    let connection = read(&message).unwrap().connection;
+    assert_eq!(connection.protocol, UpstreamProtocol::SameAsDownstream);
+    assert_eq!(connection.idle_timeout, Some(Duration::from_secs(9)));
+}
+
+#[test]
+fn bytes_as_they_are_is_the_one_transport() {
+    let with = |typed: protobuf::Any| Wire {
+        transport_socket: Some(TransportSocket {
+            name: "transport".to_owned(),
+            config_type: Some(transport_socket::ConfigType::TypedConfig(typed)),
+        }),
+        ..named("a")
+    };
+    assert!(read(&with(any(&RawBuffer {}))).is_ok());
+    let text = refusals(&with(any(&Random::default()))).join("\n");
+    assert!(text.contains("transport_socket"), "{text}");
 }
 
 #[test]
@@ -238,6 +281,15 @@ fn policies_by_enum_and_by_extension() {
         ..named("a")
     };
     assert_eq!(read(&by_enum).unwrap().balancing.picker, Picker::LeastRequest { choices: 5 });
+    let common = CommonLbConfig {
+        healthy_panic_threshold: Some(Percent { value: 12.7 }),
+        locality_config_specifier: Some(LocalityConfigSpecifier::LocalityWeightedLbConfig(
+            Default::default(),
+        )),
+        ..CommonLbConfig::default()
+    };
+    let weighted = read(&Wire { common_lb_config: Some(common), ..named("a") }).unwrap().balancing;
+    assert_eq!((weighted.localities, weighted.panic_threshold), (LocalityWeights::Followed, 12));
     let list = |policies: Vec<protobuf::Any>| LoadBalancingPolicy {
         policies: policies
             .into_iter()
@@ -249,6 +301,22 @@ fn policies_by_enum_and_by_extension() {
             })
             .collect(),
     };
+    let least = LeastRequest {
+        choice_count: Some(UInt32Value { value: 3 }),
+        locality_lb_config: Some(LocalityLbConfig {
+            locality_config_specifier: Some(
+                locality_lb_config::LocalityConfigSpecifier::LocalityWeightedLbConfig(
+                    Default::default(),
+                ),
+            ),
+        }),
+        ..LeastRequest::default()
+    };
+    // The extension wins over the enum.
+    let least = Wire { load_balancing_policy: Some(list(vec![any(&least)])), ..by_enum };
+    let balancing = read(&least).unwrap().balancing;
+    assert_eq!(balancing.picker, Picker::LeastRequest { choices: 3 });
+    assert_eq!(balancing.localities, LocalityWeights::Followed);
     let nested =
         WrrLocality { endpoint_picking_policy: Some(list(vec![any(&RoundRobin::default())])) };
     let first_known = Wire {
@@ -270,9 +338,18 @@ fn endpoints_keep_weight_health_and_place() {
     heavy.load_balancing_weight = Some(UInt32Value { value: 9 });
     heavy.health_status = 3;
     let mut second = group(vec![endpoint("::1", 81)]);
+    second.locality = Some(WireLocality {
+        region: "r".to_owned(),
+        zone: "z".to_owned(),
+        sub_zone: "s".to_owned(),
+    });
     second.priority = 1;
     second.load_balancing_weight = Some(UInt32Value { value: 4 });
-    let message = assignment(vec![group(vec![heavy]), second, group(Vec::new())]);
+    let mut message = assignment(vec![group(vec![heavy]), second, group(Vec::new())]);
+    message.policy = Some(WirePolicy {
+        overprovisioning_factor: Some(UInt32Value { value: 200 }),
+        ..WirePolicy::default()
+    });
     let read = decode::<Assignment>(&message.encode_to_vec()).unwrap().resource;
     assert_eq!(read.localities.len(), 2, "empty localities are left out");
     let first = &read.localities[0].endpoints[0];
@@ -281,6 +358,9 @@ fn endpoints_keep_weight_health_and_place() {
     assert_eq!(read.localities[0].weight, None);
     assert_eq!((read.localities[1].priority, read.localities[1].weight), (1, Some(4)));
     assert_eq!(read.localities[1].endpoints[0].address.to_string(), "[::1]:81");
+    let Locality { region, zone, sub_zone } = &read.localities[1].locality;
+    assert_eq!([&**region, &**zone, &**sub_zone], ["r", "z", "s"]);
+    assert_eq!(read.overprovisioning_factor, 200);
 }
 
 #[test]
@@ -312,4 +392,22 @@ fn host_names_ports_and_weights_are_checked() {
     assert!(has("lb_endpoints[3].load_balancing_weight"), "{reasons:?}");
     assert!(has("lb_endpoints[4].endpoint"), "{reasons:?}");
     assert!(reasons.iter().any(|r| r.problem == Problem::Address("catalog.local".to_owned())));
+}
+
+#[test]
+fn an_endpoint_may_be_a_unix_socket() {
+    let at = |path: &str| {
+        let pipe = address::Address::Pipe(Pipe { path: path.to_owned(), mode: 0 });
+        let endpoint =
+            Endpoint { address: Some(WireAddress { address: Some(pipe) }), ..Endpoint::default() };
+        let host_identifier = Some(HostIdentifier::Endpoint(endpoint));
+        let endpoint = LbEndpoint { host_identifier, ..LbEndpoint::default() };
+        assignment(vec![group(vec![endpoint])]).encode_to_vec()
+    };
+    let read = decode::<Assignment>(&at("/run/app.sock")).unwrap().resource;
+    let address = &read.localities[0].endpoints[0].address;
+    assert_eq!(*address, Address::Pipe("/run/app.sock".into()));
+    for refused in ["", "@abstract"] {
+        assert!(decode::<Assignment>(&at(refused)).is_err(), "{refused:?}");
+    }
 }

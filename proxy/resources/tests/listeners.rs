@@ -9,25 +9,34 @@ use weft_proto::pb::{
     envoy::{
         config::{
             core::v3::{
-                Address as WireAddress, AggregatedConfigSource, ConfigSource, Pipe, SocketAddress,
-                address, config_source::ConfigSourceSpecifier, socket_address::PortSpecifier,
+                Address as WireAddress, AggregatedConfigSource, ConfigSource, Http2ProtocolOptions,
+                HttpProtocolOptions, Pipe, SocketAddress, TransportSocket, address,
+                config_source::ConfigSourceSpecifier, socket_address::PortSpecifier,
+                transport_socket,
             },
             listener::v3::{
                 ApiListener, Filter, FilterChain as WireChain, FilterChainMatch, Listener as Wire,
                 ListenerFilter, filter, listener_filter,
             },
+            route::v3::RouteConfiguration,
         },
-        extensions::filters::{
-            http::{cors::v3::Cors, router::v3::Router},
-            listener::{original_dst::v3::OriginalDst, tls_inspector::v3::TlsInspector},
-            network::{
-                http_connection_manager::v3::{
-                    HttpConnectionManager as Http, HttpFilter, Rds,
-                    http_connection_manager::{CodecType, RouteSpecifier},
-                    http_filter,
+        extensions::{
+            filters::{
+                http::{cors::v3::Cors, router::v3::Router},
+                listener::{original_dst::v3::OriginalDst, tls_inspector::v3::TlsInspector},
+                network::{
+                    http_connection_manager::v3::{
+                        HttpConnectionManager as Http, HttpFilter, Rds,
+                        http_connection_manager::{CodecType, RouteSpecifier},
+                        http_filter,
+                    },
+                    tcp_proxy::v3::{
+                        TcpProxy,
+                        tcp_proxy::{self, WeightedCluster, weighted_cluster::ClusterWeight},
+                    },
                 },
-                tcp_proxy::v3::{TcpProxy, tcp_proxy},
             },
+            transport_sockets::raw_buffer::v3::RawBuffer,
         },
     },
     google::protobuf::{self, BoolValue, UInt32Value},
@@ -103,6 +112,14 @@ fn read_http(message: &Http) -> HttpConnectionManager {
     }
 }
 
+fn read_tcp(message: &TcpProxy) -> weft_resources::TcpProxy {
+    let listener = listener(chain(message));
+    match decode::<Listener>(&listener.encode_to_vec()).unwrap().resource.kind {
+        ListenerKind::Sockets { chain: FilterChain::Tcp(tcp), .. } => tcp,
+        other => panic!("not TCP: {other:?}"),
+    }
+}
+
 #[test]
 fn defaults_are_those_of_envoy() {
     let read = read_http(&http());
@@ -133,6 +150,30 @@ fn settings_are_read() {
     assert_eq!((read.codec, read.server_name.to_str().unwrap()), (Codec::Http2, "edge"));
     assert_eq!(read.stream_idle_timeout, None);
     assert!(read.use_remote_address && !read.generate_request_id && read.suppress_envoy_headers);
+    let seconds = |seconds| Some(protobuf::Duration { seconds, nanos: 0 });
+    let inline = RouteConfiguration { name: "own".to_owned(), ..RouteConfiguration::default() };
+    let read = read_http(&Http {
+        codec_type: CodecType::Http1.into(),
+        request_headers_timeout: seconds(4),
+        common_http_protocol_options: Some(HttpProtocolOptions {
+            idle_timeout: seconds(5),
+            ..HttpProtocolOptions::default()
+        }),
+        http2_protocol_options: Some(Http2ProtocolOptions {
+            max_concurrent_streams: Some(UInt32Value { value: 6 }),
+            ..Http2ProtocolOptions::default()
+        }),
+        preserve_external_request_id: true,
+        route_specifier: Some(RouteSpecifier::RouteConfig(inline)),
+        ..http()
+    });
+    assert_eq!((read.codec, read.max_concurrent_streams), (Codec::Http1, Some(6)));
+    assert_eq!(read.request_headers_timeout, Some(Duration::from_secs(4)));
+    assert_eq!(read.idle_timeout, Some(Duration::from_secs(5)));
+    assert!(read.preserve_external_request_id);
+    let RouteSource::Inline(own) = read.routes else { panic!("not inline") };
+    assert_eq!(own.name.as_str(), "own");
+    assert_eq!(&*own.path, "filter_chains[0].filters[0].typed_config.route_config");
 }
 
 #[test]
@@ -172,7 +213,13 @@ fn one_chain_takes_every_connection() {
     assert!(decode::<Listener>(&default_only.encode_to_vec()).is_ok());
     let mut two = listener(chain(&http()));
     two.filter_chains.push(chain(&http()));
-    assert!(refusals(&two).contains("choosing among 2 filter chains"));
+    assert!(refusals(&two).contains("filter_chains"));
+    let mut plain = listener(chain(&http()));
+    plain.filter_chains[0].transport_socket = Some(TransportSocket {
+        name: "plain".to_owned(),
+        config_type: Some(transport_socket::ConfigType::TypedConfig(any(&RawBuffer {}))),
+    });
+    assert!(decode::<Listener>(&plain.encode_to_vec()).is_ok());
     let mut conditional = listener(chain(&http()));
     conditional.filter_chains[0].filter_chain_match = Some(FilterChainMatch {
         destination_port: Some(UInt32Value { value: 80 }),
@@ -228,13 +275,30 @@ fn bytes_can_be_proxied_too() {
         cluster_specifier: Some(specifier),
         ..TcpProxy::default()
     };
-    let message = listener(chain(&proxy));
-    let kind = decode::<Listener>(&message.encode_to_vec()).unwrap().resource.kind;
-    let ListenerKind::Sockets { chain: FilterChain::Tcp(tcp), .. } = kind else {
-        panic!("not TCP")
-    };
+    let tcp = read_tcp(&proxy);
     assert_eq!(tcp.destination.clusters()[0].0.as_str(), "db");
     assert_eq!((tcp.idle_timeout, tcp.max_connect_attempts), (Some(Duration::from_secs(3600)), 1));
+    let weight = |name: &str, weight| ClusterWeight {
+        name: name.to_owned(),
+        weight,
+        ..ClusterWeight::default()
+    };
+    let weighted = WeightedCluster { clusters: vec![weight("a", 1), weight("b", 2)] };
+    let split = TcpProxy {
+        cluster_specifier: Some(tcp_proxy::ClusterSpecifier::WeightedClusters(weighted)),
+        idle_timeout: Some(protobuf::Duration::default()),
+        max_connect_attempts: Some(UInt32Value { value: 3 }),
+        ..proxy.clone()
+    };
+    let split = read_tcp(&split);
+    let weights: Vec<_> = split
+        .destination
+        .clusters()
+        .iter()
+        .map(|(name, weight)| (name.as_str(), *weight))
+        .collect();
+    assert_eq!(weights, [("a", 1), ("b", 2)]);
+    assert_eq!((split.idle_timeout, split.max_connect_attempts), (None, 3));
     let nowhere = TcpProxy { cluster_specifier: None, ..proxy };
     assert!(refusals(&listener(chain(&nowhere))).contains("cluster_specifier"));
 }

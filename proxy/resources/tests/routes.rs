@@ -10,19 +10,23 @@ use weft_proto::pb::{
     envoy::{
         config::{
             core::v3::{
-                DataSource, HeaderValue, HeaderValueOption, RuntimeFractionalPercent,
-                data_source::Specifier, header_value_option::HeaderAppendAction,
+                DataSource, HeaderValue, HeaderValueOption, RuntimeFractionalPercent, data_source,
+                header_value_option::HeaderAppendAction,
             },
             route::v3::{
                 DirectResponseAction, FilterConfig, HeaderMatcher, NonForwardingAction,
-                RedirectAction, Route, RouteAction as WireAction, RouteConfiguration as Wire,
-                RouteMatch, VirtualHost, WeightedCluster, header_matcher::HeaderMatchSpecifier,
-                redirect_action, route, route_action, route_match::PathSpecifier,
+                QueryParameterMatcher, RedirectAction, Route, RouteAction as WireAction,
+                RouteConfiguration as Wire, RouteMatch, VirtualHost, WeightedCluster,
+                header_matcher::HeaderMatchSpecifier as Specifier,
+                query_parameter_matcher::QueryParameterMatchSpecifier,
+                redirect_action, route,
+                route_action::{self, HostRewriteSpecifier},
+                route_match::{GrpcRouteMatchOptions, PathSpecifier},
                 weighted_cluster::ClusterWeight,
             },
         },
         r#type::{
-            matcher::v3::RegexMatcher,
+            matcher::v3::{RegexMatcher, StringMatcher, string_matcher::MatchPattern},
             v3::{FractionalPercent, Int64Range},
         },
     },
@@ -32,7 +36,10 @@ use weft_resources::{
     AppendAction, Forward, HeaderMutations, Redirect, RedirectPath, RouteAction,
     RouteConfiguration, RouteRule, decode,
 };
-use weft_route::{PathMatch, RouteSpec};
+use weft_route::{
+    Denominator, Fraction, HeaderKey, HeaderMatch, HeaderValueMatch, PathMatch, Pattern,
+    QueryValueMatch, RouteSpec, StringMatch, StringRule,
+};
 
 fn matching(path: PathSpecifier) -> RouteMatch {
     RouteMatch { path_specifier: Some(path), ..RouteMatch::default() }
@@ -111,6 +118,13 @@ fn defaults_are_those_of_envoy() {
     let off = WireAction { timeout: seconds(0), idle_timeout: seconds(0), ..to_cluster("a") };
     let off = forward(off);
     assert_eq!((off.timeout, off.idle_timeout), (None, Some(None)));
+    for (code, status) in [(1, 404), (2, 500)] {
+        let action = WireAction { cluster_not_found_response_code: code, ..to_cluster("a") };
+        assert_eq!(forward(action).cluster_not_found.as_u16(), status);
+    }
+    let host = HostRewriteSpecifier::HostRewriteLiteral("inner".to_owned());
+    let rewritten = WireAction { host_rewrite_specifier: Some(host), ..to_cluster("a") };
+    assert_eq!(forward(rewritten).host_rewrite.unwrap(), "inner");
 }
 
 #[test]
@@ -141,6 +155,9 @@ fn paths_keep_their_case_setting() {
     let route = Route { r#match: Some(matcher), ..forwarding(to_cluster("a")) };
     let wanted = PathMatch::Prefix { value: "/Api".into(), case_sensitive: false };
     assert_eq!(only(route).matcher.path, wanted);
+    let exact = matching(PathSpecifier::Path("/Api".to_owned()));
+    let route = Route { r#match: Some(exact), ..forwarding(to_cluster("a")) };
+    assert_eq!(only(route).matcher.path, PathMatch::exact("/Api"));
 }
 
 #[test]
@@ -188,44 +205,89 @@ fn what_is_not_supported_is_refused_by_name_and_all_at_once() {
 }
 
 #[test]
+#[expect(deprecated, reason = "that the older forms are still read is what is tested")]
 fn header_matches_are_read_in_every_form() {
+    let text = || "v".to_owned();
+    let regex = RegexMatcher { regex: text(), ..RegexMatcher::default() };
+    let string =
+        StringMatcher { match_pattern: Some(MatchPattern::Suffix(text())), ignore_case: true };
+    let literal = |rule| HeaderValueMatch::String(StringMatch::new(rule));
+    for (wire, read) in [
+        (None, HeaderValueMatch::Present(true)),
+        (Some(Specifier::PresentMatch(false)), HeaderValueMatch::Present(false)),
+        (
+            Some(Specifier::RangeMatch(Int64Range { start: 1, end: 5 })),
+            HeaderValueMatch::Range { start: 1, end: 5 },
+        ),
+        (
+            Some(Specifier::StringMatch(string)),
+            HeaderValueMatch::String(StringMatch {
+                rule: StringRule::Suffix("v".into()),
+                ignore_case: true,
+            }),
+        ),
+        (Some(Specifier::ExactMatch(text())), literal(StringRule::Exact("v".into()))),
+        (Some(Specifier::PrefixMatch(text())), literal(StringRule::Prefix("v".into()))),
+        (Some(Specifier::SuffixMatch(text())), literal(StringRule::Suffix("v".into()))),
+        (Some(Specifier::ContainsMatch(text())), literal(StringRule::Contains("v".into()))),
+        (
+            Some(Specifier::SafeRegexMatch(regex)),
+            literal(StringRule::Regex(Pattern::new("v").unwrap())),
+        ),
+    ] {
+        let header = HeaderMatcher {
+            name: ":method".to_owned(),
+            header_match_specifier: wire,
+            invert_match: true,
+            treat_missing_header_as_empty: true,
+        };
+        let matcher = RouteMatch { headers: vec![header], ..prefix("/") };
+        let spec = only(Route { r#match: Some(matcher), ..forwarding(to_cluster("a")) });
+        let wanted = HeaderMatch {
+            name: HeaderKey::Method,
+            value: read,
+            invert: true,
+            treat_missing_as_empty: true,
+        };
+        assert_eq!(spec.matcher.headers, [wanted]);
+    }
+}
+
+#[test]
+fn header_matches_that_match_nothing_are_refused() {
+    let wrong = RouteMatch {
+        headers: vec![HeaderMatcher {
+            name: "bad name".to_owned(),
+            header_match_specifier: Some(Specifier::RangeMatch(Int64Range { start: 5, end: 5 })),
+            ..HeaderMatcher::default()
+        }],
+        ..prefix("/")
+    };
+    let route = Route { r#match: Some(wrong), ..forwarding(to_cluster("a")) };
+    let text = refusals(&config(vec![route])).join("\n");
+    assert!(text.contains("match.headers[0].name"), "{text}");
+    assert!(text.contains("match.headers[0].range_match"), "{text}");
+}
+
+#[test]
+fn other_conditions_are_read_too() {
     let matcher = RouteMatch {
-        headers: vec![
-            HeaderMatcher { name: ":method".to_owned(), ..HeaderMatcher::default() },
-            HeaderMatcher {
-                name: "x-n".to_owned(),
-                header_match_specifier: Some(HeaderMatchSpecifier::RangeMatch(Int64Range {
-                    start: 1,
-                    end: 5,
-                })),
-                ..HeaderMatcher::default()
-            },
-        ],
+        query_parameters: vec![QueryParameterMatcher {
+            name: "debug".to_owned(),
+            query_parameter_match_specifier: Some(QueryParameterMatchSpecifier::PresentMatch(true)),
+        }],
+        grpc: Some(GrpcRouteMatchOptions {}),
         runtime_fraction: Some(RuntimeFractionalPercent {
             default_value: Some(FractionalPercent { numerator: 5, denominator: 1 }),
             ..RuntimeFractionalPercent::default()
         }),
         ..prefix("/")
     };
-    let spec = only(Route { r#match: Some(matcher), ..forwarding(to_cluster("a")) });
-    assert_eq!(spec.matcher.headers.len(), 2);
-    assert_eq!(spec.matcher.runtime_fraction.unwrap().denominator.value(), 10_000);
-    let wrong = RouteMatch {
-        headers: vec![HeaderMatcher {
-            name: "bad name".to_owned(),
-            header_match_specifier: Some(HeaderMatchSpecifier::RangeMatch(Int64Range {
-                start: 5,
-                end: 5,
-            })),
-            ..HeaderMatcher::default()
-        }],
-        ..prefix("/")
-    };
-    let text =
-        refusals(&config(vec![Route { r#match: Some(wrong), ..forwarding(to_cluster("a")) }]))
-            .join("\n");
-    assert!(text.contains("match.headers[0].name"), "{text}");
-    assert!(text.contains("match.headers[0].range_match"), "{text}");
+    let read = only(Route { r#match: Some(matcher), ..forwarding(to_cluster("a")) }).matcher;
+    assert_eq!(read.query[0].value, QueryValueMatch::Present(true));
+    assert!(read.grpc);
+    let fraction = Fraction { numerator: 5, denominator: Denominator::TenThousand };
+    assert_eq!(read.runtime_fraction, Some(fraction));
 }
 
 /// The values that the levels set for one header, in the order of application.
@@ -324,7 +386,7 @@ fn redirects() {
 #[test]
 fn direct_responses_are_limited() {
     let with = |status: u32, length: usize| {
-        let body = Specifier::InlineString("x".repeat(length));
+        let body = data_source::Specifier::InlineString("x".repeat(length));
         let body = Some(DataSource { specifier: Some(body), ..DataSource::default() });
         let action = DirectResponseAction { status, body, ..DirectResponseAction::default() };
         let action = Some(route::Action::DirectResponse(action));
