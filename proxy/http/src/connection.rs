@@ -120,7 +120,12 @@ async fn serve_http1(connection: Rc<Connection>, stream: Rewind<Stream>) {
     let shared = Rc::clone(&connection);
     let service = service_fn(move |request: http::Request<Incoming>| {
         let open = OpenRequest::new(&shared);
-        async move { Ok::<_, Infallible>(request::handle(open.connection(), request).await) }
+        let answer = request::handle(Rc::clone(&shared), request);
+        async move {
+            let response = answer.await;
+            drop(open);
+            Ok::<_, Infallible>(response)
+        }
     });
     let mut http = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let close = |http: Pin<&mut _>, phase| {
@@ -149,7 +154,12 @@ async fn serve_http2(connection: Rc<Connection>, stream: Rewind<Stream>) {
     let shared = Rc::clone(&connection);
     let service = service_fn(move |request: http::Request<Incoming>| {
         let open = OpenRequest::new(&shared);
-        async move { Ok::<_, Infallible>(request::handle(open.connection(), request).await) }
+        let answer = request::handle(Rc::clone(&shared), request);
+        async move {
+            let response = answer.await;
+            drop(open);
+            Ok::<_, Infallible>(response)
+        }
     });
     let mut http = pin!(builder.serve_connection(TokioIo::new(stream), service));
     // h2's GOAWAY comes in two steps, so no stream on its way is lost.
@@ -203,10 +213,6 @@ impl OpenRequest {
     fn new(connection: &Rc<Connection>) -> Self {
         connection.open_requests.set(connection.open_requests.get() + 1);
         Self(Rc::clone(connection))
-    }
-
-    fn connection(&self) -> &Rc<Connection> {
-        &self.0
     }
 }
 

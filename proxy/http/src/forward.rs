@@ -4,17 +4,18 @@
 use std::{
     future::{Future as _, poll_fn},
     pin::pin,
+    rc::Rc,
     sync::Arc,
     task::Poll,
     time::Instant,
 };
 
-use http::{HeaderValue, Method, Response, request::Parts, uri::PathAndQuery};
+use http::{HeaderValue, Method, Response, header::HOST, request::Parts, uri::PathAndQuery};
 use hyper::body::Incoming;
 use smallvec::SmallVec;
 use tokio::time::{Sleep, sleep_until};
 use weft_balance::{EndpointId, EndpointState};
-use weft_compile::{Cluster, Forward, RouteEntry};
+use weft_compile::{Cluster, Forward, HeaderMutations, RouteEntry};
 
 use crate::{
     body::{Body, Limits, Streaming},
@@ -24,39 +25,46 @@ use crate::{
     record::Record,
     redirect::push_rewritten,
     request::Head,
-    upstream::{self, Exchange, Failure, Outgoing, Upload},
+    upstream::{self, Exchange, Failure, Lane, Outgoing, Upload},
 };
 
 /// How often one request is tried when each time it was provably not processed.
 const ATTEMPTS: usize = 3;
 
-/// A request that is going to be forwarded, and by which decisions.
-#[derive(Clone, Copy)]
-pub(crate) struct Plan<'a> {
-    pub(crate) connection: &'a Connection,
-    pub(crate) to: &'a Forward,
-    pub(crate) entry: &'a RouteEntry,
-    pub(crate) cluster: &'a Arc<Cluster>,
-    pub(crate) random: u64,
+/// What came of a request: a response's head with its body to follow, or a fault.
+pub(crate) type Arrival = Result<(Response<()>, Exchange), Fault>;
+
+/// A request on its way. Owns all it needs, so that no table is held up by a slow upstream.
+pub(crate) struct Journey {
+    outgoing: Outgoing,
+    /// Taken by the attempt under way.
+    upload: Option<Upload>,
+    cluster: Arc<Cluster>,
+    record: Record,
+    limits: Limits,
+    /// Empty, and then without an allocation, for nearly every route.
+    response_headers: HeaderMutations,
+    random: u64,
+    is_grpc: bool,
 }
 
-impl Plan<'_> {
+impl Head<'_> {
     /// Authority and path as the upstream shall see them.
-    pub(crate) fn rewrite(
+    pub(crate) fn rewritten(
         &self,
-        head: &Head<'_>,
+        to: &Forward,
         parts: &Parts,
     ) -> Result<(HeaderValue, PathAndQuery), Fault> {
-        let authority = match (&self.to.host_rewrite, parts.headers.get(http::header::HOST)) {
+        let authority = match (&to.host_rewrite, parts.headers.get(HOST)) {
             (Some(rewritten), _) => rewritten.clone(),
-            (None, Some(host)) if host.as_bytes() == head.authority.as_bytes() => host.clone(),
-            (None, _) => HeaderValue::from_str(head.authority)
+            (None, Some(host)) if host.as_bytes() == self.authority.as_bytes() => host.clone(),
+            (None, _) => HeaderValue::from_str(self.authority)
                 .map_err(|_| Fault::BadRequest("authority is not a header value"))?,
         };
-        let path = match (&self.to.prefix_rewrite, parts.uri.path_and_query()) {
+        let path = match (&to.prefix_rewrite, parts.uri.path_and_query()) {
             (Some(rewrite), _) => {
-                let mut path = String::with_capacity(head.path_and_query.len() + 16);
-                push_rewritten(&mut path, rewrite, head.path_and_query);
+                let mut path = String::with_capacity(self.path_and_query.len() + 16);
+                push_rewritten(&mut path, rewrite, self.path_and_query);
                 PathAndQuery::try_from(path)
                     .map_err(|_| Fault::BadRequest("rewritten path is not a path"))?
             }
@@ -65,118 +73,76 @@ impl Plan<'_> {
         };
         Ok((authority, path))
     }
+}
 
-    /// Forwards the request and returns the response, its body still streaming.
-    pub(crate) async fn forward(
-        &self,
+impl Journey {
+    /// Makes the request ready for the wire.
+    pub(crate) fn begin(
+        connection: &Connection,
+        cluster: &Arc<Cluster>,
+        (entry, to): (&RouteEntry, &Forward),
+        (authority, path): (HeaderValue, PathAndQuery),
         parts: Parts,
-        authority: HeaderValue,
-        path: PathAndQuery,
         body: Incoming,
-        mut record: Record,
-        is_grpc: bool,
-    ) -> Response<Body> {
-        let limits = self.limits(&record);
-        let mut outgoing = Outgoing {
-            method: parts.method,
-            authority,
-            path,
-            headers: parts.headers,
-            downstream: parts.version,
-        };
-        self.prepare(&mut outgoing);
-        let upload = Upload::new(body, &outgoing.headers);
-        let result = self.attempts(&mut outgoing, upload, limits, &mut record).await;
-        let chain = &self.connection.chain;
-        match result {
-            Ok((head, exchange)) => {
-                record.upstream_responded(head.status());
-                record.responded(head.status());
-                let (mut head, ()) = head.into_parts();
-                headers::remove_hop_by_hop(&mut head.headers);
-                if !chain.suppress_envoy_headers
-                    && let Some(millis) = record.upstream_millis()
-                {
-                    headers::set_upstream_time(&mut head.headers, millis);
-                }
-                headers::mutate(&mut head.headers, &self.entry.response_headers);
-                let body = if exchange.is_end_stream() {
-                    Body::empty()
-                } else {
-                    Body::upstream(Streaming::new(exchange, record, limits))
-                };
-                Response::from_parts(head, body)
-            }
-            Err(fault) => {
-                match fault {
-                    Fault::RequestTimeout => record.timed_out(),
-                    Fault::StreamIdle => record.stream_idle(),
-                    _ => {}
-                }
-                let mut response = local_reply::fault(fault, is_grpc);
-                headers::mutate(response.headers_mut(), &self.entry.response_headers);
-                record.responded(response.status());
-                response
-            }
-        }
-    }
-
-    fn limits(&self, record: &Record) -> Limits {
-        Limits {
-            deadline: self.to.timeout.map(|timeout| record.began() + timeout),
-            idle: self.to.idle_timeout.unwrap_or(self.connection.chain.stream_idle_timeout),
-        }
-    }
-
-    fn prepare(&self, outgoing: &mut Outgoing) {
-        let chain = &self.connection.chain;
-        headers::remove_hop_by_hop(&mut outgoing.headers);
-        headers::keep_only_te_trailers(&mut outgoing.headers);
-        self.connection.worker.with_random(|random| {
-            headers::add_forwarding(
-                &mut outgoing.headers,
-                chain,
-                self.connection.peer,
-                "http",
-                random,
-            );
+        record: Record,
+    ) -> Self {
+        let chain = &connection.chain;
+        let mut fields = parts.headers;
+        headers::remove_hop_by_hop(&mut fields);
+        headers::keep_only_te_trailers(&mut fields);
+        connection.worker.with_random(|random| {
+            headers::add_forwarding(&mut fields, chain, connection.peer, "http", random);
         });
-        headers::mutate(&mut outgoing.headers, &self.entry.request_headers);
+        headers::mutate(&mut fields, &entry.request_headers);
         if !chain.suppress_envoy_headers
-            && let Some(timeout) = self.to.timeout
+            && let Some(timeout) = to.timeout
         {
             let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-            headers::set_expected_timeout(&mut outgoing.headers, millis);
+            headers::set_expected_timeout(&mut fields, millis);
         }
+        Self {
+            upload: Some(Upload::new(body, &fields)),
+            outgoing: Outgoing {
+                method: parts.method,
+                authority,
+                path,
+                headers: fields,
+                downstream: parts.version,
+            },
+            cluster: Arc::clone(cluster),
+            limits: Limits {
+                deadline: to.timeout.map(|timeout| record.began() + timeout),
+                idle: to.idle_timeout.unwrap_or(chain.stream_idle_timeout),
+            },
+            record,
+            response_headers: entry.response_headers.clone(),
+            random: 0,
+            is_grpc: false,
+        }
+    }
+
+    /// The random number its route was chosen with, and whether faults are told the gRPC way.
+    pub(crate) fn with(self, random: u64, is_grpc: bool) -> Self {
+        Self { random, is_grpc, ..self }
     }
 
     /// Tries endpoints until one answers, the request may have been processed, or none is left.
-    async fn attempts(
-        &self,
-        outgoing: &mut Outgoing,
-        mut upload: Upload,
-        limits: Limits,
-        record: &mut Record,
-    ) -> Result<(Response<()>, Exchange), Fault> {
+    pub(crate) async fn travel(&mut self, connection: &Rc<Connection>) -> Arrival {
         let mut tried: SmallVec<[EndpointId; ATTEMPTS]> = SmallVec::new();
         let mut last = Fault::NoHealthyUpstream;
         while tried.len() < ATTEMPTS {
-            let Some(endpoint) = self.pick(&tried) else { break };
+            let Some(endpoint) = self.pick(connection, &tried) else { break };
             if !tried.is_empty() {
                 self.cluster.stats.upstream_rq_retry.inc();
             }
             tried.push(endpoint.id());
-            record.begin_upstream(self.cluster, endpoint.begin_request());
-            match self.attempt(endpoint, outgoing, upload, limits).await {
-                Ok(answer) => return Ok(answer),
-                Err(Unanswered {
-                    failure: Failure { fault, processed: Processed::No },
-                    upload: Some(kept),
-                }) => {
+            self.record.begin_upstream(&self.cluster, endpoint.begin_request());
+            match self.attempt(connection, &endpoint).await {
+                Ok(arrived) => return Ok(arrived),
+                Err(Failure { fault, processed: Processed::No }) if self.upload.is_some() => {
                     last = fault;
-                    upload = kept;
                 }
-                Err(Unanswered { failure, .. }) => return Err(failure.fault),
+                Err(Failure { fault, .. }) => return Err(fault),
             }
         }
         if tried.is_empty() {
@@ -185,41 +151,93 @@ impl Plan<'_> {
         Err(last)
     }
 
-    fn pick(&self, tried: &[EndpointId]) -> Option<&Arc<EndpointState>> {
+    fn pick(&self, connection: &Connection, tried: &[EndpointId]) -> Option<Arc<EndpointState>> {
+        let balancer = &self.cluster.balancer;
         if tried.is_empty() {
-            self.cluster.balancer.pick(self.random)
+            balancer.pick(self.random).cloned()
         } else {
-            self.cluster.balancer.pick_avoiding(self.connection.worker.random_u64(), tried)
+            balancer.pick_avoiding(connection.worker.random_u64(), tried).cloned()
         }
     }
 
+    /// One attempt. Puts the body back if nothing was taken from it.
     async fn attempt(
-        &self,
+        &mut self,
+        connection: &Rc<Connection>,
         endpoint: &Arc<EndpointState>,
-        outgoing: &mut Outgoing,
-        upload: Upload,
-        limits: Limits,
-    ) -> Result<(Response<()>, Exchange), Unanswered> {
-        let worker = &self.connection.worker;
-        let lane = match upstream::reach(worker, self.cluster, endpoint, outgoing, limits.deadline)
-            .await
-        {
-            Ok(lane) => lane,
-            // Nothing was sent, so the body is as it was.
-            Err(failure) => return Err(Unanswered { failure, upload: Some(upload) }),
+    ) -> Result<(Response<()>, Exchange), Failure> {
+        let lane = self.reach(connection, endpoint).await?;
+        let Some(upload) = self.upload.take() else {
+            return Err(Failure::unknown(Fault::UpstreamReset));
         };
-        let mut exchange = lane.begin(outgoing, upload);
-        match await_head(&mut exchange, limits).await {
+        let mut exchange = lane.begin(&mut self.outgoing, upload);
+        match await_head(&mut exchange, self.limits).await {
             Ok(head) => Ok((head, exchange)),
-            Err(failure) => Err(Unanswered { failure, upload: exchange.recover_upload() }),
+            Err(failure) => {
+                self.upload = exchange.recover_upload();
+                Err(failure)
+            }
         }
     }
-}
 
-/// An attempt that brought no response, and the request body if nothing was taken from it.
-struct Unanswered {
-    failure: Failure,
-    upload: Option<Upload>,
+    /// A connection of the pool, or a new one. Opening one is rare, so only its future is boxed.
+    async fn reach(
+        &self,
+        connection: &Rc<Connection>,
+        endpoint: &Arc<EndpointState>,
+    ) -> Result<Lane, Failure> {
+        let pool = connection.worker.pools().of(endpoint);
+        let protocol = upstream::protocol(&self.cluster, self.outgoing.downstream);
+        match upstream::reuse(&pool, &self.cluster, protocol) {
+            Some(lane) => Ok(lane),
+            None => {
+                let deadline = self.limits.deadline;
+                Box::pin(upstream::open(pool, &self.cluster, endpoint, protocol, deadline)).await
+            }
+        }
+    }
+
+    /// Turns what came of it into the response.
+    pub(crate) fn end(self, connection: &Connection, arrival: Arrival) -> Response<Body> {
+        match arrival {
+            Ok((head, exchange)) => self.respond(connection, head, exchange),
+            Err(fault) => {
+                match fault {
+                    Fault::RequestTimeout => self.record.timed_out(),
+                    Fault::StreamIdle => self.record.stream_idle(),
+                    _ => {}
+                }
+                let mut response = local_reply::fault(fault, self.is_grpc);
+                headers::mutate(response.headers_mut(), &self.response_headers);
+                self.record.responded(response.status());
+                response
+            }
+        }
+    }
+
+    fn respond(
+        self,
+        connection: &Connection,
+        head: Response<()>,
+        exchange: Exchange,
+    ) -> Response<Body> {
+        self.record.upstream_responded(head.status());
+        self.record.responded(head.status());
+        let (mut head, ()) = head.into_parts();
+        headers::remove_hop_by_hop(&mut head.headers);
+        if !connection.chain.suppress_envoy_headers
+            && let Some(millis) = self.record.upstream_millis()
+        {
+            headers::set_upstream_time(&mut head.headers, millis);
+        }
+        headers::mutate(&mut head.headers, &self.response_headers);
+        let body = if exchange.is_end_stream() {
+            Body::empty()
+        } else {
+            Body::upstream(Streaming::new(exchange, self.record, self.limits))
+        };
+        Response::from_parts(head, body)
+    }
 }
 
 /// Waits for the response's head while the request's body goes up.

@@ -29,3 +29,25 @@ mod worker;
 pub use fault::{Fault, Processed};
 pub use phase::Phase;
 pub use worker::{Load, Worker, WorkerOptions};
+
+#[cfg(test)]
+mod size {
+    //! A future is moved when its task is spawned, and for h2 that is once per request.
+
+    use std::rc::Rc;
+
+    use http::Request;
+    use hyper::body::Incoming;
+
+    use crate::{connection::Connection, request};
+
+    fn of<F>(_: impl FnOnce(Rc<Connection>, Request<Incoming>) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn the_future_of_a_request_stays_small() {
+        let size = of(request::handle);
+        assert!(size <= 1536, "{size} bytes");
+    }
+}

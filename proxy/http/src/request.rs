@@ -1,7 +1,10 @@
-//! One request, from its head to the head of its response. The body of this module is the story;
-//! its neighbours are the details.
+//! One request, from its head to the head of its response.
+//!
+//! What can be decided at once is decided before anything is awaited, so that the future of a
+//! request holds only what it still needs while it waits: futures are moved, and with h2 once for
+//! each request.
 
-use std::sync::Arc;
+use std::{rc::Rc, sync::Arc};
 
 use http::{
     Method, Request, Response, Version,
@@ -13,75 +16,92 @@ use weft_compile::{Action, Cluster, RouteEntry, Tables, Target};
 use weft_route::{Outcome, RequestView};
 
 use crate::{
-    body::Body, connection::Connection, fault::Fault, forward::Plan, headers, local_reply,
+    body::Body, connection::Connection, fault::Fault, forward::Journey, headers, local_reply,
     phase::Phase, record::Record, redirect,
 };
 
 /// Answers one request. Never fails: a fault is an answer too.
-pub(crate) async fn handle(connection: &Connection, request: Request<Incoming>) -> Response<Body> {
-    let record = Record::begin(&connection.chain, &connection.worker);
+pub(crate) fn handle(
+    connection: Rc<Connection>,
+    request: Request<Incoming>,
+) -> impl Future<Output = Response<Body>> {
     let version = request.version();
-    let is_grpc = local_reply::is_grpc(request.headers());
-    let mut response = answer(connection, request, record, is_grpc).await;
-    finish(connection, &mut response, version);
-    response
+    let mut decided = decide(&connection, request);
+    async move {
+        let outcome = match &mut decided {
+            Decision::Forward(journey) => Some(journey.travel(&connection).await),
+            Decision::Answer(_) => None,
+        };
+        let mut response = match (decided, outcome) {
+            (Decision::Forward(journey), Some(outcome)) => journey.end(&connection, outcome),
+            (Decision::Answer(response), _) => response,
+            (Decision::Forward(_), None) => local_reply::fault(Fault::NoRoute, false),
+        };
+        finish(&connection, &mut response, version);
+        response
+    }
+}
+
+/// What is to be done about a request.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "forwarding is the rule; boxing it would cost each request"
+)]
+enum Decision {
+    Answer(Response<Body>),
+    Forward(Journey),
 }
 
 /// Match, then act.
-async fn answer(
-    connection: &Connection,
-    request: Request<Incoming>,
-    record: Record,
-    is_grpc: bool,
-) -> Response<Body> {
-    let reply = |fault| {
-        let response = local_reply::fault(fault, is_grpc);
+fn decide(connection: &Rc<Connection>, request: Request<Incoming>) -> Decision {
+    let record = Record::begin(&connection.chain, &connection.worker);
+    let is_grpc = local_reply::is_grpc(request.headers());
+    let answer = |response: Response<Body>| {
         record.responded(response.status());
-        response
+        Decision::Answer(response)
     };
+    let fault = |fault| answer(local_reply::fault(fault, is_grpc));
     let (parts, body) = request.into_parts();
     let head = match Head::read(&parts) {
         Ok(head) => head,
-        Err(fault) => return reply(fault),
+        Err(why) => return fault(why),
     };
     let random = connection.worker.random_u64();
-    // Pinned here and used to the end of this request, whatever is published meanwhile.
+    // Everything about this request is decided by these tables, whatever is published meanwhile.
     let tables = connection.worker.tables();
     let Some(entry) = find_route(connection, &tables, &head, &parts, random) else {
         connection.chain.stats.no_route.inc();
-        return reply(Fault::NoRoute);
+        return fault(Fault::NoRoute);
     };
     match &entry.action {
         Action::Direct(direct) => {
             connection.chain.stats.rq_direct_response.inc();
             let mut response = local_reply::direct(direct.status, direct.body.clone(), is_grpc);
             headers::mutate(response.headers_mut(), &entry.response_headers);
-            record.responded(response.status());
-            response
+            answer(response)
         }
         Action::Redirect(to) => {
             connection.chain.stats.rq_redirect.inc();
-            match redirect::location(to, "http", head.authority, head.path_and_query) {
-                Some(location) => {
-                    let mut response = local_reply::redirect(to.status, location);
-                    headers::mutate(response.headers_mut(), &entry.response_headers);
-                    record.responded(response.status());
-                    response
-                }
-                None => reply(Fault::BadRequest("redirect target is not a header value")),
-            }
+            let location = redirect::location(to, "http", head.authority, head.path_and_query);
+            let Some(location) = location else {
+                return fault(Fault::BadRequest("redirect target is not a header value"));
+            };
+            let mut response = local_reply::redirect(to.status, location);
+            headers::mutate(response.headers_mut(), &entry.response_headers);
+            answer(response)
         }
         Action::Forward(to) => {
             let Some(cluster) = choose_cluster(&tables, &to.target, random) else {
                 connection.chain.stats.no_cluster.inc();
-                return reply(Fault::NoCluster(to.cluster_not_found));
+                return fault(Fault::NoCluster(to.cluster_not_found));
             };
-            let plan = Plan { connection, to, entry, cluster, random };
-            let (authority, path) = match plan.rewrite(&head, &parts) {
+            let target = match head.rewritten(to, &parts) {
                 Ok(target) => target,
-                Err(fault) => return reply(fault),
+                Err(why) => return fault(why),
             };
-            plan.forward(parts, authority, path, body, record, is_grpc).await
+            let journey =
+                Journey::begin(connection, cluster, (entry, to), target, parts, body, record);
+            Decision::Forward(journey.with(random, is_grpc))
         }
     }
 }

@@ -20,13 +20,11 @@ use weft_balance::{EndpointAddress, EndpointState};
 use weft_compile::{Cluster, UpstreamProtocol};
 use weft_net::{ConnectError, Stream, connect_pipe, connect_tcp};
 
+use pool::Pool;
 pub(crate) use pool::Pools;
 pub(crate) use upload::Upload;
 
-use crate::{
-    fault::{Fault, Processed},
-    worker::Worker,
-};
+use crate::fault::{Fault, Processed};
 
 /// A request head, ready for the wire.
 #[derive(Debug)]
@@ -65,24 +63,42 @@ pub(crate) enum Lane {
     Http2(h2::Lane),
 }
 
-/// Finds or opens a connection to `endpoint`.
-pub(crate) async fn reach(
-    worker: &Rc<Worker>,
+/// Which protocol a request is carried in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// The protocol that a cluster speaks for a request that came in `downstream`.
+pub(crate) fn protocol(cluster: &Cluster, downstream: Version) -> Protocol {
+    match cluster.connection.protocol {
+        UpstreamProtocol::Http1 => Protocol::Http1,
+        UpstreamProtocol::Http2 => Protocol::Http2,
+        UpstreamProtocol::SameAsDownstream if downstream >= Version::HTTP_2 => Protocol::Http2,
+        UpstreamProtocol::SameAsDownstream => Protocol::Http1,
+    }
+}
+
+/// A connection of the pool that takes a request at once.
+pub(crate) fn reuse(pool: &Rc<Pool>, cluster: &Cluster, protocol: Protocol) -> Option<Lane> {
+    match protocol {
+        Protocol::Http1 => h1::reuse(pool).map(Lane::Http1),
+        Protocol::Http2 => h2::reuse(pool, cluster).map(Lane::Http2),
+    }
+}
+
+/// Opens a connection to `endpoint`, or waits for one that is being opened.
+pub(crate) async fn open(
+    pool: Rc<Pool>,
     cluster: &Arc<Cluster>,
     endpoint: &Arc<EndpointState>,
-    outgoing: &Outgoing,
+    protocol: Protocol,
     deadline: Option<Instant>,
 ) -> Result<Lane, Failure> {
-    let pool = worker.pools().of(endpoint);
-    let http2 = match cluster.connection.protocol {
-        UpstreamProtocol::Http1 => false,
-        UpstreamProtocol::Http2 => true,
-        UpstreamProtocol::SameAsDownstream => outgoing.downstream >= Version::HTTP_2,
-    };
-    if http2 {
-        h2::reach(pool, cluster, endpoint, deadline).await.map(Lane::Http2)
-    } else {
-        h1::reach(pool, cluster, endpoint, deadline).await.map(Lane::Http1)
+    match protocol {
+        Protocol::Http1 => h1::open(pool, cluster, endpoint, deadline).await.map(Lane::Http1),
+        Protocol::Http2 => h2::open(&pool, cluster, endpoint, deadline).await.map(Lane::Http2),
     }
 }
 

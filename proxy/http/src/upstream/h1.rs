@@ -131,16 +131,19 @@ impl Lane {
     }
 }
 
-pub(super) async fn reach(
+/// An idle connection of the pool.
+pub(super) fn reuse(pool: &Rc<Pool>) -> Option<Lane> {
+    let connection = pool.h1.borrow_mut().take()?;
+    Some(Lane { connection, pool: Rc::clone(pool), reused: true })
+}
+
+/// A new connection.
+pub(super) async fn open(
     pool: Rc<Pool>,
     cluster: &Arc<Cluster>,
-    endpoint: &Arc<EndpointState>,
+    endpoint: &EndpointState,
     deadline: Option<Instant>,
 ) -> Result<Lane, Failure> {
-    let idle = pool.h1.borrow_mut().take();
-    if let Some(connection) = idle {
-        return Ok(Lane { connection, pool, reused: true });
-    }
     let io = connect(cluster, endpoint, deadline).await?;
     Ok(Lane { connection: Connection::new(io, cluster), pool, reused: false })
 }

@@ -4,9 +4,10 @@ mod exchange;
 
 use std::{
     cell::Cell,
-    future::{Future, poll_fn},
+    future::Future,
     rc::Rc,
     sync::Arc,
+    task::{Context, Poll, Waker},
     time::Instant,
 };
 
@@ -29,6 +30,10 @@ const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 const MAX_HEAD: u32 = 64 * 1024;
 /// Streams of one connection before another is opened, whatever the peer allows.
 const MAX_STREAMS: usize = 1024;
+
+/// New connections tried for one request. Others that waited for the same connection may take its
+/// streams first; a peer that allows no stream at all must not be dialled for ever.
+const OPEN_TRIES: usize = 4;
 
 /// The connections of a pool, and whether one is being opened.
 #[derive(Debug, Default)]
@@ -106,34 +111,45 @@ impl Lane {
     }
 }
 
-pub(super) async fn reach(
-    pool: Rc<Pool>,
+/// A connection of the pool that takes a stream now.
+pub(super) fn reuse(pool: &Pool, cluster: &Cluster) -> Option<Lane> {
+    loop {
+        let mut connection = pool.h2.borrow_mut().take()?;
+        let slot = StreamSlot::take(&connection.load);
+        if let Some(most) = cluster.connection.max_requests_per_connection
+            && connection.load.requests.get() >= most
+        {
+            connection.load.finished.set(true);
+        }
+        // Below the peer's limit of streams a connection is ready, unless it is broken. Nobody
+        // waits here, so there is nobody to wake.
+        let mut nobody = Context::from_waker(Waker::noop());
+        match connection.sender.poll_ready(&mut nobody) {
+            Poll::Ready(Ok(())) => return Some(Lane { sender: connection.sender, slot }),
+            Poll::Ready(Err(_)) => connection.load.finished.set(true),
+            Poll::Pending => return None,
+        }
+    }
+}
+
+/// A stream on a connection that is opened for it, or is being opened already.
+pub(super) async fn open(
+    pool: &Rc<Pool>,
     cluster: &Arc<Cluster>,
     endpoint: &Arc<EndpointState>,
     deadline: Option<Instant>,
 ) -> Result<Lane, Failure> {
-    loop {
-        let found = pool.h2.borrow_mut().take();
-        if let Some(mut connection) = found {
-            // Counted before anything is awaited, so that two requests never share the last place.
-            let slot = StreamSlot::take(&connection.load);
-            if let Some(most) = cluster.connection.max_requests_per_connection
-                && connection.load.requests.get() >= most
-            {
-                connection.load.finished.set(true);
-            }
-            if poll_fn(|cx| connection.sender.poll_ready(cx)).await.is_ok() {
-                return Ok(Lane { sender: connection.sender, slot });
-            }
-            connection.load.finished.set(true);
-            continue;
+    for _ in 0..OPEN_TRIES {
+        connected(pool, cluster, endpoint, deadline).await?;
+        if let Some(lane) = reuse(pool, cluster) {
+            return Ok(lane);
         }
-        open(&pool, cluster, endpoint, deadline).await?;
     }
+    Err(Failure::unsent(Fault::UpstreamRefused))
 }
 
 /// Opens one more connection, or waits for the one that is being opened.
-async fn open(
+async fn connected(
     pool: &Rc<Pool>,
     cluster: &Arc<Cluster>,
     endpoint: &Arc<EndpointState>,
