@@ -1,7 +1,8 @@
 //! Micro benches: single steps of the proxy, in nanoseconds and allocations.
 //!
-//! Each row is run in rounds long enough for the clock, and shown as the median round with the
-//! fastest one beside it: on a busy machine the fastest is the nearer to the truth.
+//! Each row is run in many rounds, each long enough for the clock but shorter than a time slice of
+//! the scheduler, so that on a busy machine some of them run undisturbed: the table shows the
+//! median and the fastest.
 
 mod configuration;
 mod harness;
@@ -19,10 +20,10 @@ use weft_benches::machine::Machine;
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Rounds of each row.
-    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 51, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Milliseconds that a round takes at least.
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 2)]
     round_ms: u64,
     /// Only rows whose name contains this.
     #[arg(long, default_value = "")]
