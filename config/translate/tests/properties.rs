@@ -1,4 +1,5 @@
-//! Whatever is valid translates: always the same, also incrementally.
+//! Whatever is valid translates: always the same, also incrementally, and to nothing that a
+//! proxy would refuse.
 
 mod support;
 
@@ -6,7 +7,18 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use weft_translate::{Collection, Resources, Translator, translate};
+use weft_proto::check::{self, Verdict};
+use weft_proto::type_url;
+use weft_translate::{Collection, Dialect, Resources, Translator, translate};
+
+fn by_type(resources: &Resources) -> [(&'static str, &Collection); 4] {
+    [
+        (type_url::LISTENER, &resources.listeners),
+        (type_url::ROUTE_CONFIGURATION, &resources.routes),
+        (type_url::CLUSTER, &resources.clusters),
+        (type_url::CLUSTER_LOAD_ASSIGNMENT, &resources.endpoints),
+    ]
+}
 
 fn config() -> ProptestConfig {
     ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() }
@@ -34,9 +46,25 @@ proptest! {
             support::nodes().iter().map(|node| translator.resources(node)).collect();
         for (mesh, (service, instances)) in meshes.iter().cycle().zip(changes) {
             translator.set_instances(&service, instances);
-            check(&mut translator, &mut held)?;
+            compare(&mut translator, &mut held)?;
             translator.set_mesh(Arc::new(mesh.clone()));
-            check(&mut translator, &mut held)?;
+            compare(&mut translator, &mut held)?;
+        }
+    }
+
+    #[test]
+    fn no_proxy_refuses_it(mesh in support::mesh(), workloads in support::workloads()) {
+        for node in support::nodes() {
+            // "Fail the call" is an action of gRPC clients (gRFC A36) that proxies have not got.
+            let of_grpc = |path: &str| node.dialect == Dialect::Grpc && path.ends_with(".non_forwarding_action");
+            let resources = translate(&mesh, &workloads, &node);
+            for (type_url, collection) in by_type(&resources) {
+                for (name, resource) in collection.iter() {
+                    let mut refused = check::check(type_url, &resource.value);
+                    refused.retain(|finding| finding.verdict == Verdict::Nack && !of_grpc(&finding.path));
+                    prop_assert!(refused.is_empty(), "{} {}: {:?}", type_url, name, refused);
+                }
+            }
         }
     }
 
@@ -53,7 +81,7 @@ proptest! {
     }
 }
 
-fn check(translator: &mut Translator, held: &mut [Resources]) -> Result<(), TestCaseError> {
+fn compare(translator: &mut Translator, held: &mut [Resources]) -> Result<(), TestCaseError> {
     let (mesh, workloads) = (translator.mesh().clone(), translator.workloads().clone());
     for (node, held) in support::nodes().iter().zip(held) {
         let afresh = translate(&mesh, &workloads, node);
