@@ -209,3 +209,77 @@ fn literal(text: &str, at: &At<'_>, notes: &mut Notes) -> Option<String> {
     plain.push_str(rest);
     Some(plain)
 }
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What the words of [`HeaderMutations`] mean.
+    fn apply(mutations: &HeaderMutations, headers: &mut HeaderMap) {
+        for name in &mutations.remove {
+            headers.remove(name);
+        }
+        for HeaderSet { name, value, append } in &mutations.set {
+            let exists = headers.contains_key(name);
+            match append {
+                AppendAction::AppendIfExistsOrAdd => {
+                    headers.append(name, value.clone());
+                }
+                AppendAction::AddIfAbsent if exists => {}
+                AppendAction::OverwriteIfExists if !exists => {}
+                AppendAction::AddIfAbsent
+                | AppendAction::OverwriteIfExistsOrAdd
+                | AppendAction::OverwriteIfExists => {
+                    headers.insert(name, value.clone());
+                }
+            }
+        }
+    }
+
+    fn name() -> impl Strategy<Value = HeaderName> {
+        (0usize..3).prop_map(|at| HeaderName::from_static(["a", "b", "c"][at]))
+    }
+
+    fn set() -> impl Strategy<Value = HeaderSet> {
+        let append = prop_oneof![
+            Just(AppendAction::AppendIfExistsOrAdd),
+            Just(AppendAction::AddIfAbsent),
+            Just(AppendAction::OverwriteIfExistsOrAdd),
+            Just(AppendAction::OverwriteIfExists),
+        ];
+        (name(), 0u16..100, append).prop_map(|(name, value, append)| HeaderSet {
+            name,
+            value: HeaderValue::from(value),
+            append,
+        })
+    }
+
+    fn mutations() -> impl Strategy<Value = HeaderMutations> {
+        let remove = proptest::collection::vec(name(), 0..3);
+        let set = proptest::collection::vec(set(), 0..4);
+        (remove, set)
+            .prop_map(|(remove, set)| HeaderMutations { remove: remove.into(), set: set.into() })
+    }
+
+    proptest! {
+        #[test]
+        fn one_set_of_changes_does_what_two_did(
+            first in mutations(),
+            second in mutations(),
+            before in proptest::collection::vec((name(), 0u16..100), 0..5),
+        ) {
+            let mut headers = HeaderMap::new();
+            for (name, value) in before {
+                headers.append(name, HeaderValue::from(value));
+            }
+            let mut in_turn = headers.clone();
+            apply(&first, &mut in_turn);
+            apply(&second, &mut in_turn);
+            apply(&first.then(&second), &mut headers);
+            prop_assert_eq!(in_turn, headers);
+        }
+    }
+}
