@@ -155,11 +155,15 @@ impl Subscription {
         if self.asked.as_ref() == Some(wanted) || (first && wanted.is_nothing()) {
             return None;
         }
-        // The answer that is due anyway will carry the names. An extra request could only carry the
-        // nonce of the response before, and servers ignore those.
-        let answer_due = self.pending.as_ref().is_some_and(|pending| pending.nonce.is_some());
-        if self.mode == Mode::StateOfTheWorld && answer_due {
-            return None;
+        if let Some(pending) = &self.pending {
+            // Of a stream that is gone: what is held depends on the verdict, and asking tells it.
+            let undecided = pending.nonce.is_none();
+            // Of this stream: the answer will carry the names. An extra request could only carry
+            // the nonce of the response before, and servers ignore those.
+            let answer_due = pending.nonce.is_some() && self.mode == Mode::StateOfTheWorld;
+            if undecided || answer_due {
+                return None;
+            }
         }
         let request = match self.mode {
             Mode::StateOfTheWorld => self.sotw_request(None),

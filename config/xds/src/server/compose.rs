@@ -78,7 +78,7 @@ impl Track {
         let says_gone = self.mode == Mode::Delta || self.sends_full_sets();
         let mut unsaid = Vec::new();
         for (name, told) in &self.told {
-            let gone = matches!(told, Told::Content(_))
+            let gone = *told != Told::Absent
                 && self.current(name).is_none()
                 && !self.held.contains_key(name)
                 && !self.is_quarantined(name)
@@ -104,7 +104,7 @@ impl Track {
     /// Whether the newest content of this name is refused and nothing stands in for it. Such a name
     /// is neither sent nor missing.
     fn is_quarantined(&self, name: &str) -> bool {
-        self.source.get(name).is_some() && self.quarantine.contains_key(name)
+        self.quarantine.contains_key(name)
     }
 
     /// The next names of refused responses, whatever the client was told of them.

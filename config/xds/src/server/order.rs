@@ -102,6 +102,7 @@ impl Stream {
                 needed && now < held.since + grace
             });
             if track.held.len() < before {
+                track.forget_departed();
                 track.dirty = true;
                 released = true;
             }

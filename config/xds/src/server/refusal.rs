@@ -53,6 +53,7 @@ impl Track {
         } else {
             self.suspect(refused.items, &blamed);
         }
+        self.forget_departed();
         blamed
     }
 
@@ -88,7 +89,9 @@ impl Track {
             return;
         }
         for Sent { name, before, .. } in refused.items {
-            match before {
+            // The guilty stays as it was. Some clients apply its neighbours and some do not.
+            let told = if blamed.contains(&name) { before } else { Some(Told::Unsure) };
+            match told {
                 Some(told) if self.interest.contains(&name) => self.told.insert(name, told),
                 _ => self.told.remove(&name),
             };

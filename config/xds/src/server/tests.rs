@@ -511,3 +511,26 @@ fn a_stream_of_one_type_needs_no_type_and_waits_for_no_other() {
     assert_eq!(bench.ask(Lds, &[], ""), []);
     assert_eq!(bench.notes.last(), Some(&Note::Ignored(Ignored::OtherType(Lds))));
 }
+
+#[test]
+fn what_was_refused_and_then_withdrawn_is_not_sent_again() {
+    let mut bench = Bench::new(Mode::StateOfTheWorld);
+    bench.set(Cds, &[("a", "bad"), ("b", "bad")]);
+    bench.offer();
+    let cds = only(bench.ask(Cds, &[], ""));
+    bench.set(Cds, &[("b", "bad")]);
+    assert_eq!(bench.offer(), []);
+    assert_eq!(bench.refuse(&cds, &[], "clusters a, b: no"), []);
+}
+
+#[test]
+fn a_client_may_have_applied_what_came_with_the_refused() {
+    let mut bench = Bench::new(Mode::StateOfTheWorld);
+    bench.set(Lds, &[("good", "1"), ("bad", "1")]);
+    bench.offer();
+    let lds = only(bench.ask(Lds, &[], ""));
+    bench.set(Lds, &[("bad", "1")]);
+    assert_eq!(bench.offer(), []);
+    let again = only(bench.refuse(&lds, &[], "listener bad: no"));
+    assert_eq!(contents(&again), [""; 0], "so it has to be told that it is gone");
+}

@@ -21,6 +21,8 @@ pub(super) enum Told {
     Content(Version),
     /// That it does not exist.
     Absent,
+    /// Something that it may hold or not: it came with something refused, or from another server.
+    Unsure,
 }
 
 /// A response without a verdict so far.
@@ -154,16 +156,15 @@ impl Track {
 
     /// What the client should have under this name now.
     pub(super) fn current(&self, name: &str) -> Option<&Resource> {
-        match self.source.get(name) {
-            Some(resource) => match self.quarantine.get(name) {
-                Some(held) if held.refused == resource.version() => match &held.instead {
-                    Instead::Nothing => None,
-                    Instead::Good(good) => Some(good),
-                    Instead::Same => Some(resource),
-                },
-                _ => Some(resource),
+        let held = || self.held.get(name).and_then(|held| held.resource.as_ref());
+        let resource = self.source.get(name).or_else(held)?;
+        match self.quarantine.get(name) {
+            Some(held) if held.refused == resource.version() => match &held.instead {
+                Instead::Nothing => None,
+                Instead::Good(good) => Some(good),
+                Instead::Same => Some(resource),
             },
-            None => self.held.get(name).and_then(|held| held.resource.as_ref()),
+            _ => Some(resource),
         }
     }
 
@@ -188,15 +189,21 @@ impl Track {
         self.held.retain(|name, _| source.get(name).is_none());
         if self.holds_removals() {
             for (name, told) in &self.told {
-                let leaves = matches!(told, Told::Content(_)) && source.get(name).is_none();
+                let leaves = *told != Told::Absent && source.get(name).is_none();
                 if leaves && !self.held.contains_key(name) {
                     let resource = previous.get(name).cloned();
                     self.held.insert(Name::clone(name), Held { resource, since: now });
                 }
             }
         }
-        self.quarantine.retain(|name, _| source.get(name).is_some());
+        self.forget_departed();
         self.dirty = true;
+    }
+
+    /// Forgets what was refused and is offered no more.
+    pub(super) fn forget_departed(&mut self) {
+        let (source, held) = (&self.source, &self.held);
+        self.quarantine.retain(|name, _| source.get(name).is_some() || held.contains_key(name));
     }
 
     /// Takes a change of subscription.
@@ -251,7 +258,7 @@ impl Track {
                 if self.holds_removals() {
                     self.held.insert(Name::clone(&name), Held { resource: None, since: now });
                 }
-                self.told.insert(name, Told::Content(version.unwrap_or_default()));
+                self.told.insert(name, version.map_or(Told::Unsure, Told::Content));
             }
         }
     }

@@ -204,7 +204,7 @@ impl World {
         for upsert in delivery.upserts {
             if model::is_bad(of, &upsert.body) {
                 refused.push((upsert.name, "the content is bad".to_owned()));
-            } else {
+            } else if self.refers_to(of, &upsert.name) {
                 self.applied[of].insert(upsert.name, upsert.body);
             }
         }
@@ -234,6 +234,18 @@ impl World {
         self.consume(client::Event::Verdict(verdict));
     }
 
+    /// Whether the caller still needs what it is given: it may have given it up since it asked.
+    fn refers_to(&self, of: ResourceType, name: &Name) -> bool {
+        match of {
+            ResourceType::Endpoint => self.applied[ResourceType::Cluster].contains_key(name),
+            ResourceType::Route => {
+                let mut listeners = self.applied[ResourceType::Listener].values();
+                listeners.any(|body| model::route_of(body) == *name)
+            }
+            _ => true,
+        }
+    }
+
     fn assert_routes_lead_somewhere(&self) {
         for (route, body) in &self.applied[ResourceType::Route] {
             for cluster in model::clusters_of(body) {
@@ -247,21 +259,13 @@ impl World {
 
     /// The client has what the model says; where that is bad, it has something good or nothing.
     pub(crate) fn assert_converged(&self) {
-        let reachable = |of, name: &str| match of {
-            ResourceType::Endpoint => self.applied[ResourceType::Cluster].contains_key(name),
-            ResourceType::Route => {
-                let mut listeners = self.applied[ResourceType::Listener].values();
-                listeners.any(|body| model::route_of(body).as_ref() == name)
-            }
-            _ => true,
-        };
         for of in model::TYPES {
             let offered = self.model.encode(of);
             for (name, body) in &offered {
                 let here = self.applied[of].get(name.as_str());
                 if model::is_bad(of, body) {
                     assert!(here.is_none_or(|body| !model::is_bad(of, body)), "{of:?} {name}");
-                } else if reachable(of, name) {
+                } else if self.refers_to(of, &name.as_str().into()) {
                     assert_eq!(here, Some(body), "{of:?} {name}");
                 }
             }

@@ -1,0 +1,26 @@
+//! The ADS server: nodes connect, say who they are, and are kept up to date.
+//!
+//! A [`Source`] knows what each node is to have; [`Translated`] is the one that translates a mesh.
+//! Whatever it offers has passed the proxy's own compile step ([`Vetted`]), so that a resource
+//! which proxies would refuse never leaves: its last good version stays, and [`Withheld`] says why.
+//! The protocol is `weft-xds`; here are its streams ([`Discovery`]) and the [`Ledger`] of what
+//! every node was sent, accepted and refused.
+//!
+//! Every stream has a task of its own that keeps the newest offer and nothing else, so a client
+//! that does not read holds up nobody but itself.
+
+mod conversation;
+mod ledger;
+mod method;
+mod serve;
+mod service;
+mod source;
+mod translated;
+mod vetted;
+
+pub use ledger::{Ledger, NodeView, RefusedView, Stamp, TypeView};
+pub use serve::{Limits, serve};
+pub use service::Discovery;
+pub use source::{Offer, Refused, Source};
+pub use translated::Translated;
+pub use vetted::{Vetted, Withheld};

@@ -1,0 +1,170 @@
+//! The source that translates a mesh, for each node that asks.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::watch;
+use weft_config::Mesh;
+use weft_proto::discovery::Node;
+use weft_translate::{Collection, Node as NodeIntent, Resources, Translator, Workloads};
+use weft_xds::{PerType, ResourceType};
+
+use crate::{
+    source::{Offer, Refused, Source},
+    vetted::Vetted,
+};
+
+/// The types that a mesh is translated to.
+const TYPES: [ResourceType; 4] =
+    [ResourceType::Cluster, ResourceType::Endpoint, ResourceType::Listener, ResourceType::Route];
+
+/// Translates the mesh for each node that asks. Nodes are told nothing before the first
+/// [`Translated::publish`].
+#[derive(Debug, Default)]
+pub struct Translated {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    translator: Option<Translator>,
+    nodes: Vec<Follower>,
+    /// What was vetted for one node serves all that are sent the same.
+    shared: PerType<Vec<(Collection, Arc<Vetted>)>>,
+}
+
+/// One node that is kept up to date.
+#[derive(Debug)]
+struct Follower {
+    node: NodeIntent,
+    resources: Resources,
+    vetted: BTreeMap<ResourceType, (Collection, Arc<Vetted>)>,
+    offers: watch::Sender<Option<Arc<Offer>>>,
+}
+
+impl Translated {
+    /// A source that knows nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Brings every node up to date with this mesh and what runs in it.
+    pub fn publish(&self, mesh: Arc<Mesh>, workloads: Workloads) {
+        let state = &mut *self.lock();
+        match &mut state.translator {
+            None => state.translator = Some(Translator::new(mesh, workloads)),
+            Some(translator) => update(translator, mesh, &workloads),
+        }
+        let State { translator, nodes, shared } = state;
+        nodes.retain(|follower| !follower.offers.is_closed());
+        if let Some(translator) = translator {
+            for follower in nodes {
+                follower.refresh(translator, shared);
+            }
+        }
+        for (_, vetted) in shared.iter_mut() {
+            vetted.retain(|(_, vetted)| Arc::strong_count(vetted) > 1);
+        }
+    }
+
+    /// How many nodes are kept up to date.
+    #[must_use]
+    pub fn nodes(&self) -> usize {
+        self.lock().nodes.iter().filter(|follower| !follower.offers.is_closed()).count()
+    }
+
+    /// State is only ever replaced by complete values, so it is sound even after a panic.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Source for Translated {
+    fn open(&self, node: &Node) -> Result<watch::Receiver<Option<Arc<Offer>>>, Refused> {
+        let node = NodeIntent::from_xds(node).map_err(|error| Refused(error.to_string()))?;
+        let (offers, receiver) = watch::channel(None);
+        let mut follower =
+            Follower { node, resources: Resources::default(), vetted: BTreeMap::new(), offers };
+        let state = &mut *self.lock();
+        if let Some(translator) = &mut state.translator {
+            follower.refresh(translator, &mut state.shared);
+        }
+        state.nodes.push(follower);
+        Ok(receiver)
+    }
+}
+
+/// Tells the translator what changed, Service by Service, so that it rebuilds no more than that.
+fn update(translator: &mut Translator, mesh: Arc<Mesh>, workloads: &Workloads) {
+    if **translator.mesh() != *mesh {
+        translator.set_mesh(mesh);
+    }
+    let gone = translator.workloads().services();
+    let gone = gone.filter(|service| workloads.of(service).is_empty()).cloned();
+    for service in gone.collect::<Vec<_>>() {
+        translator.set_instances(&service, Vec::new());
+    }
+    for service in workloads.services() {
+        translator.set_instances(service, workloads.of(service).to_vec());
+    }
+}
+
+impl Follower {
+    fn refresh(
+        &mut self,
+        translator: &mut Translator,
+        shared: &mut PerType<Vec<(Collection, Arc<Vetted>)>>,
+    ) {
+        translator.refresh(&self.node, &mut self.resources);
+        let mut changed = self.offers.borrow().is_none();
+        for of in TYPES {
+            changed |= self.vet(of, &mut shared[of]);
+        }
+        if changed {
+            let types = self.vetted.iter().map(|(of, (_, vetted))| (*of, &**vetted));
+            self.offers.send_replace(Some(Arc::new(Offer::new(types))));
+        }
+    }
+
+    /// Vets the resources of one type if they changed. Whether they did.
+    fn vet(&mut self, of: ResourceType, shared: &mut Vec<(Collection, Arc<Vetted>)>) -> bool {
+        let collection = match of {
+            ResourceType::Cluster => &self.resources.clusters,
+            ResourceType::Endpoint => &self.resources.endpoints,
+            ResourceType::Listener => &self.resources.listeners,
+            _ => &self.resources.routes,
+        };
+        let previous = self.vetted.get(&of);
+        if previous.is_some_and(|(vetted, _)| vetted.is_same(collection)) {
+            return false;
+        }
+        // Listeners are made for each node; to look for an equal one would take longer.
+        let shareable = of != ResourceType::Listener;
+        let known = shared.iter().find(|(vetted, _)| shareable && vetted.is_same(collection));
+        let vetted = match known {
+            Some((_, vetted)) => Arc::clone(vetted),
+            None => {
+                let bodies = collection.iter().map(|(name, each)| (name, &each.value));
+                let vetted = Vetted::new(of, bodies, previous.map(|(_, vetted)| &**vetted));
+                for withheld in vetted.withheld() {
+                    tracing::error!(
+                        kind = withheld.r#type,
+                        name = withheld.name,
+                        reasons = withheld.reasons.join("; "),
+                        "withheld: proxies would refuse it"
+                    );
+                }
+                let vetted = Arc::new(vetted);
+                if shareable {
+                    shared.push((collection.clone(), Arc::clone(&vetted)));
+                }
+                vetted
+            }
+        };
+        self.vetted.insert(of, (collection.clone(), vetted));
+        true
+    }
+}
