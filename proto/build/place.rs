@@ -178,7 +178,8 @@ impl Places {
             }
         }
         for prefix in table.places.keys() {
-            if !pool.all_messages().any(|message| message.full_name().starts_with(prefix.as_str())) {
+            if !pool.all_messages().any(|message| message.full_name().starts_with(prefix.as_str()))
+            {
                 return Err(format!("fields.toml: there is nothing under `{prefix}`").into());
             }
         }
@@ -206,12 +207,8 @@ fn row_of(field: &FieldDescriptor, table: &Table) -> (Row, bool) {
         return (row.clone(), false);
     }
     let arm = field.containing_oneof().is_some_and(|oneof| !oneof.is_synthetic());
-    let (verdict, note) = if arm {
-        (Verdict::Nack, "selects behaviour that is not supported")
-    } else {
-        (Verdict::Warn, "not supported")
-    };
-    (Row { verdict, note: note.into(), ..Row::default() }, false)
+    let verdict = if arm { Verdict::Nack } else { Verdict::Warn };
+    (Row { verdict, ..Row::default() }, false)
 }
 
 fn check_row(field: &FieldDescriptor, row: &Row) -> Result<()> {

@@ -3,7 +3,7 @@
 use crate::schema::Kind;
 
 /// A field as it stands on the wire.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Value<'a> {
     Varint(u64),
     Fixed64(u64),

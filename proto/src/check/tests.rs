@@ -1,1 +1,472 @@
-//! tests
+//! What check says of whole resources.
+
+use proptest::prelude::*;
+use prost::{Message as _, Name};
+
+use super::*;
+use crate::json::from_yaml;
+use crate::pb::envoy::config::bootstrap::v3::Bootstrap;
+use crate::pb::envoy::config::cluster::v3::Cluster;
+use crate::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
+use crate::pb::envoy::config::listener::v3::Listener;
+use crate::pb::envoy::config::route::v3::{RouteConfiguration, VirtualHost};
+use crate::type_url;
+use crate::wire;
+
+mod differential;
+
+/// The findings about a resource given as YAML, one line each, `!` before a refusal.
+fn said<M: Name + Default>(yaml: &str) -> Vec<String> {
+    let message: M = from_yaml(yaml).unwrap_or_else(|error| panic!("{error}\n{yaml}"));
+    let findings = check(&M::type_url(), &message.encode_to_vec());
+    findings.iter().map(line).collect()
+}
+
+fn line(finding: &Finding) -> String {
+    let mark = if finding.verdict == Verdict::Nack { "!" } else { "?" };
+    format!("{mark} {finding}")
+}
+
+#[track_caller]
+fn expect<M: Name + Default>(yaml: &str, expected: &[&str]) {
+    assert_eq!(said::<M>(yaml), expected, "{yaml}");
+}
+
+/// A listener whose HTTP filters, routes and other settings are given.
+fn http(settings: &str) -> String {
+    format!(
+        "{{name: l, address: {{socket_address: {{address: 0.0.0.0, port_value: 80}}}}, \
+         filter_chains: [{{filters: [{{name: hcm, typed_config: {{\
+         \"@type\": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager, \
+         stat_prefix: s, {settings}}}}}]}}]}}"
+    )
+}
+
+const HCM: &str = "filter_chains[0].filters[0].typed_config";
+
+#[test]
+fn a_bootstrap_for_a_management_server_is_taken() {
+    let yaml = r#"
+node: {id: envoy-1, cluster: probe, locality: {region: r1, zone: z1}}
+admin: {address: {socket_address: {address: 127.0.0.1, port_value: 19000}}}
+dynamic_resources:
+  ads_config: {api_type: DELTA_GRPC, transport_api_version: V3, set_node_on_first_message_only: true,
+    grpc_services: [{envoy_grpc: {cluster_name: xds}}]}
+  lds_config: {ads: {}, resource_api_version: V3}
+  cds_config: {ads: {}, resource_api_version: V3}
+static_resources: {clusters: [{name: xds, type: STATIC, connect_timeout: 1s,
+  typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {
+    "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions,
+    explicit_http_config: {http2_protocol_options: {connection_keepalive: {interval: 30s, timeout: 5s}}}}},
+  load_assignment: {cluster_name: xds, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address:
+    {address: 127.0.0.1, port_value: 18000}}}}]}]}}]}
+"#;
+    expect::<Bootstrap>(
+        yaml,
+        &[
+            "? static_resources.clusters[0].typed_extension_protocol_options[\"envoy.extensions.upstreams.http.v3.HttpProtocolOptions\"]\
+           .explicit_http_config.http2_protocol_options.connection_keepalive: not supported",
+        ],
+    );
+    expect::<Bootstrap>(
+        "{dynamic_resources: {ads_config: {api_type: REST, cluster_names: [a]}}}",
+        &[
+            "! dynamic_resources.ads_config.api_type: REST is not supported; supported: GRPC, DELTA_GRPC",
+            "! dynamic_resources.ads_config.cluster_names: not supported: REST (it is \"a\")",
+        ],
+    );
+    // An enum whose default is not supported must be set.
+    expect::<Bootstrap>(
+        "{dynamic_resources: {ads_config: {transport_api_version: V3}}}",
+        &["! dynamic_resources.ads_config.api_type: must be one of GRPC, DELTA_GRPC"],
+    );
+}
+
+#[test]
+fn verdicts_name_the_field_and_what_is_supported() {
+    expect::<Cluster>("{name: a, type: EDS, metadata: {}, alt_stat_name: b}", &[]);
+    expect::<Cluster>(
+        "{name: a, type: STRICT_DNS, lb_policy: MAGLEV, circuit_breakers: {thresholds: [{}]}, health_checks: []}",
+        &[
+            "! type: STRICT_DNS is not supported; supported: STATIC, EDS",
+            "! lb_policy: MAGLEV is not supported; supported: ROUND_ROBIN, LEAST_REQUEST, LOAD_BALANCING_POLICY_CONFIG",
+            "? circuit_breakers: not supported: limits of connections and requests",
+        ],
+    );
+    expect::<Cluster>(
+        "{name: a, cluster_type: {name: x}}",
+        &["! cluster_type: selects behaviour that is not supported; supported: type"],
+    );
+    expect::<RouteConfiguration>(
+        "{virtual_hosts: [{name: v, domains: [\"*\"], routes: [{match: {prefix: /}, route: {cluster_header: x,
+          host_rewrite_header: h, priority: HIGH}}]}]}",
+        &[
+            "! virtual_hosts[0].routes[0].route.cluster_header: selects behaviour that is not supported (it is \"x\"); \
+             supported: cluster, weighted_clusters",
+            "! virtual_hosts[0].routes[0].route.host_rewrite_header: selects behaviour that is not supported (it is \"h\"); \
+             supported: host_rewrite_literal",
+            "? virtual_hosts[0].routes[0].route.priority: not supported: there are no limits that priorities have apart (it is HIGH)",
+        ],
+    );
+}
+
+#[test]
+fn values_that_change_nothing_are_harmless() {
+    expect::<Cluster>("{name: a, connection_pool_per_downstream_connection: false}", &[]);
+    expect::<Listener>("{use_original_dst: false, bind_to_port: true}", &[]);
+    expect::<Listener>(
+        "{use_original_dst: true, bind_to_port: false}",
+        &[
+            "! use_original_dst: not supported: handing connections to other listeners (it is true)",
+            "! bind_to_port: not supported: a listener without a socket (it is false)",
+        ],
+    );
+}
+
+#[test]
+fn lists_are_bounded_by_what_is_supported() {
+    expect::<Listener>(
+        "{filter_chains: [{}, {}]}",
+        &["! filter_chains: has 2 elements, which is not supported; supported: 1"],
+    );
+}
+
+#[test]
+fn extensions_are_taken_by_type() {
+    let router = "{name: r, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}";
+    let cors =
+        "typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors}";
+    let rds = "rds: {route_config_name: r, config_source: {ads: {}}}";
+    expect::<Listener>(&http(&format!("{rds}, http_filters: [{router}]")), &[]);
+    let text = format!(
+        "`envoy.extensions.filters.http.cors.v3.Cors` is not supported; supported: envoy.extensions.filters.http.router.v3.Router"
+    );
+    expect::<Listener>(
+        &http(&format!("{rds}, http_filters: [{{name: c, {cors}}}, {router}]")),
+        &[&format!("! {HCM}.http_filters[0].typed_config: {text}")],
+    );
+    expect::<Listener>(
+        &http(&format!("{rds}, http_filters: [{{name: c, is_optional: true, {cors}}}, {router}]")),
+        &[&format!("? {HCM}.http_filters[0].typed_config: {text}")],
+    );
+    let unnamed =
+        said::<Listener>(&http(&format!("{rds}, http_filters: [{{name: c, typed_config: {{}}}}]")));
+    assert!(unnamed[0].contains("`` is not supported"), "{unnamed:?}");
+    // Of load balancing policies the first that is known counts.
+    expect::<Cluster>(
+        "{name: a, load_balancing_policy: {policies: [{typed_extension_config: {name: m, typed_config:
+          {\"@type\": type.googleapis.com/envoy.extensions.load_balancing_policies.maglev.v3.Maglev}}}]}}",
+        &["? load_balancing_policy.policies[0].typed_extension_config.typed_config: \
+           `envoy.extensions.load_balancing_policies.maglev.v3.Maglev` is not supported; supported: \
+           envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest, \
+           envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin, \
+           envoy.extensions.load_balancing_policies.wrr_locality.v3.WrrLocality"],
+    );
+    expect::<VirtualHost>(
+        "{name: v, domains: [a], typed_per_filter_config: {b: {\"@type\": type.googleapis.com/envoy.config.route.v3.FilterConfig,
+          is_optional: true, config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors}}}}",
+        &["? typed_per_filter_config[\"b\"].config: not supported: settings for a filter that is not supported"],
+    );
+}
+
+#[test]
+fn what_is_newer_than_this_build_is_seen() {
+    let mut bytes = Cluster { name: "a".into(), ..Cluster::default() }.encode_to_vec();
+    wire::put(&mut bytes, 3000, wire::Value::Varint(1));
+    let findings = check(type_url::CLUSTER, &bytes);
+    assert_eq!(
+        findings.iter().map(line).collect::<Vec<_>>(),
+        [
+            "? field 3000 of envoy.config.cluster.v3.Cluster is newer than what this was built with, and not supported"
+        ]
+    );
+    let unknown = Cluster { name: "a".into(), lb_policy: 77, ..Cluster::default() };
+    let findings = check(type_url::CLUSTER, &unknown.encode_to_vec());
+    assert!(line(&findings[0]).starts_with("! lb_policy: 77 is not supported; supported: ROUND"));
+}
+
+#[test]
+fn only_roots_are_checked() {
+    let finding = &check("type.googleapis.com/no.such.Type", b"")[0];
+    assert_eq!(line(finding), "! `no.such.Type` is not a type of resource that is supported");
+    assert_eq!(check(type_url::ROUTER, b"")[0].verdict, Verdict::Nack);
+}
+
+/// Each kind of validation rule at a field of Envoy's that has it; see also `rule`.
+#[test]
+fn validation_rules_hold() {
+    const CLA: &str = "cluster_name: c, endpoints: ";
+    let route = |route: &str| {
+        format!("{{virtual_hosts: [{{name: v, domains: [\"*\"], routes: [{route}]}}]}}")
+    };
+    let at = |path: &str| format!("! virtual_hosts[0].routes[0].{path}");
+    // string.min_len, of a field that is absent
+    expect::<ClusterLoadAssignment>("{}", &["! cluster_name: must not be empty"]);
+    // uint32.lte, uint32.gte in a wrapper
+    expect::<ClusterLoadAssignment>(
+        &format!("{{{CLA}[{{priority: 128, load_balancing_weight: 1}}]}}"),
+        &[],
+    );
+    expect::<ClusterLoadAssignment>(
+        &format!("{{{CLA}[{{priority: 129, load_balancing_weight: 0}}]}}"),
+        &[
+            "! endpoints[0].load_balancing_weight: must be at least 1",
+            "! endpoints[0].priority: must be at most 128",
+        ],
+    );
+    // uint32.gt
+    expect::<ClusterLoadAssignment>(
+        &format!("{{{CLA}[], policy: {{overprovisioning_factor: 0}}}}"),
+        &["! policy.overprovisioning_factor: must be at least 1"],
+    );
+    // duration.gt, with and below zero
+    expect::<Cluster>("{name: a, connect_timeout: 0.000000001s}", &[]);
+    for zero in ["0s", "-1s"] {
+        expect::<Cluster>(
+            &format!("{{name: a, connect_timeout: {zero}}}"),
+            &["! connect_timeout: must be more than 0s"],
+        );
+    }
+    // message.required, oneof.required
+    expect::<RouteConfiguration>(
+        &route("{match: {prefix: /}, direct_response: {status: 200}}"),
+        &[],
+    );
+    expect::<RouteConfiguration>(
+        &route("{}"),
+        &[
+            &at(
+                "action: is required: one of route, redirect, direct_response, filter_action, non_forwarding_action",
+            ),
+            &at("match: is required"),
+        ],
+    );
+    // uint32.lt, uint32.gte of what is absent
+    for (status, said) in [(600, "must be at most 599"), (199, "must be at least 200")] {
+        expect::<RouteConfiguration>(
+            &route(&format!("{{match: {{prefix: /}}, direct_response: {{status: {status}}}}}")),
+            &[&at(&format!("direct_response.status: {said}"))],
+        );
+    }
+    expect::<RouteConfiguration>(
+        &route("{match: {prefix: /}, direct_response: {}}"),
+        &[&at("direct_response.status: must be set")],
+    );
+    // string.pattern
+    expect::<RouteConfiguration>(
+        &route("{match: {path_separated_prefix: /a/}, direct_response: {status: 200}}"),
+        &[&at(
+            "match.path_separated_prefix: must have at least 2 characters, no `?` or `#`, and not end with `/`",
+        )],
+    );
+    // string.well_known_regex, repeated.items
+    expect::<RouteConfiguration>(
+        &route(
+            "{match: {prefix: /}, direct_response: {status: 200}, request_headers_to_remove: [ok, \"\", \"a\\nb\"]}",
+        ),
+        &[
+            &at("request_headers_to_remove[1]: must not be empty"),
+            &at("request_headers_to_remove[2]: must not contain NUL, CR or LF"),
+        ],
+    );
+    // bool.const, repeated.min_items, double.gte and lte, map.keys
+    expect::<Bootstrap>("{stats_flush_on_admin: true}", &[]);
+    expect::<Bootstrap>("{stats_flush_on_admin: false}", &["! stats_flush_on_admin: must be true"]);
+    expect::<VirtualHost>("{name: v}", &["! domains: must not be empty"]);
+    for (value, said) in [(101, "must be at most 100"), (-1, "must be at least 0")] {
+        expect::<Cluster>(
+            &format!(
+                "{{name: a, common_lb_config: {{healthy_panic_threshold: {{value: {value}}}}}}}"
+            ),
+            &[&format!("! common_lb_config.healthy_panic_threshold.value: {said}")],
+        );
+    }
+    expect::<Cluster>("{name: a, metadata: {filter_metadata: {k: {}}}}", &[]);
+    expect::<Cluster>(
+        "{name: a, metadata: {filter_metadata: {\"\": {}}}}",
+        &["! metadata.filter_metadata[\"\"]: its key must not be empty"],
+    );
+    // enum.defined_only and message.required below a field that is only warned about
+    expect::<Cluster>(
+        "{name: a, health_checks: [{timeout: 1s, interval: 1s, tcp_health_check: {}}]}",
+        &[
+            "? health_checks: not supported: health checks",
+            "! health_checks[0].unhealthy_threshold: is required",
+            "! health_checks[0].healthy_threshold: is required",
+        ],
+    );
+    expect::<Cluster>(
+        "{name: a, circuit_breakers: {thresholds: [{priority: 7}]}}",
+        &[
+            "? circuit_breakers: not supported: limits of connections and requests",
+            "! circuit_breakers.thresholds[0].priority: must be a value that is defined",
+        ],
+    );
+    // any.required
+    expect::<Cluster>(
+        "{name: a, load_balancing_policy: {policies: [{typed_extension_config: {name: x}}]}}",
+        &["! load_balancing_policy.policies[0].typed_extension_config.typed_config: is required"],
+    );
+    // repeated.unique, repeated.items.double.gt, in a packed list
+    expect::<Bootstrap>(
+        "{stats_config: {histogram_bucket_settings: [{match: {prefix: a}, buckets: [1, 2]}]}}",
+        &["? stats_config: not supported"],
+    );
+    expect::<Bootstrap>(
+        "{stats_config: {histogram_bucket_settings: [{match: {prefix: a}, buckets: [1, 2, 1, 0]}]}}",
+        &[
+            "? stats_config: not supported",
+            "! stats_config.histogram_bucket_settings[0].buckets: must not have an element twice",
+            "! stats_config.histogram_bucket_settings[0].buckets[3]: must be more than 0",
+        ],
+    );
+    // The same in one packed occurrence, as other encoders write it.
+    let doubles: Vec<u8> =
+        [1.0_f64, 0.0, 1.0].iter().flat_map(|value| value.to_le_bytes()).collect();
+    let mut bytes = Vec::new();
+    for (number, within) in [(2, doubles), (4, Vec::new()), (13, Vec::new())] {
+        let content = if bytes.is_empty() { within } else { std::mem::take(&mut bytes) };
+        wire::put(&mut bytes, number, wire::Value::Bytes(&content));
+    }
+    let lines: Vec<_> = check(type_url::BOOTSTRAP, &bytes).iter().map(line).collect();
+    assert_eq!(
+        lines[1..],
+        [
+            "! stats_config.histogram_bucket_settings[0].buckets: must not have an element twice",
+            "! stats_config.histogram_bucket_settings[0].buckets[1]: must be more than 0",
+            "! stats_config.histogram_bucket_settings[0].match: is required",
+        ]
+    );
+    // map.min_pairs
+    let matcher = |map: &str| {
+        format!(
+            "{{name: v, domains: [a], route_specifiers: [], matcher: {{matcher_tree: {{input: {{name: i, typed_config: \
+             {{\"@type\": type.googleapis.com/google.protobuf.Struct, value: {{}}}}}}, exact_match_map: {{map: {map}}}}}}}}}"
+        )
+    };
+    let refused = said::<VirtualHost>(&matcher("{}"));
+    assert_eq!(refused, ["! matcher: not supported: choosing a route by a matcher"]);
+    // duration.gte and duration.required
+    let wait = |interval: &str| {
+        format!(
+            "{{match: {{prefix: /}}, route: {{cluster: c, retry_policy: {{retry_back_off: {{{interval}}}}}}}}}"
+        )
+    };
+    let warned = at("route.retry_policy: not supported: retries").replace('!', "?");
+    expect::<RouteConfiguration>(&route(&wait("base_interval: 0.001s")), &[&warned]);
+    expect::<RouteConfiguration>(
+        &route(&wait("base_interval: 0s")),
+        &[&warned, &at("route.retry_policy.retry_back_off.base_interval: must be more than 0s")],
+    );
+    expect::<RouteConfiguration>(
+        &route(&wait("")),
+        &[&warned, &at("route.retry_policy.retry_back_off.base_interval: is required")],
+    );
+    // repeated.max_items
+    let headers = vec!["{header: {key: a, value: b}}"; 1001].join(", ");
+    expect::<RouteConfiguration>(
+        &format!("{{request_headers_to_add: [{headers}]}}"),
+        &["! request_headers_to_add: must have at most 1000 elements, has 1001"],
+    );
+    // string.max_bytes and bytes.max_len
+    let long = "a".repeat(16_385);
+    expect::<RouteConfiguration>(
+        &format!("{{request_headers_to_add: [{{header: {{key: {long}, raw_value: {long}aaa}}}}]}}"),
+        &["! request_headers_to_add[0].header.key: must have at most 16384 bytes"],
+    );
+    // uint64.lt and uint64.gt
+    let udp = |size: u32| {
+        format!(
+            "{{udp_listener_config: {{downstream_socket_config: {{max_rx_datagram_size: {size}}}}}}}"
+        )
+    };
+    assert_eq!(said::<Listener>(&udp(65_536)), ["! udp_listener_config: not supported: UDP"]);
+}
+
+#[test]
+fn bytes_that_are_no_message_are_refused() {
+    for (bytes, said) in [
+        (b"\x0a\xff".as_slice(), "! is no encoded message"),
+        (b"\x0a\x01\xff", "! name: is not UTF-8"),
+        (
+            b"\x0a\x01a\x18\x00\x22\x02\x08\x80",
+            "! connect_timeout: is no duration within ±10,000 years",
+        ),
+        (b"\x08\x01", "! name: is malformed"),
+        (b"\x0a\x01a\x20\x01", "! connect_timeout: is no encoded message"),
+    ] {
+        let lines: Vec<_> = check(type_url::CLUSTER, bytes).iter().map(line).collect();
+        assert!(lines.iter().any(|line| line == said), "{lines:?} {said}");
+    }
+    // Deeper than a decoder goes, through a message that holds itself.
+    let mut nested = Vec::new();
+    for _ in 0..200 {
+        let mut policy = Vec::new();
+        wire::put(&mut policy, 1, wire::Value::Bytes(&nested));
+        let mut any = Vec::new();
+        let name = b"a/envoy.extensions.load_balancing_policies.wrr_locality.v3.WrrLocality";
+        wire::put(&mut any, 1, wire::Value::Bytes(name));
+        wire::put(&mut any, 2, wire::Value::Bytes(&policy));
+        let mut extension = Vec::new();
+        wire::put(&mut extension, 1, wire::Value::Bytes(b"n"));
+        wire::put(&mut extension, 2, wire::Value::Bytes(&any));
+        let mut entry = Vec::new();
+        wire::put(&mut entry, 4, wire::Value::Bytes(&extension));
+        nested.clear();
+        wire::put(&mut nested, 1, wire::Value::Bytes(&entry));
+    }
+    let mut bytes = Vec::new();
+    wire::put(&mut bytes, 1, wire::Value::Bytes(b"c"));
+    wire::put(&mut bytes, 41, wire::Value::Bytes(&nested));
+    let findings = check(type_url::CLUSTER, &bytes);
+    assert_eq!(findings.last().unwrap().reason, "is nested too deeply");
+}
+
+#[test]
+fn findings_are_bounded() {
+    let mut bytes = Vec::new();
+    for _ in 0..10_000 {
+        wire::put(&mut bytes, 2, wire::Value::Bytes(b"\x0a\x00"));
+    }
+    assert_eq!(
+        check(type_url::CLUSTER_LOAD_ASSIGNMENT, &bytes).len(),
+        1,
+        "only the name is missing"
+    );
+    let mut bytes = Vec::new();
+    for _ in 0..10_000 {
+        wire::put(&mut bytes, 5000, wire::Value::Varint(1));
+    }
+    assert_eq!(check(type_url::CLUSTER, &bytes).len(), MAX_FINDINGS);
+}
+
+#[test]
+fn the_document_is_what_the_table_says() {
+    let committed = include_str!("../../FIELDS.md");
+    assert!(
+        markdown() == committed,
+        "run: cargo run -p weft-proto --example field-table > proto/FIELDS.md"
+    );
+}
+
+#[test]
+fn every_honoured_row_names_a_test() {
+    let rows: Vec<_> = table().filter(|row| row.verdict == Verdict::Honour).collect();
+    assert!(rows.len() > 150, "{}", rows.len());
+    for row in rows {
+        let named = row.note.split_once("::").is_some_and(|(file, function)| {
+            (file.ends_with(".rs") || file.ends_with(".py")) && !function.is_empty()
+        });
+        assert!(named, "{}.{}: {}", row.message, row.field, row.note);
+    }
+}
+
+proptest! {
+    #[test]
+    fn hostile_bytes_never_panic(bytes: Vec<u8>) {
+        for url in [type_url::LISTENER, type_url::CLUSTER, type_url::ROUTE_CONFIGURATION,
+                    type_url::CLUSTER_LOAD_ASSIGNMENT, type_url::BOOTSTRAP, type_url::VIRTUAL_HOST] {
+            let _ = check(url, &bytes);
+        }
+    }
+}

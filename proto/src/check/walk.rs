@@ -163,7 +163,7 @@ impl Walk {
             }
         }
         if place.unique && first {
-            self.unique(met.step, message);
+            self.unique(met.step);
         }
         match (field.label, value) {
             (Label::Repeated, Value::Bytes(packed)) if field.kind.is_packable() => {
@@ -341,7 +341,7 @@ impl Walk {
     }
 
     /// Refuses a list that has an element twice.
-    fn unique(&mut self, step: &Step<'_>, message: &Message) {
+    fn unique(&mut self, step: &Step<'_>) {
         let number = step.field.number;
         let mut elements = Vec::new();
         for (_, value) in Fields::of(step.container).flatten().filter(|(found, _)| *found == number)
@@ -349,20 +349,18 @@ impl Walk {
             match value {
                 Value::Bytes(mut rest) if step.field.kind.is_packable() => {
                     while !rest.is_empty() {
-                        let before = rest;
-                        if wire::packed(&mut rest, step.field.kind).is_err() {
+                        let Ok(element) = wire::packed(&mut rest, step.field.kind) else {
                             return; // reported as malformed
-                        }
-                        elements.push(before.get(..before.len() - rest.len()).unwrap_or_default());
+                        };
+                        elements.push(element);
                     }
                 }
-                Value::Bytes(bytes) => elements.push(bytes),
-                _ => {}
+                value => elements.push(value),
             }
         }
         elements.sort_unstable();
         if elements.windows(2).any(|pair| matches!(pair, [a, b] if a == b)) {
-            let reason = format!("{}.{} must not repeat itself", message.name(), step.field.name());
+            let reason = "must not have an element twice".to_owned();
             self.report(step.render(false), Verdict::Nack, reason);
         }
     }
@@ -395,9 +393,10 @@ fn is_harmless(field: &Field, place: &Place, value: Value<'_>) -> bool {
 
 /// Why the field is reported, which arms of its oneof would do, and what it is.
 fn unsupported(message: &Message, field: &Field, place: &Place, value: Value<'_>) -> String {
-    let mut reason = match place.listed {
-        true => format!("not supported: {}", place.note()),
-        false => place.note().to_owned(),
+    let mut reason = match place.note() {
+        "" if field.oneof().is_some() => "selects behaviour that is not supported".to_owned(),
+        "" => "not supported".to_owned(),
+        note => format!("not supported: {note}"),
     };
     if let Some(shown) = shown(field, value) {
         reason = format!("{reason} (it is {shown})");
