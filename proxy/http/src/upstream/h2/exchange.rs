@@ -183,7 +183,8 @@ impl Exchange {
 
     fn send_frame(&self, mut stream: SendStream<Bytes>, frame: Frame<Bytes>) -> Sending {
         match frame.into_data() {
-            Ok(data) if data.is_empty() && !self.upload.is_finished() => Sending::Body(stream),
+            // No room in the window is needed for no bytes, and none would ever be given.
+            Ok(data) if data.is_empty() => send_data(stream, data, 0, self.upload.is_finished()),
             Ok(data) => Sending::Data(stream, data),
             Err(frame) => {
                 let trailers = frame.into_trailers().unwrap_or_default();
