@@ -175,7 +175,12 @@ impl Conversation {
                         }
                     }
                     Action::Missing { of, name, .. } => match (kind_of(of), name) {
-                        (Some(kind), Some(name)) => self.proxy.missing(kind, &name),
+                        (Some(kind), Some(name)) => events.extend(
+                            self.proxy
+                                .missing(kind, &name)
+                                .into_iter()
+                                .map(|(of, wanted)| Event::Want(of, wanted)),
+                        ),
                         _ => self.answered(of),
                     },
                 }

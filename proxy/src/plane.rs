@@ -59,10 +59,11 @@ impl Plane {
         report
     }
 
-    /// The server did not say in time whether it has this resource.
-    pub(crate) fn missing(&mut self, kind: ResourceType, name: &Arc<str>) {
+    /// The server did not say in time whether it has this resource. Says whether something else is
+    /// wanted because of it.
+    pub(crate) fn missing(&mut self, kind: ResourceType, name: &Arc<str>) -> bool {
         tracing::warn!(%name, %kind, "not received in time; going on without it");
-        self.compiler.missing(kind, name, SystemTime::now());
+        self.compiler.missing(kind, name, SystemTime::now())
     }
 
     /// Publishes the tables if they changed, and binds what they ask for. An address that cannot be
@@ -72,7 +73,6 @@ impl Plane {
         if !Arc::ptr_eq(&tables, &self.published) {
             self.workers.publish(&tables);
             self.published = tables;
-            self.stats.clusters_active.set(self.published.clusters.iter().flatten().count() as u64);
             self.stats.sweep();
         }
         if !self.listening {

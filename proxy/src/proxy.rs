@@ -78,29 +78,17 @@ impl Proxy {
     }
 
     /// Takes an update in, and says what is wanted from now on if that changed.
-    pub(crate) fn apply(
-        &self,
-        update: &Update,
-        now: SystemTime,
-    ) -> (Report, Vec<(weft_xds::ResourceType, Wanted)>) {
+    pub(crate) fn apply(&self, update: &Update, now: SystemTime) -> (Report, Vec<Want>) {
         let mut plane = self.plane();
         let report = plane.apply(update, now);
-        let mut wanted = Vec::new();
-        if report.wanted_changed {
-            let now_wanted = plane.compiler().wanted();
-            for (of, names) in [
-                (weft_xds::ResourceType::Endpoint, &now_wanted.assignments),
-                (weft_xds::ResourceType::Route, &now_wanted.route_configs),
-            ] {
-                wanted.push((of, names.iter().map(|(name, _)| Arc::clone(name)).collect()));
-            }
-        }
+        let wanted = if report.wanted_changed { wanted_of(&plane) } else { Vec::new() };
         (report, wanted)
     }
 
-    /// A resource that is not going to come.
-    pub(crate) fn missing(&self, kind: ResourceType, name: &Arc<str>) {
-        self.plane().missing(kind, name);
+    /// A resource that is not going to come; says what is wanted from now on if that changed.
+    pub(crate) fn missing(&self, kind: ResourceType, name: &Arc<str>) -> Vec<Want> {
+        let mut plane = self.plane();
+        if plane.missing(kind, name) { wanted_of(&plane) } else { Vec::new() }
     }
 
     /// Makes what was applied count. Listeners open when all roots have been answered for and
@@ -162,6 +150,20 @@ impl Proxy {
     pub(crate) fn advance(&self, phase: Phase) {
         self.plane().workers().advance(phase);
     }
+}
+
+/// What is wanted of a type.
+pub(crate) type Want = (weft_xds::ResourceType, Wanted);
+
+/// What is wanted of the types that are asked for by name.
+fn wanted_of(plane: &Plane) -> Vec<Want> {
+    let wanted = plane.compiler().wanted();
+    [
+        (weft_xds::ResourceType::Endpoint, &wanted.assignments),
+        (weft_xds::ResourceType::Route, &wanted.route_configs),
+    ]
+    .map(|(of, names)| (of, names.iter().map(|(name, _)| Arc::clone(name)).collect()))
+    .into()
 }
 
 /// Says what could not be bound. It is tried again whenever something is published.

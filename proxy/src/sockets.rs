@@ -27,7 +27,7 @@ pub(crate) enum Socket {
 /// An address of a listener that could not be bound.
 #[derive(Debug, thiserror::Error)]
 #[error("listener {listener}: cannot bind {address}: {source}{}", hint(source))]
-pub struct BindError {
+pub(crate) struct BindError {
     listener: Arc<str>,
     address: String,
     source: io::Error,
@@ -61,7 +61,7 @@ struct Bound {
 
 /// Where a socket really listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BoundAddress {
+pub(crate) enum BoundAddress {
     /// TCP, with the port the kernel chose if the configuration said 0.
     Ip(SocketAddr),
     /// Unix.
