@@ -12,14 +12,13 @@ use tonic::transport::server::TcpIncoming;
 use weft_config::{Mesh, Problems};
 use weft_control_admin::{Admin, Documents, DocumentsError, InForce, router};
 use weft_discovery::{Limits, Registered, Registry, RegistryService};
+use weft_serve::{Discovery, Ledger, Translated};
 use weft_store::{Sqlite, Store, StoreError};
 use weft_translate::Workloads;
 
 use crate::files::{self, FilesError};
-use crate::{Settings, returning, world};
+use crate::{Settings, proxies, returning, world};
 
-/// A proxy that is silent for this long is asked whether it still lives, and given as long again.
-const KEEPALIVE: Duration = Duration::from_secs(10);
 /// How long requests to the admin API may take when the control plane stops.
 const ADMIN_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -105,24 +104,33 @@ impl ControlPlane {
         let (ready, readiness) = watch::channel(false);
         let world = (documents.watch(), registry.watch());
         let settle = Duration::from_secs(settings.settle);
-        let configure = configure(world, store, settle, move |mesh, workloads| {
-            let _ = (mesh, workloads);
-            ready.send_replace(true);
+        let (translated, ledger) = (Arc::new(Translated::new()), Ledger::new());
+        let source = Arc::clone(&translated);
+        let configure = configure(world, store, settle, async move |mesh, workloads| {
+            let translated = Arc::clone(&translated);
+            let published =
+                tokio::task::spawn_blocking(move || translated.publish(Arc::new(mesh), workloads));
+            if published.await.is_ok() {
+                ready.send_replace(true);
+            }
         });
         let api = router(Admin {
             documents: Arc::clone(&documents),
             registered: registry.watch(),
-            proxies: Box::new(Vec::new),
+            proxies: {
+                let ledger = ledger.clone();
+                Box::new(move || proxies::proxies(&ledger))
+            },
             ready: readiness,
             xds: xds.to_string(),
             admin: admin.to_string(),
         });
-        let xds_server = tonic::transport::Server::builder()
-            .http2_keepalive_interval(Some(KEEPALIVE))
-            .http2_keepalive_timeout(Some(KEEPALIVE))
-            .add_service(RegistryService::server(registry))
-            .serve_with_incoming(TcpIncoming::from(xds_listener).with_nodelay(Some(true)));
-        let (stopping, mut asked) = watch::channel(false);
+        let (stopping, stop) = watch::channel(false);
+        let discovery = Discovery::new(source, ledger, weft_serve::Limits::default(), stop.clone());
+        let routes = discovery.routes().add_service(RegistryService::server(registry));
+        let incoming = TcpIncoming::from(xds_listener).with_nodelay(Some(true));
+        let xds_server = weft_serve::serve(incoming, routes, stop.clone());
+        let mut asked = stop;
         let admin_server = axum::serve(admin_listener, api).with_graceful_shutdown(async move {
             let _ = asked.wait_for(|asked| *asked).await;
         });
@@ -171,7 +179,7 @@ async fn configure(
     (in_force, mut registered): (watch::Receiver<Arc<InForce>>, watch::Receiver<Arc<Registered>>),
     store: Arc<dyn Store>,
     settle: Duration,
-    publish: impl FnMut(Mesh, Workloads),
+    publish: impl AsyncFnMut(Mesh, Workloads),
 ) {
     if let Err(error) = returning::wait(&*store, &mut registered, settle).await {
         tracing::error!(%error, "cannot tell who was registered before");

@@ -19,12 +19,12 @@ const DISTANCE: Duration = Duration::from_millis(20);
 pub(crate) async fn follow(
     mut in_force: watch::Receiver<Arc<InForce>>,
     mut registered: watch::Receiver<Arc<Registered>>,
-    mut publish: impl FnMut(Mesh, Workloads),
+    mut publish: impl AsyncFnMut(Mesh, Workloads),
 ) {
     loop {
         let mesh = in_force.borrow_and_update().mesh.clone();
         let workloads = workloads(&registered.borrow_and_update());
-        publish(mesh, workloads);
+        publish(mesh, workloads).await;
         let next = Instant::now() + DISTANCE;
         let changed = tokio::select! {
             changed = in_force.changed() => changed,
@@ -87,7 +87,7 @@ mod tests {
         let (_files, in_force) =
             watch::channel(Arc::new(InForce { revision: Revision(0), mesh: Mesh::default() }));
         let (worlds, mut seen) = mpsc::unbounded_channel();
-        tokio::spawn(follow(in_force, registry.watch(), move |_, workloads| {
+        tokio::spawn(follow(in_force, registry.watch(), async move |_, workloads: Workloads| {
             worlds.send(workloads.of(&Key::new("default", "catalog")).len()).unwrap();
         }));
         assert_eq!(seen.recv().await, Some(0), "what is there is published at once");

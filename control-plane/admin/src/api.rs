@@ -206,24 +206,67 @@ pub struct Proxy {
     pub node: String,
     /// What it says it is, for example `weft 0.1.0`.
     pub agent: String,
-    /// Whether it has acknowledged everything that was sent to it.
+    /// Whether it has accepted everything that the mesh means it to have.
     pub converged: bool,
-    /// Per resource type.
+    /// Each resource type that it asked for.
     pub types: Vec<ProxyType>,
+    /// Resources that it is not sent, because it would refuse them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withheld: Vec<Withheld>,
 }
 
 /// How far one proxy is with one resource type.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub struct ProxyType {
-    /// The type's name, for example `Cluster`.
+    /// The type's abbreviation, for example `CDS`.
     pub r#type: String,
-    /// The version last sent.
+    /// Whether the proxy has accepted everything of it.
+    pub converged: bool,
+    /// The last version sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent: Option<Stamp>,
+    /// The last version accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<Stamp>,
+    /// The last version refused, until the proxy accepts everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<RefusedVersion>,
+}
+
+/// A version, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// The version.
+    pub version: String,
+    /// When, as in RFC 3339.
+    pub at: String,
+}
+
+/// What a proxy refused, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedVersion {
+    /// The version.
+    pub version: String,
+    /// When, as in RFC 3339.
+    pub at: String,
+    /// The resources to blame, as far as known.
+    pub resources: Vec<String>,
+    /// The proxy's words.
+    pub reason: String,
+}
+
+/// A resource that a proxy is not sent, because it would refuse it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withheld {
+    /// The type's abbreviation, for example `RDS`.
+    pub r#type: String,
+    /// The resource's name.
+    pub name: String,
+    /// All that is wrong with it.
+    pub reasons: Vec<String>,
+    /// The earlier version that is sent in its place, if there was a good one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent: Option<String>,
-    /// The version last acknowledged.
-    pub acknowledged: Option<String>,
-    /// Why the proxy refused what was last sent, if it did.
-    pub refused: Option<String>,
 }
 
 impl From<&weft_discovery::Workload> for Workload {

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde::Serialize;
-use weft_control_admin::api::{Info, Proxy, Workload};
+use weft_control_admin::api::{Info, Proxy, ProxyType, Workload};
 
 use crate::client::{Ask, Server, ask};
 use crate::exit::Failure;
@@ -62,15 +62,21 @@ impl Report {
             ]);
         }
         section(&mut text, "no workloads are registered\n", &workloads);
-        let mut proxies = Table::new(["PROXY", "AGENT", "CONVERGED", "TYPES"]);
+        let mut proxies = Table::new(["PROXY", "AGENT", "CONVERGED", "CDS", "EDS", "LDS", "RDS"]);
         for proxy in &self.proxies {
-            let types: Vec<_> = proxy.types.iter().map(|one| one.r#type.as_str()).collect();
+            let of = |name| {
+                proxy.types.iter().find(|one| one.r#type == name).map_or("-", state).to_owned()
+            };
             let converged = if proxy.converged { "yes" } else { "no" };
+            let (node, agent) = (proxy.node.clone(), proxy.agent.clone());
             proxies.row([
-                proxy.node.clone(),
-                proxy.agent.clone(),
+                node,
+                agent,
                 converged.to_owned(),
-                types.join(","),
+                of("CDS"),
+                of("EDS"),
+                of("LDS"),
+                of("RDS"),
             ]);
         }
         section(&mut text, "no proxies are connected\n", &proxies);
@@ -78,13 +84,36 @@ impl Report {
     }
 
     fn refusals(&self) -> String {
-        let lines = self.proxies.iter().flat_map(|proxy| {
-            proxy.types.iter().filter_map(|one| {
-                let reason = one.refused.as_deref()?;
-                Some(format!("{} refused its {} resources: {reason}", proxy.node, one.r#type))
-            })
-        });
-        lines.collect::<Vec<_>>().join("\n")
+        let mut lines = Vec::new();
+        for proxy in &self.proxies {
+            for withheld in &proxy.withheld {
+                let reasons = withheld.reasons.join("; ");
+                lines.push(format!(
+                    "{}: {} {} is withheld: {reasons}",
+                    proxy.node, withheld.r#type, withheld.name
+                ));
+            }
+            for one in &proxy.types {
+                if let Some(refused) = &one.refused {
+                    let resources = refused.resources.join(", ");
+                    lines.push(format!(
+                        "{}: {} {resources} refused: {}",
+                        proxy.node, one.r#type, refused.reason
+                    ));
+                }
+            }
+        }
+        lines.join("\n")
+    }
+}
+
+/// How far a proxy is with a type, in a word.
+fn state(one: &ProxyType) -> &'static str {
+    match one {
+        ProxyType { refused: Some(_), .. } => "refused",
+        ProxyType { converged: true, .. } => "acknowledged",
+        ProxyType { sent: Some(_), .. } => "sent",
+        ProxyType { .. } => "asked",
     }
 }
 

@@ -21,6 +21,9 @@ use crate::fetch;
 const START_PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at whether it is.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
+/// How many looks in a row must find every sidecar configured: what was registered last may still
+/// be on its way to those who have acknowledged all that was before.
+const LOOKS: u32 = 5;
 /// How long the processes of one layer may take to stop. Sidecars let requests finish for 2 s.
 const STOP_PATIENCE: Duration = Duration::from_secs(8);
 
@@ -101,15 +104,14 @@ impl Local {
 
     async fn until_converged(&self) -> anyhow::Result<()> {
         let deadline = Instant::now() + START_PATIENCE;
-        loop {
+        let mut looks = 0;
+        while looks < LOOKS {
             let (workloads, proxies) = tokio::try_join!(self.workloads(), self.proxies())?;
             refuse_refusals(&proxies)?;
             let serving = workloads.iter().filter(|one| one.phase == "serving").count();
             let converged = proxies.iter().filter(|proxy| proxy.converged).count();
             let all = self.instances.len();
-            if serving >= all && converged >= all {
-                return Ok(());
-            }
+            looks = if serving >= all && converged >= all { looks + 1 } else { 0 };
             if Instant::now() > deadline {
                 bail!(
                     "of {all} sidecars, only {serving} are registered and {converged} have acknowledged"
@@ -117,6 +119,7 @@ impl Local {
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
+        Ok(())
     }
 
     /// Stops everything: first the sidecars, which say good-bye and let requests finish, then the
@@ -153,8 +156,9 @@ fn progress(begun: Instant, what: &str) {
 fn refuse_refusals(proxies: &[api::Proxy]) -> anyhow::Result<()> {
     for proxy in proxies {
         for kind in &proxy.types {
-            if let Some(reason) = &kind.refused {
-                bail!("{} refused its {} resources: {reason}", proxy.node, kind.r#type);
+            if let Some(refused) = &kind.refused {
+                let resources = refused.resources.join(", ");
+                bail!("{} refused {} {resources}: {}", proxy.node, kind.r#type, refused.reason);
             }
         }
     }
