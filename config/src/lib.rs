@@ -29,6 +29,7 @@ mod emit;
 mod link;
 mod mesh;
 pub mod model;
+mod pattern;
 mod problem;
 mod read;
 mod reader;

@@ -135,13 +135,8 @@ fn value(reader: &mut Reader, object: &mut Object<'_>) -> Option<ValueMatch> {
 
 fn regex(reader: &mut Reader, node: &Node) -> Option<String> {
     let text = reader.text(node, REGEX, |text| (1..=1024).contains(&text.len()))?;
-    match regex::Regex::new(&text) {
-        Ok(_) => Some(text),
-        // The last line of the library's message is the reason; those before draw the place.
-        Err(error) => {
-            let message = error.to_string();
-            let why = message.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            reader.invalid(node, &text, format!("{REGEX}: {why}"))
-        }
+    match crate::pattern::check(&text) {
+        Ok(()) => Some(text),
+        Err(why) => reader.invalid(node, &text, format!("{REGEX}: {why}")),
     }
 }

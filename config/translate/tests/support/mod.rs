@@ -15,7 +15,7 @@ fn pick<T: Clone + std::fmt::Debug + 'static>(
     prop::sample::select(from)
 }
 
-fn document(kind: &str, namespace: &str, name: &str, spec: Value) -> Value {
+fn document(kind: &str, namespace: &str, name: &str, spec: &Value) -> Value {
     let api = if kind == "HTTPRoute" { weft_config::GATEWAY_API } else { weft_config::WEFT_API };
     json!({"apiVersion": api, "kind": kind, "metadata": {"name": name, "namespace": namespace}, "spec": spec})
 }
@@ -155,15 +155,15 @@ fn http_route() -> impl Strategy<Value = (usize, &'static str, Value)> {
 }
 
 /// A valid mesh. Routes that do not fit the rest are left out one by one.
-pub fn mesh() -> impl Strategy<Value = Mesh> {
+pub(crate) fn mesh() -> impl Strategy<Value = Mesh> {
     let services = prop::collection::btree_map((pick(&NAMESPACES), pick(&NAMES)), service(), 1..5);
     let routes = prop::collection::vec((pick(&NAMESPACES), http_route()), 0..4);
     (services, routes).prop_map(|(services, routes)| {
         let mut documents = Vec::new();
         for ((namespace, name), spec) in services {
-            documents.push(document("Service", namespace, name, spec));
+            documents.push(document("Service", namespace, name, &spec));
             let subset = json!({"service": name, "labels": {"version": "v1"}});
-            documents.push(document("Subset", namespace, &format!("s-{name}"), subset));
+            documents.push(document("Subset", namespace, &format!("s-{name}"), &subset));
         }
         let apply = |mesh: &Mesh, documents: Value| {
             mesh.apply(&[Source::new("t", documents.to_string())]).map(|applied| applied.mesh)
@@ -173,7 +173,7 @@ pub fn mesh() -> impl Strategy<Value = Mesh> {
             Err(problems) => panic!("{problems}"),
         };
         for (namespace, (index, parent, spec)) in routes {
-            let route = document("HTTPRoute", namespace, &format!("{parent}-{index}"), spec);
+            let route = document("HTTPRoute", namespace, &format!("{parent}-{index}"), &spec);
             if let Ok(with) = apply(&mesh, json!([route])) {
                 mesh = with;
             }
@@ -183,7 +183,7 @@ pub fn mesh() -> impl Strategy<Value = Mesh> {
 }
 
 /// Instances of one Service.
-pub fn instances() -> impl Strategy<Value = (Key, Vec<Instance>)> {
+pub(crate) fn instances() -> impl Strategy<Value = (Key, Vec<Instance>)> {
     let instance = (0..4_u8, 0..4_u8, any::<bool>(), pick(&["", "z1", "z2"])).prop_map(
         |(name, host, v2, zone)| {
             let version = if v2 { "v2" } else { "v1" };
@@ -200,7 +200,7 @@ pub fn instances() -> impl Strategy<Value = (Key, Vec<Instance>)> {
 }
 
 /// Everything that runs.
-pub fn workloads() -> impl Strategy<Value = Workloads> {
+pub(crate) fn workloads() -> impl Strategy<Value = Workloads> {
     prop::collection::vec(instances(), 0..4).prop_map(|all| {
         let mut workloads = Workloads::new();
         for (service, instances) in all {
@@ -211,7 +211,7 @@ pub fn workloads() -> impl Strategy<Value = Workloads> {
 }
 
 /// A node of each kind.
-pub fn nodes() -> Vec<Node> {
+pub(crate) fn nodes() -> Vec<Node> {
     let at = |port: u16| ([127, 0, 0, 1], port).into();
     let bare = Node {
         dialect: Dialect::Envoy,
