@@ -1,9 +1,11 @@
 //! Client and server against each other, over every interleaving that chance finds: messages in
 //! flight, verdicts that take their time, streams that break, resources that are refused.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
+
 mod world;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use weft_xds::{Mode, ResourceType};
@@ -70,17 +72,16 @@ fn ten_thousand_clusters_in_one_update() {
         let mut world = World::new(mode);
         world.model.clusters = (0..10_000).map(|n| (format!("cluster-{n}"), 1)).collect();
         world.model.endpoints = world.model.clusters.clone();
-        let start = Instant::now();
         world.offer_equal();
         world.settle(false);
-        let took = start.elapsed();
         world.assert_converged();
         assert_eq!(world.applied(ResourceType::Endpoint).len(), 10_000);
         // Three for each of clusters, endpoints and listeners: request, response, verdict; in
         // delta mode the answer that there are no listeners is no less.
         assert!(world.messages <= 9, "{} messages", world.messages);
-        // Milliseconds when optimised. A quadratic step anywhere would take minutes.
-        assert!(took < Duration::from_secs(20), "{mode:?}: {took:?}");
-        println!("{mode:?}: {took:?}");
+        // Half a second unoptimised. A quadratic step anywhere would take minutes.
+        let spent = world.spent;
+        assert!(spent < Duration::from_secs(10), "{mode:?}: {spent:?}");
+        println!("{mode:?}: {spent:?}");
     }
 }

@@ -95,6 +95,10 @@ pub struct Upsert {
 }
 
 /// What to do about an event.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "each is moved a few times and never kept; a box would cost more"
+)]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Send this.

@@ -55,6 +55,10 @@ struct Pending {
 }
 
 /// What a response comes to.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "each is moved a few times and never kept; a box would cost more"
+)]
 #[derive(Debug)]
 pub(super) enum Reception {
     /// The caller has to judge it.

@@ -309,7 +309,7 @@ fn a_verdict_on_a_stream_that_is_gone_counts_and_is_not_sent() {
 fn backs_off_until_a_stream_brings_a_response() {
     let mut bench = Bench::new(Mode::Delta);
     bench.step(Event::Want(Cds, Wanted::All));
-    let mut wait = |bench: &mut Bench| {
+    let wait = |bench: &mut Bench| {
         let now = bench.now;
         match bench.step(Event::Disconnected { random: u32::MAX }).as_slice() {
             [Action::ConnectAt(at)] => (*at - now).as_millis(),

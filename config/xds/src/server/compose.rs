@@ -155,7 +155,7 @@ impl Track {
                 nonce: nonce.to_owned(),
                 resource_errors: gone()
                     .filter(|name| self.interest.names(name))
-                    .map(|name| not_found(name))
+                    .map(not_found)
                     .collect(),
                 ..DiscoveryResponse::default()
             }),

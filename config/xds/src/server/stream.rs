@@ -39,6 +39,10 @@ impl Default for Timing {
 }
 
 /// What happens to a stream.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "each is moved a few times and never kept; a box would cost more"
+)]
 #[derive(Debug)]
 pub enum Event {
     /// The client said something.

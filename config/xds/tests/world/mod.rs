@@ -46,6 +46,8 @@ pub(crate) struct World {
     applied: PerType<BTreeMap<Name, Bytes>>,
     /// Messages sent by either side.
     pub(crate) messages: usize,
+    /// Time that the two machines took.
+    pub(crate) spent: Duration,
     /// Check after every application that routes lead somewhere.
     pub(crate) assert_order: bool,
 }
@@ -75,6 +77,7 @@ impl World {
             deliveries: VecDeque::new(),
             applied: PerType::default(),
             messages: 0,
+            spent: Duration::ZERO,
             assert_order: false,
         }
     }
@@ -175,13 +178,18 @@ impl World {
 
     fn serve(&mut self, event: server::Event) {
         let Some(server) = &mut self.server else { return };
+        let begin = Instant::now();
         let actions = server.step(event, self.now);
+        self.spent += begin.elapsed();
         self.messages += actions.send.len();
         self.to_client.extend(actions.send);
     }
 
     fn consume(&mut self, event: client::Event) {
-        for action in self.client.step(event, self.now) {
+        let begin = Instant::now();
+        let actions = self.client.step(event, self.now);
+        self.spent += begin.elapsed();
+        for action in actions {
             match action {
                 Action::Send(request) => {
                     assert!(self.server.is_some(), "a request without a stream");

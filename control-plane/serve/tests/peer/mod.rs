@@ -1,0 +1,140 @@
+//! A server on a port of the kernel's choice, and clients that speak the bare protocol to it.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use http::uri::PathAndQuery;
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{
+    Status, Streaming,
+    client::Grpc,
+    transport::{Channel, Endpoint, server::TcpIncoming},
+};
+use tonic_prost::ProstCodec;
+use weft_config::{Key, Mesh, Source};
+use weft_proto::{
+    discovery::{
+        DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse, Node,
+    },
+    pb::google::protobuf::{Struct, Value, value::Kind},
+};
+use weft_serve::{Discovery, Ledger, Limits, Translated, serve};
+use weft_translate::{Instance, Workloads};
+
+pub(crate) const ADS: &str = "envoy.service.discovery.v3.AggregatedDiscoveryService";
+
+/// A mesh of these services, all HTTP on port 80.
+pub(crate) fn mesh(services: &[&str]) -> Arc<Mesh> {
+    let document = |name: &&str| {
+        format!(
+            "apiVersion: weft.dev/v1\nkind: Service\nmetadata: {{name: {name}}}\nspec:\n  ports: [{{port: 80, protocol: http}}]\n  endpoints: [{{registered: {{}}}}]\n---\n"
+        )
+    };
+    let text: String = services.iter().map(document).collect();
+    Arc::new(Mesh::parse(&[Source::new("mesh.yaml", text)]).unwrap())
+}
+
+/// One instance of a service, at this port.
+pub(crate) fn instance(service: &str, port: u16) -> Workloads {
+    let instance = Instance {
+        zone: String::new(),
+        name: "one".into(),
+        address: ([127, 0, 0, 1], port).into(),
+        labels: Default::default(),
+    };
+    [(Key::new("default", service), instance)].into_iter().collect()
+}
+
+/// A node that sends requests and takes none.
+pub(crate) fn node(id: &str) -> Node {
+    let text = |text: &str| Value { kind: Some(Kind::StringValue(text.into())) };
+    let weft = Struct { fields: [("outbound".to_owned(), text("127.0.0.1:15001"))].into() };
+    let weft = Value { kind: Some(Kind::StructValue(weft)) };
+    Node {
+        id: id.into(),
+        user_agent_name: "weft".into(),
+        metadata: Some(Struct { fields: [("weft".to_owned(), weft)].into() }),
+        ..Node::default()
+    }
+}
+
+/// A running server.
+pub(crate) struct Server {
+    pub(crate) translated: Arc<Translated>,
+    pub(crate) ledger: Ledger,
+    pub(crate) stop: watch::Sender<bool>,
+    pub(crate) task: JoinHandle<Result<(), tonic::transport::Error>>,
+    address: SocketAddr,
+}
+
+impl Server {
+    pub(crate) async fn start(limits: Limits) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let (translated, ledger) = (Arc::new(Translated::new()), Ledger::new());
+        let source = Arc::clone(&translated);
+        let discovery = Discovery::new(source, ledger.clone(), limits, stopped.clone());
+        let incoming = TcpIncoming::from(listener);
+        let task = tokio::spawn(serve(incoming, discovery.routes(), stopped));
+        Self { translated, ledger, stop, task, address }
+    }
+
+    /// A client's stream of the method `service/method`.
+    pub(crate) async fn open<Out, In>(
+        &self,
+        service: &str,
+        method: &str,
+    ) -> Result<Peer<Out, In>, Status>
+    where
+        Out: prost::Message + 'static,
+        In: prost::Message + Default + 'static,
+    {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).unwrap();
+        let channel = endpoint.connect().await.unwrap();
+        let mut grpc = Grpc::new(channel);
+        grpc.ready().await.unwrap();
+        let (requests, outbox) = mpsc::channel(16);
+        let path: PathAndQuery = format!("/{service}/{method}").parse().unwrap();
+        let codec = ProstCodec::<Out, In>::default();
+        let request = tonic::Request::new(ReceiverStream::new(outbox));
+        let responses = grpc.streaming(request, path, codec).await?.into_inner();
+        Ok(Peer { requests, responses, _grpc: grpc })
+    }
+
+    pub(crate) async fn sotw(&self) -> Peer<DiscoveryRequest, DiscoveryResponse> {
+        self.open(ADS, "StreamAggregatedResources").await.unwrap()
+    }
+
+    pub(crate) async fn delta(&self) -> Peer<DeltaDiscoveryRequest, DeltaDiscoveryResponse> {
+        self.open(ADS, "DeltaAggregatedResources").await.unwrap()
+    }
+
+    /// Waits until the ledger says so.
+    pub(crate) async fn until(&self, so: impl Fn(&[weft_serve::NodeView]) -> bool) {
+        while !so(&self.ledger.nodes()) {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// A client's end of a stream.
+pub(crate) struct Peer<Out, In> {
+    requests: mpsc::Sender<Out>,
+    responses: Streaming<In>,
+    _grpc: Grpc<Channel>,
+}
+
+impl<Out, In> Peer<Out, In> {
+    pub(crate) async fn say(&self, request: Out) {
+        assert!(self.requests.send(request).await.is_ok(), "the stream has ended");
+    }
+
+    pub(crate) async fn hear(&mut self) -> Result<In, Status> {
+        self.responses.message().await.map(|message| message.expect("the stream goes on"))
+    }
+}
