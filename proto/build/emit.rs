@@ -72,7 +72,6 @@ struct Emitter<'a> {
     enum_index: BTreeMap<String, usize>,
     messages: Array,
     fields: Array,
-    oneofs: Array,
     enums: Array,
     enum_values: Array,
     reached: Array,
@@ -101,7 +100,6 @@ pub(crate) fn schema(pool: &DescriptorPool, places: &Places) -> Result<String> {
         enum_index: index(enums.iter().map(EnumDescriptor::full_name)),
         messages: Array::new(),
         fields: Array::new(),
-        oneofs: Array::new(),
         enums: Array::new(),
         enum_values: Array::new(),
         reached: Array::new(),
@@ -146,7 +144,6 @@ fn special(message: &MessageDescriptor) -> &'static str {
         "google.protobuf.Struct" => "Struct",
         "google.protobuf.Value" => "Value",
         "google.protobuf.ListValue" => "List",
-        "google.protobuf.FieldMask" => "FieldMask",
         "google.protobuf.BoolValue"
         | "google.protobuf.BytesValue"
         | "google.protobuf.DoubleValue"
@@ -165,11 +162,6 @@ impl Emitter<'_> {
         let mut fields: Vec<_> = message.fields().collect();
         fields.sort_by_key(prost_reflect::FieldDescriptor::number);
         let mut rows = Vec::new();
-        let first_oneof = self.oneofs.rows.len();
-        for oneof in message.oneofs().filter(|oneof| !oneof.is_synthetic()) {
-            let name = self.texts.add(oneof.name());
-            self.oneofs.push(name);
-        }
         for field in fields {
             let name = self.texts.add(field.name());
             let kind = capitalised(&format!("{:?}", field.kind()));
@@ -191,8 +183,7 @@ impl Emitter<'_> {
             let oneof = match oneof {
                 Some(oneof) => {
                     let before = message.oneofs().filter(|other| !other.is_synthetic());
-                    let position = before.take_while(|other| *other != oneof).count();
-                    first_oneof + position + 1
+                    1 + before.take_while(|other| *other != oneof).count()
                 }
                 None => 0,
             };
@@ -307,8 +298,7 @@ impl Emitter<'_> {
             .map(|value| format!("e({},{})", value.number(), self.texts.add(value.name())))
             .collect();
         let values = self.enum_values.extend(values);
-        let name = self.texts.add(kind.full_name());
-        self.enums.push(format!("Enum{{name:{name},values:{values}}}"));
+        self.enums.push(format!("Enum{{values:{values}}}"));
     }
 
     fn finish(self) -> Result<String> {
@@ -326,7 +316,6 @@ impl Emitter<'_> {
         for (array, name, kind) in [
             (&self.messages, "MESSAGES", "Message"),
             (&self.fields, "FIELDS", "Field"),
-            (&self.oneofs, "ONEOFS", "Text"),
             (&self.enums, "ENUMS", "Enum"),
             (&self.enum_values, "ENUM_VALUES", "EnumValue"),
             (&self.reached, "REACHED", "Reached"),

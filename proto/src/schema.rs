@@ -45,6 +45,7 @@ impl Span {
 }
 
 /// How a value is encoded.
+#[allow(dead_code, reason = "which of the kinds occur is for the descriptors to say")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Double,
@@ -94,7 +95,6 @@ pub(crate) enum Special {
     Struct,
     Value,
     List,
-    FieldMask,
     Wrapper,
 }
 
@@ -125,12 +125,12 @@ pub(crate) struct Field {
     pub(crate) label: Label,
     pub(crate) packed: bool,
     target: u16,
-    oneof: u16,
+    /// One more than the position among the message's oneofs, so that 0 is none.
+    oneof: u8,
     place: u16,
 }
 
 pub(crate) struct Enum {
-    name: Text,
     values: Span,
 }
 
@@ -174,6 +174,7 @@ pub(crate) struct Place {
 }
 
 /// What one value must be, after protoc-gen-validate.
+#[allow(dead_code, reason = "which of the rules are within reach is for the table to say")]
 #[derive(Clone, Copy)]
 pub(crate) enum Rule {
     IgnoreEmpty,
@@ -288,13 +289,8 @@ impl Field {
     }
 
     /// Tells the oneofs of a message apart.
-    pub(crate) fn oneof(&self) -> Option<u16> {
+    pub(crate) fn oneof(&self) -> Option<u8> {
         (self.oneof != 0).then_some(self.oneof)
-    }
-
-    pub(crate) fn oneof_name(&self) -> Option<&'static str> {
-        let index = usize::from(self.oneof).checked_sub(1)?;
-        ONEOFS.get(index).map(|name| name.get())
     }
 
     /// `None` when no root leads here.
@@ -304,10 +300,6 @@ impl Field {
 }
 
 impl Enum {
-    pub(crate) fn name(&self) -> &'static str {
-        self.name.get()
-    }
-
     pub(crate) fn values(&self) -> &'static [EnumValue] {
         self.values.of(&ENUM_VALUES)
     }
@@ -423,7 +415,7 @@ const fn f(
     label: Label,
     packed: bool,
     target: u16,
-    oneof: u16,
+    oneof: u8,
     place: u16,
 ) -> Field {
     Field { number, name, kind, label, packed, target, oneof, place }

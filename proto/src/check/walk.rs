@@ -295,11 +295,7 @@ impl Walk {
                     None => self.refuse(met.step, "is malformed"),
                 }
             }
-            Special::Timestamp
-            | Special::Struct
-            | Special::Value
-            | Special::List
-            | Special::FieldMask => {} // free in form
+            Special::Timestamp | Special::Struct | Special::Value | Special::List => {} // free in form
         }
     }
 

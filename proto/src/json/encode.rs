@@ -46,12 +46,6 @@ fn encode(node: &Node, message: &'static Message) -> Result<Vec<u8>, Error> {
                 })?,
             );
         }
-        Special::FieldMask => {
-            let paths = text(node).ok_or_else(|| node.error("field paths are expected"))?;
-            for path in paths.split(',').filter(|path| !path.is_empty()) {
-                wire::put(&mut out, 1, wire::Value::Bytes(snake(path).as_bytes()));
-            }
-        }
         Special::Wrapper => {
             if let Some(field) = message.field(1) {
                 let value = scalar::read(node, field)?;
@@ -331,18 +325,6 @@ fn put_value(out: &mut Vec<u8>, node: &Node) -> Result<(), Error> {
     };
     wire::put(out, number, value);
     Ok(())
-}
-
-/// The path in a field mask as the `.proto` spells it.
-fn snake(path: &str) -> String {
-    let mut out = String::new();
-    for letter in path.chars() {
-        if letter.is_ascii_uppercase() {
-            out.push('_');
-        }
-        out.push(letter.to_ascii_lowercase());
-    }
-    out
 }
 
 #[cfg(test)]

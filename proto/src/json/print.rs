@@ -86,15 +86,6 @@ fn body(message: &'static Message, bytes: &[u8], depth: usize) -> Option<Value> 
             }
             Some(value)
         }
-        Special::FieldMask => {
-            let mut paths = Vec::new();
-            for field in Fields::of(bytes) {
-                if let (1, wire::Value::Bytes(path)) = field.ok()? {
-                    paths.push(camel(std::str::from_utf8(path).ok()?));
-                }
-            }
-            Some(paths.join(",").into())
-        }
         Special::Struct => {
             // One map field, which this prints like any other.
             let Value::Object(mut printed) = fields(message, bytes, depth)? else { return None };
@@ -272,20 +263,4 @@ fn time_parts(bytes: &[u8]) -> Option<(i64, i32)> {
         }
     }
     Some((seconds, i32::try_from(nanos).ok()?))
-}
-
-/// The path in a field mask as JSON spells it.
-fn camel(path: &str) -> String {
-    let mut out = String::new();
-    let mut upper = false;
-    for letter in path.chars() {
-        if letter == '_' {
-            upper = true;
-        } else if std::mem::take(&mut upper) {
-            out.push(letter.to_ascii_uppercase());
-        } else {
-            out.push(letter);
-        }
-    }
-    out
 }

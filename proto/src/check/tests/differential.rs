@@ -123,7 +123,7 @@ fn descend(value: &Value, row: &Row, rows: &Rows, path: &str, out: &mut BTreeSet
         return unsupported(message, rows, path, out);
     }
     let url = message.get_field_by_name("type_url").unwrap();
-    let name = type_url::message_name(url.as_str().unwrap()).to_owned();
+    let name = message_name(url.as_str().unwrap()).to_owned();
     if row.types.contains(&name.as_str()) {
         let content = message.get_field_by_name("value").unwrap();
         let kind = message.descriptor().parent_pool().get_message_by_name(&name).unwrap();
@@ -135,7 +135,7 @@ fn descend(value: &Value, row: &Row, rows: &Rows, path: &str, out: &mut BTreeSet
 /// The same of check: the findings that come from the table, without the harmless values
 /// and without types, which the specification above does not know.
 fn checked(root: &'static Message, bytes: &[u8]) -> Vec<Finding> {
-    let findings = super::super::walk::findings(root, bytes);
+    let findings = walk::findings(root, bytes);
     let from_table = |finding: &Finding| {
         finding.reason.starts_with("not supported")
             || finding.reason.starts_with("selects behaviour")
