@@ -2,8 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use http::{HeaderMap, HeaderName, header};
-use smallvec::SmallVec;
+use http::{HeaderName, HeaderValue, header};
 
 use crate::{request::RequestView, string::StringMatch};
 
@@ -75,7 +74,7 @@ pub struct HeaderMatch {
 /// What a header field must be.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum HeaderValueMatch {
-    /// Its value matches; several lines of one name are joined by `,`.
+    /// Its value matches.
     String(StringMatch),
     /// Its value is a whole decimal number in `start..end` (`type.v3.Int64Range`).
     Range {
@@ -88,48 +87,53 @@ pub enum HeaderValueMatch {
     Present(bool),
 }
 
-/// Most joined values fit here, so that matching them does not allocate.
-type JoinBuffer = SmallVec<[u8; 512]>;
-
 impl HeaderMatch {
-    /// Whether the request has what is asked for.
+    /// Whether the request has what is asked for. Of several lines with one name, any may match.
     pub fn matches(&self, request: &RequestView<'_>) -> bool {
-        let mut joined = JoinBuffer::new();
-        let found = match &self.name {
-            HeaderKey::Method => Some(request.method.as_bytes()),
-            HeaderKey::Path => Some(request.path_and_query.as_bytes()),
+        match &self.name {
+            HeaderKey::Method => self.any_matches(std::iter::once(request.method.as_bytes())),
+            HeaderKey::Path => self.any_matches(std::iter::once(request.path_and_query.as_bytes())),
             HeaderKey::Authority => {
-                Some(request.authority.as_bytes()).filter(|authority| !authority.is_empty())
+                let authority = Some(request.authority.as_bytes());
+                self.any_matches(authority.filter(|authority| !authority.is_empty()).into_iter())
             }
-            HeaderKey::Field(name) => joined_value(request.headers, name, &mut joined),
-        };
-        let found = found.or(self.treat_missing_as_empty.then_some(b""));
-        let matched = match (&self.value, found) {
-            (HeaderValueMatch::Present(present), found) => found.is_some() == *present,
-            (_, None) => return false,
-            (HeaderValueMatch::String(matcher), Some(value)) => matcher.matches(value),
-            (HeaderValueMatch::Range { start, end }, Some(value)) => {
-                decimal(value).is_some_and(|number| (*start..*end).contains(&number))
+            HeaderKey::Field(name) => {
+                let lines = request.headers.get_all(name).iter();
+                self.any_matches(lines.map(HeaderValue::as_bytes))
             }
+        }
+    }
+
+    fn any_matches<'a>(&self, lines: impl Iterator<Item = &'a [u8]>) -> bool {
+        let mut lines = lines.peekable();
+        let is_missing = lines.peek().is_none();
+        let matched = match &self.value {
+            HeaderValueMatch::Present(present) => {
+                (!is_missing || self.treat_missing_as_empty) == *present
+            }
+            value if is_missing => {
+                // Left alone by `invert`: what is not there is neither in nor out of a range.
+                if !self.treat_missing_as_empty {
+                    return false;
+                }
+                value.matches(b"")
+            }
+            value => lines.any(|line| value.matches(line)),
         };
         matched != self.invert
     }
 }
 
-fn joined_value<'a>(
-    headers: &'a HeaderMap,
-    name: &HeaderName,
-    buffer: &'a mut JoinBuffer,
-) -> Option<&'a [u8]> {
-    let mut lines = headers.get_all(name).iter();
-    let first = lines.next()?.as_bytes();
-    let Some(second) = lines.next() else { return Some(first) };
-    buffer.extend_from_slice(first);
-    for line in std::iter::once(second).chain(lines) {
-        buffer.push(b',');
-        buffer.extend_from_slice(line.as_bytes());
+impl HeaderValueMatch {
+    fn matches(&self, line: &[u8]) -> bool {
+        match self {
+            Self::String(matcher) => matcher.matches(line),
+            Self::Range { start, end } => {
+                decimal(line).is_some_and(|number| (*start..*end).contains(&number))
+            }
+            Self::Present(present) => *present,
+        }
     }
-    Some(buffer.as_slice())
 }
 
 /// A whole decimal number with optional sign and surrounding white space.
@@ -139,7 +143,7 @@ fn decimal(value: &[u8]) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::HeaderMap;
 
     use super::*;
 
@@ -178,14 +182,21 @@ mod tests {
         assert!("a b".parse::<HeaderKey>().is_err());
     }
 
+    /// As Envoy 1.40 does: joined, they would match what no line says.
     #[test]
-    fn lines_are_joined_by_commas() {
+    fn lines_are_matched_one_by_one() {
         let mut headers = HeaderMap::new();
         headers.append("x-a", HeaderValue::from_static("1"));
         headers.append("x-a", HeaderValue::from_static("2"));
         let request = request(&headers);
-        assert!(matcher("x-a", exact("1,2")).matches(&request));
-        assert!(!matcher("x-a", exact("1")).matches(&request));
+        for (value, expected) in [(exact("1"), true), (exact("2"), true), (exact("1,2"), false)] {
+            let plain = matcher("x-a", value.clone());
+            assert_eq!(plain.matches(&request), expected);
+            let inverted = HeaderMatch { invert: true, ..plain };
+            assert_eq!(inverted.matches(&request), !expected, "of none of the lines");
+        }
+        let range = HeaderValueMatch::Range { start: 2, end: 3 };
+        assert!(matcher("x-a", range).matches(&request));
     }
 
     /// The truth table of a field that is not there, from the description of

@@ -100,8 +100,8 @@ impl<A> RouteTable<A> {
         Ok(Self { options, hosts, vhosts })
     }
 
-    /// Finds the route of a request. Never allocates, but for headers of several lines that are
-    /// longer than half a kilobyte together, and expressions too large to be an automaton.
+    /// Finds the route of a request. Never allocates, but for expressions too large to be an
+    /// automaton.
     #[inline]
     pub fn find(&self, request: &RequestView<'_>) -> Outcome<'_, A> {
         let authority = if self.options.ignore_port_in_host_matching {

@@ -25,7 +25,7 @@ fn routes(count: u32) -> Vec<RouteSpec<u32>> {
     let mut last = route(PathMatch::prefix("/"), 4);
     let headers = [
         ("x-user", string(StringRule::Contains("b".into()))),
-        ("x-many", string(StringRule::Regex(regex("a,.*")))),
+        ("x-many", string(StringRule::Regex(regex("b+")))),
     ];
     last.matcher.headers.extend(headers.map(|(name, value)| HeaderMatch {
         name: name.parse().unwrap(),
