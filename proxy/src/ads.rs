@@ -125,27 +125,27 @@ impl Conversation {
         // must be on their way before anything is awaited.
         self.step(Event::Connected, &send);
         let outbox = tonic::Request::new(UnboundedReceiverStream::new(outbox));
-        let opening = grpc.streaming(outbox, path, codec);
-        let mut inbox: Streaming<In> = match opening.await {
-            Ok(response) => response.into_inner(),
-            Err(status) => return status,
+        let mut opening = std::pin::pin!(grpc.streaming(outbox, path, codec));
+        let mut inbox: Streaming<In> = loop {
+            tokio::select! {
+                opened = &mut opening => match opened {
+                    Ok(response) => break response.into_inner(),
+                    Err(status) => return status,
+                },
+                // Such a server may have nothing to say at all; resources are waited for no longer.
+                () = until(self.client.deadline()) => self.step(Event::Tick, &send),
+            }
         };
         stats.control_plane.connected_state.set(1);
         tracing::info!("connected to the control plane");
         loop {
-            let tick = async {
-                match self.client.deadline() {
-                    Some(at) => tokio::time::sleep_until(at.into()).await,
-                    None => std::future::pending().await,
-                }
-            };
             let event = tokio::select! {
                 message = inbox.next() => match message {
                     Some(Ok(message)) => Event::Response(wrap(message)),
                     Some(Err(status)) => return status,
                     None => return Status::unavailable("the server ended the stream"),
                 },
-                () = tick => Event::Tick,
+                () = until(self.client.deadline()) => Event::Tick,
             };
             self.step(event, &send);
         }
@@ -221,6 +221,13 @@ impl Conversation {
             })
             .collect();
         Some(Verdict { delivery: delivery.id, of: delivery.of, refused, wanted })
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
     }
 }
 

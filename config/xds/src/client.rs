@@ -6,6 +6,7 @@
 //! verdict on it is returned, and the acknowledgement follows from that. A resource that was
 //! refused is never claimed to be held; its last good version is.
 
+mod ask;
 mod backoff;
 mod decode;
 mod machine;

@@ -5,9 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use weft_proto::discovery::{DeltaDiscoveryRequest, DiscoveryRequest, Status as Refused};
-
 use super::{
+    ask::problem_text,
     decode::{Decoded, Incoming},
     machine::{Upsert, Verdict},
     status::{Refusal, State, Status},
@@ -20,20 +19,14 @@ use crate::{
     snapshot::Version,
 };
 
-/// `google.rpc.Code.INVALID_ARGUMENT`.
-const INVALID_ARGUMENT: i32 = 3;
-
-/// A NACK tells of this many problems and counts the others.
-const PROBLEMS_TOLD: usize = 64;
-
 /// What is known of one resource.
 #[derive(Debug)]
-struct Entry {
-    status: Status,
+pub(super) struct Entry {
+    pub(super) status: Status,
     /// The content accepted last.
-    content: Option<Version>,
+    pub(super) content: Option<Version>,
     /// Content has come, whatever became of it: its absence is no longer waited for.
-    received: bool,
+    pub(super) received: bool,
 }
 
 impl Entry {
@@ -44,10 +37,10 @@ impl Entry {
 
 /// A response that awaits the caller's verdict.
 #[derive(Debug)]
-struct Pending {
+pub(super) struct Pending {
     delivery: u64,
     /// What to answer it by; `None` when the stream that brought it is gone.
-    nonce: Option<String>,
+    pub(super) nonce: Option<String>,
     version: String,
     items: Vec<(Name, String, Version)>,
     removals: Vec<Name>,
@@ -70,26 +63,26 @@ pub(super) enum Reception {
 /// One type of resource.
 #[derive(Debug)]
 pub(super) struct Subscription {
-    of: ResourceType,
-    mode: Mode,
-    wanted: Option<Wanted>,
+    pub(super) of: ResourceType,
+    pub(super) mode: Mode,
+    pub(super) wanted: Option<Wanted>,
     /// What was asked for on this stream.
-    asked: Option<Wanted>,
+    pub(super) asked: Option<Wanted>,
     /// Given up and wanted again before the server heard of it (state of the world). It has to hear
     /// of it, or it would see no reason to send them again.
-    again: BTreeSet<Name>,
+    pub(super) again: BTreeSet<Name>,
     /// The nonce answered last on this stream.
-    nonce: String,
+    pub(super) nonce: String,
     /// The version accepted last (state of the world).
-    version: String,
-    entries: BTreeMap<Name, Entry>,
-    pending: Option<Pending>,
+    pub(super) version: String,
+    pub(super) entries: BTreeMap<Name, Entry>,
+    pub(super) pending: Option<Pending>,
     backlog: VecDeque<Response>,
     /// When to stop waiting, for a name or for the first response of a type wanted as a whole.
     /// In order, because all wait equally long.
-    timers: VecDeque<(Instant, Option<Name>)>,
+    pub(super) timers: VecDeque<(Instant, Option<Name>)>,
     /// There was a response, on any stream.
-    answered: bool,
+    pub(super) answered: bool,
 }
 
 impl Subscription {
@@ -149,116 +142,6 @@ impl Subscription {
         self.timers.clear();
         if let Some(pending) = &mut self.pending {
             pending.nonce = None;
-        }
-    }
-
-    /// The request that brings the server up to date with what is wanted, if it is not.
-    pub(super) fn ask(&mut self, now: Instant, timeout: Duration) -> Option<Request> {
-        let wanted = self.wanted.as_ref()?;
-        let first = self.asked.is_none();
-        if self.asked.as_ref() == Some(wanted) || (first && wanted.is_nothing()) {
-            return None;
-        }
-        if let Some(pending) = &self.pending {
-            // Of a stream that is gone: what is held depends on the verdict, and asking tells it.
-            let undecided = pending.nonce.is_none();
-            // Of this stream: the answer will carry the names. An extra request could only carry
-            // the nonce of the response before, and servers ignore those.
-            let answer_due = pending.nonce.is_some() && self.mode == Mode::StateOfTheWorld;
-            if undecided || answer_due {
-                return None;
-            }
-        }
-        let request = match self.mode {
-            Mode::StateOfTheWorld => self.sotw_request(None),
-            Mode::Delta => self.delta_change(),
-        };
-        self.note_asked(now, timeout);
-        Some(request)
-    }
-
-    fn note_asked(&mut self, now: Instant, timeout: Duration) {
-        let Some(wanted) = &self.wanted else { return };
-        if !timeout.is_zero() {
-            let at = now + timeout;
-            if *wanted == Wanted::All && !self.answered && self.asked.is_none() {
-                self.timers.push_back((at, None));
-            }
-            for name in wanted.beyond(self.asked.as_ref()) {
-                let waits =
-                    |entry: &Entry| entry.status.state == State::Requested && !entry.received;
-                if self.entries.get(&name).is_some_and(waits) {
-                    self.timers.push_back((at, Some(name)));
-                }
-            }
-        }
-        let mut asked = wanted.clone();
-        if let Wanted::Names(names) = &mut asked {
-            names.retain(|name| !self.again.contains(name));
-        }
-        self.again.clear();
-        self.asked = Some(asked);
-    }
-
-    fn sotw_request(&self, problem: Option<String>) -> Request {
-        let names = self.wanted.iter().flat_map(Wanted::names);
-        let names = names.filter(|name| !self.again.contains(*name));
-        Request::Sotw(DiscoveryRequest {
-            version_info: self.version.clone(),
-            resource_names: names.map(|name| name.to_string()).collect(),
-            type_url: self.of.type_url().to_owned(),
-            response_nonce: self.nonce.clone(),
-            error_detail: problem.map(refused),
-            ..DiscoveryRequest::default()
-        })
-    }
-
-    fn delta_change(&self) -> Request {
-        let mut request = DeltaDiscoveryRequest {
-            type_url: self.of.type_url().to_owned(),
-            ..DeltaDiscoveryRequest::default()
-        };
-        let Some(wanted) = &self.wanted else { return Request::Delta(request) };
-        let text = |names: Vec<Name>| names.iter().map(|name| name.to_string()).collect();
-        request.resource_names_subscribe = text(wanted.beyond(self.asked.as_ref()));
-        match &self.asked {
-            None => {
-                let held = self.entries.iter().filter(|(_, entry)| entry.content.is_some());
-                request.initial_resource_versions = held
-                    .map(|(name, entry)| (name.to_string(), entry.status.version.clone()))
-                    .collect();
-            }
-            Some(asked) => {
-                request.resource_names_unsubscribe = text(asked.beyond(Some(wanted)));
-                match (asked, wanted) {
-                    (Wanted::All, Wanted::Names(_)) => {
-                        request.resource_names_unsubscribe.push("*".to_owned());
-                    }
-                    (Wanted::Names(_), Wanted::All) => {
-                        request.resource_names_subscribe.push("*".to_owned());
-                    }
-                    _ => {}
-                }
-            }
-        }
-        Request::Delta(request)
-    }
-
-    /// Answers the newest response. In state of the world the answer also tells what is wanted.
-    fn answer(&mut self, nonce: String, problem: Option<String>, clock: Clock) -> Request {
-        self.nonce = nonce;
-        match self.mode {
-            Mode::StateOfTheWorld => {
-                let request = self.sotw_request(problem);
-                self.note_asked(clock.now, clock.timeout);
-                request
-            }
-            Mode::Delta => Request::Delta(DeltaDiscoveryRequest {
-                type_url: self.of.type_url().to_owned(),
-                response_nonce: self.nonce.clone(),
-                error_detail: problem.map(refused),
-                ..DeltaDiscoveryRequest::default()
-            }),
         }
     }
 
@@ -443,17 +326,4 @@ impl Subscription {
 pub(super) struct Clock {
     pub(super) now: Instant,
     pub(super) timeout: Duration,
-}
-
-fn refused(message: String) -> Refused {
-    Refused { code: INVALID_ARGUMENT, message, details: Vec::new() }
-}
-
-fn problem_text(problems: &[String]) -> String {
-    let told = problems.get(..PROBLEMS_TOLD).unwrap_or(problems).join("; ");
-    let more = match problems.len().saturating_sub(PROBLEMS_TOLD) {
-        0 => String::new(),
-        more => format!("; and {more} more"),
-    };
-    format!("xDS response validation errors: [{told}{more}]")
 }

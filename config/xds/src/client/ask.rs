@@ -1,0 +1,152 @@
+//! What is said to the server about one type.
+
+use std::time::{Duration, Instant};
+
+use weft_proto::discovery::{DeltaDiscoveryRequest, DiscoveryRequest, Status as Refused};
+
+use super::{
+    status::State,
+    subscription::{Clock, Entry, Subscription},
+    wanted::Wanted,
+};
+use crate::{
+    message::{Mode, Request},
+    outline::Name,
+};
+
+/// `google.rpc.Code.INVALID_ARGUMENT`.
+const INVALID_ARGUMENT: i32 = 3;
+
+/// A NACK tells of this many problems and counts the others.
+const PROBLEMS_TOLD: usize = 64;
+
+impl Subscription {
+    /// The request that brings the server up to date with what is wanted, if it is not.
+    pub(super) fn ask(&mut self, now: Instant, timeout: Duration) -> Option<Request> {
+        let wanted = self.wanted.as_ref()?;
+        let first = self.asked.is_none();
+        if self.asked.as_ref() == Some(wanted) || (first && wanted.is_nothing()) {
+            return None;
+        }
+        if let Some(pending) = &self.pending {
+            // Of a stream that is gone: what is held depends on the verdict, and asking tells it.
+            let undecided = pending.nonce.is_none();
+            // Of this stream: the answer will carry the names. An extra request could only carry
+            // the nonce of the response before, and servers ignore those.
+            let answer_due = pending.nonce.is_some() && self.mode == Mode::StateOfTheWorld;
+            if undecided || answer_due {
+                return None;
+            }
+        }
+        let request = match self.mode {
+            Mode::StateOfTheWorld => self.sotw_request(None),
+            Mode::Delta => self.delta_change(),
+        };
+        self.note_asked(now, timeout);
+        Some(request)
+    }
+
+    fn note_asked(&mut self, now: Instant, timeout: Duration) {
+        let Some(wanted) = &self.wanted else { return };
+        if !timeout.is_zero() {
+            let at = now + timeout;
+            if *wanted == Wanted::All && !self.answered && self.asked.is_none() {
+                self.timers.push_back((at, None));
+            }
+            for name in wanted.beyond(self.asked.as_ref()) {
+                let waits =
+                    |entry: &Entry| entry.status.state == State::Requested && !entry.received;
+                if self.entries.get(&name).is_some_and(waits) {
+                    self.timers.push_back((at, Some(name)));
+                }
+            }
+        }
+        let mut asked = wanted.clone();
+        if let Wanted::Names(names) = &mut asked {
+            names.retain(|name| !self.again.contains(name));
+        }
+        self.again.clear();
+        self.asked = Some(asked);
+    }
+
+    fn sotw_request(&self, problem: Option<String>) -> Request {
+        let names = self.wanted.iter().flat_map(Wanted::names);
+        let names = names.filter(|name| !self.again.contains(*name));
+        Request::Sotw(DiscoveryRequest {
+            version_info: self.version.clone(),
+            resource_names: names.map(|name| name.to_string()).collect(),
+            type_url: self.of.type_url().to_owned(),
+            response_nonce: self.nonce.clone(),
+            error_detail: problem.map(refused),
+            ..DiscoveryRequest::default()
+        })
+    }
+
+    fn delta_change(&self) -> Request {
+        let mut request = DeltaDiscoveryRequest {
+            type_url: self.of.type_url().to_owned(),
+            ..DeltaDiscoveryRequest::default()
+        };
+        let Some(wanted) = &self.wanted else { return Request::Delta(request) };
+        let text = |names: Vec<Name>| names.iter().map(|name| name.to_string()).collect();
+        request.resource_names_subscribe = text(wanted.beyond(self.asked.as_ref()));
+        match &self.asked {
+            None => {
+                let held = self.entries.iter().filter(|(_, entry)| entry.content.is_some());
+                request.initial_resource_versions = held
+                    .map(|(name, entry)| (name.to_string(), entry.status.version.clone()))
+                    .collect();
+            }
+            Some(asked) => {
+                request.resource_names_unsubscribe = text(asked.beyond(Some(wanted)));
+                match (asked, wanted) {
+                    (Wanted::All, Wanted::Names(_)) => {
+                        request.resource_names_unsubscribe.push("*".to_owned());
+                    }
+                    (Wanted::Names(_), Wanted::All) => {
+                        request.resource_names_subscribe.push("*".to_owned());
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Request::Delta(request)
+    }
+
+    /// Answers the newest response. In state of the world the answer also tells what is wanted.
+    pub(super) fn answer(
+        &mut self,
+        nonce: String,
+        problem: Option<String>,
+        clock: Clock,
+    ) -> Request {
+        self.nonce = nonce;
+        match self.mode {
+            Mode::StateOfTheWorld => {
+                let request = self.sotw_request(problem);
+                self.note_asked(clock.now, clock.timeout);
+                request
+            }
+            Mode::Delta => Request::Delta(DeltaDiscoveryRequest {
+                type_url: self.of.type_url().to_owned(),
+                response_nonce: self.nonce.clone(),
+                error_detail: problem.map(refused),
+                ..DeltaDiscoveryRequest::default()
+            }),
+        }
+    }
+}
+
+fn refused(message: String) -> Refused {
+    Refused { code: INVALID_ARGUMENT, message, details: Vec::new() }
+}
+
+/// What a NACK says.
+pub(super) fn problem_text(problems: &[String]) -> String {
+    let told = problems.get(..PROBLEMS_TOLD).unwrap_or(problems).join("; ");
+    let more = match problems.len().saturating_sub(PROBLEMS_TOLD) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    format!("xDS response validation errors: [{told}{more}]")
+}
