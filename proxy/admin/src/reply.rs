@@ -133,3 +133,25 @@ fn build(status: StatusCode, content_type: HeaderValue, body: ReplyBody) -> Repl
     headers.insert(header::SERVER, HeaderValue::from_static("weft"));
     reply
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_without_its_end_is_an_error() {
+        for complete in [true, false] {
+            let (pieces, body) = mpsc::channel(4);
+            let reply = json_pieces(body);
+            pieces.send(Piece::Bytes("{}".into())).await.unwrap();
+            if complete {
+                pieces.send(Piece::End).await.unwrap();
+            }
+            drop(pieces);
+            let collected = reply.into_body().collect().await;
+            assert_eq!(collected.map(|body| body.to_bytes()).ok(), complete.then(|| "{}".into()));
+        }
+    }
+}
