@@ -15,8 +15,9 @@ use weft_store::{Store, StoreError};
 
 /// Where the store keeps them: one id on a line.
 const NAME: &str = "workloads";
-/// Between two writings. Whoever came within it before a crash is not waited for.
-const DISTANCE: Duration = Duration::from_secs(1);
+/// The least time between two writings, for when everybody comes and goes at once. Whoever came
+/// within it before a crash is not waited for.
+const DISTANCE: Duration = Duration::from_millis(100);
 
 type Ids = BTreeSet<WorkloadId>;
 
@@ -56,8 +57,8 @@ pub(crate) async fn remember(
                 Ok(()) => written = Some(now),
                 Err(error) => tracing::error!(%error, "cannot remember who is registered"),
             }
+            tokio::time::sleep(DISTANCE).await;
         }
-        tokio::time::sleep(DISTANCE).await;
         if registered.changed().await.is_err() {
             return;
         }

@@ -13,11 +13,13 @@ mod traffic;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use weft_config::{Mesh, Source};
 use weft_control_plane::files;
 
@@ -67,6 +69,9 @@ fn rate(text: &str) -> Result<f64, String> {
         _ => Err("give a number from 0 to 10000".to_owned()),
     }
 }
+
+/// When the first table is shown: there is something in it by then.
+const FIRST_TABLE: Duration = Duration::from_secs(1);
 
 /// How a run of `weft up` may end without an error.
 enum End {
@@ -158,7 +163,7 @@ impl Up {
     ) -> anyhow::Result<End> {
         let traffic = (self.traffic > 0.0).then(|| Traffic::start(target.clone(), self.traffic));
         let mut screen = Screen::new();
-        let mut beat = tokio::time::interval(screen.interval());
+        let mut beat = tokio::time::interval_at(Instant::now() + FIRST_TABLE, screen.interval());
         loop {
             tokio::select! {
                 _ = beat.tick() => {
@@ -267,17 +272,17 @@ fn what_runs_where(local: &Local) -> String {
 }
 
 fn what_to_try(local: &Local, target: &Target, file: &Path) -> String {
-    let admin = local.admin.address;
-    let sidecar = local.instances.iter().find(|one| one.ports.outbound.address == target.outbound);
-    let stats = sidecar
+    let Target { outbound, service, path } = target;
+    let server = format!("--server http://{}", local.admin.address);
+    // As the user called it: it need not be in the search path.
+    let weft = std::env::args().next().unwrap_or_else(|| "weft".to_owned());
+    let sidecar = local.instances.iter().find(|one| one.ports.outbound.address == *outbound);
+    let clusters = sidecar
         .map(|one| format!("  curl http://{}/clusters\n", one.ports.admin.address))
         .unwrap_or_default();
     format!(
-        "Try:\n  curl -H 'Host: {}' http://{}{}\n  weft status --server http://{admin}\n  \
-         weft get --server http://{admin}\n{stats}  weft apply -f {} --server http://{admin}  # after changing it\nCtrl-C stops.\n",
-        target.service,
-        target.outbound,
-        target.path,
+        "Try:\n  curl -H 'Host: {service}' http://{outbound}{path}\n{clusters}  {weft} status {server}\n  \
+         {weft} get {server}\n  {weft} apply {server} -f {}  # after changing it\nCtrl-C stops.\n",
         file.display(),
     )
 }

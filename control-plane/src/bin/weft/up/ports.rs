@@ -61,13 +61,16 @@ mod tests {
     #[test]
     fn several_listeners_may_share_a_reservation() {
         let reserved = reserve().unwrap();
-        for reuse_port in [true, true] {
+        let listeners = [(); 2].map(|()| {
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-            socket.set_reuse_port(reuse_port).unwrap();
+            socket.set_reuse_port(true).unwrap();
             socket.bind(&reserved.address.into()).unwrap();
             socket.listen(1).unwrap();
-            std::mem::forget(socket);
-        }
+            socket
+        });
+        TcpStream::connect(reserved.address).unwrap();
+        drop(listeners);
+        TcpStream::connect(reserved.address).unwrap_err();
     }
 
     #[test]

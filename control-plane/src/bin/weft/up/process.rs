@@ -52,6 +52,8 @@ pub(crate) fn command(program: &OsStr) -> anyhow::Result<Command> {
         .arg(program)
         .process_group(0)
         .kill_on_drop(true)
+        // What it writes is shown among other text.
+        .env("NO_COLOR", "1")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
