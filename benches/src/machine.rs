@@ -16,6 +16,8 @@ pub struct Machine {
     pub cores: usize,
     /// Version and build of the kernel.
     pub kernel: String,
+    /// TCP's congestion control: with large bodies it matters even on loopback.
+    pub congestion_control: String,
     /// Memory in MiB.
     pub memory_mib: u64,
     /// The load average of the last minute at the start: above 1 the numbers are noise.
@@ -29,6 +31,8 @@ impl Machine {
         let model = |line: &str| line.strip_prefix("model name").map(str::to_owned);
         let cpu = cpuinfo.lines().find_map(model).unwrap_or_default();
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+        let congestion_control =
+            fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").unwrap_or_default();
         let memory = fs::read_to_string("/proc/meminfo")?;
         let memory = memory.lines().find_map(|l| l.strip_prefix("MemTotal:"));
         let kib = memory.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
@@ -37,6 +41,7 @@ impl Machine {
             cpu: cpu.trim_start_matches([' ', '\t', ':']).to_owned(),
             cores: cpuinfo.lines().filter(|l| l.starts_with("processor")).count(),
             kernel: kernel.trim().to_owned(),
+            congestion_control: congestion_control.trim().to_owned(),
             memory_mib: kib.unwrap_or(0) / 1024,
             load_average: load
                 .split_whitespace()

@@ -149,12 +149,13 @@ impl Report {
         // Writing to a String does not fail.
         let _ = writeln!(
             text,
-            "{} · {}, {} cores, {} MiB · Linux {} · load average {:.2} at the start",
+            "{} · {}, {} cores, {} MiB · Linux {}, {} · load average {:.2} at the start",
             self.date,
             machine.cpu,
             machine.cores,
             machine.memory_mib,
             machine.kernel,
+            machine.congestion_control,
             machine.load_average
         );
         for (peer, version) in &self.versions {

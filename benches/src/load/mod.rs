@@ -2,10 +2,10 @@
 //!
 //! A proxy under test makes about four system calls per request; so does what
 //! stands around it. With client and backend in one loop there are no switches
-//! between them, so that the core they share does not become the limit, and in
-//! open-loop runs the loop can spin for an exact schedule without starving the
-//! backend. Both sides of HTTP/2 are written out here: requests and responses never
-//! vary, so their header blocks are built once.
+//! between them, so that the core they share does not become the limit, and the loop
+//! can spin without starving the backend: see [`Session::drive`]. Both sides of HTTP/2
+//! are written out here: requests and responses never vary, so their header blocks
+//! are built once.
 
 mod connection;
 mod engine;

@@ -47,11 +47,6 @@ impl Schedule {
         Self { timed, end: None }
     }
 
-    /// Whether the loop must watch the clock rather than wait for a socket.
-    pub(crate) fn is_timed(&self) -> bool {
-        self.timed.is_some()
-    }
-
     /// Lets nothing be due at or after `end`.
     pub(crate) fn stop_at(&mut self, end: Instant) {
         self.end = Some(end);
