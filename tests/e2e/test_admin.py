@@ -105,3 +105,10 @@ def test_drain_listeners_closes_the_door_and_keeps_admin(proxy):
 
     until(refused, "the listener to close")
     assert proxy.admin.get("/server_info").status == 200
+
+
+@pytest.mark.weft_only
+def test_a_web_page_cannot_reach_it_by_a_name_of_its_own(proxy):
+    answer = http1.request(proxy.admin.port, "POST", "/quitquitquit", host="rebound.example")
+    assert answer.status == 403
+    proxy.process.require_alive()

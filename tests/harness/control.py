@@ -82,10 +82,10 @@ class Rest(Admin):
     def put(self, documents, query=""):
         text = documents if isinstance(documents, str) else mesh.documents(documents)
         headers = [("connection", "close"), ("content-type", "application/yaml")]
-        return http1.request(self.port, "PUT", f"/v1/resources{query}", headers, text, host="admin")
+        return http1.request(self.port, "PUT", f"/v1/resources{query}", headers, text, host="localhost")
 
     def delete(self, path):
-        return http1.request(self.port, "DELETE", path, [("connection", "close")], host="admin")
+        return http1.request(self.port, "DELETE", path, [("connection", "close")], host="localhost")
 
 
 class Sidecar:

@@ -51,7 +51,7 @@ class Admin:
 
     def _send(self, method, path):
         body = b"" if method == "POST" else None
-        return http1.request(self.port, method, path, [("connection", "close")], body, host="admin")
+        return http1.request(self.port, method, path, [("connection", "close")], body, host="localhost")
 
     def stats(self):
         """Counters and gauges by name."""
