@@ -230,7 +230,7 @@ impl Emitter<'_> {
         let name = self.texts.add(&slot.name);
         let absence = self.texts.add(&slot.absence);
         format!(
-            "Slot{{name:{name},min:{},max:{},supported:{},absence:{absence},support_only:{}}}",
+            "o({name},{},{},{},{absence},{})",
             slot.min, slot.max, slot.supported, slot.support_only
         )
     }

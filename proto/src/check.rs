@@ -10,7 +10,9 @@
 //! it was compiled without it, is seen here. A resource without findings costs no
 //! allocation.
 
+mod leaf;
 mod path;
+mod reason;
 mod rule;
 mod table;
 mod walk;

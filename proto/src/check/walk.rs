@@ -1,9 +1,9 @@
 //! The walk over an encoded resource.
 
+use super::leaf::{duration, flag, is_default, is_harmless, wrapped};
 use super::path::Step;
 use super::rule::{self, Plain};
-use super::{Finding, MAX_FINDINGS, Verdict};
-use crate::json::time::is_duration;
+use super::{Finding, MAX_FINDINGS, Verdict, reason};
 use crate::schema::{Field, Kind, Label, Message, Place, Reached, SLOTS, Special};
 use crate::type_url::message_name;
 use crate::wire::{self, Fields, Value};
@@ -146,7 +146,7 @@ impl Walk {
         first: bool,
     ) -> u32 {
         let (field, place) = (met.step.field, met.place);
-        if field.label == Label::Implicit && is_zero(value) {
+        if field.label == Label::Implicit && is_default(field, value) {
             return 0; // the same as absent
         }
         if met.full && place.verdict != Verdict::Honour {
@@ -155,7 +155,7 @@ impl Walk {
             let verdict = if optional { Verdict::Warn } else { place.verdict };
             let complains = place.verdict != Verdict::Noop && !is_harmless(field, place, value);
             if complains && first {
-                let reason = unsupported(message, field, place, value);
+                let reason = reason::unsupported(message, field, place, value);
                 self.report(met.step.render(false), verdict, reason);
             }
             if place.verdict == Verdict::Nack {
@@ -256,14 +256,7 @@ impl Walk {
         if value.is_some() && (honoured.is_empty() || honoured.contains(&number)) {
             return;
         }
-        let shown = value.map_or_else(|| number.to_string(), |value| value.name().to_owned());
-        let supported = kind
-            .values()
-            .iter()
-            .filter(|value| honoured.is_empty() || honoured.contains(&value.number))
-            .map(|value| value.name());
-        let supported = supported.collect::<Vec<_>>().join(", ");
-        self.refuse(met.step, format!("{shown} is not supported; supported: {supported}"));
+        self.refuse(met.step, reason::value(kind, number, honoured));
     }
 
     fn nested(&mut self, met: Met<'_>, message: &'static Message, bytes: &[u8]) {
@@ -360,112 +353,4 @@ impl Walk {
             self.report(step.render(false), Verdict::Nack, reason);
         }
     }
-}
-
-fn is_zero(value: Value<'_>) -> bool {
-    match value {
-        Value::Varint(value) | Value::Fixed64(value) => value == 0,
-        Value::Fixed32(value) => value == 0,
-        Value::Bytes(bytes) => bytes.is_empty(),
-    }
-}
-
-/// Whether the value means what happens anyway.
-fn is_harmless(field: &Field, place: &Place, value: Value<'_>) -> bool {
-    let Some(unless) = place.unless() else { return false };
-    let number = match (field.message(), value) {
-        (None, Value::Varint(number)) => Some(number),
-        (Some(message), Value::Bytes(bytes)) if message.special == Special::Wrapper => {
-            Fields::of(bytes).try_fold(0, |last, found| match found {
-                Ok((1, Value::Varint(number))) => Some(number),
-                Ok((2.., _)) => Some(last),
-                _ => None,
-            })
-        }
-        _ => None,
-    };
-    number == Some(unless)
-}
-
-/// Why the field is reported, which arms of its oneof would do, and what it is.
-fn unsupported(message: &Message, field: &Field, place: &Place, value: Value<'_>) -> String {
-    let mut reason = match place.note() {
-        "" if field.oneof().is_some() => "selects behaviour that is not supported".to_owned(),
-        "" => "not supported".to_owned(),
-        note => format!("not supported: {note}"),
-    };
-    if let Some(shown) = shown(field, value) {
-        reason = format!("{reason} (it is {shown})");
-    }
-    let arms: Vec<_> = message
-        .fields()
-        .iter()
-        .filter(|other| field.oneof().is_some() && other.oneof() == field.oneof())
-        .filter(|other| other.place().is_some_and(|place| place.verdict == Verdict::Honour))
-        .map(Field::name)
-        .collect();
-    if !arms.is_empty() {
-        reason = format!("{reason}; supported: {}", arms.join(", "));
-    }
-    reason
-}
-
-/// A scalar, or one in a wrapper, as text for people.
-fn shown(field: &Field, value: Value<'_>) -> Option<String> {
-    let (field, plain) = match (field.message(), value) {
-        (Some(message), Value::Bytes(bytes)) if message.special == Special::Wrapper => {
-            let inner = message.field(1)?;
-            (inner, wrapped(inner, bytes)?)
-        }
-        (Some(_), _) => return None,
-        (None, value) => (field, rule::plain(field.kind, value)?),
-    };
-    Some(match plain {
-        Plain::Bool(value) => value.to_string(),
-        Plain::Uint(value) => value.to_string(),
-        Plain::Int(value) => value.to_string(),
-        Plain::Float(value) => value.to_string(),
-        Plain::Enum(number) => {
-            let value = field.enumeration().and_then(|kind| kind.value(number));
-            value.map_or_else(|| number.to_string(), |value| value.name().to_owned())
-        }
-        Plain::Text(text) if text.len() <= 64 => format!("{text:?}"),
-        Plain::Text(_) | Plain::Bytes(_) | Plain::Duration(..) => return None,
-    })
-}
-
-/// The value in a wrapper; an empty wrapper holds the default.
-fn wrapped<'a>(inner: &Field, bytes: &'a [u8]) -> Option<Plain<'a>> {
-    let mut value = match inner.kind {
-        Kind::String | Kind::Bytes => Value::Bytes(&[]),
-        Kind::Double => Value::Fixed64(0),
-        Kind::Float => Value::Fixed32(0),
-        _ => Value::Varint(0),
-    };
-    for found in Fields::of(bytes) {
-        if let (1, found) = found.ok()? {
-            value = found;
-        }
-    }
-    rule::plain(inner.kind, value)
-}
-
-fn duration(bytes: &[u8]) -> Option<(i64, i32)> {
-    let (mut seconds, mut nanos) = (0, 0);
-    for found in Fields::of(bytes) {
-        match found.ok()? {
-            (1, Value::Varint(value)) => seconds = value.cast_signed(),
-            (2, Value::Varint(value)) => nanos = value.cast_signed(),
-            (1 | 2, _) => return None,
-            _ => {}
-        }
-    }
-    let nanos = i32::try_from(nanos).ok()?;
-    is_duration(seconds, nanos).then_some((seconds, nanos))
-}
-
-/// Whether the bool of that number is true in the message; field 0 is none.
-fn flag(container: &[u8], number: u32) -> bool {
-    let values = Fields::of(container).flatten().filter(|(found, _)| *found == number);
-    values.last().is_some_and(|(_, value)| matches!(value, Value::Varint(1..)))
 }
