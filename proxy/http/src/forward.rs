@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use http::{HeaderValue, Method, Response, header::HOST, request::Parts, uri::PathAndQuery};
+use http::{Method, Response, header::HOST, request::Parts, uri::PathAndQuery};
 use hyper::body::Incoming;
 use smallvec::SmallVec;
 use tokio::time::{Sleep, sleep_until};
@@ -25,7 +25,7 @@ use crate::{
     record::Record,
     redirect::push_rewritten,
     request::Head,
-    upstream::{self, Exchange, Failure, Lane, Outgoing, Upload},
+    upstream::{self, Authority, Exchange, Failure, Lane, Outgoing, Upload},
 };
 
 /// How often one request is tried when each time it was provably not processed.
@@ -54,12 +54,12 @@ impl Head<'_> {
         &self,
         to: &Forward,
         parts: &Parts,
-    ) -> Result<(HeaderValue, PathAndQuery), Fault> {
-        let authority = match (&to.host_rewrite, parts.headers.get(HOST)) {
-            (Some(rewritten), _) => rewritten.clone(),
-            (None, Some(host)) if host.as_bytes() == self.authority.as_bytes() => host.clone(),
-            (None, _) => HeaderValue::from_str(self.authority)
-                .map_err(|_| Fault::BadRequest("authority is not a header value"))?,
+    ) -> Result<(Authority, PathAndQuery), Fault> {
+        let authority = match (&to.host_rewrite, parts.uri.authority(), parts.headers.get(HOST)) {
+            (Some(rewritten), _, _) => Authority::Field(rewritten.clone()),
+            (None, Some(authority), _) => Authority::Uri(authority.clone()),
+            (None, None, Some(host)) => Authority::Field(host.clone()),
+            (None, None, None) => return Err(Fault::BadRequest("")),
         };
         let path = match (&to.prefix_rewrite, parts.uri.path_and_query()) {
             (Some(rewrite), _) => {
@@ -81,14 +81,14 @@ impl Journey {
         connection: &Connection,
         cluster: &Arc<Cluster>,
         (entry, to): (&RouteEntry, &Forward),
-        (authority, path): (HeaderValue, PathAndQuery),
+        (authority, path): (Authority, PathAndQuery),
         parts: Parts,
         body: Incoming,
         record: Record,
     ) -> Self {
         let chain = &connection.chain;
         let mut fields = parts.headers;
-        headers::remove_hop_by_hop(&mut fields);
+        headers::remove_hop_by_hop(&mut fields, parts.version);
         headers::keep_only_te_trailers(&mut fields);
         connection.worker.with_random(|random| {
             headers::add_forwarding(&mut fields, chain, connection.peer, "http", random);
@@ -224,7 +224,7 @@ impl Journey {
         self.record.upstream_responded(head.status());
         self.record.responded(head.status());
         let (mut head, ()) = head.into_parts();
-        headers::remove_hop_by_hop(&mut head.headers);
+        headers::remove_hop_by_hop(&mut head.headers, head.version);
         if !connection.chain.suppress_envoy_headers
             && let Some(millis) = self.record.upstream_millis()
         {

@@ -20,8 +20,12 @@ const X_ENVOY_EXPECTED_TIMEOUT: HeaderName =
 const X_ENVOY_UPSTREAM_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
 
 /// Removes what concerns one connection only (RFC 9110 §7.6.1), including whatever `connection`
-/// names. Costs one look-up for the usual message that has none.
-pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+/// names. Nothing is looked for in h2, where such fields make a message malformed (RFC 9113
+/// §8.2.2) and the protocol machine has refused them.
+pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap, version: Version) {
+    if version >= Version::HTTP_2 {
+        return;
+    }
     if headers.contains_key(CONNECTION) {
         remove_named_by_connection(headers);
     }
@@ -181,7 +185,10 @@ fn request_id(random: &mut fastrand::Rng) -> HeaderValue {
             *place = HEX.get(nibble).copied().unwrap_or(b'0');
         }
     }
-    HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
+    let mut id = HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static(""));
+    // No other request has this value: in HPACK's table it would only push out what recurs.
+    id.set_sensitive(true);
+    id
 }
 
 #[cfg(test)]
@@ -209,7 +216,7 @@ mod tests {
             ("transfer-encoding", "chunked"),
             ("x-kept", "1"),
         ]);
-        remove_hop_by_hop(&mut headers);
+        remove_hop_by_hop(&mut headers, Version::HTTP_11);
         assert_eq!(headers, map(&[("host", "shop"), ("content-length", "3"), ("x-kept", "1")]));
         assert!(headers.contains_key(HOST));
     }

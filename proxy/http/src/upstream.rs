@@ -14,7 +14,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Response, Version, uri::PathAndQuery};
+use http::{
+    HeaderMap, HeaderValue, Method, Response, Version,
+    uri::{self, PathAndQuery},
+};
 use http_body::{Frame, SizeHint};
 use weft_balance::{EndpointAddress, EndpointState};
 use weft_compile::{Cluster, UpstreamProtocol};
@@ -26,11 +29,39 @@ pub(crate) use upload::Upload;
 
 use crate::fault::{Fault, Processed};
 
+/// Whom a request is for, in the form in which it came: h2 needs the one and HTTP/1.1 the other, and
+/// mostly nothing has to be converted.
+#[derive(Debug)]
+pub(crate) enum Authority {
+    /// From `:authority` or an absolute target.
+    Uri(uri::Authority),
+    /// From `host`, or a rewrite.
+    Field(HeaderValue),
+}
+
+impl Authority {
+    /// Its text.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Uri(authority) => authority.as_str().as_bytes(),
+            Self::Field(value) => value.as_bytes(),
+        }
+    }
+
+    /// As part of a URI; `None` when it cannot be.
+    pub(crate) fn to_uri(&self) -> Option<uri::Authority> {
+        match self {
+            Self::Uri(authority) => Some(authority.clone()),
+            Self::Field(value) => uri::Authority::try_from(value.as_bytes()).ok(),
+        }
+    }
+}
+
 /// A request head, ready for the wire.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     pub(crate) method: Method,
-    pub(crate) authority: HeaderValue,
+    pub(crate) authority: Authority,
     pub(crate) path: PathAndQuery,
     /// All other fields; `host` among them is ignored in favour of `authority`.
     pub(crate) headers: HeaderMap,

@@ -14,7 +14,7 @@ use h2::{
 use http::{
     HeaderMap, Request, Response, Uri, Version,
     header::HOST,
-    uri::{Authority, Parts, Scheme},
+    uri::{Parts, Scheme},
 };
 use http_body::Frame;
 
@@ -212,9 +212,9 @@ fn open_stream(
 ) -> Result<(ResponseFuture, SendStream<Bytes>), Failure> {
     let mut uri = Parts::default();
     uri.scheme = Some(Scheme::HTTP);
+    let authority = outgoing.authority.to_uri();
     uri.authority = Some(
-        Authority::try_from(outgoing.authority.as_bytes())
-            .map_err(|_| Failure::unknown(Fault::BadRequest("authority is not valid for h2")))?,
+        authority.ok_or(Failure::unknown(Fault::BadRequest("authority is not valid for h2")))?,
     );
     uri.path_and_query = Some(outgoing.path.clone());
     let uri = Uri::from_parts(uri)
