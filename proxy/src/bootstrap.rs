@@ -97,9 +97,12 @@ fn list(findings: &[String]) -> String {
 }
 
 impl Bootstrap {
-    /// Reads a bootstrap from YAML or JSON text. Returns what it warns about beside it.
+    /// Reads a bootstrap from JSON if the origin's name says so, else from YAML. Returns what it
+    /// warns about beside it.
     pub(crate) fn parse(origin: &str, text: &str) -> Result<(Self, Vec<String>), BootstrapError> {
-        let message: pb::Bootstrap = json::from_yaml(text)
+        let message: Result<pb::Bootstrap, _> =
+            if origin.ends_with(".json") { json::from_json(text) } else { json::from_yaml(text) };
+        let message = message
             .map_err(|source| BootstrapError::Malformed { origin: origin.to_owned(), source })?;
         Self::of(origin, &message)
     }

@@ -30,7 +30,8 @@ impl LogControl {
         // Only the first subscriber of a process counts; another one changes nothing.
         let _already_set = match path {
             None => tracing::subscriber::set_global_default(
-                subscriber.with(lines.with_writer(io::stderr)),
+                subscriber
+                    .with(lines.with_ansi(io::stderr().is_terminal()).with_writer(io::stderr)),
             ),
             Some(path) => {
                 let file = OpenOptions::new().create(true).append(true).open(path)?;

@@ -8,11 +8,12 @@ use weft_proto::{
     pb::{
         envoy::config::{
             bootstrap::v3::Bootstrap as BootstrapMessage,
-            core::v3::{Locality, Node, node::UserAgentVersionType},
+            core::v3::{Extension, Locality, Node, node::UserAgentVersionType},
         },
         google::protobuf::{Struct, Value, value::Kind},
     },
     registry::{Phase, WorkloadState},
+    type_url::{self, message_name},
 };
 use weft_xds::Mode;
 
@@ -86,9 +87,49 @@ pub(crate) fn node(args: &SidecarArgs) -> Node {
     }
 }
 
-/// What every node of ours says of itself (XDS: `user_agent_name`). Never `envoy`: servers branch
-/// on it.
+/// What this proxy can do, by Envoy's names, with the type that configures it.
+const EXTENSIONS: [(&str, &str, &str); 7] = [
+    (
+        "envoy.filters.network.http_connection_manager",
+        "envoy.filters.network",
+        type_url::HTTP_CONNECTION_MANAGER,
+    ),
+    ("envoy.filters.network.tcp_proxy", "envoy.filters.network", type_url::TCP_PROXY),
+    ("envoy.filters.http.router", "envoy.filters.http", type_url::ROUTER),
+    (
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        "envoy.upstream_options",
+        type_url::HTTP_PROTOCOL_OPTIONS,
+    ),
+    (
+        "envoy.load_balancing_policies.round_robin",
+        "envoy.load_balancing_policies",
+        type_url::ROUND_ROBIN,
+    ),
+    (
+        "envoy.load_balancing_policies.least_request",
+        "envoy.load_balancing_policies",
+        type_url::LEAST_REQUEST,
+    ),
+    (
+        "envoy.load_balancing_policies.wrr_locality",
+        "envoy.load_balancing_policies",
+        type_url::WRR_LOCALITY,
+    ),
+];
+
+/// What every node of ours says of itself: its name, which is never `envoy` because servers branch
+/// on it, and what it can do, so that a server need not guess.
 pub(crate) fn introduce(node: &mut Node) {
+    node.extensions = EXTENSIONS
+        .iter()
+        .map(|(name, category, configured_by)| Extension {
+            name: (*name).to_owned(),
+            category: (*category).to_owned(),
+            type_urls: vec![message_name(configured_by).to_owned()],
+            ..Extension::default()
+        })
+        .collect();
     "weft".clone_into(&mut node.user_agent_name);
     node.user_agent_version_type =
         Some(UserAgentVersionType::UserAgentVersion(env!("CARGO_PKG_VERSION").to_owned()));

@@ -1,7 +1,7 @@
 //! Which addresses are bound, following the listeners of the published tables.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     net::{SocketAddr, TcpListener},
     os::unix::net::UnixListener,
@@ -48,7 +48,24 @@ fn hint(error: &io::Error) -> &'static str {
 /// The sockets of all listeners.
 #[derive(Debug, Default)]
 pub(crate) struct Sockets {
-    bound: BTreeMap<BindAddress, Bound>,
+    bound: BTreeMap<Place, Bound>,
+    /// What could not be bound last time, and why, so that it is said once.
+    failing: BTreeSet<(Place, Arc<str>, io::ErrorKind)>,
+}
+
+/// An address that is to be bound, and for whom where that makes it another one: any number of
+/// listeners may ask for a port of the kernel's choice.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    address: BindAddress,
+    owner: Option<Arc<str>>,
+}
+
+impl Place {
+    fn of(address: &BindAddress, listener: &Arc<str>) -> Self {
+        let any_port = matches!(address, BindAddress::Ip(address) if address.port() == 0);
+        Self { address: address.clone(), owner: any_port.then(|| Arc::clone(listener)) }
+    }
 }
 
 /// One bound address. Dropping it lets the workers finish what the kernel has accepted, and stop.
@@ -79,7 +96,8 @@ impl std::fmt::Display for BoundAddress {
 
 impl Sockets {
     /// Binds what is new and lets go of what is gone; an address that stays is not touched, whoever
-    /// listens on it now. Everything that can be bound is, whatever fails.
+    /// listens on it now. Everything that can be bound is, whatever fails. Returns the failures
+    /// that are news.
     pub(crate) fn follow(
         &mut self,
         tables: &Tables,
@@ -87,24 +105,33 @@ impl Sockets {
         stats: &Stats,
     ) -> Vec<BindError> {
         let wanted = wanted(tables);
-        self.bound.retain(|address, bound| wanted.get(address) == Some(&&bound.listener));
+        self.bound.retain(|place, bound| wanted.get(place) == Some(&&bound.listener));
         let mut failed = Vec::new();
+        let mut failing = BTreeSet::new();
         for listener in &tables.listeners {
             for address in &listener.addresses {
-                let owner = wanted.get(address).map(|name| &***name);
-                let result = if owner != Some(&*listener.name) {
+                let place = Place::of(address, &listener.name);
+                let owner = wanted.get(&place).copied();
+                let result = if owner != Some(&listener.name) {
+                    let owner = owner.map_or("another", |name| name);
                     Err(io::Error::new(
                         io::ErrorKind::AddrInUse,
-                        format!("listener {} has it", owner.unwrap_or("?")),
+                        format!("listener {owner} has it"),
                     ))
-                } else if self.bound.contains_key(address) {
+                } else if self.bound.contains_key(&place) {
                     continue;
                 } else {
                     bind(address, &listener.name, workers)
                 };
                 match result {
-                    Ok(bound) => drop(self.bound.insert(address.clone(), bound)),
+                    Ok(bound) => drop(self.bound.insert(place, bound)),
                     Err(source) => {
+                        let failure = (place, Arc::clone(&listener.name), source.kind());
+                        let is_news = !self.failing.contains(&failure);
+                        failing.insert(failure);
+                        if !is_news {
+                            continue;
+                        }
                         stats.listener_create_failure.inc();
                         failed.push(BindError {
                             listener: Arc::clone(&listener.name),
@@ -115,6 +142,7 @@ impl Sockets {
                 }
             }
         }
+        self.failing = failing;
         stats.listeners_active.set(tables.listeners.len() as u64);
         failed
     }
@@ -131,11 +159,11 @@ impl Sockets {
 }
 
 /// Who gets each address: with several claims, the listener whose name comes first.
-fn wanted(tables: &Tables) -> BTreeMap<&BindAddress, &Arc<str>> {
+fn wanted(tables: &Tables) -> BTreeMap<Place, &Arc<str>> {
     let mut wanted = BTreeMap::new();
     for listener in &tables.listeners {
         for address in &listener.addresses {
-            wanted.entry(address).or_insert(&listener.name);
+            wanted.entry(Place::of(address, &listener.name)).or_insert(&listener.name);
         }
     }
     wanted
