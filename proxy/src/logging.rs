@@ -2,7 +2,7 @@
 
 use std::{
     fs::OpenOptions,
-    io,
+    io::{self, IsTerminal as _},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };

@@ -229,7 +229,12 @@ async fn live(args: &RunArgs, start: Start, proxy: Arc<Proxy>) -> anyhow::Result
         }
         None => None,
     };
-    end(&proxy, registration, Duration::from_secs(args.drain_time_s)).await;
+    tokio::select! {
+        () = end(&proxy, registration, Duration::from_secs(args.drain_time_s)) => {}
+        // Who asks twice does not want to wait.
+        _ = terminate.recv() => tracing::info!("ended without draining"),
+        _ = interrupt.recv() => tracing::info!("ended without draining"),
+    }
     Ok(())
 }
 
