@@ -64,7 +64,7 @@ fn run(settings: Settings) -> anyhow::Result<()> {
     runtime.block_on(async {
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let plane = tokio::select! {
+        let mut plane = tokio::select! {
             plane = ControlPlane::start(settings) => plane?,
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
@@ -72,6 +72,7 @@ fn run(settings: Settings) -> anyhow::Result<()> {
         tokio::select! {
             _ = terminate.recv() => tracing::info!("stopping: SIGTERM"),
             _ = interrupt.recv() => tracing::info!("stopping: SIGINT"),
+            failed = plane.failure() => return Err(failed.into()),
         }
         plane.stop().await;
         Ok(())

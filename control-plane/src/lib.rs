@@ -12,5 +12,5 @@ mod returning;
 mod settings;
 mod world;
 
-pub use plane::{ControlPlane, StartError};
+pub use plane::{ControlPlane, Failed, StartError};
 pub use settings::Settings;

@@ -1,13 +1,16 @@
 //! A running control plane: its parts, wired together, from start to stop.
 
+use std::convert::Infallible;
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tonic::transport::server::TcpIncoming;
 use weft_config::{Mesh, Problems};
 use weft_control_admin::{Admin, Documents, DocumentsError, InForce, router};
@@ -19,8 +22,8 @@ use weft_translate::Workloads;
 use crate::files::{self, FilesError};
 use crate::{Settings, proxies, returning, world};
 
-/// How long requests to the admin API may take when the control plane stops.
-const ADMIN_PATIENCE: Duration = Duration::from_secs(5);
+/// How long requests to the admin API and the farewell to proxies may take at the end.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a control plane did not start.
 #[derive(Debug, thiserror::Error)]
@@ -61,30 +64,24 @@ pub enum StartError {
     Stopped,
 }
 
-/// A control plane that is running. Dropping it stops it at once; [`ControlPlane::stop`] lets
-/// requests to the admin API finish.
+/// A part of a control plane has ended although nobody asked it to.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{part} has failed: {why}\n  hint: start the control plane again; proxies keep what they have meanwhile"
+)]
+pub struct Failed {
+    part: &'static str,
+    why: String,
+}
+
+/// A control plane that is running. Dropping it stops it at once; [`ControlPlane::stop`] is
+/// gentler.
 pub struct ControlPlane {
     xds: SocketAddr,
     admin: SocketAddr,
     stopping: watch::Sender<bool>,
-    tasks: Tasks,
-}
-
-/// Aborted when dropped.
-struct Tasks {
-    configuration: [JoinHandle<()>; 2],
-    xds: JoinHandle<Result<(), tonic::transport::Error>>,
-    admin: JoinHandle<std::io::Result<()>>,
-}
-
-impl Drop for Tasks {
-    fn drop(&mut self) {
-        for task in &self.configuration {
-            task.abort();
-        }
-        self.xds.abort();
-        self.admin.abort();
-    }
+    configuration: JoinSet<Result<(), Failed>>,
+    servers: JoinSet<Result<(), Failed>>,
 }
 
 impl ControlPlane {
@@ -127,27 +124,29 @@ impl ControlPlane {
         });
         let (stopping, stop) = watch::channel(false);
         let discovery = Discovery::new(source, ledger, weft_serve::Limits::default(), stop.clone());
-        let routes = discovery.routes().add_service(RegistryService::server(registry));
+        let routes =
+            discovery.routes().add_service(RegistryService::server(registry, stop.clone()));
         let incoming = TcpIncoming::from(xds_listener).with_nodelay(Some(true));
         let xds_server = weft_serve::serve(incoming, routes, stop.clone());
         let mut asked = stop;
         let admin_server = axum::serve(admin_listener, api).with_graceful_shutdown(async move {
             let _ = asked.wait_for(|asked| *asked).await;
         });
-        let tasks = Tasks {
-            configuration: [
-                tokio::spawn(configure),
-                tokio::spawn(async move { documents.follow_store().await }),
-            ],
-            xds: tokio::spawn(xds_server),
-            admin: tokio::spawn(admin_server.into_future()),
-        };
+        let mut configuration = JoinSet::new();
+        configuration.spawn(part("configuration", configure.map(Ok::<_, Infallible>)));
+        configuration.spawn(part("the store's follower", async move {
+            documents.follow_store().await;
+            Ok::<_, Infallible>(())
+        }));
+        let mut servers = JoinSet::new();
+        servers.spawn(part("the xDS server", xds_server));
+        servers.spawn(part("the admin server", admin_server.into_future()));
         if let Some(path) = settings.admin_address_path {
             std::fs::write(&path, admin.to_string())
                 .map_err(|error| StartError::AddressFile { path, error })?;
         }
         tracing::info!(%xds, %admin, "listening");
-        Ok(Self { xds, admin, stopping, tasks })
+        Ok(Self { xds, admin, stopping, configuration, servers })
     }
 
     /// Where proxies connect.
@@ -162,16 +161,39 @@ impl ControlPlane {
         self.admin
     }
 
-    /// Stops: requests to the admin API are finished, streams of proxies are cut. Proxies keep the
-    /// configuration that they have.
-    pub async fn stop(mut self) {
-        // First of all, the end of the sidecars' streams must not look like the end of the sidecars.
-        for task in &self.tasks.configuration {
-            task.abort();
+    /// Waits for a part to fail, which none should.
+    pub async fn failure(&mut self) -> Failed {
+        let ended = tokio::select! {
+            Some(ended) = self.configuration.join_next() => ended,
+            Some(ended) = self.servers.join_next() => ended,
+            else => return Failed { part: "everything", why: "it has ended".to_owned() },
+        };
+        match ended {
+            Ok(Err(failed)) => failed,
+            Ok(Ok(())) => Failed { part: "a part", why: "it has ended".to_owned() },
+            Err(panic) => Failed { part: "a part", why: panic.to_string() },
         }
-        self.stopping.send_replace(true);
-        let _ = tokio::time::timeout(ADMIN_PATIENCE, &mut self.tasks.admin).await;
     }
+
+    /// Stops: requests to the admin API are finished, streams of proxies are ended. Proxies keep
+    /// the configuration that they have.
+    pub async fn stop(mut self) {
+        // First of all: the end of the sidecars' streams must not look like the end of the sidecars.
+        self.configuration.shutdown().await;
+        self.stopping.send_replace(true);
+        let all = async { while self.servers.join_next().await.is_some() {} };
+        if tokio::time::timeout(PATIENCE, all).await.is_err() {
+            tracing::warn!("connections are still open: cut");
+        }
+    }
+}
+
+/// Something that runs until it is stopped; its early end is a failure.
+async fn part<E: Display>(
+    part: &'static str,
+    work: impl Future<Output = Result<(), E>>,
+) -> Result<(), Failed> {
+    work.await.map_err(|error| Failed { part, why: error.to_string() })
 }
 
 /// Keeps proxies configured for the world as it is, and remembers it for the next start.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
@@ -86,50 +87,19 @@ fn folder() -> PathBuf {
     folder
 }
 
-#[test]
-fn a_control_plane_that_is_killed_and_comes_back_costs_no_request() {
-    let folder = folder();
-    let (mesh, store) = (folder.join("mesh.yaml"), folder.join("mesh.db"));
-    let (xds, _xds) = reserve();
-    let (control_admin, _control_admin) = reserve();
-    let (app, _app) = reserve();
-    let (inbound, _inbound) = reserve();
-    let (outbound, _outbound) = reserve();
-    let (admin, _admin) = reserve();
+/// Requests without a pause.
+struct Load {
+    stopping: Arc<AtomicBool>,
+    requests: Arc<AtomicU64>,
+    thread: JoinHandle<Vec<String>>,
+}
 
-    let start_control_plane = || {
-        let (xds, control_admin) = (xds.to_string(), control_admin.to_string());
-        let paths = ["--mesh", mesh.to_str().unwrap(), "--store", store.to_str().unwrap()];
-        let addresses = ["--xds", &xds, "--admin", &control_admin];
-        Process::start(&[&["control-plane"], &paths[..], &addresses[..]].concat())
-    };
-    let mut control_plane = start_control_plane();
-    let _service = Process::start(&["sample", "inventory", "--port", &app.port().to_string()]);
-    let _sidecar = Process::start(&[
-        "proxy",
-        "--control-plane",
-        &format!("http://{xds}"),
-        "--service",
-        "inventory",
-        "--port",
-        &app.port().to_string(),
-        "--inbound",
-        &inbound.to_string(),
-        "--outbound",
-        &outbound.to_string(),
-        "--admin",
-        &admin.to_string(),
-        "--instance",
-        "the-only-one",
-        "--concurrency",
-        "1",
-    ]);
-    until("no request gets through", || is_ok(&ask(outbound, "inventory", "/stock")));
-
-    let (stopping, requests) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let load = std::thread::spawn({
-        let (stopping, requests) = (Arc::clone(&stopping), Arc::clone(&requests));
-        move || {
+impl Load {
+    fn start(outbound: SocketAddr) -> Self {
+        let (stopping, requests) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let shared = (Arc::clone(&stopping), Arc::clone(&requests));
+        let thread = std::thread::spawn(move || {
+            let (stopping, requests) = shared;
             let mut failures = Vec::new();
             while !stopping.load(Ordering::Relaxed) {
                 let answer = ask(outbound, "inventory", "/stock");
@@ -139,31 +109,74 @@ fn a_control_plane_that_is_killed_and_comes_back_costs_no_request() {
                 }
             }
             failures
-        }
-    });
-    until("no requests at the start", || requests.load(Ordering::Relaxed) > 100);
+        });
+        Self { stopping, requests, thread }
+    }
+
+    /// Waits for a hundred requests from now.
+    fn hundred(&self, when: &str) {
+        let before = self.requests.load(Ordering::Relaxed);
+        until(when, || self.requests.load(Ordering::Relaxed) > before + 100);
+    }
+
+    /// The answers that were no success.
+    fn failures(self) -> Vec<String> {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
+}
+
+#[test]
+fn a_control_plane_that_is_killed_and_comes_back_costs_no_request() {
+    let folder = folder();
+    let (mesh, store) = (folder.join("mesh.yaml"), folder.join("mesh.db"));
+    let reserved = [(); 6].map(|()| reserve());
+    let [xds, control, app, inbound, outbound, admin] =
+        reserved.each_ref().map(|(address, _)| *address);
+    let text = |address: SocketAddr| address.to_string();
+
+    let start_control_plane = || {
+        let paths = ["--mesh", mesh.to_str().unwrap(), "--store", store.to_str().unwrap()];
+        let addresses = ["--xds", &text(xds), "--admin", &text(control)];
+        Process::start(&[&["control-plane"], &paths[..], &addresses[..]].concat())
+    };
+    let mut control_plane = start_control_plane();
+    let port = app.port().to_string();
+    let _service = Process::start(&["sample", "inventory", "--port", &port]);
+    let identity = [
+        "--service",
+        "inventory",
+        "--instance",
+        "the-only-one",
+        "--port",
+        &port,
+        "--concurrency",
+        "1",
+    ];
+    let addresses =
+        ["--inbound", &text(inbound), "--outbound", &text(outbound), "--admin", &text(admin)];
+    let xds_url = format!("http://{xds}");
+    let sidecar = ["proxy", "--control-plane", &xds_url];
+    let _sidecar = Process::start(&[&sidecar[..], &identity[..], &addresses[..]].concat());
+    until("no request gets through", || is_ok(&ask(outbound, "inventory", "/stock")));
+
+    let load = Load::start(outbound);
+    load.hundred("no requests at the start");
     until("the workload is not written down", || {
         let log = std::fs::read(folder.join("mesh.db-wal")).unwrap_or_default();
         log.windows(ID.len()).any(|window| window == ID)
     });
     control_plane.kill();
-    let before = requests.load(Ordering::Relaxed);
-    until("no requests while the control plane is away", || {
-        requests.load(Ordering::Relaxed) > before + 100
-    });
+    load.hundred("no requests while the control plane is away");
 
     control_plane = start_control_plane();
-    until("the control plane is not ready again", || {
-        is_ok(&ask(control_admin, "admin", "/readyz"))
-    });
+    until("the control plane is not ready again", || is_ok(&ask(control, "admin", "/readyz")));
     until("the sidecar is not configured again", || {
-        ask(control_admin, "admin", "/v1/proxies")
-            .is_ok_and(|answer| answer.contains("\"converged\":true,\"types\""))
+        let proxies = ask(control, "admin", "/v1/proxies");
+        proxies.is_ok_and(|answer| answer.contains("\"converged\":true,\"types\""))
     });
-    let before = requests.load(Ordering::Relaxed);
-    until("no requests at the end", || requests.load(Ordering::Relaxed) > before + 100);
-    stopping.store(true, Ordering::Relaxed);
-    let failures = load.join().unwrap();
+    load.hundred("no requests at the end");
+    let failures = load.failures();
     assert!(failures.is_empty(), "{} failed, the first: {}", failures.len(), failures[0]);
     drop(control_plane);
     std::fs::remove_dir_all(folder).unwrap();

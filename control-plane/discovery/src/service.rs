@@ -3,6 +3,7 @@
 use std::pin::Pin;
 
 use futures_util::{Stream, stream};
+use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 use weft_proto::registry::workload_registry_server::{WorkloadRegistry, WorkloadRegistryServer};
 use weft_proto::registry::{Acknowledgement, WorkloadState};
@@ -15,13 +16,16 @@ const MESSAGE_LIMIT: usize = 256 * 1024;
 /// Serves `weft.registry.v1.WorkloadRegistry`.
 pub struct RegistryService {
     registry: Registry,
+    stop: watch::Receiver<bool>,
 }
 
 impl RegistryService {
-    /// The service, ready to be routed to.
+    /// The service, ready to be routed to. Its streams end when `stop` becomes true or its sender
+    /// is dropped.
     #[must_use]
-    pub fn server(registry: Registry) -> WorkloadRegistryServer<Self> {
-        WorkloadRegistryServer::new(Self { registry }).max_decoding_message_size(MESSAGE_LIMIT)
+    pub fn server(registry: Registry, stop: watch::Receiver<bool>) -> WorkloadRegistryServer<Self> {
+        WorkloadRegistryServer::new(Self { registry, stop })
+            .max_decoding_message_size(MESSAGE_LIMIT)
     }
 }
 
@@ -35,12 +39,18 @@ impl WorkloadRegistry for RegistryService {
     ) -> Result<Response<Self::RegisterStream>, Status> {
         // The session lives in the answer: when the connection breaks, the transport drops the
         // answer, and the workload is gone with it. No task, no timer, no list to clean up.
-        let conversation = Some((request.into_inner(), self.registry.open()));
-        let answers = stream::unfold(conversation, |conversation| async move {
-            let (mut states, mut session) = conversation?;
-            match states.message().await {
+        let conversation = (request.into_inner(), self.registry.open(), self.stop.clone());
+        let answers = stream::unfold(Some(conversation), |conversation| async move {
+            let (mut states, mut session, mut stop) = conversation?;
+            let state = tokio::select! {
+                state = states.message() => state,
+                _ = stop.wait_for(|stop| *stop) => {
+                    Err(Status::unavailable("the control plane is stopping"))
+                }
+            };
+            match state {
                 Ok(Some(state)) => Some(match acknowledge(&mut session, state) {
-                    Ok(acknowledgement) => (Ok(acknowledgement), Some((states, session))),
+                    Ok(acknowledgement) => (Ok(acknowledgement), Some((states, session, stop))),
                     Err(refusal) => (Err(status(&refusal)), None),
                 }),
                 Ok(None) => None,

@@ -17,10 +17,16 @@ use weft_proto::registry::{Acknowledgement, Phase, WorkloadState};
 
 /// A registry behind a loopback port.
 async fn served(limits: Limits) -> (Registry, SocketAddr) {
+    let (running, stop) = watch::channel(false);
+    tokio::spawn(async move { running.closed().await });
+    served_until(limits, stop).await
+}
+
+async fn served_until(limits: Limits, stop: watch::Receiver<bool>) -> (Registry, SocketAddr) {
     let registry = Registry::new(limits);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let service = RegistryService::server(registry.clone());
+    let service = RegistryService::server(registry.clone(), stop);
     tokio::spawn(
         Server::builder()
             .add_service(service)
@@ -118,6 +124,17 @@ async fn a_broken_connection_ends_the_registration() {
     process.shutdown_background();
     until(&mut watch, |registered| registered.workloads.is_empty()).await;
     assert!(sidecar.await.unwrap_err().is_cancelled());
+}
+
+#[tokio::test]
+async fn streams_end_when_the_control_plane_stops() {
+    let (stopping, stop) = watch::channel(false);
+    let (_registry, address) = served_until(Limits::default(), stop).await;
+    let mut client = client(address).await;
+    let mut sidecar = Sidecar::open(&mut client, state("a", Phase::Serving)).await.unwrap();
+    sidecar.answer().await.unwrap();
+    stopping.send_replace(true);
+    assert_eq!(sidecar.answer().await.unwrap_err().code(), Code::Unavailable);
 }
 
 #[tokio::test]

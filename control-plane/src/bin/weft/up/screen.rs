@@ -130,7 +130,9 @@ fn caller_line(mut seen: Seen, elapsed: f64) -> String {
         milliseconds(seen.quantile(99)),
     );
     if let Some(failure) = seen.last_failure {
-        line.push_str(&format!("; last failure: {}", failure.lines().next().unwrap_or_default()));
+        // A line that wraps would be one more than is cleared next time.
+        let failure: String = failure.lines().next().unwrap_or_default().chars().take(60).collect();
+        line.push_str(&format!("\nlast failure: {failure}"));
     }
     line.push('\n');
     line
