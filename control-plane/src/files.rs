@@ -73,3 +73,27 @@ fn is_document(path: &Path) -> bool {
 fn file(path: &Path) -> io::Result<Source> {
     Ok(Source::new(path.display().to_string(), std::fs::read_to_string(path)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_its_document_files_by_name() {
+        let folder = std::env::temp_dir().join(format!("weft-files-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("deeper.yaml")).unwrap();
+        for name in ["b.yaml", "a.json", "c.yml", "notes.txt"] {
+            std::fs::write(folder.join(name), name).unwrap();
+        }
+        let sources = read(&[folder.join("c.yml"), folder.clone()]).unwrap();
+        let texts: Vec<_> = sources.iter().map(|source| source.text.as_str()).collect();
+        assert_eq!(texts, ["c.yml", "a.json", "b.yaml", "c.yml"]);
+        assert_eq!(sources[1].name.as_ref(), folder.join("a.json").to_str().unwrap());
+
+        let empty = read(&[folder.join("deeper.yaml")]).unwrap_err();
+        assert!(matches!(empty, FilesError::Empty { .. }), "{empty}");
+        let missing = read(&[folder.join("missing.yaml")]).unwrap_err();
+        assert!(matches!(missing, FilesError::Unreadable { .. }), "{missing}");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

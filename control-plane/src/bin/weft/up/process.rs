@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, watch};
@@ -98,11 +98,11 @@ impl Process {
         *self.ended.borrow()
     }
 
-    /// Asks it to stop.
+    /// Asks it, and what it has started, to stop: a shell would keep the signal to itself.
     pub(crate) fn terminate(&self) {
         // Reaping happens on this thread only, so the id is still its own.
         if !self.has_ended() {
-            let _ = kill_process(self.pid, Signal::TERM);
+            let _ = kill_process_group(self.pid, Signal::TERM);
         }
     }
 
