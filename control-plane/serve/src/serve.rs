@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::watch,
+};
+use tokio_stream::Stream;
 use tonic::{
     service::Routes,
-    transport::{Error, Server, server::TcpIncoming},
+    transport::{Error, Server, server::Connected},
 };
 use weft_xds::server::Timing;
 
@@ -39,16 +43,25 @@ impl Default for Limits {
     }
 }
 
-/// Serves until `stop` becomes true (or its sender is dropped), then refuses new connections, lets
+/// Serves connections of any kind (TCP, Unix sockets) until `stop` becomes true (or its sender is dropped), then refuses new connections, lets
 /// the open streams end, and returns.
 ///
 /// # Errors
 /// When the listening socket fails for good.
-pub async fn serve(
-    incoming: TcpIncoming,
+pub async fn serve<C, E>(
+    incoming: impl Stream<Item = Result<C, E>>,
     routes: Routes,
     mut stop: watch::Receiver<bool>,
-) -> Result<(), Error> {
+) -> Result<(), Error>
+where
+    C: AsyncRead
+        + AsyncWrite
+        + Connected<ConnectInfo: Clone + Send + Sync>
+        + Unpin
+        + Send
+        + 'static,
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))

@@ -192,3 +192,14 @@ async fn stopping_ends_the_streams_and_then_the_server() {
     server.task.await.unwrap().unwrap();
     assert_eq!(server.translated.nodes(), 0);
 }
+
+#[tokio::test]
+async fn a_unix_socket_serves_as_well() {
+    let path = std::env::temp_dir().join(format!("weft-serve-{}.sock", std::process::id()));
+    let server = Server::start_unix(&path);
+    server.translated.publish(mesh(&["a"]), instance("a", 1));
+    let mut peer = server.sotw().await;
+    std::fs::remove_file(&path).unwrap();
+    peer.say(ask(CLUSTER, "one")).await;
+    assert_eq!(names(&peer.hear().await.unwrap()), set(&["a.default:80"]));
+}

@@ -1,18 +1,31 @@
 //! A server on a port of the kernel's choice, and clients that speak the bare protocol to it.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use http::uri::PathAndQuery;
+use hyper_util::rt::TokioIo;
 use tokio::{
-    net::TcpListener,
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, UnixListener, UnixStream},
     sync::{mpsc, watch},
     task::JoinHandle,
 };
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{
+    Stream,
+    wrappers::{ReceiverStream, UnixListenerStream},
+};
 use tonic::{
     Status, Streaming,
     client::Grpc,
-    transport::{Channel, Endpoint, server::TcpIncoming},
+    transport::{
+        Channel, Endpoint,
+        server::{Connected, TcpIncoming},
+    },
 };
 use tonic_prost::ProstCodec;
 use weft_config::{Key, Mesh, Source};
@@ -68,20 +81,59 @@ pub(crate) struct Server {
     pub(crate) ledger: Ledger,
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) task: JoinHandle<Result<(), tonic::transport::Error>>,
-    address: SocketAddr,
+    address: Address,
+}
+
+enum Address {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
 }
 
 impl Server {
     pub(crate) async fn start(limits: Limits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let address = Address::Tcp(listener.local_addr().unwrap());
+        Self::on(address, TcpIncoming::from(listener), limits)
+    }
+
+    /// On a Unix socket of this path.
+    pub(crate) fn start_unix(path: &Path) -> Self {
+        let listener = UnixListener::bind(path).unwrap();
+        let address = Address::Unix(path.to_owned());
+        Self::on(address, UnixListenerStream::new(listener), Limits::default())
+    }
+
+    fn on<C>(
+        address: Address,
+        incoming: impl Stream<Item = io::Result<C>> + Send + 'static,
+        limits: Limits,
+    ) -> Self
+    where
+        C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+    {
         let (stop, stopped) = watch::channel(false);
         let (translated, ledger) = (Arc::new(Translated::new()), Ledger::new());
         let source = Arc::clone(&translated);
         let discovery = Discovery::new(source, ledger.clone(), limits, stopped.clone());
-        let incoming = TcpIncoming::from(listener);
         let task = tokio::spawn(serve(incoming, discovery.routes(), stopped));
         Self { translated, ledger, stop, task, address }
+    }
+
+    async fn connect(&self) -> Channel {
+        match &self.address {
+            Address::Tcp(address) => {
+                Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await
+            }
+            Address::Unix(path) => {
+                let path = path.clone();
+                let connector = tower::service_fn(move |_: http::Uri| {
+                    let path = path.clone();
+                    async move { UnixStream::connect(path).await.map(TokioIo::new) }
+                });
+                Endpoint::from_static("http://localhost").connect_with_connector(connector).await
+            }
+        }
+        .unwrap()
     }
 
     /// A client's stream of the method `service/method`.
@@ -94,9 +146,7 @@ impl Server {
         Out: prost::Message + 'static,
         In: prost::Message + Default + 'static,
     {
-        let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).unwrap();
-        let channel = endpoint.connect().await.unwrap();
-        let mut grpc = Grpc::new(channel);
+        let mut grpc = Grpc::new(self.connect().await);
         grpc.ready().await.unwrap();
         let (requests, outbox) = mpsc::channel(16);
         let path: PathAndQuery = format!("/{service}/{method}").parse().unwrap();
