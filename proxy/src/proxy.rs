@@ -137,6 +137,12 @@ impl Proxy {
         }
     }
 
+    /// Where the listener of this name really accepts.
+    pub(crate) fn address_of(&self, listener: &str) -> Option<BoundAddress> {
+        let addresses = self.plane().addresses();
+        addresses.into_iter().find(|(name, _)| **name == *listener).map(|(_, address)| address)
+    }
+
     /// What goes on in all workers.
     pub(crate) async fn load(&self) -> Load {
         let asked: Vec<oneshot::Receiver<Load>> = self.plane().workers().ask_load();

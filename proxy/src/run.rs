@@ -31,6 +31,9 @@ use crate::{
     workers::Workers,
 };
 
+/// The listener through which the mesh reaches the application, by the name our control plane gives
+/// it.
+const INBOUND: &str = "inbound";
 /// How long the control plane may take to acknowledge that a workload drains.
 const DRAIN_NOTICE: Duration = Duration::from_secs(2);
 /// New connections are taken for at least this long after the mesh was told: callers that have not
@@ -195,11 +198,15 @@ async fn live(args: &RunArgs, start: Start, proxy: Arc<Proxy>) -> anyhow::Result
     } else {
         proxy.open_now()?;
     }
-    let registering = start.workload.map(|(server, state)| {
+    let registering = start.workload.map(|(server, mut state)| {
         let proxy = Arc::clone(&proxy);
         tokio::spawn(async move {
-            // Nobody is sent here before the inbound listener is open.
+            // Nobody is sent here before the inbound listener is open; only then is its port known
+            // if the kernel was to choose it.
             proxy.until_live().await;
+            if let Some(inbound) = proxy.address_of(INBOUND) {
+                state.address = inbound.to_string();
+            }
             Registration::start(proxy, server, state)
         })
     });
