@@ -140,6 +140,7 @@ class ManagementServer:
     def push(self):
         with self._lock:
             for stream in self._streams.values():
+                stream.pushes += 1
                 stream.inbox.put(("push", None))
 
     def snapshot(self, type_url):
@@ -191,6 +192,8 @@ class ManagementServer:
     def settled(self, type_url):
         """Whether the latest response of the type was acknowledged by some client."""
         with self._lock:
+            if any(stream.pushes for stream in self._streams.values()):
+                return False
             sent = [nonce for kind, nonce in self.sent if kind == type_url]
         return bool(sent) and any(r.nonce == sent[-1] and not r.error for r in self.of(type_url))
 
@@ -215,6 +218,10 @@ class ManagementServer:
     def closed(self, stream):
         with self._lock:
             self._streams.pop(stream.number, None)
+
+    def pushed(self, stream):
+        with self._lock:
+            stream.pushes -= 1
 
     def next_nonce(self):
         return f"n{next(self._nonces)}"
@@ -248,6 +255,8 @@ class _Ads(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):
                 if kind == "cut":
                     context.abort(grpc.StatusCode.UNAVAILABLE, "cut")
                 yield from map(self._server.note_sent, stream.on(kind, value))
+                if kind == "push":
+                    self._server.pushed(stream)
         finally:
             self._server.closed(stream)
 
@@ -268,6 +277,8 @@ class _Stream:
         self.server, self.number, self.inbox = server, number, queue.Queue()
         self.types = {}
         self.node = None
+        #: Pushes that have not been sent yet.
+        self.pushes = 0
 
     def on(self, kind, value):
         if kind == "request":
