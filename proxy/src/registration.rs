@@ -56,11 +56,13 @@ async fn keep_registered(
 ) {
     let mut wait = FIRST_WAIT;
     loop {
-        match register(&server, &states, &acknowledge).await {
-            Ok(()) => wait = FIRST_WAIT,
-            Err(error) => tracing::warn!(%error, "not registered with the control plane"),
+        if let Err(error) = register(&server, &states, &acknowledge).await {
+            tracing::warn!(%error, "not registered with the control plane");
         }
-        let _ = acknowledge.send(None);
+        // Whoever was acknowledged once talks to a server that works.
+        if acknowledge.send_replace(None).is_some() {
+            wait = FIRST_WAIT;
+        }
         // Full jitter: a thousand sidecars of a restarted control plane come back spread out.
         let share = f64::from(proxy.random_u32()) / f64::from(u32::MAX);
         tokio::time::sleep(wait.mul_f64(share)).await;
@@ -68,8 +70,7 @@ async fn keep_registered(
     }
 }
 
-/// One stream, from the first state to its end. `Ok` when the server had acknowledged at least one
-/// state.
+/// One stream, from the first state to its end.
 async fn register(
     server: &ServerAddress,
     states: &watch::Receiver<WorkloadState>,

@@ -1,7 +1,6 @@
 //! The body of a response on its way to the client.
 
 use std::{
-    future::Future as _,
     pin::Pin,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
@@ -9,9 +8,8 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use tokio::time::{Sleep, sleep_until};
 
-use crate::{fault::Fault, record::Record, upstream::Incoming};
+use crate::{fault::Fault, record::Record, timer::Timer, upstream::Incoming};
 
 /// What hyper sends to the client.
 #[derive(Debug)]
@@ -46,7 +44,7 @@ pub(crate) struct Streaming {
     record: Record,
     limits: Limits,
     last_moved: Instant,
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Timer,
 }
 
 /// When a stream is given up.
@@ -71,36 +69,26 @@ impl Limits {
 }
 
 impl Streaming {
-    pub(crate) fn new(incoming: Incoming, record: Record, limits: Limits) -> Self {
-        Self { incoming, record, limits, last_moved: Instant::now(), timer: None }
+    pub(crate) fn new(incoming: Incoming, record: Record, limits: Limits, timer: Timer) -> Self {
+        Self { incoming, record, limits, last_moved: Instant::now(), timer }
     }
 
-    /// Only armed when the upstream keeps us waiting, and moved when it fires rather than at each
-    /// frame.
+    /// Only asked when the upstream keeps us waiting.
     fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<Fault> {
-        if self.timer.is_none() {
+        if self.timer.is_fresh() {
             self.last_moved = Instant::now();
         }
-        loop {
-            let Some((at, fault)) = self.limits.next(self.last_moved) else {
-                return Poll::Pending;
-            };
-            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at.into())));
-            if timer.is_elapsed() {
-                if Instant::now() >= at {
-                    return Poll::Ready(fault);
-                }
-                timer.as_mut().reset(at.into());
-            }
-            ready!(timer.as_mut().poll(cx));
-        }
+        let Some((at, fault)) = self.limits.next(self.last_moved) else {
+            return Poll::Pending;
+        };
+        self.timer.poll_at(cx, at).map(|()| fault)
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         if let Poll::Ready(frame) = self.incoming.poll_frame(cx) {
             match &frame {
                 // Before the first wait there is no timer to move.
-                Some(Ok(_)) if self.timer.is_some() => self.last_moved = Instant::now(),
+                Some(Ok(_)) if !self.timer.is_fresh() => self.last_moved = Instant::now(),
                 Some(Ok(_)) => {}
                 Some(Err(_)) => self.record.upstream_broke(),
                 None => {}

@@ -1,19 +1,11 @@
 //! Sending a request on: rewriting it, choosing endpoints, and waiting for the response's head
 //! within the limits.
 
-use std::{
-    future::{Future as _, poll_fn},
-    pin::pin,
-    rc::Rc,
-    sync::Arc,
-    task::Poll,
-    time::Instant,
-};
+use std::{future::poll_fn, rc::Rc, sync::Arc, task::Poll, time::Instant};
 
 use http::{Method, Response, header::HOST, request::Parts, uri::PathAndQuery};
 use hyper::body::Incoming;
 use smallvec::SmallVec;
-use tokio::time::{Sleep, sleep_until};
 use weft_balance::{EndpointId, EndpointState};
 use weft_compile::{Cluster, Forward, HeaderMutations, RouteEntry};
 
@@ -25,6 +17,7 @@ use crate::{
     record::Record,
     redirect::push_rewritten,
     request::Head,
+    timer::Timer,
     upstream::{self, Authority, Exchange, Failure, Lane, Outgoing, Upload},
 };
 
@@ -171,7 +164,7 @@ impl Journey {
             return Err(Failure::unknown(Fault::UpstreamReset));
         };
         let mut exchange = lane.begin(&mut self.outgoing, upload);
-        match await_head(&mut exchange, self.limits).await {
+        match await_head(&mut exchange, self.limits, connection.worker.timer()).await {
             Ok(head) => Ok((head, exchange)),
             Err(failure) => {
                 self.upload = exchange.recover_upload();
@@ -219,7 +212,7 @@ impl Journey {
         self,
         connection: &Connection,
         head: Response<()>,
-        exchange: Exchange,
+        mut exchange: Exchange,
     ) -> Response<Body> {
         self.record.upstream_responded(head.status());
         self.record.responded(head.status());
@@ -233,36 +226,30 @@ impl Journey {
         headers::mutate(&mut head.headers, &self.response_headers);
         let body = if exchange.is_end_stream() {
             Body::empty()
+        } else if let Some(whole) = exchange.take_whole() {
+            Body::full(whole)
         } else {
-            Body::upstream(Streaming::new(exchange, self.record, self.limits))
+            let timer = connection.worker.timer();
+            Body::upstream(Streaming::new(exchange, self.record, self.limits, timer))
         };
         Response::from_parts(head, body)
     }
 }
 
 /// Waits for the response's head while the request's body goes up.
-async fn await_head(exchange: &mut Exchange, limits: Limits) -> Result<Response<()>, Failure> {
+async fn await_head(
+    exchange: &mut Exchange,
+    limits: Limits,
+    mut timer: Timer,
+) -> Result<Response<()>, Failure> {
     let began = Instant::now();
-    let mut timer = pin!(None::<Sleep>);
     poll_fn(|cx| {
         if let Poll::Ready(head) = exchange.poll_head(cx) {
             return Poll::Ready(head);
         }
-        loop {
-            let last_moved = exchange.upload_moved().unwrap_or(began);
-            let Some((at, fault)) = limits.next(last_moved) else { return Poll::Pending };
-            if timer.is_none() {
-                timer.set(Some(sleep_until(at.into())));
-            }
-            let Some(mut armed) = timer.as_mut().as_pin_mut() else { return Poll::Pending };
-            if armed.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            if Instant::now() >= at {
-                return Poll::Ready(Err(Failure { fault, processed: Processed::Unknown }));
-            }
-            armed.reset(at.into());
-        }
+        let last_moved = exchange.upload_moved().unwrap_or(began);
+        let Some((at, fault)) = limits.next(last_moved) else { return Poll::Pending };
+        timer.poll_at(cx, at).map(|()| Err(Failure::unknown(fault)))
     })
     .await
 }

@@ -23,6 +23,7 @@ mod record;
 mod redirect;
 mod request;
 mod tcp;
+mod timer;
 mod upstream;
 mod worker;
 

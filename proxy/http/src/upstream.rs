@@ -183,6 +183,15 @@ impl Exchange {
         }
     }
 
+    /// The whole body, if it came with the head: what is small need not be streamed.
+    pub(crate) fn take_whole(&mut self) -> Option<Bytes> {
+        match self {
+            Self::Http1(exchange) => exchange.take_whole(),
+            // Frames of a stream are not to be had without waiting for its connection's task.
+            Self::Http2(_) => None,
+        }
+    }
+
     pub(crate) fn size_hint(&self) -> SizeHint {
         match self {
             Self::Http1(exchange) => exchange.size_hint(),

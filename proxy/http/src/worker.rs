@@ -19,6 +19,7 @@ use crate::{
     connection,
     phase::{Phase, PhaseCell},
     tcp,
+    timer::{Timer, Timers},
     upstream::Pools,
 };
 
@@ -39,6 +40,7 @@ pub struct WorkerOptions {
 pub struct Worker {
     tables: RefCell<Rc<Pinned>>,
     pools: Pools,
+    timers: Rc<Timers>,
     phase: PhaseCell,
     random: RefCell<fastrand::Rng>,
     connections: Cell<usize>,
@@ -81,6 +83,7 @@ impl Worker {
         Rc::new(Self {
             tables: RefCell::new(Rc::new(Pinned(Arc::new(Tables::default())))),
             pools: Pools::default(),
+            timers: Rc::default(),
             phase: PhaseCell::new(),
             random: RefCell::new(fastrand::Rng::with_seed(options.seed)),
             connections: Cell::new(0),
@@ -185,6 +188,10 @@ impl Worker {
 
     pub(crate) fn pools(&self) -> &Pools {
         &self.pools
+    }
+
+    pub(crate) fn timer(&self) -> Timer {
+        Timer::new(&self.timers)
     }
 
     pub(crate) fn phase(&self) -> Phase {

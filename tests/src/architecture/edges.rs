@@ -44,9 +44,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "weft-serve",
         &[
             "weft-compile",
+            "weft-config",
             "weft-proto",
             "weft-resources",
-            "weft-telemetry",
             "weft-translate",
             "weft-xds",
         ],

@@ -102,6 +102,22 @@ impl Exchange {
         }
     }
 
+    /// The rest of the body, if it has been received already.
+    pub(crate) fn take_whole(&mut self) -> Option<Bytes> {
+        let connection = self.connection.as_mut()?;
+        let decode::Body::Length(left) = self.body else { return None };
+        if (connection.read.len() as u64) < left {
+            return None;
+        }
+        match self.body.step(&mut connection.read) {
+            Ok(decode::Step::Data(data)) => {
+                self.end();
+                Some(data)
+            }
+            _ => None,
+        }
+    }
+
     pub(crate) fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
