@@ -31,6 +31,13 @@ impl Body {
         Self(if bytes.is_empty() { Kind::Empty } else { Kind::Full(bytes) })
     }
 
+    /// Leaves out a body of our own, for the answer to HEAD. An upstream's has none to leave out.
+    pub(crate) fn leave_out(&mut self) {
+        if matches!(self.0, Kind::Full(_)) {
+            self.0 = Kind::Empty;
+        }
+    }
+
     pub(crate) fn upstream(streaming: Streaming) -> Self {
         Self(Kind::Upstream(Box::new(streaming)))
     }

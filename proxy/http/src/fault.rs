@@ -30,6 +30,8 @@ pub enum Fault {
     StreamIdle,
     /// The client's message is not acceptable.
     BadRequest(&'static str),
+    /// A body in a transfer coding other than chunked.
+    UnknownCoding,
     /// HTTP/1.0, which is not accepted unless configured.
     UpgradeRequired,
     /// The client broke off while its request was being sent on.
@@ -62,6 +64,7 @@ impl Fault {
             Self::StreamIdle => StatusCode::REQUEST_TIMEOUT,
             Self::BadRequest(_) | Self::ClientGone => StatusCode::BAD_REQUEST,
             Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
+            Self::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
         }
     }
 
@@ -70,6 +73,7 @@ impl Fault {
         match self {
             Self::NoRoute | Self::NoCluster(_) | Self::UpgradeRequired => "",
             Self::NoHealthyUpstream => "no healthy upstream",
+            Self::UnknownCoding => "the only transfer coding known is chunked",
             Self::ConnectFailed => {
                 "upstream connect error or disconnect/reset before headers. reset reason: remote \
                  connection failure"
@@ -113,7 +117,7 @@ impl Fault {
             Self::UpstreamProtocol => "UPE",
             Self::RequestTimeout => "UT",
             Self::StreamIdle => "SI",
-            Self::BadRequest(_) | Self::UpgradeRequired => "DPE",
+            Self::BadRequest(_) | Self::UpgradeRequired | Self::UnknownCoding => "DPE",
             Self::ClientGone => "DC",
         }
     }

@@ -3,7 +3,7 @@
 
 use std::{future::poll_fn, rc::Rc, sync::Arc, task::Poll, time::Instant};
 
-use http::{Method, Response, header::HOST, request::Parts, uri::PathAndQuery};
+use http::{Method, Response, Version, header::HOST, request::Parts, uri::PathAndQuery};
 use hyper::body::Incoming;
 use smallvec::SmallVec;
 use weft_balance::{EndpointId, EndpointState};
@@ -83,9 +83,15 @@ impl Journey {
         let mut fields = parts.headers;
         headers::remove_hop_by_hop(&mut fields, parts.version);
         headers::keep_only_te_trailers(&mut fields);
+        if parts.version >= Version::HTTP_2 {
+            headers::join_cookies(&mut fields);
+        }
         connection.worker.with_random(|random| {
             headers::add_forwarding(&mut fields, chain, connection.peer, "http", random);
         });
+        if !chain.suppress_envoy_headers {
+            headers::keep_originals(&mut fields, to, &parts.uri);
+        }
         headers::mutate(&mut fields, &entry.request_headers);
         if !chain.suppress_envoy_headers
             && let Some(timeout) = to.timeout

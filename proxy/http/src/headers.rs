@@ -1,12 +1,10 @@
 //! Header rules of a proxy: what never crosses a hop, what a hop adds, what routes change.
 
-use std::net::IpAddr;
-
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Version,
-    header::{CONNECTION, EXPECT, TE, TRANSFER_ENCODING, UPGRADE},
+    HeaderMap, HeaderName, HeaderValue, Uri, Version,
+    header::{CONNECTION, COOKIE, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE},
 };
-use weft_compile::{AppendAction, HeaderMutations, HttpChain};
+use weft_compile::{AppendAction, Forward, HeaderMutations, HttpChain};
 use weft_net::PeerAddress;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -14,7 +12,9 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const X_ENVOY_INTERNAL: HeaderName = HeaderName::from_static("x-envoy-internal");
+const X_ENVOY_EXTERNAL_ADDRESS: HeaderName = HeaderName::from_static("x-envoy-external-address");
+const X_ENVOY_ORIGINAL_HOST: HeaderName = HeaderName::from_static("x-envoy-original-host");
+const X_ENVOY_ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
 const X_ENVOY_EXPECTED_TIMEOUT: HeaderName =
     HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
 const X_ENVOY_UPSTREAM_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
@@ -61,7 +61,7 @@ fn remove_named_by_connection(headers: &mut HeaderMap) {
             // `te` has a rule of its own; names that frame or route the message never go.
             if let Ok(name) = HeaderName::from_bytes(token.trim_ascii())
                 && name != TE
-                && name != http::header::HOST
+                && name != HOST
                 && name != http::header::CONTENT_LENGTH
             {
                 named.push(name);
@@ -74,7 +74,26 @@ fn remove_named_by_connection(headers: &mut HeaderMap) {
     }
 }
 
+/// Whether the body comes in a transfer coding that only this hop could take off.
+pub(crate) fn is_coded(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let plain = codings.next().is_none_or(|it| it.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    !plain || codings.next().is_some()
+}
+
+/// The scheme that the first client used: what a trusted hop says of it, or else this one's.
+pub(crate) fn scheme(headers: &HeaderMap, chain: &HttpChain) -> &'static str {
+    let said = headers.get(X_FORWARDED_PROTO).filter(|_| !chain.use_remote_address);
+    if said.is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"https")) {
+        "https"
+    } else {
+        "http"
+    }
+}
+
 /// What this hop adds to a request, by the chain's settings.
+///
+/// No caller is taken for internal, as in Envoy without `internal_address_config`.
 pub(crate) fn add_forwarding(
     headers: &mut HeaderMap,
     chain: &HttpChain,
@@ -82,12 +101,11 @@ pub(crate) fn add_forwarding(
     scheme: &'static str,
     random: &mut fastrand::Rng,
 ) {
+    if headers.keys().any(|name| name.as_str().starts_with("x-envoy-")) {
+        remove_forged(headers, chain.use_remote_address);
+    }
     if chain.use_remote_address {
-        append_peer(headers, peer);
-        headers.remove(X_ENVOY_INTERNAL);
-        if is_internal(peer) {
-            headers.insert(X_ENVOY_INTERNAL, HeaderValue::from_static("true"));
-        }
+        add_peer(headers, peer);
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
     } else if !headers.contains_key(&X_FORWARDED_PROTO) {
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
@@ -97,11 +115,70 @@ pub(crate) fn add_forwarding(
         headers.remove(EXPECT);
     }
     if chain.generate_request_id {
-        let keep =
-            !chain.use_remote_address || chain.preserve_external_request_id || is_internal(peer);
+        let keep = !chain.use_remote_address || chain.preserve_external_request_id;
         if !(keep && headers.contains_key(&X_REQUEST_ID)) {
             headers.insert(X_REQUEST_ID, request_id(random));
         }
+    }
+}
+
+/// What only a hop of the mesh may say, and a caller must not be able to.
+#[cold]
+fn remove_forged(headers: &mut HeaderMap, is_edge: bool) {
+    const ANYWHERE: [&str; 15] = [
+        "x-envoy-expected-rq-timeout-ms",
+        "x-envoy-force-trace",
+        "x-envoy-hedge-on-per-try-timeout",
+        "x-envoy-internal",
+        "x-envoy-ip-tags",
+        "x-envoy-max-retries",
+        "x-envoy-original-url",
+        "x-envoy-retriable-header-names",
+        "x-envoy-retriable-status-codes",
+        "x-envoy-retry-grpc-on",
+        "x-envoy-retry-on",
+        "x-envoy-upstream-alt-stat-name",
+        "x-envoy-upstream-rq-per-try-timeout-ms",
+        "x-envoy-upstream-rq-timeout-alt-response",
+        "x-envoy-upstream-rq-timeout-ms",
+    ];
+    const AT_THE_EDGE: [&str; 4] = [
+        "x-envoy-decorator-operation",
+        "x-envoy-downstream-service-cluster",
+        "x-envoy-downstream-service-node",
+        "x-envoy-original-path",
+    ];
+    let edge = AT_THE_EDGE.into_iter().filter(|_| is_edge);
+    for name in ANYWHERE.into_iter().chain(edge) {
+        headers.remove(name);
+    }
+}
+
+/// What a rewrite is about to replace.
+pub(crate) fn keep_originals(headers: &mut HeaderMap, to: &Forward, uri: &Uri) {
+    if to.prefix_rewrite.is_some()
+        && let Some(path) = uri.path_and_query()
+        && let Ok(path) = HeaderValue::from_bytes(path.as_str().as_bytes())
+    {
+        headers.insert(X_ENVOY_ORIGINAL_PATH, path);
+    }
+    if to.host_rewrite.is_some() {
+        let asked = uri.authority().map(|it| HeaderValue::from_str(it.as_str()));
+        if let Some(host) = asked.and_then(Result::ok).or_else(|| headers.get(HOST).cloned()) {
+            headers.insert(X_ENVOY_ORIGINAL_HOST, host);
+        }
+    }
+}
+
+/// An h2 client may split its cookies, which no other protocol knows (RFC 9113 §8.2.3).
+pub(crate) fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let pieces: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_maybe_shared(bytes::Bytes::from(pieces.join(&b"; "[..])))
+    {
+        headers.insert(COOKIE, joined);
     }
 }
 
@@ -148,26 +225,17 @@ pub(crate) fn close_after(headers: &mut HeaderMap, version: Version) {
     }
 }
 
-fn append_peer(headers: &mut HeaderMap, peer: PeerAddress) {
+fn add_peer(headers: &mut HeaderMap, peer: PeerAddress) {
     let PeerAddress::Ip(address) = peer else { return };
-    let ip = address.ip().to_string();
+    let ip = bytes::Bytes::from(address.ip().to_string());
     let joined = match headers.get(X_FORWARDED_FOR) {
-        Some(before) => [before.as_bytes(), b",", ip.as_bytes()].concat(),
-        None => ip.into_bytes(),
+        Some(before) => bytes::Bytes::from([before.as_bytes(), b",", &ip].concat()),
+        None => ip.clone(),
     };
-    if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(joined)) {
-        headers.insert(X_FORWARDED_FOR, value);
-    }
-}
-
-/// RFC 1918, loopback and unique local addresses; a Unix socket is internal by nature.
-fn is_internal(peer: PeerAddress) -> bool {
-    match peer {
-        PeerAddress::Pipe => true,
-        PeerAddress::Ip(address) => match address.ip() {
-            IpAddr::V4(ip) => ip.is_private() || ip.is_loopback(),
-            IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local(),
-        },
+    for (name, value) in [(X_FORWARDED_FOR, joined), (X_ENVOY_EXTERNAL_ADDRESS, ip)] {
+        if let Ok(value) = HeaderValue::from_maybe_shared(value) {
+            headers.insert(name, value);
+        }
     }
 }
 
@@ -229,6 +297,35 @@ mod tests {
         let mut headers = map(&[("te", "gzip")]);
         keep_only_te_trailers(&mut headers);
         assert!(headers.is_empty());
+    }
+
+    #[test]
+    fn cookies_of_an_h2_client_become_one() {
+        let mut headers = map(&[("cookie", "a=1"), ("x", "1"), ("cookie", "b=2; c=3")]);
+        join_cookies(&mut headers);
+        assert_eq!(headers, map(&[("cookie", "a=1; b=2; c=3"), ("x", "1")]));
+    }
+
+    #[test]
+    fn chunked_alone_and_once_is_no_coding() {
+        assert!(!is_coded(&map(&[])));
+        assert!(!is_coded(&map(&[("transfer-encoding", "Chunked")])));
+        assert!(is_coded(&map(&[("transfer-encoding", "gzip, chunked")])));
+        assert!(is_coded(&map(&[
+            ("transfer-encoding", "chunked"),
+            ("transfer-encoding", "chunked")
+        ])));
+    }
+
+    #[test]
+    fn what_only_hops_of_the_mesh_say_is_not_taken_from_callers() {
+        let said = [("x-envoy-internal", "true"), ("x-envoy-original-path", "/x"), ("x-kept", "1")];
+        let mut inside = map(&said);
+        remove_forged(&mut inside, false);
+        assert_eq!(inside, map(&[("x-envoy-original-path", "/x"), ("x-kept", "1")]));
+        let mut edge = map(&said);
+        remove_forged(&mut edge, true);
+        assert_eq!(edge, map(&[("x-kept", "1")]));
     }
 
     #[test]

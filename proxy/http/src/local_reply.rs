@@ -8,6 +8,8 @@ use http::{
 
 use crate::{body::Body, fault::Fault};
 
+const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+
 /// The answer to a request that failed. A gRPC client gets a trailers-only response, because it
 /// treats any other HTTP status as UNKNOWN and never shows the body.
 pub(crate) fn fault(fault: Fault, request_is_grpc: bool) -> Response<Body> {
@@ -25,6 +27,11 @@ pub(crate) fn direct(status: StatusCode, body: Bytes, request_is_grpc: bool) -> 
     } else {
         text(status, body)
     }
+}
+
+/// What a gRPC client must find whatever headers a route adds.
+pub(crate) fn keep_grpc(headers: &mut HeaderMap) {
+    headers.insert(CONTENT_TYPE, GRPC);
 }
 
 /// A redirect.
@@ -70,7 +77,7 @@ fn may_have_body(status: StatusCode) -> bool {
 fn grpc_trailers_only(status: StatusCode, message: &str) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(CONTENT_TYPE, GRPC);
     headers.insert("grpc-status", HeaderValue::from(grpc_code(status)));
     if !message.is_empty()
         && let Ok(value) = HeaderValue::try_from(percent_encode(message))
@@ -80,10 +87,10 @@ fn grpc_trailers_only(status: StatusCode, message: &str) -> Response<Body> {
     response
 }
 
-/// The gRPC status of an HTTP status (gRPC's http-grpc-status-mapping).
+/// The gRPC status of an HTTP status (gRPC's http-grpc-status-mapping), which knows no success: an
+/// answer without a message is none.
 fn grpc_code(status: StatusCode) -> u16 {
     match status.as_u16() {
-        200 => 0,
         400 => 13,
         401 => 16,
         403 => 7,

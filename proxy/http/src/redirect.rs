@@ -34,7 +34,7 @@ fn push_authority(
             out.push_str(itoa::Buffer::new().format(port));
         }
         // A port that was the default of the old scheme says nothing about the new one.
-        None if scheme != target_scheme && matches!(port, Some("80" | "443")) => {}
+        None if scheme != target_scheme && port == default_port(scheme) => {}
         None if redirect.host.is_some() => {}
         None => {
             if let Some(port) = port {
@@ -78,6 +78,14 @@ pub(crate) fn push_rewritten(out: &mut String, rewrite: &PrefixRewrite, path: &s
     out.push_str(path.get(rewrite.matched..).unwrap_or_default());
 }
 
+fn default_port(scheme: &str) -> Option<&'static str> {
+    match scheme {
+        "http" => Some("80"),
+        "https" => Some("443"),
+        _ => None,
+    }
+}
+
 /// Host and port of an authority; an IPv6 literal keeps its brackets.
 fn split_port(authority: &str) -> (&str, Option<&str>) {
     match authority.rsplit_once(':') {
@@ -114,6 +122,7 @@ mod tests {
         let https = Redirect { scheme: Some("https".into()), ..keep() };
         assert_eq!(to(&https, "shop:80", "/a?b"), "https://shop/a?b");
         assert_eq!(to(&https, "shop:8080", "/a"), "https://shop:8080/a");
+        assert_eq!(to(&https, "shop:443", "/a"), "https://shop:443/a");
         let host = Redirect { host: Some("other".into()), ..keep() };
         assert_eq!(to(&host, "shop:8080", "/a"), "http://other/a");
         let port = Redirect { port: Some(81), ..keep() };

@@ -11,6 +11,7 @@ use http::{
     header::{HOST, SERVER},
     request::Parts,
 };
+use http_body::Body as _;
 use hyper::body::Incoming;
 use weft_compile::{Action, Cluster, RouteEntry, Tables, Target};
 use weft_route::{Outcome, RequestView};
@@ -26,6 +27,8 @@ pub(crate) fn handle(
     request: Request<Incoming>,
 ) -> impl Future<Output = Response<Body>> {
     let version = request.version();
+    // hyper leaves bodies out of HTTP/1.1 answers to HEAD by itself.
+    let is_h2_head = version >= Version::HTTP_2 && request.method() == Method::HEAD;
     let mut decided = decide(&connection, request);
     async move {
         let outcome = match &mut decided {
@@ -38,6 +41,9 @@ pub(crate) fn handle(
             (Decision::Forward(_), None) => local_reply::fault(Fault::NoRoute, false),
         };
         finish(&connection, &mut response, version);
+        if is_h2_head {
+            response.body_mut().leave_out();
+        }
         response
     }
 }
@@ -63,6 +69,9 @@ fn decide(connection: &Rc<Connection>, request: Request<Incoming>) -> Decision {
     let fault = |fault| answer(local_reply::fault(fault, is_grpc));
     let (parts, body) = request.into_parts();
     let head = match Head::read(&parts) {
+        Ok(_) if !body.is_end_stream() && headers::is_coded(&parts.headers) => {
+            return fault(Fault::UnknownCoding);
+        }
         Ok(head) => head,
         Err(why) => return fault(why),
     };
@@ -78,11 +87,15 @@ fn decide(connection: &Rc<Connection>, request: Request<Incoming>) -> Decision {
             connection.chain.stats.rq_direct_response.inc();
             let mut response = local_reply::direct(direct.status, direct.body.clone(), is_grpc);
             headers::mutate(response.headers_mut(), &entry.response_headers);
+            if is_grpc {
+                local_reply::keep_grpc(response.headers_mut());
+            }
             answer(response)
         }
         Action::Redirect(to) => {
             connection.chain.stats.rq_redirect.inc();
-            let location = redirect::location(to, "http", head.authority, head.path_and_query);
+            let scheme = headers::scheme(&parts.headers, &connection.chain);
+            let location = redirect::location(to, scheme, head.authority, head.path_and_query);
             let Some(location) = location else {
                 return fault(Fault::BadRequest("redirect target is not a header value"));
             };
@@ -131,12 +144,20 @@ impl<'a> Head<'a> {
             // A tunnel needs a route with a connect matcher, and there is no such route.
             return Err(Fault::NoRoute);
         }
+        let mut hosts = parts.headers.get_all(HOST).iter();
+        let host = hosts.next();
+        if hosts.next().is_some() {
+            // Two hops that each take another one for the host see different requests.
+            return Err(Fault::BadRequest("more than one host"));
+        }
         // An absolute-form target wins over `host` (RFC 9112 §3.2.2); h2 has `:authority`.
         let authority = match parts.uri.authority() {
+            // What has an authority and no scheme is the target of a CONNECT.
+            Some(_) if parts.uri.scheme().is_none() => {
+                return Err(Fault::BadRequest("the target is no path"));
+            }
             Some(authority) => authority.as_str(),
-            None => parts
-                .headers
-                .get(HOST)
+            None => host
                 .ok_or(Fault::BadRequest(""))?
                 .to_str()
                 .map_err(|_| Fault::BadRequest("host is not ASCII"))?,

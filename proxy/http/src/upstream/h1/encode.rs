@@ -2,8 +2,8 @@
 
 use bytes::{BufMut as _, BytesMut};
 use http::{
-    HeaderMap,
-    header::{HOST, TE, TRAILER},
+    HeaderMap, Method,
+    header::{CONTENT_LENGTH, HOST, TE, TRAILER},
 };
 
 use crate::upstream::{Outgoing, upload::Framing};
@@ -27,10 +27,24 @@ pub(super) fn head(out: &mut BytesMut, outgoing: &Outgoing, framing: Framing) {
             field(out, name.as_str().as_bytes(), value.as_bytes());
         }
     }
-    if framing == Framing::Chunked {
-        out.put_slice(b"transfer-encoding: chunked\r\n");
+    match framing {
+        Framing::Chunked => out.put_slice(b"transfer-encoding: chunked\r\n"),
+        // Some servers ask for a length (411) where a body would have a meaning.
+        Framing::None if means_body(&outgoing.method) && !has_length(&outgoing.headers) => {
+            out.put_slice(b"content-length: 0\r\n");
+        }
+        Framing::None | Framing::Length => {}
     }
     out.put_slice(b"\r\n");
+}
+
+/// RFC 9110 §8.6.
+fn means_body(method: &Method) -> bool {
+    matches!(*method, Method::POST | Method::PUT | Method::PATCH)
+}
+
+fn has_length(headers: &HeaderMap) -> bool {
+    headers.contains_key(CONTENT_LENGTH)
 }
 
 /// The line before a chunk's data, after the line break that closes an open chunk.
