@@ -133,6 +133,11 @@ pub fn ratios(rows: &[Row], samples: &[Sample]) -> Vec<Ratio> {
     all.collect()
 }
 
+/// Whether a ratio holds its target, to the two digits that both are given with.
+fn within(value: f64, most: f64) -> bool {
+    (value * 100.0).round() <= (most * 100.0).round()
+}
+
 /// The middle value, the mean of the two middle ones for an even count.
 pub fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
@@ -206,11 +211,17 @@ impl Report {
             }
             text.push('\n');
         }
-        for line in &self.lines {
-            if let Some(bytes) = line.idle_connection_bytes {
-                let kib = bytes / 1024.0;
-                let (row, peer) = (line.row, line.peer);
-                let _ = writeln!(text, "\n{row}, {peer}: {kib:.1} KiB per idle connection");
+        for row in &self.rows {
+            let own = self.lines.iter().filter(|line| line.row == row.name);
+            let costs: Vec<_> = own
+                .filter_map(|line| {
+                    let kib = line.idle_connection_bytes? / 1024.0;
+                    Some(format!("{} {kib:.1}", line.peer))
+                })
+                .collect();
+            if !costs.is_empty() {
+                let (row, costs) = (row.name, costs.join(", "));
+                let _ = writeln!(text, "\n{row}, KiB per idle connection: {costs}");
             }
         }
     }
@@ -227,7 +238,7 @@ impl Report {
         );
         let cell = |value: Option<f64>, most: f64| match value {
             None => "–".to_owned(),
-            Some(value) if value <= most => format!("{value:.2}"),
+            Some(value) if within(value, most) => format!("{value:.2}"),
             Some(value) => format!("**{value:.2}** missed"),
         };
         for ratio in &self.ratios {
@@ -257,7 +268,7 @@ impl Report {
                 ("envoy, paced", ratio.paced_envoy, MOST_OF_ENVOY),
             ];
             for (other, value, most) in pairs {
-                if let Some(value) = value.filter(|value| *value > most) {
+                if let Some(value) = value.filter(|value| !within(*value, most)) {
                     let row = ratio.row;
                     misses.push(format!("{row}: {value:.2} × {other}, at most {most:.2}"));
                 }
@@ -281,5 +292,13 @@ mod tests {
         assert_eq!(median(vec![]), None);
         assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
         assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), Some(2.5));
+    }
+
+    #[test]
+    fn targets_are_held_to_two_digits() {
+        assert!(within(1.104, MOST_OF_HAPROXY));
+        assert!(!within(1.106, MOST_OF_HAPROXY));
+        assert!(within(0.334, MOST_OF_ENVOY));
+        assert!(!within(0.336, MOST_OF_ENVOY));
     }
 }

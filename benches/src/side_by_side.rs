@@ -120,6 +120,7 @@ impl Bench {
     }
 
     fn measure(&mut self, row: &Row, peer: Peer, round: usize) -> Result<Sample> {
+        let idle_connection_bytes = self.idle_connections(row, peer)?;
         let mut process = None;
         let (load, start_ms) = if peer == Peer::Direct {
             let backends = self.engine.backends(row.protocol());
@@ -148,7 +149,7 @@ impl Bench {
             p999_us: paced.percentile_us(999),
             idle_kib: memory.idle,
             loaded_kib: memory.loaded,
-            idle_connection_bytes: memory.per_connection,
+            idle_connection_bytes,
             start_ms,
             failed: closed.failed + paced.failed,
         })
@@ -162,9 +163,6 @@ impl Bench {
     ) -> Result<(Window, Window, Memory)> {
         let resident = || process.map(Process::resident).transpose();
         let mut memory = Memory { idle: resident()?, ..Memory::default() };
-        if let Some(process) = process {
-            memory.per_connection = self.idle_connections(load, process)?;
-        }
         let window = Duration::from_millis(self.plan.window_ms);
         let warm_up = Duration::from_millis(self.plan.warm_up_ms);
         let before = self.engine.served();
@@ -215,13 +213,19 @@ impl Bench {
         Ok(session.drive_to(1, Duration::from_secs(1))?)
     }
 
-    fn idle_connections(&mut self, load: &Load, process: &Process) -> Result<Option<f64>> {
+    /// What an idle connection costs, in bytes, in a process of its own: neither shall
+    /// these connections weigh on the load, nor may they reuse what the load has freed.
+    fn idle_connections(&mut self, row: &Row, peer: Peer) -> Result<Option<f64>> {
         let count = self.plan.idle_connections;
-        if count == 0 || load.reuse == Reuse::PerRequest {
+        if count == 0 || peer == Peer::Direct {
+            return Ok(None);
+        }
+        let (process, load, _) = self.start(row, peer)?;
+        if load.reuse == Reuse::PerRequest {
             return Ok(None);
         }
         let before = process.resident()?;
-        let load = Load { connections: count, streams: 1, ..*load };
+        let load = Load { connections: count, streams: 1, ..load };
         // Paced, so that the connections are used in turn and few at a time: otherwise
         // this would measure as many requests at once.
         let pace = Pace::Open { per_second: 4000 };
@@ -286,7 +290,6 @@ impl Drop for Bench {
 struct Memory {
     idle: Option<u64>,
     loaded: Option<u64>,
-    per_connection: Option<f64>,
 }
 
 struct Window {
