@@ -100,8 +100,9 @@ impl RouteConfigs {
             std::mem::take(&mut self.draining).into_iter().partition(|(chain, _)| is_over(chain));
         self.draining = draining;
         for (_, name) in over {
-            let is_used = self.catalog.get(&name).is_some()
-                || self.draining.iter().any(|(_, used)| *used == name);
+            // A name whose new resource was refused is known again, but not what is published.
+            let is_current = self.catalog.get(&name).is_some_and(|entry| entry.active.is_some());
+            let is_used = is_current || self.draining.iter().any(|(_, used)| *used == name);
             if !is_used {
                 self.publish(&name, None);
             }
