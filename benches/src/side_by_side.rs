@@ -52,7 +52,7 @@ pub struct Sample {
     /// How much of its core the peer used at that load, in percent.
     pub busy_percent: Option<f64>,
     /// CPU time that processes other than peer and load took on the two cores, in
-    /// percent of one core: what disturbed the numbers.
+    /// percent of one core, in the worse of the two windows: what disturbed the numbers.
     pub others_percent: f64,
     /// CPU time of the peer per request at the open-loop rate, in µs.
     pub paced_cpu_us: Option<f64>,
