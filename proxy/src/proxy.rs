@@ -118,14 +118,15 @@ impl Proxy {
     }
 
     pub(crate) fn enter(&self, state: ServerState) {
-        let (own, envoys) = match state {
-            ServerState::Live => (0, 0),
-            ServerState::Draining => (1, 1),
-            ServerState::PreInitializing => (2, 2),
-            ServerState::Initializing => (3, 3),
+        // Envoy's numbers, which `server.state` shows.
+        let number = match state {
+            ServerState::Live => 0,
+            ServerState::Draining => 1,
+            ServerState::PreInitializing => 2,
+            ServerState::Initializing => 3,
         };
-        self.state.store(own, Ordering::Relaxed);
-        self.stats.server_state.set(envoys);
+        self.state.store(number, Ordering::Relaxed);
+        self.stats.server_state.set(number.into());
     }
 
     pub(crate) fn state(&self) -> ServerState {

@@ -192,7 +192,7 @@ async fn live(args: &RunArgs, start: Start, proxy: Arc<Proxy>) -> anyhow::Result
         tokio::spawn(admin.serve(listener));
     }
     if let Some(dynamic) = start.bootstrap.dynamic {
-        // Static listeners do not wait for a management server that only adds to them.
+        // Listeners, static ones among them, open when the first configuration is complete.
         proxy.publish(false);
         tokio::spawn(ads::converse(Arc::clone(&proxy), dynamic, start.bootstrap.node));
     } else {

@@ -24,6 +24,7 @@ use weft_net::{Detected, PeerAddress, Rewind, Stream, detect_http};
 use weft_telemetry::GaugeGuard;
 
 use crate::{
+    body::Body,
     phase::{Phase, PhaseWatch},
     request,
     worker::Worker,
@@ -118,15 +119,7 @@ async fn serve_http1(connection: Rc<Connection>, stream: Rewind<Stream>) {
         builder.header_read_timeout(None);
     }
     let shared = Rc::clone(&connection);
-    let service = service_fn(move |request: http::Request<Incoming>| {
-        let open = OpenRequest::new(&shared);
-        let answer = request::handle(Rc::clone(&shared), request);
-        async move {
-            let response = answer.await;
-            drop(open);
-            Ok::<_, Infallible>(response)
-        }
-    });
+    let service = service_fn(move |request| answer(&shared, request));
     let mut http = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let close = |http: Pin<&mut _>, phase| {
         // Closing an idle HTTP/1.1 connection can cross a request on its way, so that waits for
@@ -152,20 +145,26 @@ async fn serve_http2(connection: Rc<Connection>, stream: Rewind<Stream>) {
             connection.chain.max_concurrent_streams.unwrap_or(MAX_CONCURRENT_STREAMS),
         );
     let shared = Rc::clone(&connection);
-    let service = service_fn(move |request: http::Request<Incoming>| {
-        let open = OpenRequest::new(&shared);
-        let answer = request::handle(Rc::clone(&shared), request);
-        async move {
-            let response = answer.await;
-            drop(open);
-            Ok::<_, Infallible>(response)
-        }
-    });
+    let service = service_fn(move |request| answer(&shared, request));
     let mut http = pin!(builder.serve_connection(TokioIo::new(stream), service));
     // h2's GOAWAY comes in two steps, so no stream on its way is lost.
     let close = |http: Pin<&mut _>, _| http2::Connection::graceful_shutdown(http);
     if let Err(error) = drive(&connection, http.as_mut(), close).await {
         count_protocol_error(&connection, &error);
+    }
+}
+
+/// Answers a request, which keeps its connection from being idle until then.
+fn answer(
+    connection: &Rc<Connection>,
+    request: http::Request<Incoming>,
+) -> impl Future<Output = Result<http::Response<Body>, Infallible>> + use<> {
+    let open = OpenRequest::new(connection);
+    let answer = request::handle(Rc::clone(connection), request);
+    async move {
+        let response = answer.await;
+        drop(open);
+        Ok(response)
     }
 }
 

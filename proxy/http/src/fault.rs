@@ -104,21 +104,4 @@ impl Fault {
             Self::ClientGone => "downstream closed",
         }
     }
-
-    /// Envoy's access-log flag of the same meaning.
-    pub fn response_flag(self) -> &'static str {
-        match self {
-            Self::NoRoute => "NR",
-            Self::NoCluster(_) => "NC",
-            Self::NoHealthyUpstream => "UH",
-            Self::ConnectFailed | Self::ConnectTimeout => "UF",
-            Self::UpstreamClosed => "UC",
-            Self::UpstreamReset | Self::UpstreamRefused => "UR",
-            Self::UpstreamProtocol => "UPE",
-            Self::RequestTimeout => "UT",
-            Self::StreamIdle => "SI",
-            Self::BadRequest(_) | Self::UpgradeRequired | Self::UnknownCoding => "DPE",
-            Self::ClientGone => "DC",
-        }
-    }
 }

@@ -68,12 +68,22 @@ impl Head<'_> {
     }
 }
 
+/// Where a request goes, and by which decisions.
+pub(crate) struct Choice<'a> {
+    pub(crate) entry: &'a RouteEntry,
+    pub(crate) to: &'a Forward,
+    pub(crate) cluster: &'a Arc<Cluster>,
+    /// The number that the route and the cluster were chosen with.
+    pub(crate) random: u64,
+    /// Whether faults are told the gRPC way.
+    pub(crate) is_grpc: bool,
+}
+
 impl Journey {
     /// Makes the request ready for the wire.
     pub(crate) fn begin(
         connection: &Connection,
-        cluster: &Arc<Cluster>,
-        (entry, to): (&RouteEntry, &Forward),
+        Choice { entry, to, cluster, random, is_grpc }: Choice<'_>,
         (authority, path): (Authority, PathAndQuery),
         parts: Parts,
         body: Incoming,
@@ -115,14 +125,9 @@ impl Journey {
             },
             record,
             response_headers: entry.response_headers.clone(),
-            random: 0,
-            is_grpc: false,
+            random,
+            is_grpc,
         }
-    }
-
-    /// The random number its route was chosen with, and whether faults are told the gRPC way.
-    pub(crate) fn with(self, random: u64, is_grpc: bool) -> Self {
-        Self { random, is_grpc, ..self }
     }
 
     /// Tries endpoints until one answers, the request may have been processed, or none is left.

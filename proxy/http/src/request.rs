@@ -17,8 +17,14 @@ use weft_compile::{Action, Cluster, RouteEntry, Tables, Target};
 use weft_route::{Outcome, RequestView};
 
 use crate::{
-    body::Body, connection::Connection, fault::Fault, forward::Journey, headers, local_reply,
-    phase::Phase, record::Record, redirect,
+    body::Body,
+    connection::Connection,
+    fault::Fault,
+    forward::{Choice, Journey},
+    headers, local_reply,
+    phase::Phase,
+    record::Record,
+    redirect,
 };
 
 /// Answers one request. Never fails: a fault is an answer too.
@@ -112,9 +118,8 @@ fn decide(connection: &Rc<Connection>, request: Request<Incoming>) -> Decision {
                 Ok(target) => target,
                 Err(why) => return fault(why),
             };
-            let journey =
-                Journey::begin(connection, cluster, (entry, to), target, parts, body, record);
-            Decision::Forward(journey.with(random, is_grpc))
+            let choice = Choice { entry, to, cluster, random, is_grpc };
+            Decision::Forward(Journey::begin(connection, choice, target, parts, body, record))
         }
     }
 }
