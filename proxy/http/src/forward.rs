@@ -4,14 +4,13 @@
 use std::{future::poll_fn, rc::Rc, sync::Arc, task::Poll, time::Instant};
 
 use http::{Method, Response, Version, header::HOST, request::Parts, uri::PathAndQuery};
-use hyper::body::Incoming;
 use smallvec::SmallVec;
 use weft_balance::{EndpointId, EndpointState};
 use weft_compile::{Cluster, Forward, HeaderMutations, RouteEntry};
 
 use crate::{
     body::{Body, Limits, Streaming},
-    connection::Connection,
+    downstream::{Connection, RequestBody},
     fault::{Fault, Processed},
     headers, local_reply,
     record::Record,
@@ -86,7 +85,7 @@ impl Journey {
         Choice { entry, to, cluster, random, is_grpc }: Choice<'_>,
         (authority, path): (Authority, PathAndQuery),
         parts: Parts,
-        body: Incoming,
+        body: RequestBody,
         record: Record,
     ) -> Self {
         let chain = &connection.chain;

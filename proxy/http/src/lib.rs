@@ -3,7 +3,7 @@
 //! A request's way, in the order of the code:
 //!
 //! 1. [`Worker::serve`] accepts on one thread and finds the listener's chain ([`worker`]).
-//! 2. A connection is told apart by its first bytes and driven by hyper ([`connection`]).
+//! 2. A connection is told apart by its first bytes, and served by its protocol ([`downstream`]).
 //! 3. Each request pins one `Tables`, is matched and acted upon ([`request`]).
 //! 4. Forwarding picks an endpoint, tries elsewhere what was provably not processed ([`forward`]), and
 //!    exchanges messages on a connection of this worker's pool ([`upstream`]).
@@ -13,7 +13,7 @@
 //! Everything is local to one worker thread: pools need no lock, and no future is boxed per layer.
 
 mod body;
-mod connection;
+mod downstream;
 mod fault;
 mod forward;
 mod headers;
@@ -38,11 +38,13 @@ mod size {
     use std::rc::Rc;
 
     use http::Request;
-    use hyper::body::Incoming;
 
-    use crate::{connection::Connection, request};
+    use crate::{
+        downstream::{Connection, RequestBody},
+        request,
+    };
 
-    fn of<F>(_: impl FnOnce(Rc<Connection>, Request<Incoming>) -> F) -> usize {
+    fn of<F>(_: impl FnOnce(Rc<Connection>, Request<RequestBody>) -> F) -> usize {
         size_of::<F>()
     }
 

@@ -11,14 +11,12 @@ use http::{
     header::{HOST, SERVER},
     request::Parts,
 };
-use http_body::Body as _;
-use hyper::body::Incoming;
 use weft_compile::{Action, Cluster, RouteEntry, Tables, Target};
 use weft_route::{Outcome, RequestView};
 
 use crate::{
     body::Body,
-    connection::Connection,
+    downstream::{Connection, RequestBody},
     fault::Fault,
     forward::{Choice, Journey},
     headers, local_reply,
@@ -30,7 +28,7 @@ use crate::{
 /// Answers one request. Never fails: a fault is an answer too.
 pub(crate) fn handle(
     connection: Rc<Connection>,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
 ) -> impl Future<Output = Response<Body>> {
     let version = request.version();
     // hyper leaves bodies out of HTTP/1.1 answers to HEAD by itself.
@@ -65,7 +63,7 @@ enum Decision {
 }
 
 /// Match, then act.
-fn decide(connection: &Rc<Connection>, request: Request<Incoming>) -> Decision {
+fn decide(connection: &Rc<Connection>, request: Request<RequestBody>) -> Decision {
     let record = Record::begin(&connection.chain, &connection.worker);
     let is_grpc = local_reply::is_grpc(request.headers());
     let answer = |response: Response<Body>| {

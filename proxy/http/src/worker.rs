@@ -16,7 +16,7 @@ use weft_net::{Acceptor, PeerAddress, Stream};
 use weft_telemetry::GaugeGuard;
 
 use crate::{
-    connection,
+    downstream,
     phase::{Phase, PhaseCell},
     tcp,
     timer::{Timer, Timers},
@@ -161,7 +161,7 @@ impl Worker {
                     Chain::Http(chain) => {
                         tokio::task::spawn_local(async move {
                             let _held = (active, counted);
-                            connection::serve(worker, chain, stream, peer).await;
+                            downstream::serve(worker, chain, stream, peer).await;
                         });
                     }
                     Chain::Tcp(chain) => {

@@ -1,15 +1,15 @@
 //! A request's body on its way up.
 
 use std::{
-    pin::Pin,
     task::{Context, Poll, ready},
     time::Instant,
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, header::CONTENT_LENGTH};
-use http_body::{Body as _, Frame};
-use hyper::body::Incoming;
+use http_body::Frame;
+
+use crate::downstream::{RequestBody, RequestBroken};
 
 /// How an HTTP/1.1 message is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(crate) enum Framing {
 /// The client's body, and whether any of it was taken.
 #[derive(Debug)]
 pub(crate) struct Upload {
-    body: Option<Incoming>,
+    body: RequestBody,
     framing: Framing,
     /// `None` for a request without body, which spares it the clock.
     last_moved: Option<Instant>,
@@ -33,13 +33,18 @@ pub(crate) struct Upload {
 }
 
 impl Upload {
-    pub(crate) fn new(body: Incoming, headers: &HeaderMap) -> Self {
+    pub(crate) fn new(body: RequestBody, headers: &HeaderMap) -> Self {
         if body.is_end_stream() {
-            return Self { body: None, framing: Framing::None, last_moved: None, untouched: true };
+            return Self {
+                body: RequestBody::None,
+                framing: Framing::None,
+                last_moved: None,
+                untouched: true,
+            };
         }
         let framing =
             if headers.contains_key(CONTENT_LENGTH) { Framing::Length } else { Framing::Chunked };
-        Self { body: Some(body), framing, last_moved: Some(Instant::now()), untouched: true }
+        Self { body, framing, last_moved: Some(Instant::now()), untouched: true }
     }
 
     pub(crate) fn framing(&self) -> Framing {
@@ -52,7 +57,7 @@ impl Upload {
 
     /// Whether there is nothing (more) to send.
     pub(crate) fn is_finished(&self) -> bool {
-        self.body.is_none()
+        matches!(self.body, RequestBody::None)
     }
 
     pub(crate) fn last_moved(&self) -> Option<Instant> {
@@ -63,13 +68,15 @@ impl Upload {
     pub(crate) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Some(body) = &mut self.body else { return Poll::Ready(None) };
-        let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBroken>>> {
+        if self.is_finished() {
+            return Poll::Ready(None);
+        }
+        let frame = ready!(self.body.poll_frame(cx));
         self.untouched = false;
         self.last_moved = Some(Instant::now());
-        if body.is_end_stream() || !matches!(frame, Some(Ok(_))) {
-            self.body = None;
+        if self.body.is_end_stream() || !matches!(frame, Some(Ok(_))) {
+            self.body = RequestBody::None;
         }
         Poll::Ready(frame)
     }

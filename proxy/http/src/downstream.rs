@@ -1,8 +1,11 @@
 //! One client connection: which HTTP it speaks, and its life.
 
+mod http1;
+mod http2;
+mod request_body;
+
 use std::{
     cell::Cell,
-    convert::Infallible,
     future::{Future, poll_fn},
     pin::{Pin, pin},
     rc::Rc,
@@ -11,17 +14,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hyper::{
-    body::Incoming,
-    rt::Executor,
-    server::conn::{http1, http2},
-    service::service_fn,
-};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use http::{Request, Response};
 use tokio::time::{Sleep, sleep};
 use weft_compile::{Codec, HttpChain};
 use weft_net::{Detected, PeerAddress, Rewind, Stream, detect_http};
 use weft_telemetry::GaugeGuard;
+
+pub(crate) use request_body::{RequestBody, RequestBroken};
 
 use crate::{
     body::Body,
@@ -30,15 +29,8 @@ use crate::{
     worker::Worker,
 };
 
-/// Envoy's `max_request_headers_kb`.
+/// Bytes of a request's head at most (Envoy's `max_request_headers_kb`).
 const MAX_HEAD: usize = 60 * 1024;
-/// Read buffer bound of an HTTP/1 connection.
-const MAX_BUFFER: usize = 64 * 1024;
-/// Streams a client may have open at once unless the chain says otherwise.
-const MAX_CONCURRENT_STREAMS: u32 = 1024;
-/// Flow-control windows towards clients, in bytes: of a stream and of a connection.
-const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
 /// What all requests of a connection share.
 #[derive(Debug)]
@@ -48,6 +40,16 @@ pub(crate) struct Connection {
     pub(crate) peer: PeerAddress,
     open_requests: Cell<u32>,
     last_busy: Cell<Instant>,
+}
+
+impl Connection {
+    /// Counts what was not HTTP, and says why the connection ended.
+    fn ended(&self, malformed: bool, error: &dyn std::error::Error) {
+        if malformed {
+            self.chain.stats.downstream_cx_protocol_error.inc();
+        }
+        tracing::debug!(peer = ?self.peer, %error, "client connection ended");
+    }
 }
 
 /// Serves an accepted connection until it ends.
@@ -73,8 +75,8 @@ pub(crate) async fn serve(
         last_busy: Cell::new(Instant::now()),
     });
     match detected {
-        Detected::Http1 => serve_http1(connection, stream).await,
-        Detected::Http2 => serve_http2(connection, stream).await,
+        Detected::Http1 => http1::serve(connection, stream).await,
+        Detected::Http2 => http2::serve(connection, stream).await,
         Detected::Nothing => {}
     }
 }
@@ -108,74 +110,28 @@ async fn detect(
     .await
 }
 
-async fn serve_http1(connection: Rc<Connection>, stream: Rewind<Stream>) {
-    let stats = &connection.chain.stats;
-    stats.downstream_cx_http1_total.inc();
-    let mut builder = http1::Builder::new();
-    builder.half_close(true).max_buf_size(MAX_BUFFER).max_header_size(MAX_HEAD);
-    if let Some(limit) = connection.chain.request_headers_timeout {
-        builder.timer(TokioTimer::new()).header_read_timeout(limit);
-    } else {
-        builder.header_read_timeout(None);
-    }
-    let shared = Rc::clone(&connection);
-    let service = service_fn(move |request| answer(&shared, request));
-    let mut http = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let close = |http: Pin<&mut _>, phase| {
-        // Closing an idle HTTP/1.1 connection can cross a request on its way, so that waits for
-        // the last phase; until then each response carries `connection: close`.
-        if phase == Phase::Closing {
-            http1::Connection::graceful_shutdown(http);
-        }
-    };
-    if let Err(error) = drive(&connection, http.as_mut(), close).await {
-        count_protocol_error(&connection, &error);
-    }
-}
-
-async fn serve_http2(connection: Rc<Connection>, stream: Rewind<Stream>) {
-    connection.chain.stats.downstream_cx_http2_total.inc();
-    let mut builder = http2::Builder::new(OnThisThread);
-    builder
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
-        .max_concurrent_streams(
-            connection.chain.max_concurrent_streams.unwrap_or(MAX_CONCURRENT_STREAMS),
-        );
-    let shared = Rc::clone(&connection);
-    let service = service_fn(move |request| answer(&shared, request));
-    let mut http = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    // h2's GOAWAY comes in two steps, so no stream on its way is lost.
-    let close = |http: Pin<&mut _>, _| http2::Connection::graceful_shutdown(http);
-    if let Err(error) = drive(&connection, http.as_mut(), close).await {
-        count_protocol_error(&connection, &error);
-    }
-}
-
 /// Answers a request, which keeps its connection from being idle until then.
 fn answer(
     connection: &Rc<Connection>,
-    request: http::Request<Incoming>,
-) -> impl Future<Output = Result<http::Response<Body>, Infallible>> + use<> {
+    request: Request<RequestBody>,
+) -> impl Future<Output = Response<Body>> + use<> {
     let open = OpenRequest::new(connection);
     let answer = request::handle(Rc::clone(connection), request);
     async move {
         let response = answer.await;
         drop(open);
-        Ok(response)
+        response
     }
 }
 
 /// Polls the protocol machine until it ends, telling it of phases and of its idleness.
-async fn drive<C>(
+async fn drive<C, E>(
     connection: &Connection,
     mut http: Pin<&mut C>,
     mut close: impl FnMut(Pin<&mut C>, Phase),
-) -> Result<(), hyper::Error>
+) -> Result<(), E>
 where
-    C: Future<Output = Result<(), hyper::Error>>,
+    C: Future<Output = Result<(), E>>,
 {
     let mut phase = PhaseWatch::new(connection.worker.phase_cell());
     let mut idle = pin!(IdleTimer::new(connection.chain.idle_timeout));
@@ -196,13 +152,6 @@ where
         if changed { http.as_mut().poll(cx) } else { Poll::Pending }
     })
     .await
-}
-
-fn count_protocol_error(connection: &Connection, error: &hyper::Error) {
-    if error.is_parse() || error.is_parse_too_large() {
-        connection.chain.stats.downstream_cx_protocol_error.inc();
-    }
-    tracing::debug!(peer = ?connection.peer, %error, "client connection ended");
 }
 
 /// A request that keeps its connection from being idle.
@@ -249,18 +198,5 @@ impl IdleTimer {
             timer.as_mut().reset(due.into());
         }
         Poll::Pending
-    }
-}
-
-/// Runs h2 streams on the worker's own thread.
-#[derive(Clone, Copy, Debug)]
-struct OnThisThread;
-
-impl<F> Executor<F> for OnThisThread
-where
-    F: Future<Output = ()> + 'static,
-{
-    fn execute(&self, stream: F) {
-        tokio::task::spawn_local(stream);
     }
 }

@@ -1,0 +1,69 @@
+//! The body of a request, whichever protocol it comes in.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body as _, Frame};
+use hyper::body::Incoming;
+
+/// A request's body on its way from the client. Nothing is read before it is asked for.
+#[derive(Debug)]
+pub(crate) enum RequestBody {
+    /// There is none, or it has ended.
+    None,
+    /// Of an HTTP/1 message.
+    Http1(Incoming),
+    /// Of an h2 stream.
+    Http2(Incoming),
+}
+
+/// Why a request's body does not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum RequestBroken {
+    /// The client closed or reset its connection or stream.
+    #[error("the client broke off its request")]
+    Gone,
+    /// The framing of the body makes no sense.
+    #[error("the body of the request is malformed")]
+    Malformed,
+}
+
+impl RequestBody {
+    /// What an HTTP/1 message carries.
+    pub(crate) fn http1(body: Incoming) -> Self {
+        if body.is_end_stream() { Self::None } else { Self::Http1(body) }
+    }
+
+    /// What an h2 stream carries.
+    pub(crate) fn http2(body: Incoming) -> Self {
+        if body.is_end_stream() { Self::None } else { Self::Http2(body) }
+    }
+
+    /// Whether nothing (more) comes.
+    pub(crate) fn is_end_stream(&self) -> bool {
+        match self {
+            Self::None => true,
+            Self::Http1(body) | Self::Http2(body) => body.is_end_stream(),
+        }
+    }
+
+    /// The next frame; `None` at the end.
+    pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBroken>>> {
+        match self {
+            Self::None => Poll::Ready(None),
+            Self::Http1(body) | Self::Http2(body) => {
+                Pin::new(body).poll_frame(cx).map_err(|error| broken(&error))
+            }
+        }
+    }
+}
+
+fn broken(error: &hyper::Error) -> RequestBroken {
+    if error.is_parse() { RequestBroken::Malformed } else { RequestBroken::Gone }
+}
