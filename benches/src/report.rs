@@ -77,6 +77,8 @@ pub const MOST_OF_HAPROXY: f64 = 1.10;
 pub const MOST_OF_ENVOY: f64 = 0.33;
 /// The most that Weft may hold when idle, in MiB.
 pub const MOST_IDLE_MIB: f64 = 12.0;
+/// The most that an idle connection may cost Weft, in KiB, those to upstreams included.
+pub const MOST_IDLE_CONNECTION_KIB: f64 = 10.0;
 
 /// The medians of all rows and peers.
 pub fn lines(rows: &[Row], peers: &[Peer], samples: &[Sample]) -> Vec<Line> {
@@ -211,17 +213,31 @@ impl Report {
             }
             text.push('\n');
         }
+        self.idle_connections(text);
+    }
+
+    /// What idle connections cost, where that was measured.
+    fn idle_connections(&self, text: &mut String) {
+        let mut title = "\n| KiB per idle connection | |\n|---|---|\n";
         for row in &self.rows {
             let own = self.lines.iter().filter(|line| line.row == row.name);
             let costs: Vec<_> = own
                 .filter_map(|line| {
                     let kib = line.idle_connection_bytes? / 1024.0;
-                    Some(format!("{} {kib:.1}", line.peer))
+                    let ours = line.peer == Peer::Weft.name();
+                    let missed = ours && kib > MOST_IDLE_CONNECTION_KIB;
+                    let verdict = match (ours, missed) {
+                        (false, _) => String::new(),
+                        (true, false) => format!(" (≤ {MOST_IDLE_CONNECTION_KIB:.0})"),
+                        (true, true) => format!(" (≤ {MOST_IDLE_CONNECTION_KIB:.0}, **missed**)"),
+                    };
+                    Some(format!("{} {kib:.1}{verdict}", line.peer))
                 })
                 .collect();
             if !costs.is_empty() {
                 let (row, costs) = (row.name, costs.join(", "));
-                let _ = writeln!(text, "\n{row}, KiB per idle connection: {costs}");
+                let _ = writeln!(text, "{title}| {row} | {costs} |");
+                title = "";
             }
         }
     }
@@ -272,6 +288,15 @@ impl Report {
                     let row = ratio.row;
                     misses.push(format!("{row}: {value:.2} × {other}, at most {most:.2}"));
                 }
+            }
+        }
+        for line in self.lines.iter().filter(|line| line.peer == Peer::Weft.name()) {
+            if let Some(kib) = line.idle_connection_bytes.map(|bytes| bytes / 1024.0)
+                && kib > MOST_IDLE_CONNECTION_KIB
+            {
+                let row = line.row;
+                let most = MOST_IDLE_CONNECTION_KIB;
+                misses.push(format!("{row}: {kib:.1} KiB per idle connection, at most {most}"));
             }
         }
         if let Some(mib) = self.weft_idle_kib.map(|kib| kib / 1024.0)

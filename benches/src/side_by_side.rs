@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 
-use crate::load::{Engine, Load, Pace, Reuse, Session};
+use crate::load::{Backends, Engine, Load, Pace, Session};
 use crate::machine;
 use crate::peers::{Front, Peer, Programs, Setup, free_address};
 use crate::process::{self, Process};
@@ -123,7 +123,7 @@ impl Bench {
         let idle_connection_bytes = self.idle_connections(row, peer)?;
         let mut process = None;
         let (load, start_ms) = if peer == Peer::Direct {
-            let backends = self.engine.backends(row.protocol());
+            let backends = self.backends(row)?;
             (row.load(Front::Backend(backends)), None)
         } else {
             let (started, load, took) = self.start(row, peer)?;
@@ -185,7 +185,8 @@ impl Bench {
             protocol: row.protocol(),
             front: free_address()?,
             admin: free_address()?,
-            backends: self.engine.backends(row.protocol()),
+            backends: self.backends(row)?,
+            huge: row.body == Engine::HUGE,
         };
         let began = Instant::now();
         let core = self.plan.proxy_core;
@@ -206,6 +207,10 @@ impl Bench {
         Ok((process, load, took))
     }
 
+    fn backends(&self, row: &Row) -> Result<Backends> {
+        self.engine.backends(row.protocol()).context("no backends of that protocol")
+    }
+
     fn ask_once(&mut self, probe: &Load) -> Result<()> {
         // Refused connections would only fill the session's count of failures.
         TcpStream::connect(probe.target)?;
@@ -217,13 +222,10 @@ impl Bench {
     /// these connections weigh on the load, nor may they reuse what the load has freed.
     fn idle_connections(&mut self, row: &Row, peer: Peer) -> Result<Option<f64>> {
         let count = self.plan.idle_connections;
-        if count == 0 || peer == Peer::Direct {
+        if count == 0 || peer == Peer::Direct || !row.has_idle_connections() {
             return Ok(None);
         }
         let (process, load, _) = self.start(row, peer)?;
-        if load.reuse == Reuse::PerRequest {
-            return Ok(None);
-        }
         let before = process.resident()?;
         let load = Load { connections: count, streams: 1, ..load };
         // Paced, so that the connections are used in turn and few at a time: otherwise

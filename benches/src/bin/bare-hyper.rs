@@ -28,9 +28,12 @@ struct Settings {
     /// Where `/small` leads.
     #[arg(long)]
     small: SocketAddr,
-    /// Where everything else leads.
+    /// Where `/large` leads.
     #[arg(long)]
     large: SocketAddr,
+    /// Where everything else leads.
+    #[arg(long)]
+    huge: SocketAddr,
     /// Speak h2c on both sides instead of HTTP/1.1.
     #[arg(long)]
     h2c: bool,
@@ -46,14 +49,18 @@ async fn serve(settings: Settings) -> Result<()> {
     let listener = TcpListener::bind(settings.front).await.context("listen")?;
     let small = Rc::new(Upstream::new(settings.small));
     let large = Rc::new(Upstream::new(settings.large));
+    let huge = Rc::new(Upstream::new(settings.huge));
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        let (small, large) = (Rc::clone(&small), Rc::clone(&large));
+        let (small, large, huge) = (Rc::clone(&small), Rc::clone(&large), Rc::clone(&huge));
         let h2c = settings.h2c;
         let service = service_fn(move |request: Request<Incoming>| {
-            let is_small = request.uri().path().starts_with("/small");
-            let upstream = Rc::clone(if is_small { &small } else { &large });
+            let upstream = Rc::clone(match request.uri().path() {
+                path if path.starts_with("/small") => &small,
+                path if path.starts_with("/large") => &large,
+                _ => &huge,
+            });
             async move { if h2c { upstream.h2(request).await } else { upstream.h1(request).await } }
         });
         let stream = TokioIo::new(stream);

@@ -21,7 +21,7 @@ struct Settings {
     peers: Vec<Peer>,
 
     /// Rows to run: names, or beginnings of names. All of them if absent.
-    #[arg(long, value_delimiter = ',', value_name = "ROW")]
+    #[arg(long, visible_alias = "rows", value_delimiter = ',', value_name = "ROW")]
     only: Vec<String>,
 
     /// Times that every row is repeated with every peer.
@@ -36,9 +36,9 @@ struct Settings {
     #[arg(long)]
     quick: bool,
 
-    /// Also measure the memory of so many idle connections.
-    #[arg(long, default_value_t = 0, value_name = "COUNT")]
-    idle_connections: usize,
+    /// Idle connections whose memory is measured, where the rows allow; 0 leaves it out. [default: 1000, with --quick 0]
+    #[arg(long, value_name = "COUNT")]
+    idle_connections: Option<usize>,
 
     /// Core of the proxy under test.
     #[arg(long, default_value_t = 0, value_name = "CORE")]
@@ -106,7 +106,11 @@ fn run(settings: &Settings) -> Result<ExitCode> {
         window_ms: if settings.quick { 250 } else { settings.window },
         proxy_core: settings.proxy_core,
         load_core: settings.load_core,
-        idle_connections: settings.idle_connections,
+        idle_connections: settings.idle_connections.unwrap_or(if settings.quick {
+            0
+        } else {
+            1000
+        }),
     };
     let machine = Machine::here().context("look at the machine")?;
     let date = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC").to_string();

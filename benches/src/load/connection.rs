@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use super::engine::Reply;
 use super::h2_backend::H2Backend;
-use super::h2_client::{self, H2Client};
-use super::hpack::Block;
+use super::h2_client::{H2Client, H2Request};
 use super::http1_backend::Http1Backend;
 use super::http1_client::{self, Http1Client};
+use super::messages::{MessageBackend, MessageClient, MessageRequest};
 use super::wire::Wire;
 use super::{Failure, Load, Protocol};
 
@@ -15,13 +15,17 @@ use super::{Failure, Load, Protocol};
 pub(crate) enum BackendConnection {
     Http1(Http1Backend),
     H2c(H2Backend),
+    Messages(MessageBackend),
 }
 
 impl BackendConnection {
     pub(crate) fn new(protocol: Protocol, wire: Wire) -> Self {
         match protocol {
             Protocol::Http1 => Self::Http1(Http1Backend::new(wire)),
-            Protocol::H2c => Self::H2c(H2Backend::new(wire)),
+            Protocol::H2c | Protocol::GrpcUnary | Protocol::GrpcStream => {
+                Self::H2c(H2Backend::new(wire))
+            }
+            Protocol::WebSocket | Protocol::Tcp => Self::Messages(MessageBackend::new(wire)),
         }
     }
 
@@ -29,6 +33,7 @@ impl BackendConnection {
         match self {
             Self::Http1(connection) => connection.wire(),
             Self::H2c(connection) => connection.wire(),
+            Self::Messages(connection) => connection.wire(),
         }
     }
 
@@ -42,6 +47,7 @@ impl BackendConnection {
         match self {
             Self::Http1(connection) => connection.serve(scratch, until_end, reply, served),
             Self::H2c(connection) => connection.serve(scratch, until_end, reply, served),
+            Self::Messages(connection) => connection.serve(scratch, until_end, reply, served),
         }
     }
 
@@ -50,6 +56,7 @@ impl BackendConnection {
         match self {
             Self::Http1(connection) => connection.send(),
             Self::H2c(connection) => connection.send(reply),
+            Self::Messages(connection) => Ok(connection.wire().flush()?),
         }
     }
 }
@@ -57,14 +64,18 @@ impl BackendConnection {
 /// The bytes of the one request that a session repeats.
 pub(crate) enum Request {
     Http1(Vec<u8>),
-    H2c(Block),
+    H2c(H2Request),
+    Message(MessageRequest),
 }
 
 impl Request {
     pub(crate) fn new(load: &Load) -> Option<Self> {
         Some(match load.protocol {
             Protocol::Http1 => Self::Http1(http1_client::request(load)),
-            Protocol::H2c => Self::H2c(h2_client::request(load)?),
+            Protocol::H2c | Protocol::GrpcUnary | Protocol::GrpcStream => {
+                Self::H2c(H2Request::new(load)?)
+            }
+            Protocol::WebSocket | Protocol::Tcp => Self::Message(MessageRequest::new(load)),
         })
     }
 }
@@ -73,13 +84,17 @@ impl Request {
 pub(crate) enum ClientConnection {
     Http1(Http1Client),
     H2c(H2Client),
+    Messages(MessageClient),
 }
 
 impl ClientConnection {
     pub(crate) fn new(protocol: Protocol, wire: Wire) -> Self {
         match protocol {
             Protocol::Http1 => Self::Http1(Http1Client::new(wire)),
-            Protocol::H2c => Self::H2c(H2Client::new(wire)),
+            Protocol::H2c | Protocol::GrpcUnary | Protocol::GrpcStream => {
+                Self::H2c(H2Client::new(wire))
+            }
+            Protocol::WebSocket | Protocol::Tcp => Self::Messages(MessageClient::new(wire)),
         }
     }
 
@@ -87,6 +102,7 @@ impl ClientConnection {
         match self {
             Self::Http1(connection) => connection.wire(),
             Self::H2c(connection) => connection.wire(),
+            Self::Messages(connection) => connection.wire(),
         }
     }
 
@@ -95,6 +111,7 @@ impl ClientConnection {
         match self {
             Self::Http1(connection) => usize::from(connection.in_flight().is_some()),
             Self::H2c(connection) => connection.in_flight(),
+            Self::Messages(connection) => usize::from(connection.in_flight()),
         }
     }
 
@@ -102,9 +119,12 @@ impl ClientConnection {
     pub(crate) fn issue(&mut self, due: Instant, request: &Request) {
         match (self, request) {
             (Self::Http1(connection), Request::Http1(bytes)) => connection.issue(due, bytes),
-            (Self::H2c(connection), Request::H2c(block)) => connection.issue(due, block),
+            (Self::H2c(connection), Request::H2c(request)) => connection.issue(due, request),
+            (Self::Messages(connection), Request::Message(request)) => {
+                connection.issue(due, request);
+            }
             // A session builds its request and its connections from one protocol.
-            (Self::Http1(_), Request::H2c(_)) | (Self::H2c(_), Request::Http1(_)) => {}
+            (Self::Http1(_) | Self::H2c(_) | Self::Messages(_), _) => {}
         }
     }
 
@@ -119,6 +139,11 @@ impl ClientConnection {
         match self {
             Self::Http1(connection) => connection.read(scratch, until_end, load.body, finished),
             Self::H2c(connection) => {
+                connection.read(scratch, until_end, load, finished)?;
+                connection.wire().flush()?;
+                Ok(true)
+            }
+            Self::Messages(connection) => {
                 connection.read(scratch, until_end, load, finished)?;
                 connection.wire().flush()?;
                 Ok(true)

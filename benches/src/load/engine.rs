@@ -11,34 +11,50 @@ use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
 use super::connection::{BackendConnection, ClientConnection};
-use super::hpack::{Block, Field};
+use super::hpack::{self, Block, Field, Name};
+use super::messages::{self, MessageReply};
 use super::wire::Wire;
 use super::{Failure, Protocol};
 
 const SCRATCH: usize = 256 * 1024;
 const EVENTS: usize = 1024;
 
-/// The response of one backend port, in the forms both protocols need.
+/// What one backend port answers, in the form that its protocol needs.
 pub(crate) struct Reply {
+    protocol: Protocol,
     http1: Vec<u8>,
     block: Block,
+    trailers: Vec<u8>,
     body: Vec<u8>,
+    messages: MessageReply,
 }
 
 impl Reply {
-    fn new(length: usize) -> Option<Self> {
-        let body: Vec<u8> = (b'a'..=b'z').cycle().take(length).collect();
-        let digits = length.to_string();
+    fn new(protocol: Protocol, length: usize) -> Option<Self> {
+        let grpc = matches!(protocol, Protocol::GrpcUnary | Protocol::GrpcStream);
+        let body: Vec<u8> = match grpc {
+            true => messages::grpc(),
+            false => (b'a'..=b'z').cycle().take(length).collect(),
+        };
+        let digits = body.len().to_string();
         let mut http1 = format!(
             "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {digits}\r\n\r\n"
         )
         .into_bytes();
         http1.extend_from_slice(&body);
         // Static table: 8 `:status: 200`, 31 `content-type`, 28 `content-length`.
-        let fields = [(31, "text/plain"), (28, digits.as_str())];
-        let fields = fields.map(|(name, value)| Field { name, value });
+        let mut fields = vec![(31, if grpc { "application/grpc" } else { "text/plain" })];
+        if !grpc {
+            fields.push((28, digits.as_str()));
+        }
+        let fields: Vec<_> = fields
+            .into_iter()
+            .map(|(name, value)| Field { name: Name::Static(name), value })
+            .collect();
         let block = Block::new(&[8], &fields)?;
-        Some(Self { http1, block, body })
+        let trailers = hpack::unindexed(&[Field { name: Name::Plain("grpc-status"), value: "0" }])?;
+        let messages = MessageReply::new(protocol, &body);
+        Some(Self { protocol, http1, block, trailers, body, messages })
     }
 
     pub(crate) fn http1(&self) -> &[u8] {
@@ -49,8 +65,32 @@ impl Reply {
         self.block.bytes(sent)
     }
 
+    pub(crate) fn block_without_table(&self) -> &[u8] {
+        self.block.without_table()
+    }
+
     pub(crate) fn body(&self) -> &[u8] {
         &self.body
+    }
+
+    /// What follows the body on HTTP/2.
+    pub(crate) fn trailers(&self) -> Option<&[u8]> {
+        (self.protocol == Protocol::GrpcUnary).then_some(self.trailers.as_slice())
+    }
+
+    /// Whether requests on HTTP/2 have bodies.
+    pub(crate) fn takes_body(&self) -> bool {
+        self.protocol != Protocol::H2c
+    }
+
+    /// The length of the messages that are answered one by one on an open stream.
+    pub(crate) fn message(&self) -> Option<usize> {
+        (self.protocol == Protocol::GrpcStream).then_some(messages::CARRIED)
+    }
+
+    /// What is answered to messages on a connection of their own.
+    pub(crate) fn messages(&self) -> &MessageReply {
+        &self.messages
     }
 }
 
@@ -61,6 +101,8 @@ pub struct Backends {
     pub small: SocketAddr,
     /// Answers with a body of [`Engine::LARGE`] bytes.
     pub large: SocketAddr,
+    /// Answers with a body of [`Engine::HUGE`] bytes.
+    pub huge: SocketAddr,
 }
 
 enum Member {
@@ -85,8 +127,7 @@ pub struct Engine {
     members: Slab<Member>,
     scratch: Vec<u8>,
     served: u64,
-    http1: Backends,
-    h2c: Backends,
+    backends: Vec<(Protocol, Backends)>,
 }
 
 impl Engine {
@@ -94,33 +135,29 @@ impl Engine {
     pub const SMALL: usize = 64;
     /// Bytes of a large body.
     pub const LARGE: usize = 64 * 1024;
+    /// Bytes of a huge body.
+    pub const HUGE: usize = 1024 * 1024;
 
     /// Binds the backends to loopback ports that the kernel chooses.
     pub fn new() -> io::Result<Self> {
-        let placeholder = Backends {
-            small: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            large: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        };
         let mut engine = Self {
             poll: Poll::new()?,
             events: Events::with_capacity(EVENTS),
             members: Slab::new(),
             scratch: vec![0; SCRATCH],
             served: 0,
-            http1: placeholder,
-            h2c: placeholder,
+            backends: Vec::new(),
         };
-        engine.http1 = engine.listen(Protocol::Http1)?;
-        engine.h2c = engine.listen(Protocol::H2c)?;
+        for protocol in Protocol::ALL {
+            let backends = engine.listen(protocol)?;
+            engine.backends.push((protocol, backends));
+        }
         Ok(engine)
     }
 
-    /// Where the backends of a protocol listen.
-    pub fn backends(&self, protocol: Protocol) -> Backends {
-        match protocol {
-            Protocol::Http1 => self.http1,
-            Protocol::H2c => self.h2c,
-        }
+    /// Where the backends of a protocol listen; all protocols have some.
+    pub fn backends(&self, protocol: Protocol) -> Option<Backends> {
+        self.backends.iter().find(|(own, _)| *own == protocol).map(|(_, backends)| *backends)
     }
 
     /// How many requests the backends have answered since the start.
@@ -132,11 +169,12 @@ impl Engine {
         Ok(Backends {
             small: self.listen_one(protocol, Self::SMALL)?,
             large: self.listen_one(protocol, Self::LARGE)?,
+            huge: self.listen_one(protocol, Self::HUGE)?,
         })
     }
 
     fn listen_one(&mut self, protocol: Protocol, body: usize) -> io::Result<SocketAddr> {
-        let reply = Reply::new(body).ok_or(ErrorKind::InvalidInput)?;
+        let reply = Reply::new(protocol, body).ok_or(ErrorKind::InvalidInput)?;
         let mut listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
         let address = listener.local_addr()?;
         let entry = self.members.vacant_entry();

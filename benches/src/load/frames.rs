@@ -162,6 +162,12 @@ pub(crate) fn put_headers(out: &mut Vec<u8>, stream: u32, flags: u8, block: &[u8
     out.extend_from_slice(block);
 }
 
+/// Appends DATA.
+pub(crate) fn put_data(out: &mut Vec<u8>, stream: u32, flags: u8, bytes: &[u8]) {
+    put_head(out, bytes.len(), kind::DATA, flags, stream);
+    out.extend_from_slice(bytes);
+}
+
 /// Appends our SETTINGS.
 pub(crate) fn put_settings(out: &mut Vec<u8>, settings: &[(u16, u32)]) {
     put_head(out, settings.len() * 6, kind::SETTINGS, 0, 0);

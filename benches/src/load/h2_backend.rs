@@ -8,6 +8,9 @@ use super::{Failure, hpack};
 
 /// No more than this waits to be written: the rest is produced as the socket drains.
 const HIGH_WATER: usize = 256 * 1024;
+/// What we grant each stream and, far more, the connection; renewed when half is used.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 1 << 30;
 
 /// The backend's end of a connection.
 pub(crate) struct H2Backend {
@@ -22,19 +25,33 @@ pub(crate) struct H2Backend {
     initial_window: i64,
     /// Whether a header block went out, so that later ones may point back at it.
     indexed: bool,
+    /// Whether the peer keeps a table that they may point into.
+    table: bool,
+    /// Bytes received since the connection's window was renewed.
+    consumed: u32,
 }
 
 /// A request that is not fully answered.
 struct Stream {
     id: u32,
     window: i64,
-    /// Bytes of the body still to send; `None` until the request has ended.
+    /// Bytes of the answer still to send; `None` until the request has ended, or on a
+    /// stream of messages until its head went out.
     left: Option<usize>,
+    /// Bytes of a message that is not whole yet.
+    asked: usize,
+    /// Bytes received since the stream's window was renewed.
+    consumed: u32,
 }
 
 impl H2Backend {
     pub(crate) fn new(mut wire: Wire) -> Self {
-        frames::put_settings(wire.out(), &[(setting::MAX_CONCURRENT_STREAMS, 1024)]);
+        let settings = [
+            (setting::MAX_CONCURRENT_STREAMS, 1024),
+            (setting::INITIAL_WINDOW_SIZE, STREAM_WINDOW),
+        ];
+        frames::put_settings(wire.out(), &settings);
+        frames::put_window_update(wire.out(), 0, CONNECTION_WINDOW);
         Self {
             wire,
             reader: FrameReader::default(),
@@ -44,6 +61,8 @@ impl H2Backend {
             window: frames::INITIAL_WINDOW,
             initial_window: frames::INITIAL_WINDOW,
             indexed: false,
+            table: true,
+            consumed: 0,
         }
     }
 
@@ -117,6 +136,8 @@ impl H2Backend {
                         id: head.stream,
                         window: self.initial_window,
                         left: None,
+                        asked: 0,
+                        consumed: 0,
                     });
                 }
                 if head.ends_stream() {
@@ -124,17 +145,16 @@ impl H2Backend {
                 }
             }
             kind::DATA => {
-                if head.length > 0 {
-                    return Err(Failure::Protocol("a request with a body"));
-                }
+                let messages = self.on_data(head, reply)?;
                 if head.ends_stream() {
                     return Ok(self.answer(head.stream, reply));
                 }
+                return Ok(messages);
             }
             kind::RST_STREAM => self.streams.retain(|s| s.id != head.stream),
             kind::SETTINGS | kind::PING => {
                 if head.kind == kind::SETTINGS {
-                    self.on_settings(payload)?;
+                    self.on_settings(payload);
                 }
                 frames::acknowledge(self.wire.out(), head, payload);
             }
@@ -151,7 +171,7 @@ impl H2Backend {
         Ok(0)
     }
 
-    fn on_settings(&mut self, payload: &[u8]) -> Result<(), Failure> {
+    fn on_settings(&mut self, payload: &[u8]) {
         for (identifier, value) in frames::settings(payload) {
             match identifier {
                 setting::INITIAL_WINDOW_SIZE => {
@@ -161,26 +181,65 @@ impl H2Backend {
                         stream.window += change;
                     }
                 }
-                setting::HEADER_TABLE_SIZE if value < hpack::TABLE_NEEDED => {
-                    return Err(Failure::Protocol("a header table below 1 KiB"));
-                }
+                // nginx keeps none for its upstreams.
+                setting::HEADER_TABLE_SIZE => self.table = value >= hpack::TABLE_NEEDED,
                 _ => {}
             }
         }
-        Ok(())
+    }
+
+    /// Takes a part of a request's body; how many messages it completed on a stream
+    /// where each is answered by itself.
+    fn on_data(&mut self, head: Head, reply: &Reply) -> Result<u64, Failure> {
+        if head.length > 0 && !reply.takes_body() {
+            return Err(Failure::Protocol("a request with a body"));
+        }
+        let Some(stream) = self.streams.iter_mut().find(|s| s.id == head.stream) else {
+            return Ok(0);
+        };
+        let length = u32::try_from(head.length).unwrap_or(0);
+        self.consumed += length;
+        stream.consumed += length;
+        if stream.consumed > STREAM_WINDOW / 2 {
+            let consumed = std::mem::take(&mut stream.consumed);
+            frames::put_window_update(self.wire.out(), head.stream, consumed);
+        }
+        if self.consumed > CONNECTION_WINDOW / 2 {
+            frames::put_window_update(self.wire.out(), 0, std::mem::take(&mut self.consumed));
+        }
+        let Some(message) = reply.message() else {
+            return Ok(0);
+        };
+        stream.asked += head.length;
+        let whole = stream.asked / message;
+        stream.asked %= message;
+        let new = stream.left.is_none();
+        *stream.left.get_or_insert(0) += whole * reply.body().len();
+        if new {
+            self.put_head(head.stream, reply);
+        }
+        Ok(whole as u64)
     }
 
     fn answer(&mut self, id: u32, reply: &Reply) -> u64 {
         let Some(stream) = self.streams.iter_mut().find(|s| s.id == id) else {
             return 0;
         };
-        if stream.left.replace(reply.body().len()).is_some() {
+        if stream.left.is_some() {
             return 0;
         }
-        let block = reply.block(self.indexed);
-        self.indexed = true;
-        frames::put_headers(self.wire.out(), id, 0, block);
+        stream.left = Some(reply.body().len());
+        self.put_head(id, reply);
         1
+    }
+
+    fn put_head(&mut self, id: u32, reply: &Reply) {
+        let block = match self.table {
+            true => reply.block(self.indexed),
+            false => reply.block_without_table(),
+        };
+        self.indexed = self.table;
+        frames::put_headers(self.wire.out(), id, 0, block);
     }
 
     /// How many bytes a stream may send now.
@@ -200,13 +259,23 @@ impl H2Backend {
             if room == 0 || self.wire.pending() > HIGH_WATER {
                 return true;
             }
-            let from = reply.body().len() - left;
+            // Several answers may be due on a stream of messages: this is the first one's rest.
+            let rest = (left - 1) % reply.body().len() + 1;
+            let room = room.min(rest);
+            let from = reply.body().len() - rest;
             let part = reply.body().get(from..from + room).unwrap_or_default();
-            let last = room == left;
-            let flags = if last { frames::END_STREAM } else { 0 };
+            let last = room == left && reply.message().is_none();
             let out = self.wire.out();
-            frames::put_head(out, part.len(), kind::DATA, flags, stream.id);
-            out.extend_from_slice(part);
+            match reply.trailers() {
+                Some(trailers) if last => {
+                    frames::put_data(out, stream.id, 0, part);
+                    frames::put_headers(out, stream.id, frames::END_STREAM, trailers);
+                }
+                _ => {
+                    let flags = if last { frames::END_STREAM } else { 0 };
+                    frames::put_data(out, stream.id, flags, part);
+                }
+            }
             let sent = i64::try_from(room).unwrap_or(0);
             stream.window -= sent;
             self.window -= sent;

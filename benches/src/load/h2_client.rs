@@ -3,14 +3,17 @@
 use std::time::Instant;
 
 use super::frames::{self, FrameReader, Head, kind, setting};
-use super::hpack::{self, Block, Field};
+use super::hpack::{self, Block, Field, Name};
+use super::messages;
 use super::wire::{Input, Wire};
-use super::{Failure, Load};
+use super::{Failure, Load, Protocol};
 
 /// What we grant each stream: more than a body, so that no stream ever waits.
-const STREAM_WINDOW: u32 = 1 << 20;
+const STREAM_WINDOW: u32 = 2 << 20;
 /// What we grant the connection, renewed when half of it is used.
 const CONNECTION_WINDOW: u32 = 1 << 30;
+
+const UNKNOWN_STREAM: Failure = Failure::Protocol("an unknown stream");
 
 /// A connection to the peer under test.
 pub(crate) struct H2Client {
@@ -23,21 +26,46 @@ pub(crate) struct H2Client {
     consumed: u32,
 }
 
-/// A request in flight.
+/// A stream.
 struct Flight {
     stream: u32,
-    due: Instant,
+    /// Since when its request or message was due; `None` while an open stream rests.
+    due: Option<Instant>,
     received: usize,
+    /// Bytes received since the stream's window was renewed.
+    consumed: u32,
     answered: bool,
 }
 
-/// The header block of a request.
-pub(crate) fn request(load: &Load) -> Option<Block> {
-    // Static table: 2 `:method: GET`, 6 `:scheme: http`, 1 `:authority`, 4 `:path`,
-    // 19 `accept`, 58 `user-agent`.
-    let fields = [(1, load.authority), (4, load.path), (19, "*/*"), (58, "weft-benches")];
-    let fields = fields.map(|(name, value)| Field { name, value });
-    Block::new(&[2, 6], &fields)
+/// The one request that a session repeats.
+pub(crate) struct H2Request {
+    block: Block,
+    /// The body; empty for none.
+    message: Vec<u8>,
+    /// Streams stay open, and each request is a further message.
+    streaming: bool,
+}
+
+impl H2Request {
+    pub(crate) fn new(load: &Load) -> Option<Self> {
+        // Static table: 2 `:method: GET`, 3 `:method: POST`, 6 `:scheme: http`,
+        // 1 `:authority`, 4 `:path`, 19 `accept`, 31 `content-type`, 58 `user-agent`.
+        let (method, kind, message) = match load.protocol {
+            Protocol::GrpcUnary | Protocol::GrpcStream => (
+                3,
+                vec![(Name::Static(31), "application/grpc"), (Name::Plain("te"), "trailers")],
+                messages::grpc(),
+            ),
+            _ => (2, vec![(Name::Static(19), "*/*")], Vec::new()),
+        };
+        let mut fields = vec![(Name::Static(1), load.authority), (Name::Static(4), load.path)];
+        fields.extend(kind);
+        fields.push((Name::Static(58), "weft-benches"));
+        let fields: Vec<_> =
+            fields.into_iter().map(|(name, value)| Field { name, value }).collect();
+        let streaming = load.protocol == Protocol::GrpcStream;
+        Some(Self { block: Block::new(&[method, 6], &fields)?, message, streaming })
+    }
 }
 
 impl H2Client {
@@ -63,15 +91,27 @@ impl H2Client {
 
     /// How many requests are in flight.
     pub(crate) fn in_flight(&self) -> usize {
-        self.flights.len()
+        self.flights.iter().filter(|flight| flight.due.is_some()).count()
     }
 
-    pub(crate) fn issue(&mut self, due: Instant, request: &Block) {
+    pub(crate) fn issue(&mut self, due: Instant, request: &H2Request) {
+        let ends = |streaming| if streaming { 0 } else { frames::END_STREAM };
+        if request.streaming
+            && let Some(flight) = self.flights.iter_mut().find(|flight| flight.due.is_none())
+        {
+            flight.due = Some(due);
+            return frames::put_data(self.wire.out(), flight.stream, 0, &request.message);
+        }
         let stream = self.next_stream;
-        let block = request.bytes(stream > 1);
-        frames::put_headers(self.wire.out(), stream, frames::END_STREAM, block);
+        let block = request.block.bytes(stream > 1);
+        let out = self.wire.out();
+        frames::put_headers(out, stream, ends(!request.message.is_empty()), block);
+        if !request.message.is_empty() {
+            frames::put_data(out, stream, ends(request.streaming), &request.message);
+        }
         self.next_stream += 2;
-        self.flights.push(Flight { stream, due, received: 0, answered: false });
+        let due = Some(due);
+        self.flights.push(Flight { stream, due, received: 0, consumed: 0, answered: false });
     }
 
     /// Reads what is there. `finished` receives when each answered request was due.
@@ -123,8 +163,11 @@ impl H2Client {
                 }
             }
             kind::DATA => {
-                self.consumed += u32::try_from(head.length).unwrap_or(0);
-                self.flight(head.stream)?.received += head.length;
+                let length = u32::try_from(head.length).unwrap_or(0);
+                self.consumed += length;
+                let flight = self.flight(head.stream)?;
+                flight.received += head.length;
+                flight.consumed += length;
             }
             kind::RST_STREAM => return Err(Failure::Reset(frames::number(payload))),
             kind::GOAWAY => return Err(Failure::GoAway(frames::goaway_code(payload))),
@@ -132,21 +175,64 @@ impl H2Client {
             _ => {}
         }
         frames::acknowledge(self.wire.out(), head, payload);
-        if matches!(head.kind, kind::HEADERS | kind::DATA) && head.ends_stream() {
-            let at = self.flights.iter().position(|f| f.stream == head.stream);
-            let at = at.ok_or(Failure::Protocol("an unknown stream"))?;
-            let flight = self.flights.swap_remove(at);
-            if flight.received != load.body {
-                return Err(Failure::Length(flight.received));
+        match head.kind {
+            kind::DATA if load.protocol == Protocol::GrpcStream => {
+                self.on_message(head, load, finished)
             }
-            finished.push(flight.due);
+            kind::HEADERS | kind::DATA if head.ends_stream() => self.on_end(head, load, finished),
+            _ => Ok(()),
+        }
+    }
+
+    /// More of a message has come on a stream that stays open.
+    fn on_message(
+        &mut self,
+        head: Head,
+        load: &Load,
+        finished: &mut Vec<Instant>,
+    ) -> Result<(), Failure> {
+        let flight = self.flight(head.stream)?;
+        if head.ends_stream() {
+            return Err(Failure::Closed);
+        }
+        if flight.received > load.body {
+            return Err(Failure::Length(flight.received));
+        }
+        if flight.received == load.body {
+            flight.received = 0;
+            let due = flight.due.take();
+            finished.push(due.ok_or(Failure::Protocol("a message nobody asked for"))?);
+        }
+        if flight.consumed > STREAM_WINDOW / 2 {
+            let consumed = std::mem::take(&mut flight.consumed);
+            frames::put_window_update(self.wire.out(), head.stream, consumed);
+        }
+        Ok(())
+    }
+
+    /// A response has ended.
+    fn on_end(
+        &mut self,
+        head: Head,
+        load: &Load,
+        finished: &mut Vec<Instant>,
+    ) -> Result<(), Failure> {
+        let at = self.flights.iter().position(|f| f.stream == head.stream);
+        let flight = self.flights.swap_remove(at.ok_or(UNKNOWN_STREAM)?);
+        match load.protocol {
+            Protocol::GrpcStream => return Err(Failure::Closed),
+            Protocol::GrpcUnary if head.kind == kind::DATA => {
+                return Err(Failure::Protocol("a gRPC response without trailers"));
+            }
+            _ if flight.received != load.body => return Err(Failure::Length(flight.received)),
+            _ => finished.extend(flight.due),
         }
         Ok(())
     }
 
     fn flight(&mut self, stream: u32) -> Result<&mut Flight, Failure> {
         let found = self.flights.iter_mut().find(|f| f.stream == stream);
-        found.ok_or(Failure::Protocol("an unknown stream"))
+        found.ok_or(UNKNOWN_STREAM)
     }
 }
 

@@ -16,6 +16,7 @@ mod histogram;
 mod hpack;
 mod http1_backend;
 mod http1_client;
+mod messages;
 mod pace;
 mod session;
 mod wire;
@@ -27,13 +28,32 @@ pub use histogram::Histogram;
 pub use pace::Pace;
 pub use session::{Session, Tally};
 
-/// The protocol spoken on a connection, on both sides of a proxy.
+/// What is spoken on both sides of a proxy, and in which shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// HTTP/1.1, one request at a time per connection.
     Http1,
     /// HTTP/2 without TLS and with prior knowledge (RFC 9113 §3.3).
     H2c,
+    /// gRPC over h2c: a message there, a message and trailers back.
+    GrpcUnary,
+    /// gRPC over h2c: streams that stay open, and messages to and fro on them.
+    GrpcStream,
+    /// Messages over HTTP/1.1 connections that were upgraded (RFC 6455).
+    WebSocket,
+    /// Bytes over TCP: 64 there, an answer back.
+    Tcp,
+}
+
+impl Protocol {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Http1, Self::H2c, Self::GrpcUnary, Self::GrpcStream, Self::WebSocket, Self::Tcp];
+
+    /// Whether HTTP/2 carries it.
+    pub fn is_h2(self) -> bool {
+        matches!(self, Self::H2c | Self::GrpcUnary | Self::GrpcStream)
+    }
 }
 
 /// How long a client connection lives.
@@ -54,15 +74,15 @@ pub struct Load {
     pub protocol: Protocol,
     /// Whether connections are kept.
     pub reuse: Reuse,
-    /// The `Host` of HTTP/1.1, the `:authority` of HTTP/2. At most 126 bytes.
+    /// The `Host` of HTTP/1.1, the `:authority` of HTTP/2, nothing to TCP. At most 126 bytes.
     pub authority: &'static str,
     /// The path, with its leading slash. At most 126 bytes.
     pub path: &'static str,
-    /// The exact length every response body must have, in bytes.
+    /// The exact length every response body must have, in bytes; of a message, what it carries.
     pub body: usize,
     /// Connections open at the same time.
     pub connections: usize,
-    /// Requests in flight per connection; above 1 only for HTTP/2.
+    /// Requests or messages in flight per connection; above 1 only for HTTP/2.
     pub streams: usize,
 }
 

@@ -16,21 +16,55 @@ pub struct Setup {
     pub front: SocketAddr,
     /// Where its admin listens, if it has one.
     pub admin: SocketAddr,
-    /// Where `/small` and `/large` lead.
+    /// Where `/small`, `/large` and `/huge` lead.
     pub backends: Backends,
+    /// Whether the row's bodies are the huge ones, for where there is no path.
+    pub huge: bool,
+}
+
+impl Setup {
+    /// The clusters: the first part of the path that leads there is their name, too.
+    pub(crate) fn clusters(&self) -> [(&'static str, SocketAddr); 3] {
+        let Backends { small, large, huge } = self.backends;
+        [("small", small), ("large", large), ("huge", huge)]
+    }
+
+    /// The one backend of a row of TCP, where there is no path to choose by.
+    pub(crate) fn only_cluster(&self) -> &'static str {
+        if self.huge { "huge" } else { "small" }
+    }
 }
 
 /// Enough kept upstream connections for any row.
-const KEPT: usize = 128;
+const KEPT: usize = 512;
 
 /// nginx: one process, buffers that hold a large body so that no file is written.
 pub(crate) fn nginx(setup: &Setup, folder: &Path) -> String {
-    let Setup { front, backends, .. } = setup;
-    let Backends { small, large } = backends;
+    let front = setup.front;
     let folder = folder.display();
     let paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|name| format!("  {name}_temp_path {folder}/nginx-{name};\n"))
         .concat();
+    let upstreams: String = setup
+        .clusters()
+        .map(|(name, address)| {
+            format!(
+                "  upstream {name} {{ server {address}; keepalive {KEPT}; \
+                 keepalive_requests 1000000000; }}\n"
+            )
+        })
+        .concat();
+    let grpc = setup.protocol.is_h2();
+    let (listen, pass) = if grpc { (" http2", "grpc_pass grpc") } else { ("", "proxy_pass http") };
+    let locations: String = setup
+        .clusters()
+        .map(|(name, _)| format!("    location /{name} {{ {pass}://{name}; }}\n"))
+        .concat();
+    // Both proxy HTTP/1.1; only an upgrade needs the two fields handed on.
+    let (connection, upgrade) = match setup.protocol {
+        Protocol::WebSocket => ("upgrade", "  proxy_set_header Upgrade $http_upgrade;\n"),
+        _ => ("", ""),
+    };
     format!(
         "daemon off;
 master_process off;
@@ -44,21 +78,19 @@ http {{
   keepalive_timeout 75s;
   keepalive_requests 1000000000;
   proxy_http_version 1.1;
-  proxy_set_header Connection \"\";
-  proxy_set_header Host $host;
+  proxy_set_header Connection \"{connection}\";
+{upgrade}  proxy_set_header Host $host;
   proxy_buffer_size 16k;
   proxy_buffers 16 16k;
   proxy_busy_buffers_size 128k;
   proxy_max_temp_file_size 0;
-  upstream small {{ server {small}; keepalive {KEPT}; keepalive_requests 1000000000; }}
-  upstream large {{ server {large}; keepalive {KEPT}; keepalive_requests 1000000000; }}
-  server {{ listen {front} default_server; server_name other.local; return 404; }}
+  client_body_timeout 1h;
+  grpc_read_timeout 1h;
+{upstreams}  server {{ listen {front}{listen} default_server; server_name other.local; return 404; }}
   server {{
-    listen {front};
+    listen {front}{listen};
     server_name {AUTHORITY};
-    location /small {{ proxy_pass http://small; }}
-    location /large {{ proxy_pass http://large; }}
-  }}
+{locations}  }}
 }}
 "
     )
@@ -68,110 +100,56 @@ http {{
 /// connection would open an upstream connection. A larger window than its default of
 /// 64 KiB less one byte does not make it cheaper with large bodies in HTTP/2.
 pub(crate) fn haproxy(setup: &Setup) -> String {
-    let Setup { front, backends, .. } = setup;
-    let Backends { small, large } = backends;
-    let proto = match setup.protocol {
-        Protocol::Http1 => "",
-        Protocol::H2c => " proto h2",
-    };
-    format!(
-        "global
+    let front = setup.front;
+    let proto = if setup.protocol.is_h2() { " proto h2" } else { "" };
+    let global = "global
   nbthread 1
   maxconn 8192
-defaults
+";
+    if setup.protocol == Protocol::Tcp {
+        let only = setup.only_cluster();
+        let backends: String = setup
+            .clusters()
+            .map(|(name, address)| format!("backend {name}\n  server s1 {address}\n"))
+            .concat();
+        return format!(
+            "{global}defaults
+  mode tcp
+  timeout connect 1s
+  timeout client 1h
+  timeout server 1h
+frontend front
+  bind {front}
+  default_backend {only}
+{backends}"
+        );
+    }
+    let uses: String = setup
+        .clusters()
+        .map(|(name, _)| format!("  use_backend {name} if ours {{ path_beg /{name} }}\n"))
+        .concat();
+    let backends: String = setup
+        .clusters()
+        .map(|(name, address)| {
+            format!("backend {name}\n  server s1 {address}{proto} pool-max-conn {KEPT}\n")
+        })
+        .concat();
+    format!(
+        "{global}defaults
   mode http
   timeout connect 1s
   timeout client 75s
   timeout server 15s
+  timeout tunnel 1h
   timeout http-keep-alive 75s
   option http-keep-alive
   http-reuse always
 frontend front
   bind {front}{proto}
   acl ours hdr(host) -i {AUTHORITY}
-  use_backend small if ours {{ path_beg /small }}
-  use_backend large if ours {{ path_beg /large }}
-  default_backend nowhere
+{uses}  default_backend nowhere
 backend nowhere
   http-request return status 404
-backend small
-  server s1 {small}{proto} pool-max-conn {KEPT}
-backend large
-  server s1 {large}{proto} pool-max-conn {KEPT}
-"
+{backends}"
     )
-}
-
-/// The bootstrap that both Envoy and weft-proxy get.
-pub(crate) fn envoy(setup: &Setup) -> String {
-    let Backends { small, large } = setup.backends;
-    let small = envoy_cluster("small", small, setup.protocol);
-    let large = envoy_cluster("large", large, setup.protocol);
-    let front = envoy_address(setup.front);
-    let admin = envoy_address(setup.admin);
-    format!(
-        "admin:
-  address: {admin}
-static_resources:
-  listeners:
-  - name: front
-    address: {front}
-    filter_chains:
-    - filters:
-      - name: envoy.filters.network.http_connection_manager
-        typed_config:
-          \"@type\": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: front
-          route_config:
-            name: front
-            virtual_hosts:
-            - name: ours
-              domains: [{AUTHORITY}]
-              routes:
-              - match: {{prefix: /small}}
-                route: {{cluster: small}}
-              - match: {{prefix: /large}}
-                route: {{cluster: large}}
-            - name: other
-              domains: [other.local]
-              routes:
-              - match: {{prefix: /}}
-                direct_response: {{status: 404}}
-          http_filters:
-          - name: envoy.filters.http.router
-            typed_config:
-              \"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
-  clusters:
-{small}{large}"
-    )
-}
-
-fn envoy_cluster(name: &str, endpoint: SocketAddr, protocol: Protocol) -> String {
-    let address = envoy_address(endpoint);
-    let protocol = match protocol {
-        Protocol::Http1 => "",
-        Protocol::H2c => {
-            "    typed_extension_protocol_options:
-      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
-        \"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
-        explicit_http_config: {http2_protocol_options: {}}
-"
-        }
-    };
-    format!(
-        "  - name: {name}
-    type: STATIC
-    connect_timeout: 1s
-{protocol}    load_assignment:
-      cluster_name: {name}
-      endpoints:
-      - lb_endpoints:
-        - endpoint: {{address: {address}}}
-"
-    )
-}
-
-fn envoy_address(address: SocketAddr) -> String {
-    let (ip, port) = (address.ip(), address.port());
-    format!("{{socket_address: {{address: {ip}, port_value: {port}}}}}")
 }

@@ -1,6 +1,7 @@
 //! The proxies compared, each configured for the same work.
 
 mod config;
+mod envoy;
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -55,8 +56,14 @@ impl Peer {
 
     /// Why this peer cannot do rows of a protocol, if so.
     pub fn cannot(self, protocol: Protocol) -> Option<&'static str> {
-        let no_h2_upstream = self == Self::Nginx && protocol == Protocol::H2c;
-        no_h2_upstream.then_some("no HTTP/2 towards upstreams")
+        match (self, protocol) {
+            (Self::Nginx, Protocol::H2c) => Some("no HTTP/2 towards upstreams but gRPC"),
+            (Self::Nginx, Protocol::Tcp) => Some("its stream module is another package"),
+            (Self::Weft, Protocol::WebSocket) => Some("`upgrade_configs` is refused"),
+            (Self::Bare, Protocol::Http1 | Protocol::H2c) => None,
+            (Self::Bare, _) => Some("forwards plain HTTP only"),
+            _ => None,
+        }
     }
 }
 
@@ -122,7 +129,7 @@ impl Programs {
         let text = match peer {
             Peer::Nginx => config::nginx(setup, folder),
             Peer::Haproxy => config::haproxy(setup),
-            Peer::Direct | Peer::Bare | Peer::Envoy | Peer::Weft => config::envoy(setup),
+            Peer::Direct | Peer::Bare | Peer::Envoy | Peer::Weft => envoy::bootstrap(setup),
         };
         // Envoy tells YAML from JSON by the ending of the name.
         let file = match peer {
@@ -154,6 +161,7 @@ fn bare_arguments(setup: &Setup) -> Vec<String> {
         ("--front", setup.front),
         ("--small", setup.backends.small),
         ("--large", setup.backends.large),
+        ("--huge", setup.backends.huge),
     ];
     let mut all: Vec<_> = addresses.iter().map(|(flag, to)| format!("{flag}={to}")).collect();
     if setup.protocol == Protocol::H2c {

@@ -1,0 +1,120 @@
+//! The bootstrap that both Envoy and weft-proxy get.
+
+use std::net::SocketAddr;
+
+use super::config::Setup;
+use crate::load::Protocol;
+use crate::row::AUTHORITY;
+
+/// Listener, routes by host and path prefix, and clusters.
+pub(crate) fn bootstrap(setup: &Setup) -> String {
+    let clusters: String =
+        setup.clusters().map(|(name, to)| cluster(name, to, setup.protocol)).concat();
+    let front = address(setup.front);
+    let admin = address(setup.admin);
+    let filter = match setup.protocol {
+        Protocol::Tcp => tcp_proxy(setup.only_cluster()),
+        _ => connection_manager(setup),
+    };
+    format!(
+        "admin:
+  address: {admin}
+static_resources:
+  listeners:
+  - name: front
+    address: {front}
+    filter_chains:
+    - filters:
+{filter}  clusters:
+{clusters}"
+    )
+}
+
+fn connection_manager(setup: &Setup) -> String {
+    let routes: String = setup
+        .clusters()
+        .map(|(name, _)| {
+            // What never ends must not run into the route's time limit.
+            let timeout = match setup.protocol {
+                Protocol::GrpcStream => ", timeout: 0s",
+                _ => "",
+            };
+            format!(
+                "              - match: {{prefix: /{name}}}
+                route: {{cluster: {name}{timeout}}}
+"
+            )
+        })
+        .concat();
+    let upgrades = match setup.protocol {
+        Protocol::WebSocket => "          upgrade_configs: [{upgrade_type: websocket}]\n",
+        _ => "",
+    };
+    format!(
+        "      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          \"@type\": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: front
+{upgrades}          route_config:
+            name: front
+            virtual_hosts:
+            - name: ours
+              domains: [{AUTHORITY}]
+              routes:
+{routes}            - name: other
+              domains: [other.local]
+              routes:
+              - match: {{prefix: /}}
+                direct_response: {{status: 404}}
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config:
+              \"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+"
+    )
+}
+
+fn tcp_proxy(cluster: &str) -> String {
+    format!(
+        "      - name: envoy.filters.network.tcp_proxy
+        typed_config:
+          \"@type\": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
+          stat_prefix: front
+          cluster: {cluster}
+"
+    )
+}
+
+/// Thresholds as high as nobody reaches: 1,024 connections are the default of both.
+const THRESHOLDS: &str = "    circuit_breakers:
+      thresholds: [{max_connections: 16384, max_requests: 16384, max_pending_requests: 16384}]
+";
+
+fn cluster(name: &str, endpoint: SocketAddr, protocol: Protocol) -> String {
+    let endpoint = address(endpoint);
+    let protocol = if protocol.is_h2() {
+        "    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        \"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config: {http2_protocol_options: {}}
+"
+    } else {
+        ""
+    };
+    format!(
+        "  - name: {name}
+    type: STATIC
+    connect_timeout: 1s
+{THRESHOLDS}{protocol}    load_assignment:
+      cluster_name: {name}
+      endpoints:
+      - lb_endpoints:
+        - endpoint: {{address: {endpoint}}}
+"
+    )
+}
+
+fn address(address: SocketAddr) -> String {
+    let (ip, port) = (address.ip(), address.port());
+    format!("{{socket_address: {{address: {ip}, port_value: {port}}}}}")
+}
