@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use weft_resources::{
-    Destination, FilterChain, HttpConnectionManager, Problem, Reason, RouteAction,
-    RouteConfiguration, RouteRule, RouteSource, TcpProxy,
+    Destination, HttpConnectionManager, Problem, Reason, RouteAction, RouteConfiguration,
+    RouteRule, RouteSource, TcpProxy,
 };
 use weft_route::{RouteSpec, RouteTable, VirtualHostSpec};
 use weft_telemetry::Stats;
@@ -13,8 +13,8 @@ use crate::{
     references::Reference,
     slots::Slots,
     tables::{
-        Action, Chain, ClusterId, Forward, HttpChain, RouteConfig, RouteConfigId, RouteEntry,
-        Routes, Target, TcpChain, Weighted,
+        Action, ClusterId, Forward, HttpChain, RouteConfig, RouteConfigId, RouteEntry, Routes,
+        Target, TcpChain, Weighted,
     },
 };
 
@@ -24,22 +24,8 @@ pub(crate) struct Names<'a> {
     pub(crate) route_configs: &'a mut Slots,
 }
 
-/// Compiles a filter chain. The second value is the route configuration it needs.
-pub(crate) fn chain(
-    chain: FilterChain,
-    names: &mut Names<'_>,
-    stats: &Stats,
-) -> Result<(Chain, Option<Reference>), Reason> {
-    match chain {
-        FilterChain::Http(http) => {
-            let (http, reference) = http_chain(*http, names, stats)?;
-            Ok((Chain::Http(Arc::new(http)), reference))
-        }
-        FilterChain::Tcp(tcp) => Ok((Chain::Tcp(Arc::new(tcp_chain(&tcp, names, stats))), None)),
-    }
-}
-
-fn http_chain(
+/// The second value is the route configuration it needs.
+pub(crate) fn http_chain(
     http: HttpConnectionManager,
     names: &mut Names<'_>,
     stats: &Stats,
@@ -71,7 +57,7 @@ fn http_chain(
     Ok((chain, reference))
 }
 
-fn tcp_chain(tcp: &TcpProxy, names: &mut Names<'_>, stats: &Stats) -> TcpChain {
+pub(crate) fn tcp_chain(tcp: &TcpProxy, names: &mut Names<'_>, stats: &Stats) -> TcpChain {
     TcpChain {
         stats: stats.tcp(&tcp.stat_prefix),
         target: target(&tcp.destination, names.clusters),

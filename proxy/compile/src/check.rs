@@ -3,13 +3,14 @@
 use std::time::Instant;
 
 use weft_resources::{
-    Assignment, Cluster, Decoded, FilterChain, Listener, ListenerKind, Reason, ResourceType,
-    RouteConfiguration, Warning, decode,
+    Assignment, Cluster, Decoded, Listener, ListenerKind, Reason, ResourceType, RouteConfiguration,
+    Sockets, Terminal, Warning, decode,
 };
 use weft_telemetry::Stats;
 
 use crate::{
     chain::{self, Names},
+    filter_chains,
     slots::Slots,
 };
 
@@ -33,14 +34,20 @@ pub fn check_resource(
         }
         ResourceType::Listener => {
             let Decoded { resource, warnings } = decode::<Listener>(bytes)?;
-            let chain = match resource.kind {
-                ListenerKind::Sockets { chain, .. } => chain,
-                ListenerKind::Api(http) => FilterChain::Http(http),
-            };
             let (clusters, route_configs) = (&mut Slots::default(), &mut Slots::default());
             let mut names = Names { clusters, route_configs };
             let stats = Stats::new(Instant::now());
-            chain::chain(chain, &mut names, &stats).map_err(|reason| vec![reason])?;
+            match resource.kind {
+                ListenerKind::Sockets(sockets) => {
+                    let Sockets { chains, default_chain, .. } = *sockets;
+                    filter_chains::compile(chains, default_chain, &[], &mut names, &stats)?;
+                }
+                ListenerKind::Api(http) => {
+                    let http = Terminal::Http(http);
+                    filter_chains::terminal(http, &mut names, &stats)
+                        .map_err(|reason| vec![reason])?;
+                }
+            }
             Ok(warnings)
         }
     }

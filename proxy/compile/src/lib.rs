@@ -39,6 +39,7 @@ mod compiler;
 mod dump;
 mod endpoints;
 mod entry;
+mod filter_chains;
 mod intake;
 mod listeners;
 mod references;
@@ -56,10 +57,10 @@ pub use dump::{
 pub use references::{Wanted, WantedNames};
 pub use report::{Rejected, Report, Warned};
 pub use tables::{
-    Action, AppendAction, BindAddress, Chain, Cluster, ClusterId, Codec, ConnectionSettings,
-    DirectResponse, Forward, HeaderMutations, HeaderSet, HttpChain, Listener, PrefixRewrite,
-    Redirect, RedirectPath, RouteConfig, RouteConfigId, RouteEntry, Routes, Tables, Target,
-    TcpChain, UpstreamProtocol, Weighted,
+    Action, AppendAction, BindAddress, Chain, Chains, Cluster, ClusterId, Codec,
+    ConnectionSettings, DirectResponse, FilterChain, Forward, HeaderMutations, HeaderSet,
+    HttpChain, Listener, PrefixRewrite, Redirect, RedirectPath, RouteConfig, RouteConfigId,
+    RouteEntry, Routes, Tables, Target, TcpChain, UpstreamProtocol, Weighted,
 };
 pub use update::{Source, Update, Upsert};
 pub use weft_resources::{Problem, Reason, ResourceType, Warning};

@@ -7,7 +7,7 @@ use std::{
 
 use foldhash::fast::RandomState;
 use weft_resources::{
-    Address, FilterChain, Listener as Resource, ListenerKind, Problem, Reason, RouteSource,
+    Address, Listener as Resource, ListenerKind, Problem, Reason, RouteSource, Sockets, Terminal,
 };
 use weft_telemetry::Stats;
 
@@ -17,22 +17,30 @@ use crate::{
     clusters::Clusters,
     endpoints,
     entry::Entry,
+    filter_chains,
     intake::{self, Fresh},
     references::{Reference, References, WantedNames},
     report::Report,
     route_configs::RouteConfigs,
-    tables::{Chain, Listener},
-    update::{Moment, Update},
+    tables::{Chain, FilterChain, Listener},
+    update::{Moment, Update, Upsert},
 };
 
 /// Which listener an address belongs to.
 type Owners = HashMap<Address, Arc<str>, RandomState>;
 
-/// A listener, compiled, with the route configuration it needs.
+/// A listener, compiled, with the route configurations it needs.
 #[derive(Debug)]
 pub(crate) struct Compiled {
     pub(crate) listener: Arc<Listener>,
-    pub(crate) routes: Option<Reference>,
+    routes: Vec<Reference>,
+}
+
+impl Compiled {
+    /// Whether all route configurations are there, or known not to come.
+    fn is_warm(&self, serves: bool, route_configs: &RouteConfigs) -> bool {
+        self.routes.iter().all(|routes| route_configs.catalog.is_settled(&routes.name, serves))
+    }
 }
 
 /// Listeners by name.
@@ -71,7 +79,8 @@ impl Listeners {
         let mut owners = self.owners(&intake.fresh);
         for (fresh, resource) in intake.fresh {
             let upsert = fresh.upsert;
-            let compiled = compile(resource, &upsert.name, &upsert.value, around)
+            let known = self.chains_of(&upsert.name);
+            let compiled = compile(resource, upsert, &known, around)
                 .and_then(|compiled| claim(compiled, &mut owners));
             match compiled {
                 Ok(compiled) => {
@@ -95,13 +104,9 @@ impl Listeners {
     pub(crate) fn routes_news(&mut self, routes: &str, around: &mut Surroundings<'_>) {
         for name in self.references.users(routes) {
             let Some(entry) = self.catalog.get_mut(&name) else { continue };
-            let waited = entry.warming.as_ref().and_then(|warming| warming.value.routes.as_ref());
-            let is_warm = waited.is_some_and(|waited| {
-                let serves = entry.active.is_some();
-                *waited.name == *routes && around.route_configs.catalog.is_settled(routes, serves)
-            });
-            if is_warm {
-                drain(entry, around);
+            let Some(warming) = &entry.warming else { continue };
+            if warming.value.is_warm(entry.active.is_some(), around.route_configs) {
+                drain(entry, Some(&warming.value), around);
                 entry.promote();
                 self.dirty = true;
                 self.relink(&name, around);
@@ -132,13 +137,10 @@ impl Listeners {
         let name = &fresh.upsert.name;
         let entry = self.catalog.entry(name, update.source);
         let serves = entry.active.is_some();
-        let is_warm = compiled
-            .routes
-            .as_ref()
-            .is_none_or(|routes| around.route_configs.catalog.is_settled(&routes.name, serves));
+        let is_warm = compiled.is_warm(serves, around.route_configs);
         let version = fresh.version(compiled, now);
         if is_warm {
-            drain(entry, around);
+            drain(entry, Some(&version.value), around);
             entry.activate(version);
             self.dirty = true;
         } else {
@@ -150,7 +152,7 @@ impl Listeners {
     fn remove(&mut self, name: &Arc<str>, around: &mut Surroundings<'_>) {
         let Some(entry) = self.catalog.remove(name) else { return };
         if entry.active.is_some() {
-            drain(&entry, around);
+            drain(&entry, None, around);
             self.dirty = true;
         }
         self.relink(name, around);
@@ -169,6 +171,12 @@ impl Listeners {
         }
     }
 
+    /// The chains of all good versions of a listener, those that serve first.
+    fn chains_of(&self, name: &str) -> Vec<Arc<FilterChain>> {
+        let versions = self.catalog.get(name).into_iter().flat_map(Entry::versions);
+        versions.flat_map(|version| version.value.listener.chains.iter().cloned()).collect()
+    }
+
     /// Who has which address, leaving out listeners that are about to be replaced.
     fn owners(&self, fresh: &[(Fresh<'_>, Resource)]) -> Owners {
         let replaced: BTreeSet<&str> = fresh.iter().map(|(fresh, _)| &*fresh.upsert.name).collect();
@@ -184,39 +192,40 @@ impl Listeners {
 
 /// What both versions of a listener refer to.
 fn references(entry: &Entry<Compiled>) -> Vec<Reference> {
-    entry.versions().filter_map(|version| version.value.routes.clone()).collect()
+    entry.versions().flat_map(|version| version.value.routes.iter().cloned()).collect()
 }
 
-/// Keeps the routes of the active version for the connections it leaves behind.
-fn drain(entry: &Entry<Compiled>, around: &mut Surroundings<'_>) {
+/// Keeps the routes of chains that end with the active version, for the connections they leave
+/// behind.
+fn drain(entry: &Entry<Compiled>, next: Option<&Compiled>, around: &mut Surroundings<'_>) {
     let Some(active) = &entry.active else { return };
-    if let (Chain::Http(chain), Some(routes)) = (&active.value.listener.chain, &active.value.routes)
-    {
-        around.route_configs.drain(chain, Arc::clone(&routes.name));
+    let stays = |chain: &Arc<FilterChain>| {
+        next.is_some_and(|next| next.listener.chains.iter().any(|kept| Arc::ptr_eq(kept, chain)))
+    };
+    for ending in active.value.listener.chains.iter().filter(|chain| !stays(chain)) {
+        if let (Chain::Http(chain), Some(routes)) = (&ending.chain, &ending.routes) {
+            around.route_configs.drain(chain, Arc::clone(&routes.name));
+        }
     }
 }
 
 fn compile(
     listener: Resource,
-    name: &Arc<str>,
-    bytes: &[u8],
+    upsert: &Upsert,
+    known: &[Arc<FilterChain>],
     around: &mut Surroundings<'_>,
 ) -> Result<Compiled, Vec<Reason>> {
-    let ListenerKind::Sockets { addresses, chain } = listener.kind else {
+    let ListenerKind::Sockets(sockets) = listener.kind else {
         let what = "a listener for clients without a proxy".to_owned();
         let problem = Problem::Unsupported { what, supported: "address is" };
         return Err(vec![Reason { path: "api_listener".to_owned(), problem }]);
     };
-    let unknown = match &chain {
-        FilterChain::Http(http) => match &http.routes {
-            RouteSource::Inline(config) => {
-                let clusters = &around.clusters;
-                chain::unknown_clusters(config, true, |name| clusters.is_known(name))
-            }
-            RouteSource::Rds { .. } => Vec::new(),
-        },
-        FilterChain::Tcp(_) => Vec::new(),
-    };
+    let Sockets { addresses, chains, default_chain } = *sockets;
+    let unknown: Vec<Reason> = chains
+        .iter()
+        .chain(&default_chain)
+        .flat_map(|chain| unknown_clusters(chain, around.clusters))
+        .collect();
     if !unknown.is_empty() {
         return Err(unknown);
     }
@@ -224,13 +233,30 @@ fn compile(
         clusters: &mut around.clusters.slots,
         route_configs: &mut around.route_configs.slots,
     };
-    let (chain, routes) =
-        chain::chain(chain, &mut names, around.stats).map_err(|reason| vec![reason])?;
+    let chains = filter_chains::compile(chains, default_chain, known, &mut names, around.stats)?;
+    let mut routes: Vec<Reference> =
+        chains.iter().filter_map(|chain| chain.routes.clone()).collect();
+    routes.sort_by(|one, other| one.name.cmp(&other.name));
+    routes.dedup_by(|one, other| one.name == other.name);
     let main = addresses.first().map(ToString::to_string).unwrap_or_default();
     let stats = around.stats.listener(&main);
-    let hash = endpoints::hash(&[bytes]);
-    let listener = Listener { name: Arc::clone(name), addresses, chain, stats, hash };
+    let hash = endpoints::hash(&[&upsert.value]);
+    let name = Arc::clone(&upsert.name);
+    let listener = Listener { name, addresses, chains, stats, hash };
     Ok(Compiled { listener: Arc::new(listener), routes })
+}
+
+/// The clusters that a chain's own routes name and that are not there.
+fn unknown_clusters(chain: &weft_resources::FilterChain, clusters: &Clusters) -> Vec<Reason> {
+    match &chain.terminal {
+        Terminal::Http(http) => match &http.routes {
+            RouteSource::Inline(config) => {
+                chain::unknown_clusters(config, true, |name| clusters.is_known(name))
+            }
+            RouteSource::Rds { .. } => Vec::new(),
+        },
+        Terminal::Tcp(_) | Terminal::Direct(_) | Terminal::Echo => Vec::new(),
+    }
 }
 
 /// Takes the addresses of a listener, unless another one has one of them. Port 0 is nobody's.

@@ -2,12 +2,16 @@
 //!
 //! A request pins one [`Tables`] for its whole life. Nothing here knows protobuf.
 
+mod listener;
+
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderValue, StatusCode};
 use weft_balance::Balancer;
 use weft_route::RouteTable;
-use weft_telemetry::{ClusterStats, HttpStats, ListenerStats, TcpStats};
+use weft_telemetry::{ClusterStats, HttpStats, TcpStats};
+
+pub use listener::{Chain, Chains, FilterChain, Listener};
 
 // Values that are the same before and after compilation.
 pub use weft_resources::{
@@ -58,32 +62,6 @@ impl Tables {
         let at = self.listeners.binary_search_by(|l| l.name.as_ref().cmp(name)).ok()?;
         self.listeners.get(at)
     }
-}
-
-/// A listener that is ready to accept.
-#[derive(Debug)]
-pub struct Listener {
-    /// The resource name.
-    pub name: Arc<str>,
-    /// All its addresses, the main one first.
-    pub addresses: Vec<BindAddress>,
-    /// What to do with a connection. Matching on several chains comes with the listener work of
-    /// the data path; today exactly one chain takes every connection.
-    pub chain: Chain,
-    /// `listener.<address>.*`.
-    pub stats: Arc<ListenerStats>,
-    /// Identifies the configuration this was built from: equal to the previous table's value when
-    /// the resource did not change, in which case the `Arc` is the same too.
-    pub hash: u64,
-}
-
-/// What handles a connection of a filter chain.
-#[derive(Clone, Debug)]
-pub enum Chain {
-    /// HTTP/1.1 and h2 through routes.
-    Http(Arc<HttpChain>),
-    /// Bytes to a cluster.
-    Tcp(Arc<TcpChain>),
 }
 
 /// `HttpConnectionManager`, compiled.

@@ -296,9 +296,8 @@ fn routes_stay_for_connections_that_drain() {
     proxy.set(LDS, &[("in", rds_listener("in", 80, "r"))]);
     proxy.add(RDS, &[("r", routes("r", "a"))]);
     let before = proxy.tables();
-    let weft_compile::Chain::Http(connection) = before.listener("in").unwrap().chain.clone() else {
-        panic!("not HTTP")
-    };
+    let chain = before.listener("in").unwrap().chains.only().unwrap();
+    let weft_compile::Chain::Http(connection) = chain.chain.clone() else { panic!("not HTTP") };
     drop(before);
     proxy.set(LDS, &[]);
     assert!(route_configs(&proxy).is_empty());

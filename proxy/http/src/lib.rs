@@ -2,7 +2,8 @@
 //!
 //! A request's way, in the order of the code:
 //!
-//! 1. [`Worker::serve`] accepts on one thread and finds the listener's chain ([`worker`]).
+//! 1. [`Worker::serve`] accepts on one thread ([`worker`]); a filter chain of the listener takes the
+//!    connection ([`admission`]).
 //! 2. A connection is told apart by its first bytes, and served by its protocol ([`downstream`]).
 //! 3. Each request pins one `Tables`, is matched and acted upon ([`request`]).
 //! 4. Forwarding picks an endpoint, tries elsewhere what was provably not processed ([`forward`]), and
@@ -12,9 +13,11 @@
 //!
 //! Everything is local to one worker thread: pools need no lock, and no future is boxed per layer.
 
+mod admission;
 mod body;
 mod downstream;
 mod fault;
+mod fixed;
 mod forward;
 mod headers;
 mod local_reply;

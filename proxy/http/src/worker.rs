@@ -11,14 +11,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use weft_compile::{Chain, Tables};
+use weft_compile::Tables;
 use weft_net::{Acceptor, PeerAddress, Stream};
-use weft_telemetry::GaugeGuard;
 
 use crate::{
-    downstream,
+    admission,
     phase::{Phase, PhaseCell},
-    tcp,
     timer::{Timer, Timers},
     upstream::Pools,
 };
@@ -151,27 +149,7 @@ impl Worker {
         let tables = self.tables();
         let Some(listener) = tables.listener(name) else { return };
         match accepted {
-            Ok((stream, peer)) => {
-                let stats = Arc::clone(&listener.stats);
-                stats.downstream_cx_total.inc();
-                let active = GaugeGuard::raise(stats, |stats| &stats.downstream_cx_active);
-                let counted = ConnectionCount::begin(self);
-                let worker = Rc::clone(self);
-                match listener.chain.clone() {
-                    Chain::Http(chain) => {
-                        tokio::task::spawn_local(async move {
-                            let _held = (active, counted);
-                            downstream::serve(worker, chain, stream, peer).await;
-                        });
-                    }
-                    Chain::Tcp(chain) => {
-                        tokio::task::spawn_local(async move {
-                            let _held = (active, counted);
-                            tcp::serve(worker, chain, stream).await;
-                        });
-                    }
-                }
-            }
+            Ok((stream, peer)) => admission::admit(self, listener, stream, peer),
             Err(error) => {
                 listener.stats.downstream_cx_accept_error.inc();
                 tracing::warn!(listener = name, %error, "cannot accept");
@@ -212,10 +190,10 @@ impl Worker {
 }
 
 /// A client connection in a worker's count.
-struct ConnectionCount(Rc<Worker>);
+pub(crate) struct ConnectionCount(Rc<Worker>);
 
 impl ConnectionCount {
-    fn begin(worker: &Rc<Worker>) -> Self {
+    pub(crate) fn begin(worker: &Rc<Worker>) -> Self {
         worker.connections.set(worker.connections.get() + 1);
         Self(Rc::clone(worker))
     }

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, os::unix::net::UnixListener as StdUnixListener, p
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 
-use crate::stream::{PeerAddress, Stream};
+use crate::stream::{PeerAddress, Stream, canonical};
 
 /// Pending connections the kernel holds for us. Bounded again by `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -78,7 +78,7 @@ impl Acceptor {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                Ok((Stream::Tcp(stream), PeerAddress::Ip(peer)))
+                Ok((Stream::Tcp(stream), PeerAddress::Ip(canonical(peer))))
             }
             Self::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;

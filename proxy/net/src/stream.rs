@@ -43,6 +43,21 @@ impl Stream {
     }
 }
 
+impl Stream {
+    /// This end's address: the one that the peer connected to. `None` for Unix sockets.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(stream) => stream.local_addr().ok().map(canonical),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+/// An IPv4 address as such, also where a socket of both kinds shows it as IPv6.
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
 impl AsyncRead for Stream {
     #[inline]
     fn poll_read(

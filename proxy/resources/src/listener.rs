@@ -4,22 +4,21 @@ use weft_proto::pb::envoy::{
     config::listener::v3 as wire,
     extensions::filters::{
         listener::{http_inspector::v3::HttpInspector, tls_inspector::v3::TlsInspector},
-        network::{
-            http_connection_manager::v3::HttpConnectionManager as HttpMessage,
-            tcp_proxy::v3::TcpProxy as TcpMessage,
-        },
+        network::http_connection_manager::v3::HttpConnectionManager as HttpMessage,
     },
 };
 
+use weft_route::ChainMatch;
+
 use crate::{
     address::{self, Address},
-    cluster, extension,
+    extension,
+    filter_chain::{self, FilterChain},
     http_connection_manager::{self, HttpConnectionManager},
     name::ListenerName,
     path::At,
     problem::{Notes, Problem},
     scalar,
-    tcp_proxy::{self, TcpProxy},
 };
 
 /// A place where requests come in.
@@ -35,23 +34,20 @@ pub struct Listener {
 #[derive(Debug)]
 pub enum ListenerKind {
     /// Sockets that a proxy accepts on.
-    Sockets {
-        /// `address`, then `additional_addresses`.
-        addresses: Vec<Address>,
-        /// What handles every connection.
-        chain: FilterChain,
-    },
+    Sockets(Box<Sockets>),
     /// `api_listener`: what a gRPC client without a proxy reads. A proxy cannot serve it.
     Api(Box<HttpConnectionManager>),
 }
 
-/// The terminal filter of a chain.
+/// A listener as a proxy serves it.
 #[derive(Debug)]
-pub enum FilterChain {
-    /// HTTP.
-    Http(Box<HttpConnectionManager>),
-    /// Bytes.
-    Tcp(TcpProxy),
+pub struct Sockets {
+    /// `address`, then `additional_addresses`.
+    pub addresses: Vec<Address>,
+    /// What handles connections, by conditions.
+    pub chains: Vec<FilterChain>,
+    /// What handles those that no other chain takes.
+    pub default_chain: Option<FilterChain>,
 }
 
 /// Reads a listener.
@@ -76,20 +72,21 @@ pub(crate) fn read(message: &wire::Listener, at: &At<'_>, notes: &mut Notes) -> 
         let at = at.field("address");
         addresses.extend(address::address(additional.address.as_ref(), &at, notes));
     }
-    let chain = chains(message, at, notes);
+    let chains = chains(message, at, notes);
     let name = match (message.name.as_str(), addresses.first()) {
         ("", Some(address)) => ListenerName::from(address.to_string().as_str()),
         (name, _) => ListenerName::from(name),
     };
-    let kind = ListenerKind::Sockets { addresses, chain: chain? };
+    let (chains, default_chain) = chains?;
+    let kind = ListenerKind::Sockets(Box::new(Sockets { addresses, chains, default_chain }));
     Some(Listener { name, kind })
 }
 
 fn refuse_unfollowed(message: &wire::Listener, at: &At<'_>, notes: &mut Notes) {
-    const ONE_CHAIN: &str = "one filter chain that takes every connection is";
+    const CHAINS: &str = "filter_chains with a filter_chain_match are";
     for (set, field, what, supported) in [
-        (message.fcds_config.is_some(), "fcds_config", "filter chain discovery", ONE_CHAIN),
-        (message.filter_chain_matcher.is_some(), "filter_chain_matcher", "matching", ONE_CHAIN),
+        (message.fcds_config.is_some(), "fcds_config", "filter chain discovery", CHAINS),
+        (message.filter_chain_matcher.is_some(), "filter_chain_matcher", "matching", CHAINS),
         (message.udp_listener_config.is_some(), "udp_listener_config", "UDP", "TCP is"),
         (
             message.listener_specifier.is_some(),
@@ -157,66 +154,32 @@ fn api_listener(
     http_connection_manager::read(&message, &at, notes)
 }
 
-/// Finds the one chain: `filter_chains[0]` without conditions, or `default_filter_chain` alone.
-fn chains(message: &wire::Listener, at: &At<'_>, notes: &mut Notes) -> Option<FilterChain> {
-    const SUPPORTED: &str = "one filter chain without conditions is";
-    match (message.filter_chains.as_slice(), &message.default_filter_chain) {
-        ([], None) => notes.refuse(&at.field("filter_chains"), Problem::Missing),
-        ([only], None) => chain(only, &at.item("filter_chains", 0), notes),
-        ([], Some(default)) => chain(default, &at.field("default_filter_chain"), notes),
-        (several, _) => notes.unsupported(
-            &at.field("filter_chains"),
-            format!("choosing among {} filter chains", several.len().max(2)),
-            SUPPORTED,
-        ),
+/// The chains with their conditions, then the one that takes what they leave.
+fn chains(
+    message: &wire::Listener,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<(Vec<FilterChain>, Option<FilterChain>)> {
+    let before = notes.reasons.len();
+    if message.filter_chains.is_empty() && message.default_filter_chain.is_none() {
+        return notes.refuse(&at.field("filter_chains"), Problem::Missing);
     }
-}
-
-fn chain(message: &wire::FilterChain, at: &At<'_>, notes: &mut Notes) -> Option<FilterChain> {
-    let conditions = message.filter_chain_match.as_ref();
-    if conditions.is_some_and(|conditions| *conditions != wire::FilterChainMatch::default()) {
-        notes.unsupported::<()>(
-            &at.field("filter_chain_match"),
-            "a condition",
-            "a chain that takes every connection is",
+    let chains = message.filter_chains.iter().enumerate();
+    let chains = chains
+        .filter_map(|(index, chain)| {
+            filter_chain::read(chain, &at.item("filter_chains", index), notes)
+        })
+        .collect();
+    let default_at = at.field("default_filter_chain");
+    let default = match &message.default_filter_chain {
+        Some(default) => filter_chain::read(default, &default_at, notes),
+        None => None,
+    };
+    if default.as_ref().is_some_and(|default| default.conditions != ChainMatch::default()) {
+        notes.warn(
+            &default_at.field("filter_chain_match"),
+            "has no effect: the default chain takes what no other takes",
         );
     }
-    if let Some(socket) = &message.transport_socket {
-        cluster::plaintext(socket, &at.field("transport_socket"), notes);
-    }
-    const ORDER: Problem =
-        Problem::FilterOrder("needs exactly one filter: http_connection_manager or tcp_proxy");
-    let Some((last, before)) = message.filters.split_last() else {
-        return notes.refuse(&at.field("filters"), ORDER);
-    };
-    for (index, filter) in before.iter().enumerate() {
-        let at = at.item("filters", index);
-        if terminal(filter, &at, notes).is_some() {
-            notes.refuse::<()>(&at, ORDER);
-        }
-    }
-    terminal(last, &at.item("filters", before.len()), notes)
-}
-
-fn terminal(message: &wire::Filter, at: &At<'_>, notes: &mut Notes) -> Option<FilterChain> {
-    use wire::filter::ConfigType;
-    match &message.config_type {
-        None => notes.refuse(&at.field("typed_config"), Problem::Missing),
-        Some(ConfigType::ConfigDiscovery(_)) => {
-            notes.unsupported(&at.field("config_discovery"), "ECDS", "typed_config is")
-        }
-        Some(ConfigType::TypedConfig(any)) => {
-            let at = at.field("typed_config");
-            if extension::holds::<HttpMessage>(any) {
-                let message = extension::unpack::<HttpMessage>(any, &at, notes)?;
-                let http = http_connection_manager::read(&message, &at, notes)?;
-                Some(FilterChain::Http(Box::new(http)))
-            } else if extension::holds::<TcpMessage>(any) {
-                let message = extension::unpack::<TcpMessage>(any, &at, notes)?;
-                tcp_proxy::read(&message, &at, notes).map(FilterChain::Tcp)
-            } else {
-                notes.refuse(&at, Problem::UnknownType(extension::type_name(any).to_owned()))
-            }
-        }
-    }
+    (notes.reasons.len() == before).then_some((chains, default))
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use thiserror::Error;
-use weft_route::{HeaderKeyError, PatternError, RouteError};
+use weft_route::{HeaderKeyError, PatternError, PrefixError, RouteError};
 
 /// One reason why a resource is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,6 +142,23 @@ pub enum Problem {
         /// The listener that has it.
         other: String,
     },
+    /// More bits than an address has.
+    #[error(transparent)]
+    Prefix(PrefixError),
+    /// Not a name that a TLS client could ask for, nor all names below a domain.
+    #[error("{0:?} is not a server name")]
+    ServerName(String),
+    /// Two filter chains take the same connections.
+    #[error("{chain} takes connections that {other} takes too")]
+    ChainOverlap {
+        /// The name of the chain that comes too late, or where it stands.
+        chain: String,
+        /// The name of the other chain, or where it stands.
+        other: String,
+    },
+    /// The filter chains of a listener cannot be held.
+    #[error("{0}")]
+    Chains(String),
 }
 
 impl Problem {
@@ -160,6 +177,12 @@ impl Problem {
             }
             Self::UnknownCluster(_) => {
                 Some("send the cluster first, or set validate_clusters to false")
+            }
+            Self::ServerName(_) => {
+                Some("a star may only stand for the first labels, as *.example.com")
+            }
+            Self::ChainOverlap { .. } => {
+                Some("give each chain a condition that the other does not have")
             }
             Self::Undecodable(_)
             | Self::Refused(_)
@@ -181,7 +204,9 @@ impl Problem {
             | Self::TooLarge { .. }
             | Self::HeaderKey(_)
             | Self::OtherName(_)
-            | Self::AddressTaken { .. } => None,
+            | Self::AddressTaken { .. }
+            | Self::Prefix(_)
+            | Self::Chains(_) => None,
         }
     }
 }

@@ -10,39 +10,35 @@ use weft_proto::pb::{
         config::{
             core::v3::{
                 Address as WireAddress, AggregatedConfigSource, ConfigSource, Http2ProtocolOptions,
-                HttpProtocolOptions, Pipe, SocketAddress, TransportSocket, address,
+                HttpProtocolOptions, Pipe, SocketAddress, address,
                 config_source::ConfigSourceSpecifier, socket_address::PortSpecifier,
-                transport_socket,
             },
             listener::v3::{
-                ApiListener, Filter, FilterChain as WireChain, FilterChainMatch, Listener as Wire,
-                ListenerFilter, filter, listener_filter,
+                ApiListener, Filter, FilterChain as WireChain, Listener as Wire, ListenerFilter,
+                filter, listener_filter,
             },
             route::v3::RouteConfiguration,
         },
-        extensions::{
-            filters::{
-                http::{cors::v3::Cors, router::v3::Router},
-                listener::{original_dst::v3::OriginalDst, tls_inspector::v3::TlsInspector},
-                network::{
-                    http_connection_manager::v3::{
-                        HttpConnectionManager as Http, HttpFilter, Rds,
-                        http_connection_manager::{CodecType, RouteSpecifier},
-                        http_filter,
-                    },
-                    tcp_proxy::v3::{
-                        TcpProxy,
-                        tcp_proxy::{self, WeightedCluster, weighted_cluster::ClusterWeight},
-                    },
+        extensions::filters::{
+            http::{cors::v3::Cors, router::v3::Router},
+            listener::{original_dst::v3::OriginalDst, tls_inspector::v3::TlsInspector},
+            network::{
+                http_connection_manager::v3::{
+                    HttpConnectionManager as Http, HttpFilter, Rds,
+                    http_connection_manager::{CodecType, RouteSpecifier},
+                    http_filter,
+                },
+                tcp_proxy::v3::{
+                    TcpProxy,
+                    tcp_proxy::{self, WeightedCluster, weighted_cluster::ClusterWeight},
                 },
             },
-            transport_sockets::raw_buffer::v3::RawBuffer,
         },
     },
     google::protobuf::{self, BoolValue, UInt32Value},
 };
 use weft_resources::{
-    Codec, FetchTimeout, FilterChain, HttpConnectionManager, Listener, ListenerKind, RouteSource,
+    Codec, FetchTimeout, HttpConnectionManager, Listener, ListenerKind, RouteSource, Terminal,
     decode,
 };
 
@@ -107,16 +103,22 @@ fn refusals(message: &Wire) -> String {
 fn read_http(message: &Http) -> HttpConnectionManager {
     let listener = listener(chain(message));
     match decode::<Listener>(&listener.encode_to_vec()).unwrap().resource.kind {
-        ListenerKind::Sockets { chain: FilterChain::Http(http), .. } => *http,
-        other => panic!("not HTTP: {other:?}"),
+        ListenerKind::Sockets(mut sockets) => match sockets.chains.remove(0).terminal {
+            Terminal::Http(http) => *http,
+            other => panic!("not HTTP: {other:?}"),
+        },
+        other => panic!("no sockets: {other:?}"),
     }
 }
 
 fn read_tcp(message: &TcpProxy) -> weft_resources::TcpProxy {
     let listener = listener(chain(message));
     match decode::<Listener>(&listener.encode_to_vec()).unwrap().resource.kind {
-        ListenerKind::Sockets { chain: FilterChain::Tcp(tcp), .. } => tcp,
-        other => panic!("not TCP: {other:?}"),
+        ListenerKind::Sockets(mut sockets) => match sockets.chains.remove(0).terminal {
+            Terminal::Tcp(tcp) => tcp,
+            other => panic!("not TCP: {other:?}"),
+        },
+        other => panic!("no sockets: {other:?}"),
     }
 }
 
@@ -206,29 +208,6 @@ fn routes_come_over_the_one_stream() {
 }
 
 #[test]
-fn one_chain_takes_every_connection() {
-    let none = Wire { filter_chains: Vec::new(), ..listener(chain(&http())) };
-    assert!(refusals(&none).contains("filter_chains: is required"));
-    let default_only = Wire { default_filter_chain: Some(chain(&http())), ..none };
-    assert!(decode::<Listener>(&default_only.encode_to_vec()).is_ok());
-    let mut two = listener(chain(&http()));
-    two.filter_chains.push(chain(&http()));
-    assert!(refusals(&two).contains("filter_chains"));
-    let mut plain = listener(chain(&http()));
-    plain.filter_chains[0].transport_socket = Some(TransportSocket {
-        name: "plain".to_owned(),
-        config_type: Some(transport_socket::ConfigType::TypedConfig(any(&RawBuffer {}))),
-    });
-    assert!(decode::<Listener>(&plain.encode_to_vec()).is_ok());
-    let mut conditional = listener(chain(&http()));
-    conditional.filter_chains[0].filter_chain_match = Some(FilterChainMatch {
-        destination_port: Some(UInt32Value { value: 80 }),
-        ..FilterChainMatch::default()
-    });
-    assert!(refusals(&conditional).contains("filter_chains[0].filter_chain_match"));
-}
-
-#[test]
 fn inspectors_have_nothing_to_do_and_others_are_missed() {
     let with = |any| {
         let config_type = Some(listener_filter::ConfigType::TypedConfig(any));
@@ -254,8 +233,8 @@ fn addresses_are_literal_and_all_of_them_count() {
         },
     );
     let kind = decode::<Listener>(&message.encode_to_vec()).unwrap().resource.kind;
-    let ListenerKind::Sockets { addresses, .. } = kind else { panic!("no sockets") };
-    let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+    let ListenerKind::Sockets(sockets) = kind else { panic!("no sockets") };
+    let addresses: Vec<_> = sockets.addresses.iter().map(ToString::to_string).collect();
     assert_eq!(addresses, ["127.0.0.1:8080", "/run/in.sock"]);
     assert!(refusals(&Wire { address: None, ..message }).contains("address: is required"));
 }

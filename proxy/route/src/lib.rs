@@ -5,9 +5,12 @@
 //! read through `&self` without a lock and without allocating: a hash of exact domains, tries for
 //! wildcard domains and paths, and one automaton for the path expressions of a virtual host.
 //!
+//! [`ChainTable`] does the same for the filter chains of a listener.
+//!
 //! The crate is pure. The random number that runtime fractions need comes with the request.
 
 mod candidates;
+mod chains;
 mod error;
 mod fraction;
 mod header;
@@ -22,6 +25,9 @@ mod string;
 mod table;
 mod trie;
 
+pub use chains::{
+    ChainError, ChainMatch, ChainTable, ConnectionView, Prefix, PrefixError, ServerName, SourceType,
+};
 pub use error::RouteError;
 pub use fraction::{Denominator, Fraction};
 pub use header::{HeaderKey, HeaderKeyError, HeaderMatch, HeaderValueMatch};

@@ -273,6 +273,8 @@ pub struct ListenerStats {
     pub downstream_cx_destroy: Counter,
     /// Accepts that failed (out of file descriptors, aborted handshakes).
     pub downstream_cx_accept_error: Counter,
+    /// Connections closed because no filter chain takes them.
+    pub no_filter_chain_match: Counter,
 }
 
 impl ListenerStats {
@@ -282,11 +284,13 @@ impl ListenerStats {
             downstream_cx_active,
             downstream_cx_destroy,
             downstream_cx_accept_error,
+            no_filter_chain_match,
         } = self;
         for (name, counter) in [
             ("downstream_cx_total", downstream_cx_total),
             ("downstream_cx_destroy", downstream_cx_destroy),
             ("downstream_cx_accept_error", downstream_cx_accept_error),
+            ("no_filter_chain_match", no_filter_chain_match),
         ] {
             see(name, Value::Counter(counter.get()));
         }

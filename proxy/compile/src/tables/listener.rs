@@ -1,0 +1,88 @@
+//! Listeners with their filter chains.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use weft_route::{ChainTable, ConnectionView};
+use weft_telemetry::ListenerStats;
+
+use super::{BindAddress, HttpChain, TcpChain};
+use crate::references::Reference;
+
+/// A listener that is ready to accept.
+#[derive(Debug)]
+pub struct Listener {
+    /// The resource name.
+    pub name: Arc<str>,
+    /// All its addresses, the main one first.
+    pub addresses: Vec<BindAddress>,
+    /// What handles its connections.
+    pub chains: Chains,
+    /// `listener.<address>.*`.
+    pub stats: Arc<ListenerStats>,
+    /// Identifies the configuration this was built from: equal to the previous table's value when
+    /// the resource did not change, in which case the `Arc` is the same too.
+    pub hash: u64,
+}
+
+/// The filter chains of a listener, and which of them takes which connection.
+#[derive(Debug)]
+pub struct Chains {
+    pub(crate) table: ChainTable,
+    /// As the table numbers them.
+    pub(crate) by_number: Box<[Arc<FilterChain>]>,
+    pub(crate) default: Option<Arc<FilterChain>>,
+    /// The one chain, where nothing has to be chosen.
+    pub(crate) only: Option<Arc<FilterChain>>,
+}
+
+impl Chains {
+    /// The chain that takes every connection, if nothing has to be known of it to say so.
+    #[inline]
+    pub fn only(&self) -> Option<&Arc<FilterChain>> {
+        self.only.as_ref()
+    }
+
+    /// The chain that takes a connection. Neither allocates nor slows with the number of chains.
+    pub fn find(&self, connection: &ConnectionView<'_>) -> Option<&Arc<FilterChain>> {
+        let found = self.table.find(connection).and_then(|number| self.by_number.get(number));
+        found.or(self.default.as_ref())
+    }
+
+    /// Whether the address that a client connected to must be known.
+    pub fn looks_at_destination(&self) -> bool {
+        self.table.looks_at_destination()
+    }
+
+    /// All of them, the default one last.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<FilterChain>> {
+        self.by_number.iter().chain(&self.default)
+    }
+}
+
+/// A filter chain. The same `Arc` as in the tables before as long as the chain did not change,
+/// whatever else did in its listener: its connections stay.
+#[derive(Debug)]
+pub struct FilterChain {
+    /// `name`, or where in the listener it stands.
+    pub name: Arc<str>,
+    /// Its last filter.
+    pub chain: Chain,
+    /// The route configuration it needs.
+    pub(crate) routes: Option<Reference>,
+    /// Identifies what it was built from.
+    pub(crate) identity: u128,
+}
+
+/// What handles a connection of a filter chain.
+#[derive(Clone, Debug)]
+pub enum Chain {
+    /// HTTP/1.1 and h2 through routes.
+    Http(Arc<HttpChain>),
+    /// Bytes to a cluster.
+    Tcp(Arc<TcpChain>),
+    /// These bytes, and the end.
+    Direct(Bytes),
+    /// What came, back again.
+    Echo,
+}
