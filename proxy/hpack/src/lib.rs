@@ -1,0 +1,54 @@
+//! Header compression for HTTP/2: HPACK, RFC 7541.
+//!
+//! A connection has one [`Decoder`] for what its peer sends and one [`Encoder`] for what it sends
+//! itself. Both are pure: bytes in, fields out, and the other way round. They know nothing of frames,
+//! so the caller hands over whole header blocks, with those of CONTINUATION frames appended.
+//!
+//! ```
+//! use std::ops::ControlFlow;
+//! use bytes::BytesMut;
+//! use http::{HeaderValue, Method, header::ACCEPT};
+//! use weft_hpack::{Decoder, Encoder, Field};
+//!
+//! let (mut encoder, mut decoder) = (Encoder::new(), Decoder::new(4096));
+//! let mut out = BytesMut::new();
+//! let mut block = encoder.block(&mut out);
+//! block.method(&Method::GET);
+//! block.field(&ACCEPT, &HeaderValue::from_static("*/*"));
+//!
+//! let mut fields = Vec::new();
+//! decoder.decode(&out, |field, _size| {
+//!     fields.push(field);
+//!     ControlFlow::Continue(())
+//! })?;
+//! let accept = Field::Header(ACCEPT, HeaderValue::from_static("*/*"));
+//! assert_eq!(fields, [Field::Method(Method::GET), accept]);
+//! # Ok::<(), weft_hpack::DecodeError>(())
+//! ```
+//!
+//! # What it costs
+//!
+//! The decoder keeps fields in its table as they are handed out, so that a field that is referred to
+//! is a copy of a reference and never parsed again. The encoder finds a field by one hash, and
+//! puts one into its table only when it was seen before: what never repeats displaces nothing.
+
+mod decoder;
+mod encoder;
+mod error;
+mod field;
+mod hash;
+mod huffman;
+mod integer;
+mod known;
+mod static_table;
+
+pub use decoder::Decoder;
+pub use encoder::{Block, Encoder};
+pub use error::DecodeError;
+pub use field::{Field, Malformed, Pseudo};
+
+/// What a field costs beyond the bytes of its name and value (RFC 7541 §4.1).
+pub const FIELD_OVERHEAD: usize = 32;
+
+/// Size of the dynamic tables before anything else is agreed (RFC 9113 §6.5.2).
+pub const DEFAULT_TABLE_SIZE: usize = 4096;
