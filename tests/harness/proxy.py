@@ -70,8 +70,9 @@ class Admin:
 class Proxy:
     """A running proxy."""
 
-    def __init__(self, kind, bootstrap, directory, name=None, arguments=(), wait=True):
+    def __init__(self, kind, bootstrap, directory, name=None, arguments=(), wait=True, workers=1):
         self.kind = kind
+        self._workers = str(workers)
         name = name or f"proxy-{kind}"
         directory = Path(directory)
         self._address = directory / f"{name}.admin"
@@ -85,7 +86,7 @@ class Proxy:
     def _argv(self, config, arguments):
         program = binary("envoy" if self.kind == "envoy" else "weft-proxy")
         level = "warning" if self.kind == "envoy" else "info"
-        common = ["-c", config, "--concurrency", "1", "--disable-hot-restart", "-l", level]
+        common = ["-c", config, "--concurrency", self._workers, "--disable-hot-restart", "-l", level]
         return [program, *common, "--admin-address-path", self._address, *arguments]
 
     @property

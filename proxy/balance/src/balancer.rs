@@ -1,20 +1,18 @@
 //! The picker of a cluster.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     draw::Draw,
     endpoint::{EndpointId, EndpointState},
-    host::{Health, Host, Locality},
+    host::{Health, Host},
+    locality::weigh,
     pool::Pool,
     priority::{Census, Load, loads},
 };
 
 /// How hosts of one priority are picked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Policy {
     /// In turn, by weight (`ROUND_ROBIN`).
     RoundRobin,
@@ -23,7 +21,28 @@ pub enum Policy {
     LeastRequest {
         /// How many are drawn (`choice_count`); Envoy's default is 2, fewer is taken as that.
         choices: u32,
+        /// `active_request_bias`: the power of the number of requests where weights differ; 1 by
+        /// default, and 0 leaves requests out of account.
+        bias: f64,
     },
+    /// Any, whatever the weights of hosts (`RANDOM`).
+    Random,
+}
+
+impl Policy {
+    /// Whether weights of hosts matter to it.
+    pub(crate) fn is_weighted(self) -> bool {
+        self != Self::Random
+    }
+}
+
+/// What happens where too few hosts of a priority are available.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnPanic {
+    /// All of its hosts are used: their state is more likely to be wrong than all to be down.
+    UseAll,
+    /// None is (`fail_traffic_on_panic`).
+    Fail,
 }
 
 /// What decides when a priority is too weak.
@@ -33,22 +52,57 @@ pub struct Settings {
     pub overprovisioning: u32,
     /// `healthy_panic_threshold` in percent; 0 never uses hosts that are not available.
     pub panic_threshold: u32,
+    /// What follows when it is.
+    pub on_panic: OnPanic,
 }
 
 impl Default for Settings {
     /// Envoy's defaults.
     fn default() -> Self {
-        Self { overprovisioning: 140, panic_threshold: 50 }
+        Self { overprovisioning: 140, panic_threshold: 50, on_panic: OnPanic::UseAll }
     }
+}
+
+/// Hosts that are balanced in one way: those of a cluster, or of one member of an aggregate.
+#[derive(Debug)]
+pub struct Group {
+    /// How they are picked.
+    pub policy: Policy,
+    /// `overprovisioning_factor` in percent.
+    pub overprovisioning: u32,
+    /// The hosts, in any order.
+    pub hosts: Vec<Host>,
+}
+
+/// The outcome of a pick.
+#[derive(Clone, Copy, Debug)]
+pub struct Picked<'a> {
+    /// Who takes the request.
+    pub endpoint: &'a Arc<EndpointState>,
+    /// Which [`Group`] it belongs to.
+    pub group: usize,
+    /// Whether it was picked regardless of its state.
+    pub panicking: bool,
 }
 
 /// Picks endpoints of one version of a cluster.
 #[derive(Debug)]
 pub struct Balancer {
-    policy: Policy,
     hosts: Box<[Host]>,
-    /// Where picks go, with the running sum of percents up to and including each.
-    tiers: Box<[(u64, Pool)]>,
+    /// Where picks go.
+    tiers: Box<[Tier]>,
+}
+
+/// Hosts that take a share of all picks.
+#[derive(Debug)]
+struct Tier {
+    /// The running sum of percents up to and including this one.
+    upto: u64,
+    /// `None` where requests are to fail.
+    pool: Option<Pool>,
+    policy: Policy,
+    group: usize,
+    panicking: bool,
 }
 
 impl Balancer {
@@ -59,8 +113,31 @@ impl Balancer {
 
     /// A balancer over `hosts`, in any order.
     pub fn with_settings(policy: Policy, settings: Settings, hosts: Vec<Host>) -> Self {
-        let tiers = tiers(&hosts, settings);
-        Self { policy, hosts: hosts.into_boxed_slice(), tiers }
+        let overprovisioning = settings.overprovisioning;
+        Self::of_groups(vec![Group { policy, overprovisioning, hosts }], settings)
+    }
+
+    /// A balancer over several groups: all priorities of a group come before those of the next.
+    pub fn of_groups(groups: Vec<Group>, settings: Settings) -> Self {
+        let mut hosts = Vec::with_capacity(groups.iter().map(|group| group.hosts.len()).sum());
+        let mut priorities = Vec::new();
+        for (index, group) in groups.into_iter().enumerate() {
+            let Group { policy, overprovisioning, hosts: members } = group;
+            let mut of_group: BTreeMap<u32, Priority> = BTreeMap::new();
+            for host in members {
+                let priority = of_group.entry(host.priority).or_insert_with(|| Priority {
+                    policy,
+                    overprovisioning,
+                    group: index,
+                    members: Vec::new(),
+                });
+                priority.members.push(u32::try_from(hosts.len()).unwrap_or(u32::MAX));
+                hosts.push(host);
+            }
+            priorities.extend(of_group.into_values());
+        }
+        let tiers = tiers(&hosts, &priorities, settings);
+        Self { hosts: hosts.into_boxed_slice(), tiers }
     }
 
     /// Every host, available or not.
@@ -71,145 +148,140 @@ impl Balancer {
     /// The endpoint for a request; `None` when there is none to be used. `random` is uniformly
     /// random.
     #[inline]
-    pub fn pick(&self, random: u64) -> Option<&Arc<EndpointState>> {
+    pub fn pick(&self, random: u64) -> Option<Picked<'_>> {
         let mut draw = Draw::new(random);
-        let pool = self.choose_tier(&mut draw)?;
-        let at = self.choose(pool, &mut draw);
-        self.endpoint(pool, at)
+        let tier = self.choose_tier(&mut draw)?;
+        let pool = tier.pool.as_ref()?;
+        self.picked(tier, pool, self.choose(tier, pool, &mut draw))
     }
 
     /// Like [`Self::pick`] for another try: not one of `avoid`, unless there are no others.
-    pub fn pick_avoiding(&self, random: u64, avoid: &[EndpointId]) -> Option<&Arc<EndpointState>> {
+    pub fn pick_avoiding(&self, random: u64, avoid: &[EndpointId]) -> Option<Picked<'_>> {
         let mut draw = Draw::new(random);
-        let pool = self.choose_tier(&mut draw)?;
-        let at = self.choose(pool, &mut draw);
-        let others = self.tiers.iter().map(|(_, pool)| (pool, 0));
-        std::iter::once((pool, at))
+        let tier = self.choose_tier(&mut draw)?;
+        let pool = tier.pool.as_ref()?;
+        let at = self.choose(tier, pool, &mut draw);
+        let others = self.tiers.iter().filter_map(|tier| Some((tier, tier.pool.as_ref()?, 0)));
+        std::iter::once((tier, pool, at))
             .chain(others)
-            .flat_map(|(pool, from)| (from..from + pool.len()).map(move |at| (pool, at)))
-            .filter_map(|(pool, at)| self.endpoint(pool, at))
-            .find(|endpoint| !avoid.contains(&endpoint.id()))
-            .or_else(|| self.endpoint(pool, at))
+            .flat_map(|(tier, pool, from)| {
+                (from..from + pool.len()).map(move |at| (tier, pool, at))
+            })
+            .filter_map(|(tier, pool, at)| self.picked(tier, pool, at))
+            .find(|picked| !avoid.contains(&picked.endpoint.id()))
+            .or_else(|| self.picked(tier, pool, at))
     }
 
     #[inline]
-    fn choose_tier(&self, draw: &mut Draw) -> Option<&Pool> {
+    fn choose_tier(&self, draw: &mut Draw) -> Option<&Tier> {
         let (first, others) = self.tiers.split_first()?;
         if others.is_empty() {
-            return Some(&first.1);
+            return Some(first);
         }
-        let (total, _) = self.tiers.last()?;
-        let point = draw.below(*total);
-        self.tiers.iter().find(|(upto, _)| point < *upto).map(|(_, pool)| pool)
+        let total = self.tiers.last()?.upto;
+        let point = draw.below(total);
+        self.tiers.iter().find(|tier| point < tier.upto)
     }
 
     #[inline]
-    fn choose(&self, pool: &Pool, draw: &mut Draw) -> usize {
-        match self.policy {
+    fn choose(&self, tier: &Tier, pool: &Pool, draw: &mut Draw) -> usize {
+        match tier.policy {
             Policy::RoundRobin => pool.next_in_turn(draw),
-            Policy::LeastRequest { choices } => {
-                pool.least_loaded(&self.hosts, choices.max(2), draw)
+            Policy::LeastRequest { choices, bias } => {
+                pool.least_loaded(&self.hosts, choices.max(2), bias, draw)
             }
+            Policy::Random => pool.at_random(draw),
         }
     }
 
     #[inline]
-    fn endpoint(&self, pool: &Pool, at: usize) -> Option<&Arc<EndpointState>> {
-        self.hosts.get(pool.member(at)? as usize).map(|host| &host.endpoint)
+    fn picked(&self, tier: &Tier, pool: &Pool, at: usize) -> Option<Picked<'_>> {
+        let host = self.hosts.get(pool.member(at)? as usize)?;
+        let Tier { group, panicking, .. } = *tier;
+        Some(Picked { endpoint: &host.endpoint, group, panicking })
     }
 }
 
-/// Hosts of one priority, with their indices.
-type Members<'a> = Vec<(u32, &'a Host)>;
+/// Hosts of one priority of a group, by their indices.
+struct Priority {
+    policy: Policy,
+    overprovisioning: u32,
+    group: usize,
+    members: Vec<u32>,
+}
 
-fn tiers(hosts: &[Host], settings: Settings) -> Box<[(u64, Pool)]> {
-    let mut priorities: BTreeMap<u32, Members<'_>> = BTreeMap::new();
-    for (index, host) in (0..).zip(hosts) {
-        priorities.entry(host.priority).or_default().push((index, host));
-    }
-    let census: Vec<Census> = priorities.values().map(|members| count(members)).collect();
-    let loads = loads(&census, settings.overprovisioning.into(), settings.panic_threshold.into());
+/// Hosts of one priority, with their indices.
+pub(crate) type Members<'a> = Vec<(u32, &'a Host)>;
+
+fn tiers(hosts: &[Host], priorities: &[Priority], settings: Settings) -> Box<[Tier]> {
+    let members: Vec<Members<'_>> = priorities
+        .iter()
+        .map(|priority| {
+            let at = |index: &u32| Some((*index, hosts.get(*index as usize)?));
+            priority.members.iter().filter_map(at).collect()
+        })
+        .collect();
+    let census: Vec<Census> = priorities
+        .iter()
+        .zip(&members)
+        .map(|(priority, members)| count(members, priority.overprovisioning))
+        .collect();
     let mut upto = 0;
     priorities
-        .values()
-        .zip(loads)
-        .flat_map(|(members, load)| pools(members, load, settings))
-        .map(|(percent, pool)| {
+        .iter()
+        .zip(&members)
+        .zip(loads(&census, settings.panic_threshold.into()))
+        .flat_map(|((priority, members), load)| {
+            let pools = pools(priority, members, load, settings);
+            pools.into_iter().map(move |(percent, pool)| (priority, load, percent, pool))
+        })
+        .map(|(priority, load, percent, pool)| {
             upto += percent;
-            (upto, pool)
+            let Priority { policy, group, .. } = *priority;
+            Tier { upto, pool, policy, group, panicking: load.panic }
         })
         .collect()
 }
 
-fn count(members: &[(u32, &Host)]) -> Census {
+fn count(members: &[(u32, &Host)], overprovisioning: u32) -> Census {
     let of = |is: fn(Health) -> bool| members.iter().filter(|(_, host)| is(host.health)).count();
     Census {
         healthy: of(Health::is_healthy),
         degraded: of(|health| health == Health::Degraded),
-        total: members.len(),
+        total: of(Health::counts),
+        overprovisioning,
     }
 }
 
-/// The pools of a priority with the percents that go to them.
-fn pools(members: &Members<'_>, load: Load, settings: Settings) -> Vec<(u64, Pool)> {
+/// The pools of a priority with the percents that go to them; no pool where requests are to fail.
+fn pools(
+    priority: &Priority,
+    members: &Members<'_>,
+    load: Load,
+    settings: Settings,
+) -> Vec<(u64, Option<Pool>)> {
+    let Priority { policy, overprovisioning, .. } = *priority;
     if load.panic {
+        let percent = load.healthy + load.degraded;
+        if percent == 0 {
+            return Vec::new();
+        }
         // Nothing is known of the state of hosts, so localities are not weighed by it either.
-        let everyone = members.iter().map(|(index, host)| (*index, host.weight.max(1).into()));
-        let pool = (settings.panic_threshold > 0).then(|| Pool::new(everyone.collect())).flatten();
-        return pool.map(|pool| (load.healthy + load.degraded, pool)).into_iter().collect();
+        let everyone = members.iter().map(|(index, host)| (*index, host.weight_for(policy)));
+        let pool = match settings.on_panic {
+            OnPanic::UseAll => Pool::new(everyone.collect()),
+            OnPanic::Fail => None,
+        };
+        return vec![(percent, pool)];
     }
-    let healthy = || Pool::new(weigh(members, settings, Health::is_healthy));
-    let degraded = || Pool::new(weigh(members, settings, |health| health == Health::Degraded));
+    let pool = |usable| Pool::new(weigh(members, policy, overprovisioning, usable));
+    let healthy = || pool(Health::is_healthy);
+    let degraded = || pool(|health| health == Health::Degraded);
     let wanted: [(u64, &dyn Fn() -> Option<Pool>); 2] =
         [(load.healthy, &healthy), (load.degraded, &degraded)];
     wanted
         .iter()
         .filter(|(percent, _)| *percent > 0)
-        .filter_map(|(percent, pool)| Some((*percent, pool()?)))
+        .filter_map(|(percent, pool)| Some((*percent, Some(pool()?))))
         .collect()
-}
-
-/// The hosts that may be picked, with their weights: those of the hosts themselves, or parts of
-/// the weight of their locality.
-fn weigh(members: &Members<'_>, settings: Settings, usable: fn(Health) -> bool) -> Vec<(u32, u64)> {
-    let chosen = members.iter().filter(|(_, host)| usable(host.health));
-    if members.iter().all(|(_, host)| host.locality_weight.is_none()) {
-        return chosen.map(|(index, host)| (*index, host.weight.max(1).into())).collect();
-    }
-    let mut localities: HashMap<Option<&Locality>, Share> = HashMap::new();
-    for (_, host) in members {
-        let share = localities.entry(host.locality.as_deref()).or_default();
-        share.total += 1;
-        if usable(host.health) {
-            share.usable += 1;
-            share.weights += u64::from(host.weight.max(1));
-        }
-    }
-    chosen
-        .filter_map(|(index, host)| {
-            let share = localities.get(&host.locality.as_deref())?;
-            let weight = share.of(host, host.locality_weight?, settings.overprovisioning)?;
-            Some((*index, weight))
-        })
-        .collect()
-}
-
-/// What a locality has to give.
-#[derive(Default)]
-struct Share {
-    usable: u64,
-    total: u64,
-    weights: u64,
-}
-
-impl Share {
-    /// A host's part of its locality's weight, which counts in full while enough of its hosts are
-    /// usable. In units small enough that rounding does not show.
-    fn of(&self, host: &Host, locality_weight: u32, overprovisioning: u32) -> Option<u64> {
-        const UNITS: u128 = 1 << 16;
-        let availability = (u64::from(overprovisioning) * self.usable / self.total.max(1)).min(100);
-        let locality = u128::from(locality_weight) * u128::from(availability) * UNITS;
-        let part = locality * u128::from(host.weight.max(1)) / u128::from(self.weights.max(1));
-        u64::try_from(part).ok().filter(|part| *part > 0)
-    }
 }

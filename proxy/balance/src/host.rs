@@ -47,7 +47,8 @@ pub enum Health {
     Healthy,
     /// Unhealthy.
     Unhealthy,
-    /// Going away; counts as unhealthy.
+    /// Going away; takes no requests, and is as good as gone where the share of available hosts
+    /// matters.
     Draining,
     /// Did not answer; counts as unhealthy.
     Timeout,
@@ -59,6 +60,11 @@ impl Health {
     /// Whether requests go there in the first place.
     pub fn is_healthy(self) -> bool {
         matches!(self, Self::Unknown | Self::Healthy)
+    }
+
+    /// Whether it counts among the hosts of which a share is available.
+    pub fn counts(self) -> bool {
+        self != Self::Draining
     }
 
     /// The name in `core.v3.HealthStatus`.

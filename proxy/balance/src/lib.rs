@@ -11,9 +11,12 @@ mod balancer;
 mod draw;
 mod endpoint;
 mod host;
+mod locality;
+mod overload;
 mod pool;
 mod priority;
 
-pub use balancer::{Balancer, Policy, Settings};
+pub use balancer::{Balancer, Group, OnPanic, Picked, Policy, Settings};
 pub use endpoint::{ActiveRequest, EndpointAddress, EndpointId, EndpointState};
 pub use host::{Health, Host, Locality};
+pub use overload::{DropOverload, DropOverloads};

@@ -68,63 +68,59 @@ impl Pool {
 
     /// Position of the least loaded of some members drawn at random by weight.
     ///
-    /// Load is requests in flight per weight. On a tie the first drawn stays, so that an idle
-    /// pool is used in proportion to the weights.
+    /// Load is requests in flight per weight, or a power of them. On a tie the first drawn stays,
+    /// so that an idle pool is used in proportion to the weights.
     #[inline]
-    pub(crate) fn least_loaded(&self, hosts: &[Host], choices: u32, draw: &mut Draw) -> usize {
+    pub(crate) fn least_loaded(
+        &self,
+        hosts: &[Host],
+        choices: u32,
+        bias: f64,
+        draw: &mut Draw,
+    ) -> usize {
         let mut best = self.at_random(draw);
         for _ in 1..choices {
             let mut other = self.at_random(draw);
             if other == best {
                 other = (other + 1) % self.members.len().max(1);
             }
-            if self.load(hosts, other) < self.load(hosts, best) {
+            if self.load(hosts, other, bias) < self.load(hosts, best, bias) {
                 best = other;
             }
         }
         best
     }
 
+    /// Position of a member drawn at random by weight.
     #[inline]
-    fn at_random(&self, draw: &mut Draw) -> usize {
+    pub(crate) fn at_random(&self, draw: &mut Draw) -> usize {
         match &self.upto {
             None => below_len(draw.below(self.members.len().max(1) as u64)),
             Some(upto) => at_weight(upto, draw.number()),
         }
     }
 
-    /// Requests in flight per weight, comparable among members.
+    /// Requests in flight, to the power of the bias, per weight. Members of one weight are told
+    /// apart by their requests alone.
     #[inline]
-    fn load(&self, hosts: &[Host], at: usize) -> Ratio {
+    fn load(&self, hosts: &[Host], at: usize, bias: f64) -> f64 {
         let active = self
             .member(at)
             .and_then(|index| hosts.get(index as usize))
             .map_or(u32::MAX, |host| host.endpoint.active_requests());
-        let weight = self.upto.as_ref().map_or(1, |upto| {
-            let before = at.checked_sub(1).and_then(|at| upto.get(at)).copied().unwrap_or(0);
-            upto.get(at).copied().unwrap_or(before).saturating_sub(before)
-        });
-        Ratio { active, weight }
-    }
-}
-
-/// `active / weight`, compared without dividing.
-struct Ratio {
-    active: u32,
-    weight: u64,
-}
-
-impl PartialEq for Ratio {
-    fn eq(&self, other: &Self) -> bool {
-        self.partial_cmp(other) == Some(std::cmp::Ordering::Equal)
-    }
-}
-
-impl PartialOrd for Ratio {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        let left = u128::from(self.active) * u128::from(other.weight);
-        let right = u128::from(other.active) * u128::from(self.weight);
-        Some(left.cmp(&right))
+        let active = f64::from(active);
+        let Some(upto) = &self.upto else { return active };
+        let before = at.checked_sub(1).and_then(|at| upto.get(at)).copied().unwrap_or(0);
+        let weight = upto.get(at).copied().unwrap_or(before).saturating_sub(before);
+        #[expect(clippy::cast_precision_loss, reason = "a ratio of loads needs no more")]
+        let weight = weight.max(1) as f64;
+        if bias == 1.0 {
+            active / weight
+        } else if bias == 0.0 {
+            0.0
+        } else {
+            active.powf(bias) / weight
+        }
     }
 }
 

@@ -7,6 +7,20 @@ pub(crate) struct Census {
     pub(crate) healthy: usize,
     pub(crate) degraded: usize,
     pub(crate) total: usize,
+    /// `overprovisioning_factor` in percent.
+    pub(crate) overprovisioning: u32,
+}
+
+impl Census {
+    /// Percent of the load that `part` of the hosts can carry.
+    fn covers(&self, part: usize) -> u64 {
+        let covered = u64::from(self.overprovisioning).saturating_mul(part as u64);
+        (covered / (self.total.max(1) as u64)).min(100)
+    }
+
+    fn available_percent(&self) -> u64 {
+        100 * (self.healthy + self.degraded) as u64 / self.total.max(1) as u64
+    }
 }
 
 /// Percent of all requests that go to a priority, and which of its hosts take them.
@@ -25,20 +39,17 @@ pub(crate) struct Load {
 ///
 /// A priority counts as fully available while its available hosts times the overprovisioning
 /// factor cover it.
-pub(crate) fn loads(priorities: &[Census], overprovisioning: u64, panic_below: u64) -> Vec<Load> {
-    let share = |part: usize, total: usize| {
-        (overprovisioning.saturating_mul(part as u64) / (total.max(1) as u64)).min(100)
-    };
-    let healthy: Vec<u64> = priorities.iter().map(|p| share(p.healthy, p.total)).collect();
-    let degraded: Vec<u64> = priorities.iter().map(|p| share(p.degraded, p.total)).collect();
+pub(crate) fn loads(priorities: &[Census], panic_below: u64) -> Vec<Load> {
+    let healthy: Vec<u64> = priorities.iter().map(|p| p.covers(p.healthy)).collect();
+    let degraded: Vec<u64> = priorities.iter().map(|p| p.covers(p.degraded)).collect();
     let available = healthy.iter().chain(&degraded).sum::<u64>().min(100);
-    if available == 0 {
-        return everything_is_down(priorities);
+    let panics = |census: &Census| available < 100 && census.available_percent() < panic_below;
+    if priorities.iter().all(panics) {
+        return everyone_panics(priorities);
     }
-
     let mut left = 100;
     let mut take = |availability: u64| {
-        let part = left.min(availability * 100 / available);
+        let part = left.min(availability * 100 / available.max(1));
         left -= part;
         part
     };
@@ -47,13 +58,10 @@ pub(crate) fn loads(priorities: &[Census], overprovisioning: u64, panic_below: u
     let mut loads: Vec<Load> = priorities
         .iter()
         .zip(healthy_loads.iter().zip(&degraded_loads))
-        .map(|(census, (healthy, degraded))| {
-            let percent = 100 * (census.healthy + census.degraded) / census.total.max(1);
-            Load {
-                healthy: *healthy,
-                degraded: *degraded,
-                panic: available < 100 && (percent as u64) < panic_below,
-            }
+        .map(|(census, (healthy, degraded))| Load {
+            healthy: *healthy,
+            degraded: *degraded,
+            panic: panics(census),
         })
         .collect();
     // What rounding left over goes to the first priority that has anything.
@@ -65,8 +73,8 @@ pub(crate) fn loads(priorities: &[Census], overprovisioning: u64, panic_below: u
     loads
 }
 
-/// With nothing available, every host gets the same: priorities by their size.
-fn everything_is_down(priorities: &[Census]) -> Vec<Load> {
+/// With no priority that can be trusted, every host gets the same: priorities by their size.
+fn everyone_panics(priorities: &[Census]) -> Vec<Load> {
     let total = priorities.iter().map(|p| p.total).sum::<usize>().max(1) as u64;
     let mut loads: Vec<Load> = priorities
         .iter()
@@ -83,26 +91,35 @@ fn everything_is_down(priorities: &[Census]) -> Vec<Load> {
 mod tests {
     use super::*;
 
-    fn of(priorities: &[(usize, usize, usize)]) -> Vec<(u64, u64, bool)> {
+    type Row = (u64, u64, bool);
+
+    fn of(priorities: &[(usize, usize, usize)]) -> Vec<Row> {
+        with_panic_below(50, priorities)
+    }
+
+    fn with_panic_below(percent: u64, priorities: &[(usize, usize, usize)]) -> Vec<Row> {
         let census: Vec<Census> = priorities
             .iter()
             .map(|(healthy, degraded, total)| Census {
                 healthy: *healthy,
                 degraded: *degraded,
                 total: *total,
+                overprovisioning: 140,
             })
             .collect();
-        loads(&census, 140, 50)
+        loads(&census, percent)
             .iter()
             .map(|load| (load.healthy, load.degraded, load.panic))
             .collect()
     }
 
-    /// The rows of the tables in Envoy's documentation of priority levels, for ten hosts each.
+    /// The rows of the tables in Envoy's documentation of priority levels, which leaves panic out of
+    /// account there.
     #[test]
     fn documented_loads() {
         let p = |healthy| (healthy, 0, 100);
         let healthy = |rows: Vec<(u64, u64, bool)>| rows.iter().map(|r| r.0).collect::<Vec<_>>();
+        let of = |priorities: &[_]| with_panic_below(0, priorities);
         assert_eq!(healthy(of(&[p(100), p(100)])), [100, 0]);
         assert_eq!(healthy(of(&[p(72), p(72)])), [100, 0]);
         assert_eq!(healthy(of(&[p(71), p(71)])), [99, 1]);
@@ -125,6 +142,8 @@ mod tests {
         assert_eq!(of(&[(0, 0, 3), (0, 0, 1)]), [(75, 0, true), (25, 0, true)]);
         assert_eq!(of(&[(1, 0, 4)]), [(100, 0, true)]);
         assert_eq!(of(&[(2, 0, 4)]), [(100, 0, false)]);
+        // No priority can be trusted: their sizes count, not what little is available.
+        assert_eq!(of(&[(1, 0, 4), (1, 0, 12)]), [(25, 0, true), (75, 0, true)]);
         // The second priority can carry everything: no need to panic.
         assert_eq!(of(&[(1, 0, 4), (4, 0, 4)]), [(35, 0, false), (65, 0, false)]);
     }

@@ -6,7 +6,9 @@ use weft_balance::{Balancer, EndpointAddress, EndpointState, Host, Policy};
 
 #[test]
 fn picks_do_not_allocate() {
-    for policy in [Policy::RoundRobin, Policy::LeastRequest { choices: 3 }] {
+    for policy in
+        [Policy::RoundRobin, Policy::LeastRequest { choices: 3, bias: 1.5 }, Policy::Random]
+    {
         let hosts = (1..100).map(|port| {
             let address = SocketAddr::from(([127, 0, 0, 1], port));
             let endpoint = EndpointState::new(EndpointAddress::Ip(address));

@@ -4,7 +4,8 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use proptest::prelude::*;
 use weft_balance::{
-    Balancer, EndpointAddress, EndpointId, EndpointState, Health, Host, Locality, Policy, Settings,
+    Balancer, EndpointAddress, EndpointId, EndpointState, Group, Health, Host, Locality, OnPanic,
+    Policy, Settings,
 };
 
 fn host(port: u16) -> Host {
@@ -18,8 +19,8 @@ fn weighted(weights: &[u32]) -> Vec<Host> {
 fn counts(balancer: &Balancer, picks: u64) -> Vec<u64> {
     let mut counts: HashMap<EndpointId, u64> = HashMap::new();
     for random in 0..picks {
-        if let Some(endpoint) = balancer.pick(random) {
-            *counts.entry(endpoint.id()).or_default() += 1;
+        if let Some(picked) = balancer.pick(random) {
+            *counts.entry(picked.endpoint.id()).or_default() += 1;
         }
     }
     balancer
@@ -29,7 +30,8 @@ fn counts(balancer: &Balancer, picks: u64) -> Vec<u64> {
         .collect()
 }
 
-const POLICIES: [Policy; 2] = [Policy::RoundRobin, Policy::LeastRequest { choices: 2 }];
+const LEAST_REQUEST: Policy = Policy::LeastRequest { choices: 2, bias: 1.0 };
+const POLICIES: [Policy; 3] = [Policy::RoundRobin, LEAST_REQUEST, Policy::Random];
 
 #[test]
 fn nothing_to_pick_from() {
@@ -102,8 +104,79 @@ fn locality_weights_come_before_host_weights() {
 }
 
 #[test]
+fn random_picks_have_no_weights_but_those_of_localities() {
+    let balancer = Balancer::new(Policy::Random, weighted(&[1, 2, 997]));
+    assert!(counts(&balancer, 9_000).iter().all(|count| (2_700..3_300).contains(count)));
+}
+
+#[test]
+fn panic_uses_everyone_or_fails() {
+    let hosts = || {
+        let states = [Health::Healthy, Health::Unhealthy, Health::Unhealthy, Health::Timeout];
+        (1..).zip(states).map(|(port, health)| Host { health, ..host(port) }).collect()
+    };
+    let panicking = Balancer::new(Policy::RoundRobin, hosts());
+    assert_eq!(counts(&panicking, 100), [25, 25, 25, 25]);
+    assert!(panicking.pick(3).unwrap().panicking);
+    let fail = Settings { on_panic: OnPanic::Fail, ..Settings::default() };
+    assert!(Balancer::with_settings(Policy::RoundRobin, fail, hosts()).pick(3).is_none());
+    let never = Settings { panic_threshold: 0, ..Settings::default() };
+    let steady = Balancer::with_settings(Policy::RoundRobin, never, hosts());
+    assert_eq!(counts(&steady, 100), [100, 0, 0, 0]);
+    assert!(!steady.pick(3).unwrap().panicking);
+}
+
+/// Whoever drains takes nothing, and nobody panics because of it.
+#[test]
+fn draining_hosts_are_as_good_as_gone() {
+    let states = [Health::Healthy, Health::Draining, Health::Draining, Health::Draining];
+    let hosts = (1..).zip(states).map(|(port, health)| Host { health, ..host(port) });
+    let mut hosts: Vec<Host> = hosts.collect();
+    hosts.push(Host { priority: 1, ..host(9) });
+    let balancer = Balancer::new(Policy::RoundRobin, hosts);
+    assert_eq!(counts(&balancer, 100), [100, 0, 0, 0, 0]);
+    assert!(!balancer.pick(1).unwrap().panicking);
+}
+
+/// The priorities of one group follow those of another, each picked in the way of its group.
+#[test]
+fn groups_come_one_after_the_other() {
+    let group = |policy, hosts| Group { policy, overprovisioning: 140, hosts };
+    let build = |first: Health, second: Health| {
+        let one = vec![Host { health: first, ..host(1) }];
+        let reserve = Host { priority: 7, ..host(3) };
+        let two = vec![Host { health: second, ..host(2) }, reserve];
+        let groups = vec![group(Policy::RoundRobin, one), group(Policy::Random, two)];
+        Balancer::of_groups(groups, Settings::default())
+    };
+    let all_up = build(Health::Healthy, Health::Healthy);
+    assert_eq!(counts(&all_up, 100), [100, 0, 0]);
+    assert_eq!(all_up.pick(1).unwrap().group, 0);
+    let first_down = build(Health::Unhealthy, Health::Healthy);
+    assert_eq!(counts(&first_down, 100), [0, 100, 0]);
+    assert_eq!(first_down.pick(1).unwrap().group, 1);
+    assert_eq!(counts(&build(Health::Unhealthy, Health::Unhealthy), 100), [0, 0, 100]);
+}
+
+/// Without a bias requests in flight do not matter; with a strong one they matter more.
+#[test]
+fn a_bias_says_how_much_requests_in_flight_matter() {
+    let share_of_busy = |bias| {
+        let policy = Policy::LeastRequest { choices: 2, bias };
+        let balancer = Balancer::new(policy, weighted(&[1, 9]));
+        let heavy = &balancer.hosts()[1].endpoint;
+        let _busy: Vec<_> = (0..4).map(|_| heavy.begin_request()).collect();
+        let _some = balancer.hosts()[0].endpoint.begin_request();
+        counts(&balancer, 1_000)[1]
+    };
+    assert!((850..950).contains(&share_of_busy(0.0)));
+    assert_eq!(share_of_busy(1.0), 1_000, "4/9 is less than 1/1");
+    assert_eq!(share_of_busy(2.0), 0, "16/9 is more than 1/1");
+}
+
+#[test]
 fn busy_hosts_are_passed_over() {
-    let balancer = Balancer::new(Policy::LeastRequest { choices: 2 }, (1..=2).map(host).collect());
+    let balancer = Balancer::new(LEAST_REQUEST, (1..=2).map(host).collect());
     let busy = balancer.hosts()[0].endpoint.begin_request();
     assert_eq!(counts(&balancer, 100), [0, 100]);
     drop(busy);
@@ -113,9 +186,9 @@ fn busy_hosts_are_passed_over() {
 /// With requests that stay, loads settle in proportion to the weights.
 #[test]
 fn least_request_keeps_loads_in_proportion() {
-    let balancer = Balancer::new(Policy::LeastRequest { choices: 2 }, weighted(&[1, 2, 5]));
+    let balancer = Balancer::new(LEAST_REQUEST, weighted(&[1, 2, 5]));
     let held: Vec<_> =
-        (0..800).map(|random| balancer.pick(random).unwrap().begin_request()).collect();
+        (0..800).map(|random| balancer.pick(random).unwrap().endpoint.begin_request()).collect();
     let loads: Vec<u32> =
         balancer.hosts().iter().map(|host| host.endpoint.active_requests()).collect();
     for (load, expected) in loads.iter().zip([100u32, 200, 500]) {
@@ -170,7 +243,7 @@ proptest! {
     fn nothing_is_lost(
         hosts in prop::collection::vec((0u32..3, 0u8..6, 0u32..5, any::<bool>()), 1..12),
         random: u64,
-        least_request: bool,
+        policy in 0usize..3,
     ) {
         let hosts: Vec<Host> = (1..).zip(hosts).map(|(port, (priority, health, weight, zoned))| {
             let health = [
@@ -181,17 +254,17 @@ proptest! {
                 priority, health, weight, locality_weight: zoned.then_some(7), ..host(port)
             }
         }).collect();
-        let policy = POLICIES[usize::from(least_request)];
+        let policy = POLICIES[policy];
         let unzoned: Vec<Host> =
             hosts.iter().map(|host| Host { locality_weight: None, ..host.clone() }).collect();
         prop_assert!(Balancer::new(policy, unzoned).pick(random).is_some());
         let balancer = Balancer::new(policy, hosts);
         if let Some(first) = balancer.pick(random) {
             let used: Vec<EndpointId> =
-                (0..500).filter_map(|n| balancer.pick(n)).map(|endpoint| endpoint.id()).collect();
-            let second = balancer.pick_avoiding(random, &[first.id()]).unwrap();
-            let elsewhere = used.iter().any(|id| *id != first.id());
-            prop_assert!(second.id() != first.id() || !elsewhere);
+                (0..500).filter_map(|n| balancer.pick(n)).map(|picked| picked.endpoint.id()).collect();
+            let second = balancer.pick_avoiding(random, &[first.endpoint.id()]).unwrap();
+            let elsewhere = used.iter().any(|id| *id != first.endpoint.id());
+            prop_assert!(second.endpoint.id() != first.endpoint.id() || !elsewhere);
         }
     }
 }

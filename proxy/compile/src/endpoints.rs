@@ -1,14 +1,18 @@
 //! A cluster with its endpoints.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use foldhash::{fast::RandomState, quality::FixedState};
 use weft_balance::{
-    Balancer, EndpointAddress, EndpointState, Health, Host, Locality, Policy, Settings,
+    Balancer, DropOverload, DropOverloads, EndpointAddress, EndpointState, Health, Host, Locality,
+    OnPanic, Policy, Settings,
 };
 use weft_resources::{
-    Address, Assignment, Cluster as Resource, HealthStatus, LocalityEndpoints, LocalityWeights,
-    Picker,
+    Address, Assignment, CircuitBreakers, Cluster as Resource, HealthStatus, LocalityEndpoints,
+    LocalityWeights, Picker,
 };
 use weft_telemetry::ClusterStats;
 
@@ -37,33 +41,89 @@ pub(crate) fn build(parts: Parts<'_>) -> Cluster {
         .map_or_else(|| Arc::new(resource.connection.clone()), |p| Arc::clone(&p.connection));
     let hosts = match assignment {
         None => Vec::new(),
-        Some(assignment) => hosts(assignment, resource, previous),
+        Some(assignment) => {
+            let carried = hosts(assignment, resource, previous);
+            match previous {
+                // With identities of their own connections to the old ones drain.
+                Some(previous) if drains(resource, previous, &carried) => {
+                    hosts(assignment, resource, None)
+                }
+                _ => carried,
+            }
+        }
     };
-    let healthy = hosts.iter().filter(|host| host.health.is_healthy()).count();
-    stats.membership_total.set(hosts.len() as u64);
-    stats.membership_healthy.set(healthy as u64);
-    let policy = match resource.balancing.picker {
-        Picker::RoundRobin => Policy::RoundRobin,
-        Picker::LeastRequest { choices } => Policy::LeastRequest { choices },
-    };
-    let settings = Settings {
-        overprovisioning: assignment.map_or(140, |found| found.overprovisioning_factor),
-        panic_threshold: resource.balancing.panic_threshold.into(),
-    };
+    count_members(&stats, &hosts);
+    let CircuitBreakers { max_connections, max_pending_requests, max_requests, track_remaining } =
+        resource.circuit_breakers;
+    stats.circuit_breakers.set(max_connections, max_pending_requests, max_requests);
+    stats.circuit_breakers.track_remaining(track_remaining);
     Cluster {
         id,
         name: resource.name.to_shared(),
         stats,
         connection,
-        balancer: Balancer::with_settings(policy, settings, hosts),
+        circuit_breakers: resource.circuit_breakers,
+        drop_overloads: drop_overloads(assignment),
+        balancer: Balancer::with_settings(
+            policy(resource.balancing.picker),
+            settings(resource, assignment),
+            hosts,
+        ),
         hash: hash(&[resource_bytes, assignment_bytes]),
     }
+}
+
+fn count_members(stats: &ClusterStats, hosts: &[Host]) {
+    let of = |is: fn(Health) -> bool| hosts.iter().filter(|host| is(host.health)).count() as u64;
+    stats.membership_total.set(hosts.len() as u64);
+    stats.membership_healthy.set(of(Health::is_healthy));
+    stats.membership_degraded.set(of(|health| health == Health::Degraded));
+    stats.membership_excluded.set(of(|health| !health.counts()));
+}
+
+fn policy(picker: Picker) -> Policy {
+    match picker {
+        // A cluster that provides for itself has no endpoints to choose among here.
+        Picker::RoundRobin | Picker::ClusterProvided => Policy::RoundRobin,
+        Picker::LeastRequest { choices, bias } => Policy::LeastRequest { choices, bias },
+        Picker::Random => Policy::Random,
+    }
+}
+
+fn settings(resource: &Resource, assignment: Option<&Assignment>) -> Settings {
+    let default = Settings::default();
+    Settings {
+        overprovisioning: assignment
+            .map_or(default.overprovisioning, |found| found.overprovisioning_factor),
+        panic_threshold: resource.balancing.panic_threshold.into(),
+        on_panic: if resource.balancing.fail_on_panic { OnPanic::Fail } else { OnPanic::UseAll },
+    }
+}
+
+fn drop_overloads(assignment: Option<&Assignment>) -> DropOverloads {
+    let shares = assignment.into_iter().flat_map(|found| &found.drop_overloads);
+    let share = |share: &weft_resources::DropOverload| DropOverload {
+        category: Arc::clone(&share.category),
+        per_million: share.per_million,
+    };
+    DropOverloads::new(shares.map(share).collect())
 }
 
 /// Tells versions of configuration apart for people and dumps; nothing is decided by it.
 pub(crate) fn hash(parts: &[&[u8]]) -> u64 {
     use std::hash::BuildHasher;
     FixedState::with_seed(0).hash_one(parts)
+}
+
+/// Whether connections to all endpoints are to drain because one has come or gone.
+fn drains(resource: &Resource, previous: &Cluster, hosts: &[Host]) -> bool {
+    let carried = || {
+        let before: HashSet<_, RandomState> =
+            previous.balancer.hosts().iter().map(|host| host.endpoint.id()).collect();
+        hosts.iter().filter(|host| before.contains(&host.endpoint.id())).count()
+    };
+    resource.drain_on_host_set_change
+        && (hosts.len() != previous.balancer.hosts().len() || carried() != hosts.len())
 }
 
 fn hosts(assignment: &Assignment, cluster: &Resource, previous: Option<&Cluster>) -> Vec<Host> {

@@ -57,7 +57,7 @@ pub use dump::{
 pub use references::{Wanted, WantedNames};
 pub use report::{Rejected, Report, Warned};
 pub use tables::{
-    Action, AppendAction, BindAddress, Chain, Chains, Cluster, ClusterId, Codec,
+    Action, AppendAction, BindAddress, Chain, Chains, CircuitBreakers, Cluster, ClusterId, Codec,
     ConnectionSettings, DirectResponse, FilterChain, Forward, HeaderMutations, HeaderSet,
     HttpChain, Listener, PrefixRewrite, Redirect, RedirectPath, RouteConfig, RouteConfigId,
     RouteEntry, Routes, Tables, Target, TcpChain, UpstreamProtocol, Weighted,

@@ -7,7 +7,7 @@ mod listener;
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderValue, StatusCode};
-use weft_balance::Balancer;
+use weft_balance::{Balancer, DropOverloads};
 use weft_route::RouteTable;
 use weft_telemetry::{ClusterStats, HttpStats, TcpStats};
 
@@ -15,8 +15,9 @@ pub use listener::{Chain, Chains, FilterChain, Listener};
 
 // Values that are the same before and after compilation.
 pub use weft_resources::{
-    Address as BindAddress, AppendAction, Codec, ConnectionSettings, DirectResponse,
-    HeaderMutations, HeaderSet, PrefixRewrite, Redirect, RedirectPath, UpstreamProtocol,
+    Address as BindAddress, AppendAction, CircuitBreakers, Codec, ConnectionSettings,
+    DirectResponse, HeaderMutations, HeaderSet, PrefixRewrite, Redirect, RedirectPath,
+    UpstreamProtocol,
 };
 
 /// A cluster's slot in [`Tables::clusters`]. Stable for a name as long as the process lives, so
@@ -202,6 +203,10 @@ pub struct Cluster {
     pub stats: Arc<ClusterStats>,
     /// How to connect. Endpoint identities are carried over only while this is equal.
     pub connection: Arc<ConnectionSettings>,
+    /// How much may be under way, counted by the gauges of `stats`.
+    pub circuit_breakers: CircuitBreakers,
+    /// Requests that are not sent at all.
+    pub drop_overloads: DropOverloads,
     /// Picks an endpoint.
     pub balancer: Balancer,
     /// Identifies cluster resource + endpoints; see [`Listener::hash`].

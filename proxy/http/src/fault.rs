@@ -1,6 +1,6 @@
 //! Everything that can go wrong with a request, as one closed list.
 
-use http::StatusCode;
+use http::{HeaderName, StatusCode};
 
 /// Why a request was not answered by an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,10 @@ pub enum Fault {
     UpstreamReset,
     /// The upstream refused the stream before it looked at it (REFUSED_STREAM, GOAWAY).
     UpstreamRefused,
+    /// The cluster has as much under way as it may (`circuit_breakers`).
+    UpstreamOverflow,
+    /// Dropped to take load off the cluster (`drop_overloads`).
+    DropOverload,
     /// The upstream's answer is not HTTP.
     UpstreamProtocol,
     /// The route's timeout passed before the response ended.
@@ -58,6 +62,8 @@ impl Fault {
             | Self::ConnectTimeout
             | Self::UpstreamClosed
             | Self::UpstreamReset
+            | Self::UpstreamOverflow
+            | Self::DropOverload
             | Self::UpstreamRefused => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamProtocol => StatusCode::BAD_GATEWAY,
             Self::RequestTimeout => StatusCode::GATEWAY_TIMEOUT,
@@ -94,6 +100,10 @@ impl Fault {
                 "upstream connect error or disconnect/reset before headers. reset reason: remote \
                  refused stream reset"
             }
+            Self::UpstreamOverflow => {
+                "upstream connect error or disconnect/reset before headers. reset reason: overflow"
+            }
+            Self::DropOverload => "drop overload",
             Self::UpstreamProtocol => {
                 "upstream connect error or disconnect/reset before headers. reset reason: \
                  protocol error"
@@ -102,6 +112,16 @@ impl Fault {
             Self::StreamIdle => "stream timeout",
             Self::BadRequest(why) => why,
             Self::ClientGone => "downstream closed",
+        }
+    }
+
+    /// The header that tells callers and other proxies not to come again at once. Routers that
+    /// suppress `x-envoy-` headers leave it out.
+    pub fn overload_header(self) -> Option<HeaderName> {
+        match self {
+            Self::UpstreamOverflow => Some(HeaderName::from_static("x-envoy-overloaded")),
+            Self::DropOverload => Some(HeaderName::from_static("x-envoy-drop-overload")),
+            _ => None,
         }
     }
 }

@@ -3,7 +3,9 @@
 
 use std::{future::poll_fn, rc::Rc, sync::Arc, task::Poll, time::Instant};
 
-use http::{Method, Response, Version, header::HOST, request::Parts, uri::PathAndQuery};
+use http::{
+    HeaderValue, Method, Response, Version, header::HOST, request::Parts, uri::PathAndQuery,
+};
 use smallvec::SmallVec;
 use weft_balance::{EndpointId, EndpointState};
 use weft_compile::{Cluster, Forward, HeaderMutations, RouteEntry};
@@ -17,7 +19,7 @@ use crate::{
     redirect::push_rewritten,
     request::Head,
     timer::Timer,
-    upstream::{self, Authority, Exchange, Failure, Lane, Outgoing, Upload},
+    upstream::{self, Authority, Exchange, Failure, Framing, Lane, Outgoing, Upload},
 };
 
 /// How often one request is tried when each time it was provably not processed.
@@ -131,6 +133,10 @@ impl Journey {
 
     /// Tries endpoints until one answers, the request may have been processed, or none is left.
     pub(crate) async fn travel(&mut self, connection: &Rc<Connection>) -> Arrival {
+        if self.cluster.drop_overloads.dropped(self.random).is_some() {
+            self.cluster.stats.upstream_rq_drop_overload.inc();
+            return Err(Fault::DropOverload);
+        }
         let mut tried: SmallVec<[EndpointId; ATTEMPTS]> = SmallVec::new();
         let mut last = Fault::NoHealthyUpstream;
         while tried.len() < ATTEMPTS {
@@ -156,11 +162,15 @@ impl Journey {
 
     fn pick(&self, connection: &Connection, tried: &[EndpointId]) -> Option<Arc<EndpointState>> {
         let balancer = &self.cluster.balancer;
-        if tried.is_empty() {
-            balancer.pick(self.random).cloned()
+        let picked = if tried.is_empty() {
+            balancer.pick(self.random)?
         } else {
-            balancer.pick_avoiding(connection.worker.random_u64(), tried).cloned()
+            balancer.pick_avoiding(connection.worker.random_u64(), tried)?
+        };
+        if picked.panicking {
+            self.cluster.stats.lb_healthy_panic.inc();
         }
+        Some(Arc::clone(picked.endpoint))
     }
 
     /// One attempt. Puts the body back if nothing was taken from it.
@@ -170,6 +180,13 @@ impl Journey {
         endpoint: &Arc<EndpointState>,
     ) -> Result<(Response<()>, Exchange), Failure> {
         let lane = self.reach(connection, endpoint).await?;
+        match upstream::begin_request(&self.cluster) {
+            Ok(slot) => self.record.sent(slot),
+            Err(failure) => {
+                lane.release();
+                return Err(failure);
+            }
+        }
         let Some(upload) = self.upload.take() else {
             return Err(Failure::unknown(Fault::UpstreamReset));
         };
@@ -191,13 +208,19 @@ impl Journey {
     ) -> Result<Lane, Failure> {
         let pool = connection.worker.pools().of(endpoint);
         let protocol = upstream::protocol(&self.cluster, self.outgoing.downstream);
-        match upstream::reuse(&pool, &self.cluster, protocol) {
+        match upstream::reuse(&pool, &self.cluster, protocol, self.is_lost_if_stale()) {
             Some(lane) => Ok(lane),
             None => {
-                let deadline = self.limits.deadline;
-                Box::pin(upstream::open(pool, &self.cluster, endpoint, protocol, deadline)).await
+                let limits = self.limits;
+                Box::pin(upstream::open(pool, &self.cluster, endpoint, protocol, limits)).await
             }
         }
+    }
+
+    /// Whether the request could not be sent again if its connection turned out to be closed.
+    fn is_lost_if_stale(&self) -> bool {
+        !is_safe(&self.outgoing.method)
+            || self.upload.as_ref().is_none_or(|upload| upload.framing() != Framing::None)
     }
 
     /// Turns what came of it into the response.
@@ -211,6 +234,11 @@ impl Journey {
                     _ => {}
                 }
                 let mut response = local_reply::fault(fault, self.is_grpc);
+                if !connection.chain.suppress_envoy_headers
+                    && let Some(name) = fault.overload_header()
+                {
+                    response.headers_mut().insert(name, HeaderValue::from_static("true"));
+                }
                 headers::mutate(response.headers_mut(), &self.response_headers);
                 self.record.responded(response.status());
                 response

@@ -6,7 +6,10 @@ use http::StatusCode;
 use weft_balance::ActiveRequest;
 use weft_compile::{Cluster, HttpChain};
 
-use crate::worker::{Busy, Worker};
+use crate::{
+    upstream::RequestSlot,
+    worker::{Busy, Worker},
+};
 
 /// Counts a request from its head until it is dropped, which is when the response has ended or
 /// either side went away.
@@ -23,6 +26,8 @@ struct UpstreamRecord {
     cluster: Arc<Cluster>,
     /// Held for its count of requests in flight.
     _active: ActiveRequest,
+    /// Its place within `max_requests`, once it was sent.
+    sent: Option<RequestSlot>,
     began: Instant,
 }
 
@@ -42,16 +47,23 @@ impl Record {
         self.began
     }
 
-    /// The request is about to be sent to an endpoint; replaces what an earlier attempt began.
+    /// The request is meant for an endpoint; replaces what an earlier attempt began.
     pub(crate) fn begin_upstream(&mut self, cluster: &Arc<Cluster>, active: ActiveRequest) {
         self.upstream = None;
-        cluster.stats.upstream_rq_total.inc();
-        cluster.stats.upstream_rq_active.inc();
         self.upstream = Some(UpstreamRecord {
             cluster: Arc::clone(cluster),
             _active: active,
+            sent: None,
             began: Instant::now(),
         });
+    }
+
+    /// The request has a connection to be sent on.
+    pub(crate) fn sent(&mut self, slot: RequestSlot) {
+        if let Some(upstream) = &mut self.upstream {
+            upstream.cluster.stats.upstream_rq_total.inc();
+            upstream.sent = Some(slot);
+        }
     }
 
     /// The upstream's response has a head.
@@ -100,13 +112,10 @@ impl Drop for Record {
         self.chain.stats.downstream_rq_active.dec();
         self.chain.stats.downstream_rq_time.record(now.duration_since(self.began));
         if let Some(upstream) = &self.upstream {
+            if upstream.sent.is_none() {
+                return;
+            }
             upstream.cluster.stats.upstream_rq_time.record(now.duration_since(upstream.began));
         }
-    }
-}
-
-impl Drop for UpstreamRecord {
-    fn drop(&mut self) {
-        self.cluster.stats.upstream_rq_active.dec();
     }
 }

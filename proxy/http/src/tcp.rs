@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 use weft_balance::EndpointId;
 use weft_compile::{Cluster, Target, TcpChain};
 use weft_net::{CopyEnd, Stream, copy_both_ways};
-use weft_telemetry::GaugeGuard;
+use weft_telemetry::{Gauge, GaugeGuard};
 
 use crate::{upstream, worker::Worker};
 
@@ -48,7 +48,7 @@ async fn connect(
     let mut tried: SmallVec<[EndpointId; 4]> = SmallVec::new();
     for _ in 0..chain.max_connect_attempts.max(1) {
         let random = worker.random_u64();
-        let Some(endpoint) = (if tried.is_empty() {
+        let Some(picked) = (if tried.is_empty() {
             cluster.balancer.pick(random)
         } else {
             cluster.balancer.pick_avoiding(random, &tried)
@@ -58,11 +58,20 @@ async fn connect(
             }
             return None;
         };
+        if picked.panicking {
+            cluster.stats.lb_healthy_panic.inc();
+        }
+        let endpoint = picked.endpoint;
         tried.push(endpoint.id());
+        let most = cluster.circuit_breakers.max_connections.into();
+        let select: fn(&Arc<Cluster>) -> &Gauge = |cluster| &cluster.stats.upstream_cx_active;
+        let Some(active) = GaugeGuard::raise_below(Arc::clone(cluster), select, most) else {
+            cluster.stats.upstream_cx_overflow.inc();
+            return None;
+        };
         let in_flight = endpoint.begin_request();
         if let Ok(stream) = upstream::connect(cluster, endpoint, None).await {
             cluster.stats.upstream_cx_total.inc();
-            let active = GaugeGuard::raise(Arc::clone(cluster), |c| &c.stats.upstream_cx_active);
             return Some((stream, (in_flight, active)));
         }
     }

@@ -3,14 +3,17 @@
 
 mod h1;
 mod h2;
+mod idle_limit;
+mod occupancy;
 mod pool;
 mod upload;
 
 use std::{
+    net::IpAddr,
     rc::Rc,
     sync::Arc,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -19,15 +22,20 @@ use http::{
     uri::{self, PathAndQuery},
 };
 use http_body::{Frame, SizeHint};
+use tokio::sync::oneshot;
 use weft_balance::{EndpointAddress, EndpointState};
-use weft_compile::{Cluster, UpstreamProtocol};
-use weft_net::{ConnectError, Stream, connect_pipe, connect_tcp};
+use weft_compile::{Cluster, ConnectionSettings, UpstreamProtocol};
+use weft_net::{ConnectError, Keepalive, Stream, TcpOptions, connect_pipe, connect_tcp};
+use weft_telemetry::{Gauge, GaugeGuard};
 
 use pool::Pool;
 pub(crate) use pool::Pools;
-pub(crate) use upload::Upload;
+pub(crate) use upload::{Framing, Upload};
 
-use crate::fault::{Fault, Processed};
+use crate::{
+    body::Limits,
+    fault::{Fault, Processed},
+};
 
 /// Whom a request is for, in the form in which it came: h2 needs the one and HTTP/1.1 the other, and
 /// mostly nothing has to be converted.
@@ -111,26 +119,69 @@ pub(crate) fn protocol(cluster: &Cluster, downstream: Version) -> Protocol {
     }
 }
 
-/// A connection of the pool that takes a request at once.
-pub(crate) fn reuse(pool: &Rc<Pool>, cluster: &Cluster, protocol: Protocol) -> Option<Lane> {
+/// A connection of the pool that takes a request at once. With `ask` it is made sure that the peer
+/// has not closed it.
+pub(crate) fn reuse(
+    pool: &Rc<Pool>,
+    cluster: &Cluster,
+    protocol: Protocol,
+    ask: bool,
+) -> Option<Lane> {
     match protocol {
-        Protocol::Http1 => h1::reuse(pool).map(Lane::Http1),
+        Protocol::Http1 => h1::reuse(pool, ask).map(Lane::Http1),
         Protocol::Http2 => h2::reuse(pool, cluster).map(Lane::Http2),
     }
 }
 
-/// Opens a connection to `endpoint`, or waits for one that is being opened.
+/// Opens a connection to `endpoint`, or waits for one that becomes free or is being opened; within
+/// `max_pending_requests`.
 pub(crate) async fn open(
     pool: Rc<Pool>,
     cluster: &Arc<Cluster>,
     endpoint: &Arc<EndpointState>,
     protocol: Protocol,
-    deadline: Option<Instant>,
+    limits: Limits,
 ) -> Result<Lane, Failure> {
+    let most = cluster.circuit_breakers.max_pending_requests.into();
+    let select: fn(&Arc<Cluster>) -> &Gauge = |cluster| &cluster.stats.upstream_rq_pending_active;
+    let Some(_pending) = GaugeGuard::raise_below(Arc::clone(cluster), select, most) else {
+        cluster.stats.upstream_rq_pending_overflow.inc();
+        return Err(Failure::unknown(Fault::UpstreamOverflow));
+    };
+    cluster.stats.upstream_rq_pending_total.inc();
     match protocol {
-        Protocol::Http1 => h1::open(pool, cluster, endpoint, deadline).await.map(Lane::Http1),
-        Protocol::Http2 => h2::open(&pool, cluster, endpoint, deadline).await.map(Lane::Http2),
+        Protocol::Http1 => h1::open(pool, cluster, endpoint, limits).await.map(Lane::Http1),
+        Protocol::Http2 => h2::open(&pool, cluster, endpoint, limits).await.map(Lane::Http2),
     }
+}
+
+/// A request's place among those that the cluster may have under way.
+pub(crate) type RequestSlot = GaugeGuard<Arc<Cluster>>;
+
+/// Counts a request that is about to be sent, within `max_requests`.
+pub(crate) fn begin_request(cluster: &Arc<Cluster>) -> Result<RequestSlot, Failure> {
+    let most = cluster.circuit_breakers.max_requests.into();
+    let select: fn(&Arc<Cluster>) -> &Gauge = |cluster| &cluster.stats.upstream_rq_active;
+    GaugeGuard::raise_below(Arc::clone(cluster), select, most).ok_or_else(|| {
+        cluster.stats.upstream_rq_active_overflow.inc();
+        // Another endpoint of the cluster would not help.
+        Failure::unknown(Fault::UpstreamOverflow)
+    })
+}
+
+/// Waits for a turn within the limits of a request.
+async fn until<L>(
+    limits: Limits,
+    turn: oneshot::Receiver<occupancy::Turn<L>>,
+) -> Result<occupancy::Turn<L>, Failure> {
+    let came = match limits.next(Instant::now()) {
+        None => turn.await,
+        Some((at, fault)) => {
+            tokio::time::timeout_at(at.into(), turn).await.map_err(|_| Failure::unknown(fault))?
+        }
+    };
+    // Nobody drops a turn without giving it, but the worker at its end.
+    came.map_err(|_| Failure::unsent(Fault::ConnectFailed))
 }
 
 impl Lane {
@@ -139,6 +190,15 @@ impl Lane {
         match self {
             Self::Http1(lane) => Exchange::Http1(lane.begin(outgoing, upload)),
             Self::Http2(lane) => Exchange::Http2(lane.begin(outgoing, upload)),
+        }
+    }
+
+    /// Leaves it to the next request.
+    pub(crate) fn release(self) {
+        match self {
+            Self::Http1(lane) => lane.release(),
+            // Its stream was not begun, and others share the connection.
+            Self::Http2(_) => {}
         }
     }
 }
@@ -217,6 +277,17 @@ impl Exchange {
     }
 }
 
+fn tcp_options(settings: &ConnectionSettings, peer: IpAddr) -> TcpOptions {
+    TcpOptions {
+        source: settings.sources.towards(peer),
+        keepalive: settings.tcp_keepalive.map(|keepalive| Keepalive {
+            probes: keepalive.probes,
+            time: keepalive.time,
+            interval: keepalive.interval,
+        }),
+    }
+}
+
 /// Opens a connection within `connect_timeout` and the request's deadline.
 pub(crate) async fn connect(
     cluster: &Cluster,
@@ -227,7 +298,10 @@ pub(crate) async fn connect(
     let timeout = cluster.connection.connect_timeout;
     let limit = left.map_or(timeout, |left| left.min(timeout));
     let connected = match endpoint.address() {
-        EndpointAddress::Ip(address) => connect_tcp(*address, limit).await,
+        EndpointAddress::Ip(address) => {
+            let options = tcp_options(&cluster.connection, address.ip());
+            connect_tcp(*address, options, limit).await
+        }
         EndpointAddress::Pipe(path) => connect_pipe(path, limit).await,
     };
     connected.map_err(|error| {
@@ -242,9 +316,4 @@ pub(crate) async fn connect(
             ConnectError::Io(_) => Failure::unsent(Fault::ConnectFailed),
         }
     })
-}
-
-/// Whether a connection unused since `since` has been kept long enough.
-fn idle_too_long(since: Instant, limit: Option<Duration>, now: Instant) -> bool {
-    limit.is_some_and(|limit| now.saturating_duration_since(since) >= limit)
 }

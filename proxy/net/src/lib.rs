@@ -8,7 +8,7 @@ mod splice;
 mod stream;
 
 pub use bind::{Acceptor, bind_pipe, bind_tcp};
-pub use connect::{ConnectError, connect_pipe, connect_tcp};
+pub use connect::{ConnectError, Keepalive, TcpOptions, connect_pipe, connect_tcp};
 pub use detect::{Detected, Rewind, detect_http};
 pub use splice::{CopyEnd, CopyResult, copy_both_ways};
 pub use stream::{PeerAddress, Stream};

@@ -2,11 +2,13 @@
 
 use std::{
     io::{self, IoSlice},
+    mem::MaybeUninit,
     net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
 };
 
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
@@ -40,6 +42,16 @@ impl Stream {
             Self::Unix(stream) => stream.try_read(&mut probe),
         };
         matches!(read, Err(e) if e.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Like [`Self::is_quiet`], but asks the system, which may know more than the runtime has seen.
+    pub fn is_surely_quiet(&self) -> bool {
+        let mut probe = [MaybeUninit::uninit(); 1];
+        let peeked = match self {
+            Self::Tcp(stream) => SockRef::from(stream).peek(&mut probe),
+            Self::Unix(stream) => SockRef::from(stream).peek(&mut probe),
+        };
+        matches!(peeked, Err(e) if e.kind() == io::ErrorKind::WouldBlock)
     }
 }
 

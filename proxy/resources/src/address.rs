@@ -52,7 +52,8 @@ pub(crate) fn address(
     }
 }
 
-fn socket_address(
+/// Reads a literal TCP address.
+pub(crate) fn socket_address(
     message: &core::SocketAddress,
     at: &At<'_>,
     notes: &mut Notes,

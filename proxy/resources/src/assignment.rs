@@ -1,11 +1,15 @@
 //! `envoy.config.endpoint.v3.ClusterLoadAssignment`.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use weft_proto::pb::{
     envoy::config::{core::v3 as core, endpoint::v3 as wire},
     google::protobuf,
 };
+use weft_route::Denominator;
 
 use crate::{
     address::{self, Address},
@@ -13,6 +17,7 @@ use crate::{
     name::AssignmentName,
     path::At,
     problem::{Notes, Problem},
+    scalar,
 };
 
 /// Highest `priority` (lowest precedence) there is.
@@ -27,12 +32,29 @@ pub struct Assignment {
     pub localities: Vec<LocalityEndpoints>,
     /// `policy.overprovisioning_factor` in percent (140 by default).
     pub overprovisioning_factor: u32,
+    /// `policy.drop_overloads`: shares of the requests that are not sent, each of what the ones
+    /// before left.
+    pub drop_overloads: Vec<DropOverload>,
+}
+
+/// One entry of `policy.drop_overloads`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DropOverload {
+    /// `category`.
+    pub category: Arc<str>,
+    /// `drop_percentage` in parts of a million, at most all of it.
+    pub per_million: u32,
 }
 
 impl Assignment {
     /// No endpoints at all.
     pub fn empty(name: AssignmentName) -> Self {
-        Self { name, localities: Vec::new(), overprovisioning_factor: OVERPROVISIONING }
+        Self {
+            name,
+            localities: Vec::new(),
+            overprovisioning_factor: OVERPROVISIONING,
+            drop_overloads: Vec::new(),
+        }
     }
 }
 
@@ -121,19 +143,39 @@ pub(crate) fn read(
     }
     check_sum(&localities, at, notes);
     let policy = message.policy.as_ref();
-    if policy.is_some_and(|policy| !policy.drop_overloads.is_empty()) {
-        let at = at.field("policy");
-        notes.unsupported::<()>(
-            &at.field("drop_overloads"),
-            "dropping a share of the requests",
-            "leave it out",
-        );
-    }
+    let policy_at = at.field("policy");
+    let drop_overloads = policy
+        .iter()
+        .flat_map(|policy| &policy.drop_overloads)
+        .enumerate()
+        .filter_map(|(index, drop)| {
+            drop_overload(drop, &policy_at.item("drop_overloads", index), notes)
+        })
+        .collect();
     let overprovisioning_factor = policy
         .and_then(|policy| optional(policy.overprovisioning_factor.as_ref()))
         .unwrap_or(OVERPROVISIONING);
     let name = AssignmentName::from(message.cluster_name.as_str());
-    Some(Assignment { name, localities, overprovisioning_factor })
+    Some(Assignment { name, localities, overprovisioning_factor, drop_overloads })
+}
+
+fn drop_overload(
+    message: &wire::cluster_load_assignment::policy::DropOverload,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<DropOverload> {
+    let at_share = at.field("drop_percentage");
+    let Some(share) = &message.drop_percentage else {
+        return notes.refuse(&at_share, Problem::Missing);
+    };
+    let fraction = scalar::fractional_percent(share, &at_share, notes)?;
+    let per_unit = match fraction.denominator {
+        Denominator::Hundred => 10_000,
+        Denominator::TenThousand => 100,
+        Denominator::Million => 1,
+    };
+    let per_million = fraction.numerator.saturating_mul(per_unit).min(1_000_000);
+    Some(DropOverload { category: Arc::from(message.category.as_str()), per_million })
 }
 
 fn locality(

@@ -2,10 +2,12 @@
 
 use prost::Name;
 use weft_proto::pb::envoy::{
-    config::cluster::v3 as wire,
+    config::{cluster::v3 as wire, core::v3 as core},
     extensions::load_balancing_policies::{
+        cluster_provided::v3::ClusterProvided,
         common::v3::{LocalityLbConfig, locality_lb_config},
         least_request::v3::{LeastRequest, least_request::SelectionMethod},
+        random::v3::Random,
         round_robin::v3::RoundRobin,
         wrr_locality::v3::WrrLocality,
     },
@@ -18,13 +20,16 @@ use crate::{
     problem::{Notes, Problem},
 };
 
-const SUPPORTED: &str = "ROUND_ROBIN and LEAST_REQUEST are";
+const SUPPORTED: &str = "ROUND_ROBIN, LEAST_REQUEST, RANDOM and CLUSTER_PROVIDED are";
+
+const SUPPORTED_TYPES: &str =
+    "round_robin, least_request, random, cluster_provided and wrr_locality are";
 
 /// How deep policies may be nested in each other.
 const DEEPEST: usize = 4;
 
 /// A load balancing policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Balancing {
     /// Chooses within the endpoints that are left.
     pub picker: Picker,
@@ -33,10 +38,12 @@ pub struct Balancing {
     /// Below this share of usable endpoints (in percent) all of them are used:
     /// `healthy_panic_threshold`, 50 by default.
     pub panic_threshold: u8,
+    /// `fail_traffic_on_panic`: instead none of them is.
+    pub fail_on_panic: bool,
 }
 
 /// Chooses an endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Picker {
     /// One after the other, as often as their weights say.
     RoundRobin,
@@ -44,7 +51,14 @@ pub enum Picker {
     LeastRequest {
         /// `choice_count`, 2 by default.
         choices: u32,
+        /// `active_request_bias`, 1 by default: the power of the number of requests in flight
+        /// where weights differ.
+        bias: f64,
     },
+    /// A random one.
+    Random,
+    /// The cluster itself says which (`CLUSTER_PROVIDED`).
+    ClusterProvided,
 }
 
 /// Whether `LocalityLbEndpoints.load_balancing_weight` is followed.
@@ -56,6 +70,20 @@ pub enum LocalityWeights {
     Followed,
 }
 
+/// What a policy says.
+#[derive(Clone, Copy)]
+struct Chosen {
+    picker: Picker,
+    localities: LocalityWeights,
+    fail_on_panic: bool,
+}
+
+impl Chosen {
+    fn plain(picker: Picker) -> Self {
+        Self { picker, localities: LocalityWeights::Ignored, fail_on_panic: false }
+    }
+}
+
 /// Reads `load_balancing_policy`, which wins over `lb_policy` as in Envoy.
 pub(crate) fn of_cluster(
     message: &wire::Cluster,
@@ -63,19 +91,30 @@ pub(crate) fn of_cluster(
     notes: &mut Notes,
 ) -> Option<Balancing> {
     let panic_threshold = panic_threshold(message, at, notes);
-    if let Some(policy) = &message.load_balancing_policy {
-        let at = at.field("load_balancing_policy");
-        let (picker, localities) = first_known(policy, DEEPEST, &at, notes)?;
-        return Some(Balancing { picker, localities, panic_threshold });
-    }
-    let picker = by_enum(message, at, notes)?;
-    let localities = match message.common_lb_config.as_ref().map(|c| &c.locality_config_specifier) {
-        Some(Some(
-            wire::cluster::common_lb_config::LocalityConfigSpecifier::LocalityWeightedLbConfig(_),
-        )) => LocalityWeights::Followed,
-        _ => LocalityWeights::Ignored,
+    let chosen = match &message.load_balancing_policy {
+        Some(policy) => first_known(policy, DEEPEST, &at.field("load_balancing_policy"), notes)?,
+        None => by_lb_policy(message, at, notes)?,
     };
-    Some(Balancing { picker, localities, panic_threshold })
+    let Chosen { picker, localities, fail_on_panic } = chosen;
+    Some(Balancing { picker, localities, panic_threshold, fail_on_panic })
+}
+
+fn by_lb_policy(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> Option<Chosen> {
+    use wire::cluster::common_lb_config::LocalityConfigSpecifier as Specifier;
+    let mut chosen = Chosen::plain(by_enum(message, at, notes)?);
+    let common = message.common_lb_config.as_ref();
+    match common.and_then(|common| common.locality_config_specifier.as_ref()) {
+        Some(Specifier::LocalityWeightedLbConfig(_)) => {
+            chosen.localities = LocalityWeights::Followed;
+        }
+        // Zone awareness needs to know the cluster of this proxy's own peers; until one is
+        // configured Envoy spreads over all endpoints too.
+        Some(Specifier::ZoneAwareLbConfig(zone)) => {
+            chosen.fail_on_panic = zone.fail_traffic_on_panic;
+        }
+        None => {}
+    }
+    Some(chosen)
 }
 
 fn by_enum(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> Option<Picker> {
@@ -83,14 +122,16 @@ fn by_enum(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> Option<Pi
     let at_policy = at.field("lb_policy");
     match LbPolicy::try_from(message.lb_policy) {
         Ok(LbPolicy::RoundRobin) => Some(Picker::RoundRobin),
+        Ok(LbPolicy::Random) => Some(Picker::Random),
+        Ok(LbPolicy::ClusterProvided) => Some(Picker::ClusterProvided),
         Ok(LbPolicy::LeastRequest) => {
-            let choices = match &message.lb_config {
-                Some(LbConfig::LeastRequestLbConfig(config)) => {
-                    optional(config.choice_count.as_ref())
-                }
+            let config = match &message.lb_config {
+                Some(LbConfig::LeastRequestLbConfig(config)) => Some(config),
                 _ => None,
             };
-            least_request(choices, &at.field("least_request_lb_config"), notes)
+            let choices = config.and_then(|config| optional(config.choice_count.as_ref()));
+            let bias = config.and_then(|config| config.active_request_bias.as_ref());
+            least_request(choices, bias, &at.field("least_request_lb_config"), notes)
         }
         Ok(LbPolicy::LoadBalancingPolicyConfig) => {
             notes.refuse(&at.field("load_balancing_policy"), Problem::Missing)
@@ -100,9 +141,20 @@ fn by_enum(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> Option<Pi
     }
 }
 
-fn least_request(choices: Option<u32>, at: &At<'_>, notes: &mut Notes) -> Option<Picker> {
+/// There is no runtime layer, so the default value of the bias always holds.
+fn least_request(
+    choices: Option<u32>,
+    bias: Option<&core::RuntimeDouble>,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<Picker> {
+    let bias = bias.map_or(1.0, |bias| bias.default_value);
+    if !(0.0..=f64::MAX).contains(&bias) {
+        let at = at.field("active_request_bias");
+        return notes.unsupported(&at, bias.to_string(), "0 or more is");
+    }
     match choices.unwrap_or(2) {
-        choices @ 2.. => Some(Picker::LeastRequest { choices }),
+        choices @ 2.. => Some(Picker::LeastRequest { choices, bias }),
         fewer => notes.unsupported(&at.field("choice_count"), fewer.to_string(), "2 or more are"),
     }
 }
@@ -113,7 +165,7 @@ fn first_known(
     depth: usize,
     at: &At<'_>,
     notes: &mut Notes,
-) -> Option<(Picker, LocalityWeights)> {
+) -> Option<Chosen> {
     let mut seen = Vec::new();
     for (index, policy) in message.policies.iter().enumerate() {
         let at = at.item("policies", index);
@@ -128,12 +180,21 @@ fn first_known(
         match extension::type_name(any) {
             name if name == RoundRobin::full_name() => {
                 let message = extension::unpack::<RoundRobin>(any, &at, notes)?;
-                let localities = localities(message.locality_lb_config.as_ref());
-                return Some((Picker::RoundRobin, localities));
+                return Some(with_localities(
+                    Picker::RoundRobin,
+                    message.locality_lb_config.as_ref(),
+                ));
             }
             name if name == LeastRequest::full_name() => {
                 let message = extension::unpack::<LeastRequest>(any, &at, notes)?;
                 return typed_least_request(&message, &at, notes);
+            }
+            name if name == Random::full_name() => {
+                let message = extension::unpack::<Random>(any, &at, notes)?;
+                return Some(with_localities(Picker::Random, message.locality_lb_config.as_ref()));
+            }
+            name if name == ClusterProvided::full_name() => {
+                return Some(Chosen::plain(Picker::ClusterProvided));
             }
             name if name == WrrLocality::full_name() && depth > 0 => {
                 let message = extension::unpack::<WrrLocality>(any, &at, notes)?;
@@ -141,21 +202,17 @@ fn first_known(
                 let Some(inner) = &message.endpoint_picking_policy else {
                     return notes.refuse(&at, Problem::Missing);
                 };
-                let (picker, _) = first_known(inner, depth - 1, &at, notes)?;
-                return Some((picker, LocalityWeights::Followed));
+                let inner = first_known(inner, depth - 1, &at, notes)?;
+                return Some(Chosen { localities: LocalityWeights::Followed, ..inner });
             }
             other => seen.push(other.to_owned()),
         }
     }
     let what = if seen.is_empty() { "an empty list".to_owned() } else { seen.join(", ") };
-    notes.unsupported(at, what, "round_robin, least_request and wrr_locality are")
+    notes.unsupported(at, what, SUPPORTED_TYPES)
 }
 
-fn typed_least_request(
-    message: &LeastRequest,
-    at: &At<'_>,
-    notes: &mut Notes,
-) -> Option<(Picker, LocalityWeights)> {
+fn typed_least_request(message: &LeastRequest, at: &At<'_>, notes: &mut Notes) -> Option<Chosen> {
     let method_at = at.field("selection_method");
     match SelectionMethod::try_from(message.selection_method) {
         Ok(SelectionMethod::NChoices) => {}
@@ -166,18 +223,24 @@ fn typed_least_request(
             return notes.refuse(&method_at, Problem::UnknownEnum(message.selection_method));
         }
     }
-    let picker = least_request(optional(message.choice_count.as_ref()), at, notes)?;
-    Some((picker, localities(message.locality_lb_config.as_ref())))
+    let choices = optional(message.choice_count.as_ref());
+    let picker = least_request(choices, message.active_request_bias.as_ref(), at, notes)?;
+    Some(with_localities(picker, message.locality_lb_config.as_ref()))
 }
 
-fn localities(message: Option<&LocalityLbConfig>) -> LocalityWeights {
-    use locality_lb_config::LocalityConfigSpecifier as Chosen;
+fn with_localities(picker: Picker, message: Option<&LocalityLbConfig>) -> Chosen {
+    use locality_lb_config::LocalityConfigSpecifier as Specifier;
+    let mut chosen = Chosen::plain(picker);
     match message.and_then(|message| message.locality_config_specifier.as_ref()) {
-        Some(Chosen::LocalityWeightedLbConfig(_)) => LocalityWeights::Followed,
-        // Zone awareness needs to know the cluster of this proxy's own peers; until one is
-        // configured Envoy spreads over all endpoints too.
-        Some(Chosen::ZoneAwareLbConfig(_)) | None => LocalityWeights::Ignored,
+        Some(Specifier::LocalityWeightedLbConfig(_)) => {
+            chosen.localities = LocalityWeights::Followed;
+        }
+        Some(Specifier::ZoneAwareLbConfig(zone)) => {
+            chosen.fail_on_panic = zone.fail_traffic_on_panic;
+        }
+        None => {}
     }
+    chosen
 }
 
 fn panic_threshold(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> u8 {

@@ -13,6 +13,7 @@ use weft_proto::pb::{
 use crate::{
     assignment::{self, Assignment},
     balancing::{self, Balancing},
+    circuit_breakers::{self, CircuitBreakers},
     config_source::{self, FetchTimeout},
     extension,
     name::{AssignmentName, ClusterName},
@@ -20,10 +21,13 @@ use crate::{
     problem::{Notes, Problem},
     protocol_options::{self, HttpOptions, UpstreamProtocol},
     scalar,
+    upstream_connection::{self, SourceAddresses, TcpKeepalive},
 };
 
 /// Envoy's default `connect_timeout`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Envoy's default `per_connection_buffer_limit_bytes`.
+const BUFFER_LIMIT: u32 = 1024 * 1024;
 
 /// A group of endpoints that requests can be sent to.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +40,11 @@ pub struct Cluster {
     pub connection: ConnectionSettings,
     /// How one of them is chosen.
     pub balancing: Balancing,
+    /// `circuit_breakers`.
+    pub circuit_breakers: CircuitBreakers,
+    /// `common_lb_config.close_connections_on_host_set_change`: connections to all endpoints drain
+    /// whenever one comes or goes.
+    pub drain_on_host_set_change: bool,
 }
 
 /// Where a cluster's endpoints come from.
@@ -63,6 +72,15 @@ pub struct ConnectionSettings {
     pub idle_timeout: Option<Duration>,
     /// `max_requests_per_connection`, if set.
     pub max_requests_per_connection: Option<u32>,
+    /// `HttpProtocolOptions.common_http_protocol_options.max_connection_duration`: a connection of
+    /// this age takes no more requests.
+    pub max_connection_duration: Option<Duration>,
+    /// `per_connection_buffer_limit_bytes` (1 MiB by default): no more of a response is read ahead.
+    pub buffer_limit: u32,
+    /// `upstream_connection_options.tcp_keepalive`; `None` leaves keep-alive off.
+    pub tcp_keepalive: Option<TcpKeepalive>,
+    /// `upstream_bind_config`.
+    pub sources: SourceAddresses,
 }
 
 /// Reads a cluster.
@@ -79,11 +97,35 @@ pub(crate) fn read(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> O
     if let Some(socket) = &message.transport_socket {
         plaintext(socket, &at.field("transport_socket"), notes);
     }
-    let HttpOptions { protocol, idle_timeout, max_requests_per_connection } =
-        protocol_options::of_cluster(message, at, notes)?;
-    let connection =
-        ConnectionSettings { connect_timeout, protocol, idle_timeout, max_requests_per_connection };
-    Some(Cluster { name, discovery: discovery?, connection, balancing: balancing? })
+    let sources = upstream_connection::sources(message, at, notes);
+    let HttpOptions {
+        protocol,
+        idle_timeout,
+        max_requests_per_connection,
+        max_connection_duration,
+    } = protocol_options::of_cluster(message, at, notes)?;
+    let connection = ConnectionSettings {
+        connect_timeout,
+        protocol,
+        idle_timeout,
+        max_requests_per_connection,
+        max_connection_duration,
+        buffer_limit: optional(message.per_connection_buffer_limit_bytes.as_ref())
+            .unwrap_or(BUFFER_LIMIT),
+        tcp_keepalive: upstream_connection::tcp_keepalive(message),
+        sources,
+    };
+    Some(Cluster {
+        name,
+        discovery: discovery?,
+        connection,
+        balancing: balancing?,
+        circuit_breakers: circuit_breakers::of_cluster(message),
+        drain_on_host_set_change: message
+            .common_lb_config
+            .as_ref()
+            .is_some_and(|config| config.close_connections_on_host_set_change),
+    })
 }
 
 fn discovery(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> Option<Discovery> {

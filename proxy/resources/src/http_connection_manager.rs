@@ -99,6 +99,10 @@ pub(crate) fn read(
     let head = message.request_headers_timeout.as_ref();
     let request_headers_timeout =
         scalar::timeout_or(head, None, &at.field("request_headers_timeout"), notes);
+    if message.common_http_protocol_options.is_some_and(|c| c.max_connection_duration.is_some()) {
+        let at = common_at.field("max_connection_duration");
+        notes.warn(&at, "accepted but not honoured: the age of connections from clients");
+    }
     let stream_idle = message.stream_idle_timeout.as_ref();
     let stream_at = at.field("stream_idle_timeout");
     let stream_idle_timeout =

@@ -12,6 +12,7 @@ mod address;
 mod assignment;
 mod balancing;
 mod chain_match;
+mod circuit_breakers;
 mod cluster;
 mod config_source;
 mod decode;
@@ -30,10 +31,14 @@ mod route_action;
 mod route_config;
 mod scalar;
 mod tcp_proxy;
+mod upstream_connection;
 
 pub use address::Address;
-pub use assignment::{Assignment, Endpoint, HealthStatus, Locality, LocalityEndpoints};
+pub use assignment::{
+    Assignment, DropOverload, Endpoint, HealthStatus, Locality, LocalityEndpoints,
+};
 pub use balancing::{Balancing, LocalityWeights, Picker};
+pub use circuit_breakers::CircuitBreakers;
 pub use cluster::{Cluster, ConnectionSettings, Discovery};
 pub use config_source::FetchTimeout;
 pub use decode::{Decoded, Resource, ResourceType, decode};
@@ -48,3 +53,4 @@ pub use redirect::{Redirect, RedirectPath};
 pub use route_action::{Destination, DirectResponse, Forward, PrefixRewrite, RouteAction};
 pub use route_config::{RouteConfiguration, RouteRule};
 pub use tcp_proxy::TcpProxy;
+pub use upstream_connection::{SourceAddresses, TcpKeepalive};

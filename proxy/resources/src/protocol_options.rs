@@ -38,6 +38,7 @@ pub(crate) struct HttpOptions {
     pub(crate) protocol: UpstreamProtocol,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) max_requests_per_connection: Option<u32>,
+    pub(crate) max_connection_duration: Option<Duration>,
 }
 
 /// Reads `typed_extension_protocol_options`, or the deprecated fields that came before it.
@@ -87,8 +88,8 @@ fn typed(message: &HttpProtocolOptions, at: &At<'_>, notes: &mut Notes) -> Optio
         ),
     };
     let at = at.field("common_http_protocol_options");
-    let (idle_timeout, max) = common(message.common_http_protocol_options.as_ref(), &at, notes);
-    Some(HttpOptions { protocol: protocol?, idle_timeout, max_requests_per_connection: max })
+    let common = common(message.common_http_protocol_options.as_ref(), &at, notes);
+    Some(HttpOptions { protocol: protocol?, ..common })
 }
 
 fn explicit(
@@ -123,25 +124,37 @@ fn deprecated(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> HttpOp
         }
     };
     let common_at = at.field("common_http_protocol_options");
-    let (idle_timeout, max) =
-        common(message.common_http_protocol_options.as_ref(), &common_at, notes);
+    let common = common(message.common_http_protocol_options.as_ref(), &common_at, notes);
     HttpOptions {
         protocol,
-        idle_timeout,
-        max_requests_per_connection: max
+        max_requests_per_connection: common
+            .max_requests_per_connection
             .or_else(|| optional(message.max_requests_per_connection.as_ref()))
             .filter(|max| *max > 0),
+        ..common
     }
 }
 
-/// `idle_timeout` and `max_requests_per_connection`; zero means no limit for both.
+/// What does not depend on the protocol; zero means no limit for each.
 fn common(
     message: Option<&core::HttpProtocolOptions>,
     at: &At<'_>,
     notes: &mut Notes,
-) -> (Option<Duration>, Option<u32>) {
-    let Some(message) = message else { return (Some(IDLE_TIMEOUT), None) };
+) -> HttpOptions {
+    let mut options = HttpOptions {
+        protocol: UpstreamProtocol::Http1,
+        idle_timeout: Some(IDLE_TIMEOUT),
+        max_requests_per_connection: None,
+        max_connection_duration: None,
+    };
+    let Some(message) = message else { return options };
     let idle = message.idle_timeout.as_ref();
-    let idle = scalar::timeout_or(idle, Some(IDLE_TIMEOUT), &at.field("idle_timeout"), notes);
-    (idle, optional(message.max_requests_per_connection.as_ref()).filter(|max| *max > 0))
+    options.idle_timeout =
+        scalar::timeout_or(idle, Some(IDLE_TIMEOUT), &at.field("idle_timeout"), notes);
+    let longest = message.max_connection_duration.as_ref();
+    options.max_connection_duration =
+        scalar::timeout_or(longest, None, &at.field("max_connection_duration"), notes);
+    options.max_requests_per_connection =
+        optional(message.max_requests_per_connection.as_ref()).filter(|max| *max > 0);
+    options
 }

@@ -78,9 +78,20 @@ pub(crate) fn fraction(
     at: &At<'_>,
     notes: &mut Notes,
 ) -> Option<Fraction> {
-    use kinds::v3::fractional_percent::DenominatorType;
     let at = at.field("default_value");
-    let Some(share) = message.default_value else { return notes.refuse(&at, Problem::Missing) };
+    match &message.default_value {
+        Some(share) => fractional_percent(share, &at, notes),
+        None => notes.refuse(&at, Problem::Missing),
+    }
+}
+
+/// Reads a share.
+pub(crate) fn fractional_percent(
+    share: &kinds::v3::FractionalPercent,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<Fraction> {
+    use kinds::v3::fractional_percent::DenominatorType;
     let denominator = match DenominatorType::try_from(share.denominator) {
         Ok(DenominatorType::Hundred) => Denominator::Hundred,
         Ok(DenominatorType::TenThousand) => Denominator::TenThousand,

@@ -34,7 +34,7 @@ use weft_proto::pb::{
             load_balancing_policies::{
                 common::v3::{LocalityLbConfig, locality_lb_config},
                 least_request::v3::LeastRequest,
-                random::v3::Random,
+                maglev::v3::Maglev,
                 round_robin::v3::RoundRobin,
                 wrr_locality::v3::WrrLocality,
             },
@@ -266,7 +266,7 @@ fn bytes_as_they_are_is_the_one_transport() {
         ..named("a")
     };
     assert!(read(&with(any(&RawBuffer {}))).is_ok());
-    let text = refusals(&with(any(&Random::default()))).join("\n");
+    let text = refusals(&with(any(&Maglev::default()))).join("\n");
     assert!(text.contains("transport_socket"), "{text}");
 }
 
@@ -280,7 +280,10 @@ fn policies_by_enum_and_by_extension() {
         })),
         ..named("a")
     };
-    assert_eq!(read(&by_enum).unwrap().balancing.picker, Picker::LeastRequest { choices: 5 });
+    assert_eq!(
+        read(&by_enum).unwrap().balancing.picker,
+        Picker::LeastRequest { choices: 5, bias: 1.0 }
+    );
     let common = CommonLbConfig {
         healthy_panic_threshold: Some(Percent { value: 12.7 }),
         locality_config_specifier: Some(LocalityConfigSpecifier::LocalityWeightedLbConfig(
@@ -315,21 +318,21 @@ fn policies_by_enum_and_by_extension() {
     // The extension wins over the enum.
     let least = Wire { load_balancing_policy: Some(list(vec![any(&least)])), ..by_enum };
     let balancing = read(&least).unwrap().balancing;
-    assert_eq!(balancing.picker, Picker::LeastRequest { choices: 3 });
+    assert_eq!(balancing.picker, Picker::LeastRequest { choices: 3, bias: 1.0 });
     assert_eq!(balancing.localities, LocalityWeights::Followed);
     let nested =
         WrrLocality { endpoint_picking_policy: Some(list(vec![any(&RoundRobin::default())])) };
     let first_known = Wire {
-        load_balancing_policy: Some(list(vec![any(&Random::default()), any(&nested)])),
+        load_balancing_policy: Some(list(vec![any(&Maglev::default()), any(&nested)])),
         ..named("a")
     };
     let balancing = read(&first_known).unwrap().balancing;
     assert_eq!(balancing.picker, Picker::RoundRobin);
     assert_eq!(balancing.localities, LocalityWeights::Followed);
     let none_known =
-        Wire { load_balancing_policy: Some(list(vec![any(&Random::default())])), ..named("a") };
+        Wire { load_balancing_policy: Some(list(vec![any(&Maglev::default())])), ..named("a") };
     let text = refusals(&none_known).join("\n");
-    assert!(text.contains("envoy.extensions.load_balancing_policies.random.v3.Random"), "{text}");
+    assert!(text.contains("envoy.extensions.load_balancing_policies.maglev.v3.Maglev"), "{text}");
 }
 
 #[test]

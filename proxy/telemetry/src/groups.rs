@@ -29,7 +29,7 @@ impl StatusClasses {
         digit.checked_sub(1).and_then(|at| self.0.get(at)).map_or(0, Counter::get)
     }
 
-    fn visit<'a>(
+    pub(crate) fn visit<'a>(
         &'a self,
         names: &[&'static str; 5],
         see: &mut dyn FnMut(&'static str, Value<'a>),
@@ -37,101 +37,6 @@ impl StatusClasses {
         for (name, class) in names.iter().zip(&self.0) {
             see(name, Value::Counter(class.get()));
         }
-    }
-}
-
-/// `cluster.<name>.*`.
-#[derive(Debug, Default)]
-pub struct ClusterStats {
-    /// Connections opened.
-    pub upstream_cx_total: Counter,
-    /// Connections open now.
-    pub upstream_cx_active: Gauge,
-    /// HTTP/1.1 connections opened.
-    pub upstream_cx_http1_total: Counter,
-    /// h2 connections opened.
-    pub upstream_cx_http2_total: Counter,
-    /// Connection attempts that failed, timeouts included.
-    pub upstream_cx_connect_fail: Counter,
-    /// Connection attempts that timed out.
-    pub upstream_cx_connect_timeout: Counter,
-    /// Picks that found no endpoint to use.
-    pub upstream_cx_none_healthy: Counter,
-    /// Requests sent.
-    pub upstream_rq_total: Counter,
-    /// Requests waiting for the end of their response.
-    pub upstream_rq_active: Gauge,
-    /// Responses received completely enough to have a status.
-    pub upstream_rq_completed: Counter,
-    /// Responses by class.
-    pub upstream_rq_xx: StatusClasses,
-    /// Requests that exceeded the route's timeout.
-    pub upstream_rq_timeout: Counter,
-    /// Requests sent again because they were provably not processed.
-    pub upstream_rq_retry: Counter,
-    /// Requests whose upstream connection or stream broke before the response ended.
-    pub upstream_rq_rx_reset: Counter,
-    /// Endpoints.
-    pub membership_total: Gauge,
-    /// Endpoints that may be picked.
-    pub membership_healthy: Gauge,
-    /// From sending the request to the end of the response.
-    pub upstream_rq_time: Histogram,
-}
-
-impl ClusterStats {
-    pub(crate) fn visit<'a>(&'a self, see: &mut dyn FnMut(&'static str, Value<'a>)) {
-        let Self {
-            upstream_cx_total,
-            upstream_cx_active,
-            upstream_cx_http1_total,
-            upstream_cx_http2_total,
-            upstream_cx_connect_fail,
-            upstream_cx_connect_timeout,
-            upstream_cx_none_healthy,
-            upstream_rq_total,
-            upstream_rq_active,
-            upstream_rq_completed,
-            upstream_rq_xx,
-            upstream_rq_timeout,
-            upstream_rq_retry,
-            upstream_rq_rx_reset,
-            membership_total,
-            membership_healthy,
-            upstream_rq_time,
-        } = self;
-        const CLASSES: [&str; 5] = [
-            "upstream_rq_1xx",
-            "upstream_rq_2xx",
-            "upstream_rq_3xx",
-            "upstream_rq_4xx",
-            "upstream_rq_5xx",
-        ];
-        for (name, counter) in [
-            ("upstream_cx_total", upstream_cx_total),
-            ("upstream_cx_http1_total", upstream_cx_http1_total),
-            ("upstream_cx_http2_total", upstream_cx_http2_total),
-            ("upstream_cx_connect_fail", upstream_cx_connect_fail),
-            ("upstream_cx_connect_timeout", upstream_cx_connect_timeout),
-            ("upstream_cx_none_healthy", upstream_cx_none_healthy),
-            ("upstream_rq_total", upstream_rq_total),
-            ("upstream_rq_completed", upstream_rq_completed),
-            ("upstream_rq_timeout", upstream_rq_timeout),
-            ("upstream_rq_retry", upstream_rq_retry),
-            ("upstream_rq_rx_reset", upstream_rq_rx_reset),
-        ] {
-            see(name, Value::Counter(counter.get()));
-        }
-        upstream_rq_xx.visit(&CLASSES, see);
-        for (name, gauge) in [
-            ("upstream_cx_active", upstream_cx_active),
-            ("upstream_rq_active", upstream_rq_active),
-            ("membership_total", membership_total),
-            ("membership_healthy", membership_healthy),
-        ] {
-            see(name, Value::Gauge(gauge.get()));
-        }
-        see("upstream_rq_time", Value::Histogram(upstream_rq_time));
     }
 }
 

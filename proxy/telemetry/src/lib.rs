@@ -4,14 +4,16 @@
 //! alerts keep working. Recording costs one relaxed atomic add and never allocates; rendering walks
 //! the registered groups and pays there instead.
 
+mod cluster;
 mod groups;
 mod histogram;
 mod metric;
 mod registry;
 mod render;
 
+pub use cluster::{CircuitBreakerStats, ClusterStats};
 pub use groups::{
-    ClusterStats, ControlPlaneStats, HttpStats, ListenerStats, StatusClasses, TcpStats, UpdateStats,
+    ControlPlaneStats, HttpStats, ListenerStats, StatusClasses, TcpStats, UpdateStats,
 };
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use metric::{Counter, Gauge, GaugeGuard};

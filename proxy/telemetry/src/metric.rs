@@ -43,6 +43,13 @@ impl Gauge {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Adds one unless there are `most` already. Exact, however many threads ask at once.
+    #[inline]
+    pub fn inc_below(&self, most: u64) -> bool {
+        let one_more = |now: u64| (now < most).then(|| now + 1);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
+    }
+
     /// Replaces the value.
     pub fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
@@ -70,11 +77,56 @@ impl<T> GaugeGuard<T> {
         select(&owner).inc();
         Self { owner, select }
     }
+
+    /// Raises the gauge unless it is at `most` already.
+    #[inline]
+    pub fn raise_below(owner: T, select: fn(&T) -> &Gauge, most: u64) -> Option<Self> {
+        select(&owner).inc_below(most).then(|| Self { owner, select })
+    }
 }
 
 impl<T> Drop for GaugeGuard<T> {
     #[inline]
     fn drop(&mut self) {
         (self.select)(&self.owner).dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, thread};
+
+    use super::*;
+
+    #[test]
+    fn a_bounded_gauge_never_exceeds_its_bound() {
+        let gauge = Arc::new(Gauge::default());
+        let highest = Arc::new(Gauge::default());
+        let held: u64 = thread::scope(|scope| {
+            let climbers: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let mut taken = 0;
+                        for turn in 0..10_000u64 {
+                            if let Some(guard) = GaugeGuard::raise_below(&*gauge, |g| *g, 3) {
+                                let now = gauge.get();
+                                assert!((1..=3).contains(&now), "{now}");
+                                highest.set(highest.get().max(now));
+                                taken += 1;
+                                if turn % 2 == 0 {
+                                    thread::yield_now();
+                                }
+                                drop(guard);
+                            }
+                        }
+                        taken
+                    })
+                })
+                .collect();
+            climbers.into_iter().map(|climber| climber.join().unwrap()).sum()
+        });
+        assert_eq!(gauge.get(), 0, "all was given back");
+        assert!(held >= 10_000, "{held}");
+        assert!(!gauge.inc_below(0));
     }
 }

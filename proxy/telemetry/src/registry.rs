@@ -7,7 +7,8 @@ use std::{
 };
 
 use crate::{
-    groups::{ClusterStats, ControlPlaneStats, HttpStats, ListenerStats, TcpStats, UpdateStats},
+    cluster::ClusterStats,
+    groups::{ControlPlaneStats, HttpStats, ListenerStats, TcpStats, UpdateStats},
     histogram::Histogram,
     metric::{Counter, Gauge},
 };

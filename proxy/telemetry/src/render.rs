@@ -191,7 +191,7 @@ fn family_and_labels(sample: &Sample<'_>) -> (String, String) {
                 format!("envoy_response_code_class=\"{digit}\"{comma}{name_label}"),
             )
         }
-        None => (format!("envoy_{scope}_{}", sample.metric), name_label),
+        None => (format!("envoy_{scope}_{}", sample.metric.replace('.', "_")), name_label),
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::BytesMut;
@@ -20,11 +20,17 @@ use tokio::io::AsyncReadExt as _;
 use weft_balance::EndpointState;
 use weft_compile::{Cluster, ConnectionSettings};
 use weft_net::Stream;
-use weft_telemetry::GaugeGuard;
+use weft_telemetry::ClusterStats;
 
 pub(crate) use exchange::Exchange;
 
-use super::{Failure, Outgoing, Upload, connect, idle_too_long, pool::Pool};
+use super::{
+    Failure, Outgoing, Upload, connect,
+    occupancy::{Admission, ConnectionSlot, Turn},
+    pool::Pool,
+    until,
+};
+use crate::body::Limits;
 
 /// A read buffer grows between these as long as reads fill it.
 const READ_MIN: usize = 8 * 1024;
@@ -43,14 +49,17 @@ pub(super) struct Connection {
     read_size: usize,
     requests: u32,
     settings: Arc<ConnectionSettings>,
+    stats: Arc<ClusterStats>,
+    opened: Instant,
     idle_since: Instant,
-    _active: GaugeGuard<Arc<Cluster>>,
+    _slot: ConnectionSlot<Self>,
 }
 
 impl Connection {
-    fn new(io: Stream, cluster: &Arc<Cluster>) -> Self {
+    fn new(io: Stream, cluster: &Arc<Cluster>, slot: ConnectionSlot<Self>) -> Self {
         cluster.stats.upstream_cx_total.inc();
         cluster.stats.upstream_cx_http1_total.inc();
+        let now = Instant::now();
         Self {
             io,
             read: BytesMut::new(),
@@ -58,8 +67,10 @@ impl Connection {
             read_size: READ_MIN,
             requests: 0,
             settings: Arc::clone(&cluster.connection),
-            idle_since: Instant::now(),
-            _active: GaugeGuard::raise(Arc::clone(cluster), |c| &c.stats.upstream_cx_active),
+            stats: Arc::clone(&cluster.stats),
+            opened: now,
+            idle_since: now,
+            _slot: slot,
         }
     }
 
@@ -73,13 +84,32 @@ impl Connection {
         if let Poll::Ready(Ok(n)) = &polled
             && *n == room
         {
-            self.read_size = (self.read_size * 2).min(READ_MAX);
+            let most = READ_MAX.min(self.settings.buffer_limit as usize).max(READ_MIN);
+            self.read_size = (self.read_size * 2).min(most);
         }
         polled
     }
 
-    fn may_be_used_again(&self) -> bool {
-        self.settings.max_requests_per_connection.is_none_or(|most| self.requests < most)
+    /// Whether it may carry another request after the ones before.
+    fn may_be_used_again(&self, now: Instant) -> bool {
+        if self.settings.max_requests_per_connection.is_some_and(|most| self.requests >= most) {
+            self.stats.upstream_cx_max_requests.inc();
+            return false;
+        }
+        if self.has_reached_age(now) {
+            self.stats.upstream_cx_max_duration_reached.inc();
+            return false;
+        }
+        true
+    }
+
+    fn has_reached_age(&self, now: Instant) -> bool {
+        let age = now.saturating_duration_since(self.opened);
+        self.settings.max_connection_duration.is_some_and(|most| age >= most)
+    }
+
+    fn idle_for(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.idle_since)
     }
 }
 
@@ -87,34 +117,57 @@ impl Connection {
 #[derive(Debug, Default)]
 pub(super) struct Idle(Vec<Connection>);
 
-impl Idle {
-    /// The most recently used connection that the peer has left alone.
-    fn take(&mut self) -> Option<Connection> {
-        while let Some(connection) = self.0.pop() {
-            if connection.io.is_quiet()
-                && !idle_too_long(
-                    connection.idle_since,
-                    connection.settings.idle_timeout,
-                    Instant::now(),
-                )
-            {
-                return Some(connection);
-            }
-        }
-        None
-    }
+/// What an idle connection is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Condition {
+    Usable,
+    /// The peer has closed it, or said something out of turn.
+    Ended,
+    /// It has been idle for as long as it may.
+    IdleTooLong,
+    /// It has become too old.
+    TooOld,
+}
 
-    fn put(&mut self, mut connection: Connection) {
-        connection.idle_since = Instant::now();
-        self.0.push(connection);
+/// Looks at an idle connection.
+fn condition(connection: &Connection, pool: &Pool, now: Instant) -> Condition {
+    let idle = connection.idle_for(now);
+    if !connection.io.is_quiet() {
+        pool.idle_limit.borrow_mut().closed(idle, now);
+        return Condition::Ended;
     }
+    let limits = [connection.settings.idle_timeout, pool.idle_limit.borrow().usable_for(now)];
+    if limits.into_iter().flatten().any(|limit| idle >= limit) {
+        connection.stats.upstream_cx_idle_timeout.inc();
+        Condition::IdleTooLong
+    } else if connection.has_reached_age(now) {
+        connection.stats.upstream_cx_max_duration_reached.inc();
+        Condition::TooOld
+    } else {
+        Condition::Usable
+    }
+}
 
-    /// Closes connections that were idle for too long or that the peer has closed.
-    pub(super) fn close_idle(&mut self, now: Instant) {
-        self.0.retain(|connection| {
-            connection.io.is_quiet()
-                && !idle_too_long(connection.idle_since, connection.settings.idle_timeout, now)
-        });
+/// Closes connections that were idle for too long or that the peer has closed.
+pub(super) fn close_idle(pool: &Pool, now: Instant) {
+    // Taken out first: a connection that is closed may let a request go on, and that may come here.
+    let idle = std::mem::take(&mut pool.h1.borrow_mut().0);
+    let kept: Vec<_> = idle
+        .into_iter()
+        .filter(|connection| condition(connection, pool, now) == Condition::Usable)
+        .collect();
+    pool.h1.borrow_mut().0 = kept;
+}
+
+/// Gives a connection to the request that has waited longest, or keeps it for the next one.
+fn give_back(pool: &Pool, mut connection: Connection) {
+    let now = Instant::now();
+    if !connection.may_be_used_again(now) {
+        return;
+    }
+    connection.idle_since = now;
+    if let Some(connection) = pool.h1_occupancy.offer(connection) {
+        pool.h1.borrow_mut().0.push(connection);
     }
 }
 
@@ -129,21 +182,40 @@ impl Lane {
     pub(super) fn begin(self, outgoing: &Outgoing, upload: Upload) -> Exchange {
         Exchange::new(self.connection, self.pool, self.reused, outgoing, upload)
     }
+
+    /// Leaves it to the next request.
+    pub(super) fn release(self) {
+        give_back(&self.pool, self.connection);
+    }
 }
 
-/// An idle connection of the pool.
-pub(super) fn reuse(pool: &Rc<Pool>) -> Option<Lane> {
-    let connection = pool.h1.borrow_mut().take()?;
-    Some(Lane { connection, pool: Rc::clone(pool), reused: true })
+/// The most recently used idle connection that the peer has left alone. `ask` makes sure of that
+/// at the price of a system call.
+pub(super) fn reuse(pool: &Rc<Pool>, ask: bool) -> Option<Lane> {
+    let now = Instant::now();
+    loop {
+        let connection = pool.h1.borrow_mut().0.pop()?;
+        let is_usable = condition(&connection, pool, now) == Condition::Usable;
+        if is_usable && (!ask || connection.io.is_surely_quiet()) {
+            return Some(Lane { connection, pool: Rc::clone(pool), reused: true });
+        }
+    }
 }
 
-/// A new connection.
+/// A new connection, or the next that becomes free where there may be no more.
 pub(super) async fn open(
     pool: Rc<Pool>,
     cluster: &Arc<Cluster>,
     endpoint: &EndpointState,
-    deadline: Option<Instant>,
+    limits: Limits,
 ) -> Result<Lane, Failure> {
-    let io = connect(cluster, endpoint, deadline).await?;
-    Ok(Lane { connection: Connection::new(io, cluster), pool, reused: false })
+    let slot = match pool.h1_occupancy.admit(cluster) {
+        Admission::Open(slot) => slot,
+        Admission::Wait(turn) => match until(limits, turn).await? {
+            Turn::Open(slot) => slot,
+            Turn::Take(connection) => return Ok(Lane { connection, pool, reused: true }),
+        },
+    };
+    let io = connect(cluster, endpoint, limits.deadline).await?;
+    Ok(Lane { connection: Connection::new(io, cluster, slot), pool, reused: false })
 }

@@ -8,7 +8,6 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, Waker},
-    time::Instant,
 };
 
 use bytes::Bytes;
@@ -16,12 +15,16 @@ use h2::client::SendRequest;
 use tokio::sync::Notify;
 use weft_balance::EndpointState;
 use weft_compile::Cluster;
-use weft_telemetry::GaugeGuard;
 
 pub(crate) use exchange::Exchange;
 
-use super::{Failure, Outgoing, Upload, connect, pool::Pool};
-use crate::fault::Fault;
+use super::{
+    Failure, Outgoing, Upload, connect,
+    occupancy::{Admission, ConnectionSlot, Occupancy, Turn},
+    pool::Pool,
+    until,
+};
+use crate::{body::Limits, fault::Fault};
 
 /// Flow-control windows towards upstreams, in bytes: of a stream and of a connection.
 const STREAM_WINDOW: u32 = 1024 * 1024;
@@ -50,12 +53,24 @@ struct Connection {
 }
 
 /// What is shared between a connection's task and its streams.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Load {
+    occupancy: Rc<Occupancy<()>>,
     streams: Cell<usize>,
     requests: Cell<u32>,
     /// The peer said GOAWAY, the connection broke, or it has carried enough requests.
     finished: Cell<bool>,
+}
+
+impl Load {
+    fn new(pool: &Pool) -> Self {
+        Self {
+            occupancy: Rc::clone(&pool.h2_occupancy),
+            streams: Cell::default(),
+            requests: Cell::default(),
+            finished: Cell::default(),
+        }
+    }
 }
 
 /// A connection attempt that several requests wait for.
@@ -80,6 +95,7 @@ impl StreamSlot {
 impl Drop for StreamSlot {
     fn drop(&mut self) {
         self.0.streams.set(self.0.streams.get() - 1);
+        self.0.occupancy.offer(());
     }
 }
 
@@ -137,10 +153,10 @@ pub(super) async fn open(
     pool: &Rc<Pool>,
     cluster: &Arc<Cluster>,
     endpoint: &Arc<EndpointState>,
-    deadline: Option<Instant>,
+    limits: Limits,
 ) -> Result<Lane, Failure> {
     for _ in 0..OPEN_TRIES {
-        connected(pool, cluster, endpoint, deadline).await?;
+        connected(pool, cluster, endpoint, limits).await?;
         if let Some(lane) = reuse(pool, cluster) {
             return Ok(lane);
         }
@@ -148,28 +164,27 @@ pub(super) async fn open(
     Err(Failure::unsent(Fault::UpstreamRefused))
 }
 
-/// Opens one more connection, or waits for the one that is being opened.
+/// Opens one more connection, or waits for the one that is being opened, or for a stream where there
+/// may be no more connections.
 async fn connected(
     pool: &Rc<Pool>,
     cluster: &Arc<Cluster>,
     endpoint: &Arc<EndpointState>,
-    deadline: Option<Instant>,
+    limits: Limits,
 ) -> Result<(), Failure> {
     let under_way = pool.h2.borrow().connecting.clone();
-    let connecting = under_way.unwrap_or_else(|| {
-        let connecting = Rc::new(Connecting::default());
-        pool.h2.borrow_mut().connecting = Some(Rc::clone(&connecting));
-        // A task of its own: the request that asked first may give up, the others still wait.
-        tokio::task::spawn_local(establish(
-            Rc::clone(pool),
-            Arc::clone(cluster),
-            Arc::clone(endpoint),
-            Rc::clone(&connecting),
-        ));
-        connecting
-    });
+    let connecting = match under_way {
+        Some(connecting) => connecting,
+        None => match pool.h2_occupancy.admit(cluster) {
+            Admission::Open(slot) => start(pool, cluster, endpoint, slot),
+            Admission::Wait(turn) => match until(limits, turn).await? {
+                Turn::Take(()) => return Ok(()),
+                Turn::Open(slot) => start(pool, cluster, endpoint, slot),
+            },
+        },
+    };
     let done = connecting.done.notified();
-    match deadline {
+    match limits.deadline {
         None => done.await,
         Some(at) => tokio::time::timeout_at(at.into(), done)
             .await
@@ -178,15 +193,35 @@ async fn connected(
     connecting.failed.get().map_or(Ok(()), Err)
 }
 
+fn start(
+    pool: &Rc<Pool>,
+    cluster: &Arc<Cluster>,
+    endpoint: &Arc<EndpointState>,
+    slot: ConnectionSlot<()>,
+) -> Rc<Connecting> {
+    let connecting = Rc::new(Connecting::default());
+    pool.h2.borrow_mut().connecting = Some(Rc::clone(&connecting));
+    // A task of its own: the request that asked first may give up, the others still wait.
+    tokio::task::spawn_local(establish(
+        Rc::clone(pool),
+        Arc::clone(cluster),
+        Arc::clone(endpoint),
+        Rc::clone(&connecting),
+        slot,
+    ));
+    connecting
+}
+
 async fn establish(
     pool: Rc<Pool>,
     cluster: Arc<Cluster>,
     endpoint: Arc<EndpointState>,
     connecting: Rc<Connecting>,
+    slot: ConnectionSlot<()>,
 ) {
     match handshake(&cluster, &endpoint).await {
         Ok((sender, connection)) => {
-            let load = Rc::new(Load::default());
+            let load = Rc::new(Load::new(&pool));
             {
                 let mut shared = pool.h2.borrow_mut();
                 shared.connecting = None;
@@ -198,6 +233,7 @@ async fn establish(
                 tracing::debug!(cluster = %cluster.name, %error, "h2 connection ended");
             }
             load.finished.set(true);
+            drop(slot);
         }
         Err(failure) => {
             pool.h2.borrow_mut().connecting = None;
@@ -222,10 +258,5 @@ async fn handshake(
         .map_err(|_| Failure::unsent(Fault::ConnectFailed))?;
     cluster.stats.upstream_cx_total.inc();
     cluster.stats.upstream_cx_http2_total.inc();
-    let active = GaugeGuard::raise(Arc::clone(cluster), |c| &c.stats.upstream_cx_active);
-    let connection = async move {
-        let _active = active;
-        connection.await
-    };
     Ok((sender, connection))
 }

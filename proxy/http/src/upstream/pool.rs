@@ -10,7 +10,7 @@ use std::{
 
 use weft_balance::{EndpointId, EndpointState};
 
-use super::{h1, h2};
+use super::{h1, h2, idle_limit::IdleLimit, occupancy::Occupancy};
 
 /// All pools of a worker. Keyed by endpoint identity, which stands for the address and all
 /// settings that decide what a connection is good for.
@@ -24,7 +24,11 @@ pub(crate) struct Pools {
 pub(crate) struct Pool {
     endpoint: Weak<EndpointState>,
     pub(super) h1: RefCell<h1::Idle>,
+    pub(super) h1_occupancy: Rc<Occupancy<h1::Connection>>,
+    pub(super) idle_limit: RefCell<IdleLimit>,
     pub(super) h2: RefCell<h2::Shared>,
+    /// Whoever waits here is told that streams have become free, and looks for one.
+    pub(super) h2_occupancy: Rc<Occupancy<()>>,
 }
 
 impl Pools {
@@ -35,7 +39,10 @@ impl Pools {
             Rc::new(Pool {
                 endpoint: Arc::downgrade(endpoint),
                 h1: RefCell::default(),
+                h1_occupancy: Rc::default(),
+                idle_limit: RefCell::default(),
                 h2: RefCell::default(),
+                h2_occupancy: Rc::default(),
             })
         });
         Rc::clone(pool)
@@ -47,7 +54,7 @@ impl Pools {
         self.by_endpoint.borrow_mut().retain(|_, pool| {
             let known = pool.endpoint.strong_count() > 0;
             if known {
-                pool.h1.borrow_mut().close_idle(now);
+                h1::close_idle(pool, now);
                 pool.h2.borrow_mut().forget_dead();
             }
             known

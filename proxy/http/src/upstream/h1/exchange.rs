@@ -8,15 +8,15 @@ use std::{
 };
 
 use bytes::{Buf as _, Bytes};
-use http::{Method, Response};
+use http::{HeaderMap, Method, Response};
 use http_body::{Frame, SizeHint};
 use tokio::io::AsyncWrite as _;
 
-use super::{Connection, decode, encode};
+use super::{Connection, decode, encode, give_back};
 use crate::{
     fault::Fault,
     forward::is_safe,
-    upstream::{Failure, Outgoing, Upload, pool::Pool, upload::Framing},
+    upstream::{Failure, Outgoing, Upload, idle_limit::announced, pool::Pool, upload::Framing},
 };
 
 /// Drives both directions of one exchange from whoever polls it.
@@ -134,6 +134,7 @@ impl Exchange {
                     Ok(None) => {}
                     Ok(Some(head)) => {
                         self.keep_alive = head.keep_alive;
+                        self.learn(head.response.headers());
                         self.body = decode::Body::new(&head.body);
                         if self.body.is_done() {
                             self.end();
@@ -149,6 +150,14 @@ impl Exchange {
                 Ok(n) if n > 0 => self.anything_read = true,
                 Ok(_) | Err(_) => return Poll::Ready(Err(self.closed_before_response())),
             }
+        }
+    }
+
+    /// Takes note of how long the upstream keeps idle connections, if it says so.
+    fn learn(&self, headers: &HeaderMap) {
+        let said = headers.get("keep-alive").and_then(|value| announced(value.as_bytes()));
+        if let Some(limit) = said.filter(|_| self.keep_alive) {
+            self.pool.idle_limit.borrow_mut().announce(limit);
         }
     }
 
@@ -207,12 +216,8 @@ impl Exchange {
     /// The response is complete: the connection is kept only if nothing is left on it either way.
     fn end(&mut self) {
         let Some(connection) = self.connection.take() else { return };
-        if self.keep_alive
-            && self.sending == Sending::Done
-            && connection.read.is_empty()
-            && connection.may_be_used_again()
-        {
-            self.pool.h1.borrow_mut().put(connection);
+        if self.keep_alive && self.sending == Sending::Done && connection.read.is_empty() {
+            give_back(&self.pool, connection);
         }
     }
 

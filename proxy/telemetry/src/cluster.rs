@@ -1,0 +1,226 @@
+//! The metrics of a cluster.
+
+use crate::{
+    groups::StatusClasses,
+    histogram::Histogram,
+    metric::{Counter, Gauge},
+    registry::Value,
+};
+
+/// `cluster.<name>.*`.
+#[derive(Debug, Default)]
+pub struct ClusterStats {
+    /// Connections opened.
+    pub upstream_cx_total: Counter,
+    /// Connections open now, and those being opened.
+    pub upstream_cx_active: Gauge,
+    /// HTTP/1.1 connections opened.
+    pub upstream_cx_http1_total: Counter,
+    /// h2 connections opened.
+    pub upstream_cx_http2_total: Counter,
+    /// Connection attempts that failed, timeouts included.
+    pub upstream_cx_connect_fail: Counter,
+    /// Connection attempts that timed out.
+    pub upstream_cx_connect_timeout: Counter,
+    /// Picks that found no endpoint to use.
+    pub upstream_cx_none_healthy: Counter,
+    /// Connections not opened because of `max_connections`.
+    pub upstream_cx_overflow: Counter,
+    /// Connections closed because they were idle for too long.
+    pub upstream_cx_idle_timeout: Counter,
+    /// Connections closed because they had carried all requests they may.
+    pub upstream_cx_max_requests: Counter,
+    /// Connections closed because they had reached their age.
+    pub upstream_cx_max_duration_reached: Counter,
+    /// Requests sent.
+    pub upstream_rq_total: Counter,
+    /// Requests waiting for the end of their response.
+    pub upstream_rq_active: Gauge,
+    /// Responses received completely enough to have a status.
+    pub upstream_rq_completed: Counter,
+    /// Responses by class.
+    pub upstream_rq_xx: StatusClasses,
+    /// Requests that exceeded the route's timeout.
+    pub upstream_rq_timeout: Counter,
+    /// Requests sent again because they were provably not processed.
+    pub upstream_rq_retry: Counter,
+    /// Requests whose upstream connection or stream broke before the response ended.
+    pub upstream_rq_rx_reset: Counter,
+    /// Requests that had to wait for a connection.
+    pub upstream_rq_pending_total: Counter,
+    /// Requests waiting for a connection now.
+    pub upstream_rq_pending_active: Gauge,
+    /// Requests refused because of `max_pending_requests`.
+    pub upstream_rq_pending_overflow: Counter,
+    /// Requests refused because of `max_requests`.
+    pub upstream_rq_active_overflow: Counter,
+    /// Requests dropped by `drop_overloads`.
+    pub upstream_rq_drop_overload: Counter,
+    /// Picks that disregarded the state of hosts because too few were available.
+    pub lb_healthy_panic: Counter,
+    /// Endpoints.
+    pub membership_total: Gauge,
+    /// Endpoints that may be picked.
+    pub membership_healthy: Gauge,
+    /// Endpoints that are used where too few are healthy.
+    pub membership_degraded: Gauge,
+    /// Endpoints that are going away.
+    pub membership_excluded: Gauge,
+    /// Name resolutions begun.
+    pub update_attempt: Counter,
+    /// Name resolutions that brought an answer.
+    pub update_success: Counter,
+    /// Name resolutions that failed; the addresses known before stay.
+    pub update_failure: Counter,
+    /// Name resolutions whose answer had no address.
+    pub update_empty: Counter,
+    /// `circuit_breakers.default.*`.
+    pub circuit_breakers: CircuitBreakerStats,
+    /// From sending the request to the end of the response.
+    pub upstream_rq_time: Histogram,
+}
+
+/// The limits of a cluster, from which its gauges show how close it is to them.
+#[derive(Debug, Default)]
+pub struct CircuitBreakerStats {
+    max_connections: Gauge,
+    max_pending_requests: Gauge,
+    max_requests: Gauge,
+    /// 1 when what is left is shown, too.
+    tracks_remaining: Gauge,
+}
+
+impl CircuitBreakerStats {
+    /// Notes the limits in force.
+    pub fn set(&self, connections: u32, pending_requests: u32, requests: u32) {
+        self.max_connections.set(connections.into());
+        self.max_pending_requests.set(pending_requests.into());
+        self.max_requests.set(requests.into());
+    }
+
+    /// Whether `remaining_*` are shown (`track_remaining`).
+    pub fn track_remaining(&self, tracks: bool) {
+        self.tracks_remaining.set(tracks.into());
+    }
+}
+
+impl ClusterStats {
+    pub(crate) fn visit<'a>(&'a self, see: &mut dyn FnMut(&'static str, Value<'a>)) {
+        let Self {
+            upstream_cx_total,
+            upstream_cx_active,
+            upstream_cx_http1_total,
+            upstream_cx_http2_total,
+            upstream_cx_connect_fail,
+            upstream_cx_connect_timeout,
+            upstream_cx_none_healthy,
+            upstream_cx_overflow,
+            upstream_cx_idle_timeout,
+            upstream_cx_max_requests,
+            upstream_cx_max_duration_reached,
+            upstream_rq_total,
+            upstream_rq_active,
+            upstream_rq_completed,
+            upstream_rq_xx,
+            upstream_rq_timeout,
+            upstream_rq_retry,
+            upstream_rq_rx_reset,
+            upstream_rq_pending_total,
+            upstream_rq_pending_active,
+            upstream_rq_pending_overflow,
+            upstream_rq_active_overflow,
+            upstream_rq_drop_overload,
+            lb_healthy_panic,
+            membership_total,
+            membership_healthy,
+            membership_degraded,
+            membership_excluded,
+            update_attempt,
+            update_success,
+            update_failure,
+            update_empty,
+            circuit_breakers: _,
+            upstream_rq_time,
+        } = self;
+        const CLASSES: [&str; 5] = [
+            "upstream_rq_1xx",
+            "upstream_rq_2xx",
+            "upstream_rq_3xx",
+            "upstream_rq_4xx",
+            "upstream_rq_5xx",
+        ];
+        for (name, counter) in [
+            ("upstream_cx_total", upstream_cx_total),
+            ("upstream_cx_http1_total", upstream_cx_http1_total),
+            ("upstream_cx_http2_total", upstream_cx_http2_total),
+            ("upstream_cx_connect_fail", upstream_cx_connect_fail),
+            ("upstream_cx_connect_timeout", upstream_cx_connect_timeout),
+            ("upstream_cx_none_healthy", upstream_cx_none_healthy),
+            ("upstream_cx_overflow", upstream_cx_overflow),
+            ("upstream_cx_idle_timeout", upstream_cx_idle_timeout),
+            ("upstream_cx_max_requests", upstream_cx_max_requests),
+            ("upstream_cx_max_duration_reached", upstream_cx_max_duration_reached),
+            ("upstream_rq_total", upstream_rq_total),
+            ("upstream_rq_completed", upstream_rq_completed),
+            ("upstream_rq_timeout", upstream_rq_timeout),
+            ("upstream_rq_retry", upstream_rq_retry),
+            ("upstream_rq_rx_reset", upstream_rq_rx_reset),
+            ("upstream_rq_pending_total", upstream_rq_pending_total),
+            ("upstream_rq_pending_overflow", upstream_rq_pending_overflow),
+            ("upstream_rq_active_overflow", upstream_rq_active_overflow),
+            ("upstream_rq_drop_overload", upstream_rq_drop_overload),
+            ("lb_healthy_panic", lb_healthy_panic),
+            ("update_attempt", update_attempt),
+            ("update_success", update_success),
+            ("update_failure", update_failure),
+            ("update_empty", update_empty),
+        ] {
+            see(name, Value::Counter(counter.get()));
+        }
+        upstream_rq_xx.visit(&CLASSES, see);
+        for (name, gauge) in [
+            ("upstream_cx_active", upstream_cx_active),
+            ("upstream_rq_active", upstream_rq_active),
+            ("upstream_rq_pending_active", upstream_rq_pending_active),
+            ("membership_total", membership_total),
+            ("membership_healthy", membership_healthy),
+            ("membership_degraded", membership_degraded),
+            ("membership_excluded", membership_excluded),
+        ] {
+            see(name, Value::Gauge(gauge.get()));
+        }
+        self.visit_circuit_breakers(see);
+        see("upstream_rq_time", Value::Histogram(upstream_rq_time));
+    }
+
+    fn visit_circuit_breakers<'a>(&'a self, see: &mut dyn FnMut(&'static str, Value<'a>)) {
+        let breakers = &self.circuit_breakers;
+        let tracks_remaining = breakers.tracks_remaining.get() == 1;
+        for (open, remaining, used, most) in [
+            (
+                "circuit_breakers.default.cx_open",
+                "circuit_breakers.default.remaining_cx",
+                &self.upstream_cx_active,
+                &breakers.max_connections,
+            ),
+            (
+                "circuit_breakers.default.rq_pending_open",
+                "circuit_breakers.default.remaining_pending",
+                &self.upstream_rq_pending_active,
+                &breakers.max_pending_requests,
+            ),
+            (
+                "circuit_breakers.default.rq_open",
+                "circuit_breakers.default.remaining_rq",
+                &self.upstream_rq_active,
+                &breakers.max_requests,
+            ),
+        ] {
+            let left = most.get().saturating_sub(used.get());
+            see(open, Value::Gauge(u64::from(left == 0)));
+            if tracks_remaining {
+                see(remaining, Value::Gauge(left));
+            }
+        }
+    }
+}

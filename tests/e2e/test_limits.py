@@ -1,0 +1,253 @@
+"""Limits of a cluster: connections, requests waiting and under way, and a share that is dropped."""
+
+import json
+import threading
+
+from harness import http1
+from harness.config import bootstrap, cluster, endpoint, hcm, listener, route, routes, tcp_proxy, virtual_host
+from harness.upstream import Tcp
+from harness.waiting import until
+
+GATED = [("x-respond", '{"gate": "later"}')]
+
+
+def limited(up, thresholds, *ports, **more):
+    """A bootstrap whose only cluster has these circuit breakers."""
+    breakers = {"circuit_breakers": {"thresholds": [{"priority": "DEFAULT", **thresholds}]}}
+    return to(cluster("up", *(ports or [up.port]), **(breakers if thresholds else {}), **more))
+
+
+def to(made):
+    main = routes("main", virtual_host("all", ["*"], route("/", {"cluster": "up"})))
+    return bootstrap([listener("main", hcm(main))], [made])
+
+
+class Held:
+    """Requests under way, each on a connection of its own."""
+
+    def __init__(self, port):
+        self._port, self._open = port, []
+
+    def send(self, target="/held", method="GET", headers=GATED):
+        connection = http1.Connection(self._port)
+        connection.send(http1.encode(method, target, headers))
+        self._open.append(connection)
+        return connection
+
+    def answers(self):
+        found = [connection.read() for connection in self._open]
+        for connection in self._open:
+            connection.close()
+        return found
+
+
+def assert_overloaded(answer):
+    assert answer.status == 503
+    assert answer.header("x-envoy-overloaded") == "true"
+    assert answer.text == "upstream connect error or disconnect/reset before headers. reset reason: overflow"
+
+
+def test_requests_above_the_limit_are_told_so(start, http_upstream):
+    up = http_upstream("up")
+    proxy = start(limited(up, {"max_requests": 2}))
+    held = Held(proxy.port())
+    held.send()
+    held.send()
+    until(lambda: len(up.seen) == 2, "two requests to arrive")
+    assert_overloaded(http1.request(proxy.port()))
+    assert proxy.admin.stats()["cluster.up.circuit_breakers.default.rq_open"] == 1
+    up.open_gate("later")
+    assert [answer.status for answer in held.answers()] == [200, 200]
+    until(lambda: proxy.admin.stats()["cluster.up.upstream_rq_active"] == 0, "both to have ended")
+    assert http1.request(proxy.port()).status == 200
+    stats = proxy.admin.stats()
+    assert stats["cluster.up.upstream_rq_active_overflow"] == 1
+    assert stats["cluster.up.circuit_breakers.default.rq_open"] == 0
+
+
+def test_requests_wait_in_order_for_a_connection(start, http_upstream):
+    up = http_upstream("up")
+    proxy = start(limited(up, {"max_connections": 1}))
+    held = Held(proxy.port())
+    held.send("/first")
+    until(lambda: len(up.seen) == 1, "the first request to arrive")
+    for number in range(1, 6):
+        held.send(f"/waiting-{number}", headers=())
+        until(
+            lambda waiting=number: proxy.admin.stats()["cluster.up.upstream_rq_pending_active"] == waiting,
+            f"{number} requests to wait",
+        )
+    up.open_gate("later")
+    assert all(answer.status == 200 for answer in held.answers())
+    assert [seen["target"] for seen in up.seen] == ["/first", *(f"/waiting-{n}" for n in range(1, 6))]
+    assert up.connections == 1
+    assert proxy.admin.stats()["cluster.up.upstream_cx_overflow"] >= 5
+
+
+def test_no_more_wait_than_may(start, http_upstream):
+    up = http_upstream("up")
+    proxy = start(limited(up, {"max_connections": 1, "max_pending_requests": 1}))
+    held = Held(proxy.port())
+    held.send()
+    until(lambda: len(up.seen) == 1, "the first request to arrive")
+    held.send()
+    until(lambda: proxy.admin.stats()["cluster.up.upstream_rq_pending_active"] == 1, "a request to wait")
+    assert_overloaded(http1.request(proxy.port()))
+    assert proxy.admin.stats()["cluster.up.circuit_breakers.default.rq_pending_open"] == 1
+    up.open_gate("later")
+    assert [answer.status for answer in held.answers()] == [200, 200]
+
+
+def test_a_request_waits_no_longer_than_its_route_allows(start, http_upstream):
+    up = http_upstream("up")
+    made = limited(up, {"max_connections": 1})
+    held = Held(start(made, name="patient").port())
+    held.send()
+    until(lambda: len(up.seen) == 1, "the first request to arrive")
+    hcm_config = made["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    hcm_config["route_config"]["virtual_hosts"][0]["routes"][0]["route"]["timeout"] = "0.2s"
+    proxy = start(made, name="hasty")
+    port = proxy.port()
+    hasty = Held(port)
+    hasty.send("/gives-up")
+    hasty.send("/gives-up-too")
+    assert [answer.status for answer in hasty.answers()] == [504, 504]
+    assert proxy.admin.stats()["cluster.up.upstream_rq_pending_active"] == 0
+    up.open_gate("later")
+    assert http1.request(port).status == 200
+    held.answers()
+
+
+def test_a_connection_that_ends_lets_the_next_request_open_one(start, http_upstream):
+    up = http_upstream("up")
+    proxy = start(limited(up, {"max_connections": 1}))
+    held = Held(proxy.port())
+    held.send(headers=[("x-respond", '{"gate": "later", "framing": "close"}')])
+    until(lambda: len(up.seen) == 1, "the first request to arrive")
+    held.send(headers=())
+    until(lambda: proxy.admin.stats()["cluster.up.upstream_rq_pending_active"] == 1, "a request to wait")
+    up.open_gate("later")
+    assert [answer.status for answer in held.answers()] == [200, 200]
+    assert up.connections == 2
+
+
+def test_what_remains_is_shown(start, http_upstream):
+    up = http_upstream("up")
+    thresholds = {"max_connections": 7, "max_pending_requests": 5, "max_requests": 3, "track_remaining": True}
+    proxy = start(limited(up, thresholds))
+    held = Held(proxy.port())
+    held.send()
+    until(lambda: len(up.seen) == 1, "the request to arrive")
+    stats = proxy.admin.stats()
+    names = ("remaining_cx", "remaining_pending", "remaining_rq")
+    assert [stats[f"cluster.up.circuit_breakers.default.{name}"] for name in names] == [6, 5, 2]
+    up.open_gate("later")
+    held.answers()
+
+
+def test_several_workers_keep_one_limit(start, http_upstream):
+    """Four workers and far more callers: never more requests at the upstream than may be."""
+    up = http_upstream("up")
+    proxy = start(limited(up, {"max_requests": 3}), workers=4)
+    held = Held(proxy.port())
+    for _ in range(40):
+        held.send()
+    until(lambda: proxy.admin.stats()["cluster.up.upstream_rq_active_overflow"] == 37, "the others to be refused")
+    assert len(up.seen) == 3
+    up.open_gate("later")
+    answers = held.answers()
+    assert sorted(answer.status for answer in answers) == [200] * 3 + [503] * 37
+
+
+def test_a_share_of_the_requests_is_dropped(start, http_upstream):
+    up = http_upstream("up")
+    made = limited(up, {})
+    assignment = made["static_resources"]["clusters"][0]["load_assignment"]
+    share = {"numerator": 40, "denominator": "HUNDRED"}
+    assignment["policy"] = {"drop_overloads": [{"category": "test", "drop_percentage": share}]}
+    proxy = start(made)
+    with http1.Connection(proxy.port()) as connection:
+        answers = [connection.request("GET", "/") for _ in range(400)]
+    dropped = [answer for answer in answers if answer.status == 503]
+    # Six standard deviations of a binomial distribution around 160.
+    assert 100 <= len(dropped) <= 220
+    assert len(up.seen) == 400 - len(dropped)
+    assert {answer.text for answer in dropped} == {"drop overload"}
+    assert {answer.header("x-envoy-drop-overload") for answer in dropped} == {"true"}
+
+
+def test_tcp_connections_above_the_limit_are_closed(start):
+    with Tcp("up") as up:
+        breakers = {"thresholds": [{"max_connections": 1}]}
+        made = cluster("up", up.port, circuit_breakers=breakers)
+        proxy = start(bootstrap([listener("main", tcp_proxy("up"))], [made]))
+        with http1.Connection(proxy.port()) as first:
+            assert first.socket.recv(3) == b"up\n"
+            with http1.Connection(proxy.port()) as second:
+                assert second.at_end()
+            assert proxy.admin.stats()["cluster.up.upstream_cx_overflow"] == 1
+        until(lambda: proxy.admin.stats()["cluster.up.upstream_cx_active"] == 0, "the first to end")
+        with http1.Connection(proxy.port()) as third:
+            assert third.socket.recv(3) == b"up\n"
+
+
+def test_panic_uses_every_endpoint_or_fails(start, http_upstream):
+    ups = [http_upstream(name) for name in "abc"]
+
+    def world(**common):
+        made = cluster("up", *(up.port for up in ups), common_lb_config=common)
+        for at, status in enumerate(["HEALTHY", "UNHEALTHY", "TIMEOUT"]):
+            made["load_assignment"]["endpoints"][0]["lb_endpoints"][at]["health_status"] = status
+        return to(made)
+
+    def served(proxy):
+        for up in ups:
+            up.seen.clear()
+        statuses = {http1.request(proxy.port()).status for _ in range(30)}
+        return statuses, [len(up.seen) for up in ups]
+
+    proxy = start(world(), name="panicking")
+    assert served(proxy) == ({200}, [10, 10, 10])
+    assert proxy.admin.stats()["cluster.up.lb_healthy_panic"] == 30
+    steady = start(world(healthy_panic_threshold={"value": 0}), name="steady")
+    assert served(steady) == ({200}, [30, 0, 0])
+    failing = start(world(zone_aware_lb_config={"fail_traffic_on_panic": True}), name="failing")
+    assert served(failing) == ({503}, [0, 0, 0])
+
+
+def test_load_spills_over_to_the_next_priority(start, http_upstream):
+    ups = [http_upstream(name) for name in "abcd"]
+    made = cluster("up")
+    states = [("HEALTHY", 0), ("UNHEALTHY", 0), ("HEALTHY", 1), ("DEGRADED", 1)]
+    made["load_assignment"]["endpoints"] = [
+        {"priority": priority, "lb_endpoints": [{"health_status": state, **endpoint(up.port)}]}
+        for up, (state, priority) in zip(ups, states, strict=True)
+    ]
+    proxy = start(to(made))
+    with http1.Connection(proxy.port()) as connection:
+        for _ in range(1000):
+            assert connection.request("GET", "/").status == 200
+    counts = [len(up.seen) for up in ups]
+    # One of two covers 70 %, and the healthy one of the next priority takes the rest.
+    assert counts[1] == counts[3] == 0
+    assert 610 <= counts[0] <= 790, counts
+
+
+def test_a_burst_at_one_connection_is_answered_to_the_last(start, http_upstream):
+    """Hundreds of callers at once, one connection: nobody is refused, nothing is lost."""
+    up = http_upstream("up")
+    proxy = start(limited(up, {"max_connections": 1}))
+    port, statuses = proxy.port(), []
+
+    def call(number):
+        body = json.dumps({"caller": number})
+        statuses.append(http1.request(port, "POST", f"/{number}", body=body).status)
+
+    callers = [threading.Thread(target=call, args=(number,)) for number in range(200)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert statuses == [200] * 200
+    assert sorted(int(seen["target"][1:]) for seen in up.seen) == list(range(200))
+    assert up.connections == 1
