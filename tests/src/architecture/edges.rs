@@ -20,6 +20,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("weft-hpack", &[]),
     ("weft-resources", &["weft-proto", "weft-route"]),
     ("weft-compile", &["weft-balance", "weft-resources", "weft-route", "weft-telemetry"]),
+    ("weft-h2", &["weft-hpack"]),
     ("weft-http", &["weft-balance", "weft-compile", "weft-net", "weft-route", "weft-telemetry"]),
     ("weft-admin", &["weft-balance", "weft-compile", "weft-proto", "weft-telemetry"]),
     (
@@ -77,6 +78,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("weft-http", &["prost", "envoy-types", "serde", "serde_json", "tonic", "weft-proto"]),
     ("weft-route", &["tokio", "prost", "serde", "hyper"]),
     ("weft-balance", &["tokio", "prost", "serde", "hyper"]),
+    ("weft-h2", &["tokio", "prost", "serde", "hyper"]),
     ("weft-net", &["prost", "serde", "hyper"]),
     ("weft-hpack", &["tokio", "prost", "serde", "hyper"]),
     ("weft-telemetry", &["prost", "hyper", "tonic"]),
