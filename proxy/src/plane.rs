@@ -1,8 +1,14 @@
 //! Configuration in force: resources compiled to tables, tables published to workers, sockets
 //! following listeners.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    fs::File,
+    io::{self, Read},
+    sync::Arc,
+    time::SystemTime,
+};
 
+use bytes::Bytes;
 use weft_compile::{Compiler, Report, ResourceType, Tables, Update};
 use weft_telemetry::Stats;
 
@@ -25,7 +31,7 @@ pub(crate) struct Plane {
 impl Plane {
     pub(crate) fn new(stats: Arc<Stats>, workers: Workers) -> Self {
         Self {
-            compiler: Compiler::new(Arc::clone(&stats)),
+            compiler: Compiler::new(Arc::clone(&stats)).reading_files(read_file),
             workers,
             sockets: Sockets::default(),
             stats,
@@ -99,4 +105,12 @@ impl Plane {
     pub(crate) fn addresses(&self) -> Vec<(Arc<str>, BoundAddress)> {
         self.sockets.addresses()
     }
+}
+
+/// Reads a file that a resource refers to, and no more of it than one byte above the limit.
+fn read_file(name: &str, limit: usize) -> io::Result<Bytes> {
+    let mut content = Vec::new();
+    let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+    File::open(name)?.take(limit.saturating_add(1)).read_to_end(&mut content)?;
+    Ok(content.into())
 }

@@ -2,6 +2,7 @@
 
 import copy
 
+from differential import routing
 from harness.config import bootstrap, cluster, direct, hcm, listener, route, routes, virtual_host
 
 
@@ -228,6 +229,9 @@ def worlds():
         "mutations": lambda ports: _bootstrap(*mutations(ports)),
         "mutations-specific": lambda ports: _bootstrap(*mutations(ports, most_specific=True)),
         "local": lambda ports: _bootstrap(*local_replies(ports)),
+        "actions": lambda ports: _bootstrap(*routing.actions(ports)),
+        "counted": lambda ports: _bootstrap(*routing.counted(ports)),
+        "https-only": lambda ports: _bootstrap(*routing.https_only(ports)),
     }
     for name, settings in MANAGERS.items():
         made[name] = lambda ports, settings=settings: _bootstrap(*forward(ports), manager=settings)

@@ -99,13 +99,13 @@ fn verdicts_name_the_field_and_what_is_supported() {
         &["! cluster_type: selects behaviour that is not supported; supported: type"],
     );
     expect::<RouteConfiguration>(
-        "{virtual_hosts: [{name: v, domains: [\"*\"], routes: [{match: {prefix: /}, route: {cluster_header: x,
-          host_rewrite_header: h, priority: HIGH}}]}]}",
+        "{virtual_hosts: [{name: v, domains: [\"*\"], routes: [{match: {prefix: /}, route: {cluster_specifier_plugin: x,
+          host_rewrite: h, priority: HIGH}}]}]}",
         &[
-            "! virtual_hosts[0].routes[0].route.cluster_header: selects behaviour that is not supported (it is \"x\"); \
-             supported: cluster, weighted_clusters",
-            "! virtual_hosts[0].routes[0].route.host_rewrite_header: selects behaviour that is not supported (it is \"h\"); \
-             supported: host_rewrite_literal",
+            "! virtual_hosts[0].routes[0].route.cluster_specifier_plugin: selects behaviour that is not supported (it is \"x\"); \
+             supported: cluster, weighted_clusters, cluster_header",
+            "! virtual_hosts[0].routes[0].route.host_rewrite: selects behaviour that is not supported (it is \"h\"); \
+             supported: host_rewrite_literal, host_rewrite_header, host_rewrite_path_regex",
             "? virtual_hosts[0].routes[0].route.priority: not supported: limits by priority (it is HIGH)",
         ],
     );

@@ -3,25 +3,23 @@
 use std::sync::Arc;
 
 use weft_resources::{
-    Destination, HttpConnectionManager, Problem, Reason, RouteAction, RouteConfiguration,
-    RouteRule, RouteSource, TcpProxy,
+    Destination, HttpConnectionManager, Problem, Reason, RouteConfiguration, RouteSource, TcpProxy,
 };
-use weft_route::{RouteSpec, RouteTable, VirtualHostSpec};
 use weft_telemetry::Stats;
 
 use crate::{
+    files::Files,
     references::Reference,
+    route_table,
     slots::Slots,
-    tables::{
-        Action, ClusterId, Forward, HttpChain, RouteConfig, RouteConfigId, RouteEntry, Routes,
-        Target, TcpChain, Weighted,
-    },
+    tables::{ClusterId, HttpChain, RouteConfigId, Routes, Target, TcpChain, Weighted},
 };
 
 /// Numbers for the names that chains and routes mention.
 pub(crate) struct Names<'a> {
     pub(crate) clusters: &'a mut Slots,
     pub(crate) route_configs: &'a mut Slots,
+    pub(crate) files: Files,
 }
 
 /// The second value is the route configuration it needs.
@@ -31,9 +29,10 @@ pub(crate) fn http_chain(
     stats: &Stats,
 ) -> Result<(HttpChain, Option<Reference>), Reason> {
     let (routes, reference) = match http.routes {
-        RouteSource::Inline(config) => {
-            (Routes::Inline(Arc::new(route_config(config, names.clusters)?)), None)
-        }
+        RouteSource::Inline(config) => (
+            Routes::Inline(Arc::new(route_table::compile(config, names.clusters, names.files)?)),
+            None,
+        ),
         RouteSource::Rds { name, fetch_timeout } => {
             let name = name.to_shared();
             let id = RouteConfigId(names.route_configs.of(&name));
@@ -64,51 +63,6 @@ pub(crate) fn tcp_chain(tcp: &TcpProxy, names: &mut Names<'_>, stats: &Stats) ->
         idle_timeout: tcp.idle_timeout,
         max_connect_attempts: tcp.max_connect_attempts,
     }
-}
-
-/// Compiles a route configuration.
-pub(crate) fn route_config(
-    config: RouteConfiguration,
-    clusters: &mut Slots,
-) -> Result<RouteConfig, Reason> {
-    let path = config.path_of("virtual_hosts");
-    let hosts = config.virtual_hosts.into_iter().map(|host| virtual_host(host, clusters)).collect();
-    let table = RouteTable::compile(hosts, config.hosts)
-        .map_err(|error| Reason { path, problem: Problem::Routes(error) })?;
-    Ok(RouteConfig { name: config.name.to_shared(), table })
-}
-
-fn virtual_host(
-    host: VirtualHostSpec<RouteRule>,
-    clusters: &mut Slots,
-) -> VirtualHostSpec<RouteEntry> {
-    let VirtualHostSpec { name, domains, routes } = host;
-    let routes = routes
-        .into_iter()
-        .map(|RouteSpec { name, matcher, action }| RouteSpec {
-            name,
-            matcher,
-            action: route(action, clusters),
-        })
-        .collect();
-    VirtualHostSpec { name, domains, routes }
-}
-
-fn route(rule: RouteRule, clusters: &mut Slots) -> RouteEntry {
-    let action = match rule.action {
-        RouteAction::Redirect(redirect) => Action::Redirect(redirect),
-        RouteAction::Direct(direct) => Action::Direct(direct),
-        RouteAction::Forward(forward) => Action::Forward(Forward {
-            target: target(&forward.destination, clusters),
-            timeout: forward.timeout,
-            idle_timeout: forward.idle_timeout,
-            host_rewrite: forward.host_rewrite,
-            prefix_rewrite: forward.prefix_rewrite,
-            cluster_not_found: forward.cluster_not_found,
-        }),
-    };
-    let RouteRule { request_headers, response_headers, .. } = rule;
-    RouteEntry { action, request_headers, response_headers }
 }
 
 fn target(destination: &Destination, clusters: &mut Slots) -> Target {

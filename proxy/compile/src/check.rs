@@ -8,11 +8,7 @@ use weft_resources::{
 };
 use weft_telemetry::Stats;
 
-use crate::{
-    chain::{self, Names},
-    filter_chains,
-    slots::Slots,
-};
+use crate::{chain::Names, files::Files, filter_chains, route_table, slots::Slots};
 
 /// Runs one resource through everything that a proxy would, except for what depends on other
 /// resources. A listener may also be an `api_listener`, which proxies refuse and gRPC clients
@@ -29,13 +25,14 @@ pub fn check_resource(
         ResourceType::Assignment => decode::<Assignment>(bytes).map(|decoded| decoded.warnings),
         ResourceType::RouteConfiguration => {
             let Decoded { resource, warnings } = decode::<RouteConfiguration>(bytes)?;
-            chain::route_config(resource, &mut Slots::default()).map_err(|reason| vec![reason])?;
+            route_table::compile(resource, &mut Slots::default(), Files::Assumed)
+                .map_err(|reason| vec![reason])?;
             Ok(warnings)
         }
         ResourceType::Listener => {
             let Decoded { resource, warnings } = decode::<Listener>(bytes)?;
             let (clusters, route_configs) = (&mut Slots::default(), &mut Slots::default());
-            let mut names = Names { clusters, route_configs };
+            let mut names = Names { clusters, route_configs, files: Files::Assumed };
             let stats = Stats::new(Instant::now());
             match resource.kind {
                 ListenerKind::Sockets(sockets) => {

@@ -8,6 +8,7 @@ use weft_telemetry::{Stats, UpdateStats};
 use crate::{
     assignments::Assignments,
     clusters::Clusters,
+    files::{Files, ReadFile},
     listeners::{Listeners, Surroundings},
     references::Wanted,
     report::Report,
@@ -28,6 +29,7 @@ pub struct Compiler {
     pub(crate) route_configs: RouteConfigs,
     pub(crate) wanted: Wanted,
     stats: Arc<Stats>,
+    files: Files,
     published: Arc<Tables>,
 }
 
@@ -41,8 +43,15 @@ impl Compiler {
             route_configs: RouteConfigs::default(),
             wanted: Wanted::default(),
             stats,
+            files: Files::Assumed,
             published: Arc::new(Tables::default()),
         }
+    }
+
+    /// With this to read the files that resources refer to. Without, they are taken to be empty.
+    #[must_use]
+    pub fn reading_files(self, read: ReadFile) -> Self {
+        Self { files: Files::By(read), ..self }
     }
 
     /// Takes an update in. What is good of it counts, whatever is wrong with the rest.
@@ -70,7 +79,14 @@ impl Compiler {
             ResourceType::RouteConfiguration => {
                 let wanted = &self.wanted.route_configs;
                 let clusters = &mut self.clusters;
-                let news = self.route_configs.apply(update, clusters, wanted, now, &mut report);
+                let news = self.route_configs.apply(
+                    update,
+                    clusters,
+                    wanted,
+                    self.files,
+                    now,
+                    &mut report,
+                );
                 for name in news {
                     self.routes_news(&name);
                 }
@@ -127,6 +143,7 @@ impl Compiler {
                 listeners: self.listeners.build(),
                 routes: self.route_configs.build().to_vec(),
                 clusters,
+                cluster_names: self.clusters.slots.shared(),
             });
         }
         Arc::clone(&self.published)
@@ -156,6 +173,7 @@ impl Compiler {
             route_configs: &mut self.route_configs,
             wanted: &mut self.wanted.route_configs,
             stats: &self.stats,
+            files: self.files,
         };
         (&mut self.listeners, around)
     }

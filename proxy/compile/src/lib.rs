@@ -39,12 +39,15 @@ mod compiler;
 mod dump;
 mod endpoints;
 mod entry;
+mod files;
 mod filter_chains;
 mod intake;
 mod listeners;
 mod references;
 mod report;
 mod route_configs;
+mod route_table;
+mod routing;
 mod slots;
 mod tables;
 mod update;
@@ -54,13 +57,21 @@ pub use compiler::{Compiler, Warming};
 pub use dump::{
     ClusterView, Dump, RefusedDump, ResourceDump, ResourceStatus, TypeDump, VersionDump,
 };
+pub use files::ReadFile;
 pub use references::{Wanted, WantedNames};
 pub use report::{Rejected, Report, Warned};
+pub use routing::{
+    Action, AppendAction, ClusterChoice, DirectResponse, Forward, HeaderMutations, HeaderSet,
+    HostRewrite, PathRewrite, PrefixRewrite, Redirect, RedirectPath, RouteConfig, RouteEntry,
+    RouteTarget, WeightedCluster, WeightedRoute,
+};
 pub use tables::{
-    Action, AppendAction, BindAddress, Chain, Chains, CircuitBreakers, Cluster, ClusterId, Codec,
-    ConnectionSettings, DirectResponse, FilterChain, Forward, HeaderMutations, HeaderSet,
-    HttpChain, Listener, PrefixRewrite, Redirect, RedirectPath, RouteConfig, RouteConfigId,
-    RouteEntry, Routes, Tables, Target, TcpChain, UpstreamProtocol, Weighted,
+    BindAddress, Chain, Chains, CircuitBreakers, Cluster, ClusterId, Codec, ConnectionSettings,
+    FilterChain, HttpChain, Listener, RouteConfigId, Routes, Tables, Target, TcpChain,
+    UpstreamProtocol, Weighted,
 };
 pub use update::{Source, Update, Upsert};
-pub use weft_resources::{Problem, Reason, ResourceType, Warning};
+pub use weft_resources::{
+    ConnectTermination, HashCookie, HashInput, HashPolicy, InternalRedirect, Problem, Reason,
+    ResourceType, StreamLimit, Upgrade, Warning,
+};

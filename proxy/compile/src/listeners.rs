@@ -17,6 +17,7 @@ use crate::{
     clusters::Clusters,
     endpoints,
     entry::Entry,
+    files::Files,
     filter_chains,
     intake::{self, Fresh},
     references::{Reference, References, WantedNames},
@@ -57,6 +58,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) route_configs: &'a mut RouteConfigs,
     pub(crate) wanted: &'a mut WantedNames,
     pub(crate) stats: &'a Stats,
+    pub(crate) files: Files,
 }
 
 impl Listeners {
@@ -232,6 +234,7 @@ fn compile(
     let mut names = Names {
         clusters: &mut around.clusters.slots,
         route_configs: &mut around.route_configs.slots,
+        files: around.files,
     };
     let chains = filter_chains::compile(chains, default_chain, known, &mut names, around.stats)?;
     let mut routes: Vec<Reference> =

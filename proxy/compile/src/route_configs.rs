@@ -8,11 +8,14 @@ use crate::{
     catalog::Catalog,
     chain,
     clusters::Clusters,
+    files::Files,
     intake,
     references::WantedNames,
     report::Report,
+    route_table,
+    routing::RouteConfig,
     slots::{self, Slots},
-    tables::{HttpChain, RouteConfig},
+    tables::HttpChain,
     update::{Moment, Update},
 };
 
@@ -36,6 +39,7 @@ impl RouteConfigs {
         update: &Update,
         clusters: &mut Clusters,
         wanted: &WantedNames,
+        files: Files,
         now: Moment,
         report: &mut Report,
     ) -> Vec<Arc<str>> {
@@ -53,7 +57,7 @@ impl RouteConfigs {
             news.push(Arc::clone(&upsert.name));
             let mut reasons =
                 chain::unknown_clusters(&config, false, |name| clusters.is_known(name));
-            let compiled = match chain::route_config(config, &mut clusters.slots) {
+            let compiled = match route_table::compile(config, &mut clusters.slots, files) {
                 Ok(compiled) if reasons.is_empty() => Arc::new(compiled),
                 outcome => {
                     reasons.extend(outcome.err());

@@ -11,8 +11,11 @@ use foldhash::fast::RandomState;
 /// forgotten costs its text and some 50 bytes for the life of the process.
 #[derive(Debug, Default)]
 pub(crate) struct Slots {
-    by_name: HashMap<Arc<str>, u32, RandomState>,
+    by_name: SharedNames,
 }
+
+/// The numbers of names, as of some moment.
+pub(crate) type SharedNames = Arc<HashMap<Arc<str>, u32, RandomState>>;
 
 impl Slots {
     /// The name's number, if it has one.
@@ -27,8 +30,14 @@ impl Slots {
         }
         // Four billion names do not fit into memory.
         let next = u32::try_from(self.by_name.len()).unwrap_or(u32::MAX);
-        self.by_name.insert(Arc::clone(name), next);
+        // Copied only when the names of before are in use, which is once for each publication.
+        Arc::make_mut(&mut self.by_name).insert(Arc::clone(name), next);
         next
+    }
+
+    /// All numbers given so far.
+    pub(crate) fn shared(&self) -> SharedNames {
+        Arc::clone(&self.by_name)
     }
 }
 

@@ -6,18 +6,17 @@ mod listener;
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderValue, StatusCode};
+use http::HeaderValue;
 use weft_balance::{Balancer, DropOverloads};
-use weft_route::RouteTable;
 use weft_telemetry::{ClusterStats, HttpStats, TcpStats};
 
 pub use listener::{Chain, Chains, FilterChain, Listener};
 
+use crate::{routing::RouteConfig, slots::SharedNames};
+
 // Values that are the same before and after compilation.
 pub use weft_resources::{
-    Address as BindAddress, AppendAction, CircuitBreakers, Codec, ConnectionSettings,
-    DirectResponse, HeaderMutations, HeaderSet, PrefixRewrite, Redirect, RedirectPath,
-    UpstreamProtocol,
+    Address as BindAddress, CircuitBreakers, Codec, ConnectionSettings, UpstreamProtocol,
 };
 
 /// A cluster's slot in [`Tables::clusters`]. Stable for a name as long as the process lives, so
@@ -40,6 +39,7 @@ pub struct Tables {
     pub routes: Vec<Option<Arc<RouteConfig>>>,
     /// Warm clusters, by [`ClusterId`].
     pub clusters: Vec<Option<Arc<Cluster>>>,
+    pub(crate) cluster_names: SharedNames,
 }
 
 impl Tables {
@@ -47,6 +47,11 @@ impl Tables {
     #[inline]
     pub fn cluster(&self, id: ClusterId) -> Option<&Arc<Cluster>> {
         self.clusters.get(id.0 as usize)?.as_ref()
+    }
+
+    /// The slot of a cluster by its name, for routes that are told the name by a request.
+    pub fn cluster_named(&self, name: &str) -> Option<ClusterId> {
+        self.cluster_names.get(name).copied().map(ClusterId)
     }
 
     /// The route configuration that an HTTP chain uses now.
@@ -114,55 +119,6 @@ pub struct TcpChain {
     pub idle_timeout: Option<Duration>,
     /// Endpoints tried before giving up (`max_connect_attempts`, 1 by default).
     pub max_connect_attempts: u32,
-}
-
-/// One route configuration, compiled once.
-#[derive(Debug)]
-pub struct RouteConfig {
-    /// The resource name.
-    pub name: Arc<str>,
-    /// Host and path matching; the entry is what to do.
-    pub table: RouteTable<RouteEntry>,
-}
-
-/// What a matched route does.
-#[derive(Debug)]
-pub struct RouteEntry {
-    /// The action.
-    pub action: Action,
-    /// Header changes of the route, its virtual host and the route configuration, already in
-    /// Envoy's order (`most_specific_header_mutations_wins` applied).
-    pub request_headers: HeaderMutations,
-    /// The same towards the client.
-    pub response_headers: HeaderMutations,
-}
-
-/// A route's action.
-#[derive(Debug)]
-pub enum Action {
-    /// Send it on.
-    Forward(Forward),
-    /// Answer with a redirect.
-    Redirect(Redirect),
-    /// Answer with fixed content.
-    Direct(DirectResponse),
-}
-
-/// `RouteAction`.
-#[derive(Debug)]
-pub struct Forward {
-    /// Cluster, or clusters by weight.
-    pub target: Target,
-    /// Whole upstream answer within this time (15 s by default as in Envoy; `None` when 0).
-    pub timeout: Option<Duration>,
-    /// Overrides the chain's `stream_idle_timeout` when set; `Some(None)` turns it off.
-    pub idle_timeout: Option<Option<Duration>>,
-    /// `host_rewrite_literal`.
-    pub host_rewrite: Option<HeaderValue>,
-    /// `prefix_rewrite`, with the length in bytes of the matched prefix it replaces.
-    pub prefix_rewrite: Option<PrefixRewrite>,
-    /// Answer when the cluster is not in the pinned tables (`cluster_not_found_response_code`).
-    pub cluster_not_found: StatusCode,
 }
 
 /// One cluster or several by weight.

@@ -57,18 +57,22 @@ pub(crate) struct Streaming {
 /// When a stream is given up.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// The whole response must have ended by then.
-    pub(crate) deadline: Option<Instant>,
+    /// The whole response must have ended by then, or this is why it did not.
+    pub(crate) deadline: Option<(Instant, Fault)>,
     /// Something must move at least this often.
     pub(crate) idle: Option<Duration>,
 }
 
 impl Limits {
+    /// When the whole response must have ended.
+    pub(crate) fn ends_at(&self) -> Option<Instant> {
+        self.deadline.map(|(at, _)| at)
+    }
+
     /// The nearer of the deadline and the idle limit counted from `last_moved`.
     pub(crate) fn next(&self, last_moved: Instant) -> Option<(Instant, Fault)> {
         let idle = self.idle.map(|limit| (last_moved + limit, Fault::StreamIdle));
-        let deadline = self.deadline.map(|at| (at, Fault::RequestTimeout));
-        match (deadline, idle) {
+        match (self.deadline, idle) {
             (Some(deadline), Some(idle)) => Some(if idle.0 < deadline.0 { idle } else { deadline }),
             (one, other) => one.or(other),
         }
@@ -105,6 +109,7 @@ impl Streaming {
         let fault = ready!(self.poll_limit(cx));
         match fault {
             Fault::RequestTimeout => self.record.timed_out(),
+            Fault::StreamDuration => self.record.too_long(),
             _ => self.record.stream_idle(),
         }
         Poll::Ready(Some(Err(fault)))

@@ -30,6 +30,9 @@ pub enum Fault {
     UpstreamProtocol,
     /// The route's timeout passed before the response ended.
     RequestTimeout,
+    /// The route's `max_stream_duration`, or what the client's `grpc-timeout` made of it, passed
+    /// before the response ended.
+    StreamDuration,
     /// Nothing moved for the stream idle timeout.
     StreamIdle,
     /// The client's message is not acceptable.
@@ -66,7 +69,7 @@ impl Fault {
             | Self::DropOverload
             | Self::UpstreamRefused => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamProtocol => StatusCode::BAD_GATEWAY,
-            Self::RequestTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::RequestTimeout | Self::StreamDuration => StatusCode::GATEWAY_TIMEOUT,
             Self::StreamIdle => StatusCode::REQUEST_TIMEOUT,
             Self::BadRequest(_) | Self::ClientGone => StatusCode::BAD_REQUEST,
             Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
@@ -109,6 +112,7 @@ impl Fault {
                  protocol error"
             }
             Self::RequestTimeout => "upstream request timeout",
+            Self::StreamDuration => "downstream duration timeout",
             Self::StreamIdle => "stream timeout",
             Self::BadRequest(why) => why,
             Self::ClientGone => "downstream closed",

@@ -3,21 +3,19 @@
 
 use std::{future::poll_fn, rc::Rc, sync::Arc, task::Poll, time::Instant};
 
-use http::{
-    HeaderValue, Method, Response, Version, header::HOST, request::Parts, uri::PathAndQuery,
-};
+use http::{HeaderValue, Method, Response, Version, request::Parts, uri::PathAndQuery};
 use smallvec::SmallVec;
 use weft_balance::{EndpointId, EndpointState};
-use weft_compile::{Cluster, Forward, HeaderMutations, RouteEntry};
+use weft_compile::{Cluster, Forward, HeaderMutations, RouteEntry, WeightedCluster};
 
 use crate::{
     body::{Body, Limits, Streaming},
+    deadline,
     downstream::{Connection, RequestBody},
     fault::{Fault, Processed},
     headers, local_reply,
     record::Record,
-    redirect::push_rewritten,
-    request::Head,
+    rewrite,
     timer::Timer,
     upstream::{self, Authority, Exchange, Failure, Framing, Lane, Outgoing, Upload},
 };
@@ -40,33 +38,7 @@ pub(crate) struct Journey {
     response_headers: HeaderMutations,
     random: u64,
     is_grpc: bool,
-}
-
-impl Head<'_> {
-    /// Authority and path as the upstream shall see them.
-    pub(crate) fn rewritten(
-        &self,
-        to: &Forward,
-        parts: &Parts,
-    ) -> Result<(Authority, PathAndQuery), Fault> {
-        let authority = match (&to.host_rewrite, parts.uri.authority(), parts.headers.get(HOST)) {
-            (Some(rewritten), _, _) => Authority::Field(rewritten.clone()),
-            (None, Some(authority), _) => Authority::Uri(authority.clone()),
-            (None, None, Some(host)) => Authority::Field(host.clone()),
-            (None, None, None) => return Err(Fault::BadRequest("")),
-        };
-        let path = match (&to.prefix_rewrite, parts.uri.path_and_query()) {
-            (Some(rewrite), _) => {
-                let mut path = String::with_capacity(self.path_and_query.len() + 16);
-                push_rewritten(&mut path, rewrite, self.path_and_query);
-                PathAndQuery::try_from(path)
-                    .map_err(|_| Fault::BadRequest("rewritten path is not a path"))?
-            }
-            (None, Some(path)) => path.clone(),
-            (None, None) => PathAndQuery::from_static("/"),
-        };
-        Ok((authority, path))
-    }
+    count_attempts: bool,
 }
 
 /// Where a request goes, and by which decisions.
@@ -74,6 +46,8 @@ pub(crate) struct Choice<'a> {
     pub(crate) entry: &'a RouteEntry,
     pub(crate) to: &'a Forward,
     pub(crate) cluster: &'a Arc<Cluster>,
+    /// Its part of the route's weights, if they decided.
+    pub(crate) weighted: Option<&'a WeightedCluster>,
     /// The number that the route and the cluster were chosen with.
     pub(crate) random: u64,
     /// Whether faults are told the gRPC way.
@@ -84,8 +58,8 @@ impl Journey {
     /// Makes the request ready for the wire.
     pub(crate) fn begin(
         connection: &Connection,
-        Choice { entry, to, cluster, random, is_grpc }: Choice<'_>,
-        (authority, path): (Authority, PathAndQuery),
+        Choice { entry, to, cluster, weighted, random, is_grpc }: Choice<'_>,
+        (asked, rewritten): (Authority, Option<PathAndQuery>),
         parts: Parts,
         body: RequestBody,
         record: Record,
@@ -100,10 +74,20 @@ impl Journey {
         connection.worker.with_random(|random| {
             headers::add_forwarding(&mut fields, chain, connection.peer, "http", random);
         });
-        if !chain.suppress_envoy_headers {
-            headers::keep_originals(&mut fields, to, &parts.uri);
+        if let Some(weighted) = weighted {
+            headers::mutate(&mut fields, &weighted.request_headers);
         }
         headers::mutate(&mut fields, &entry.request_headers);
+        let keep_originals = !chain.suppress_envoy_headers;
+        let path = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        let authority = rewrite::host(asked, to, weighted, path, &mut fields, keep_originals);
+        if rewritten.is_some() && keep_originals {
+            headers::set_original_path(&mut fields, path);
+        }
+        if entry.count_attempts {
+            headers::set_attempt(&mut fields, 1);
+        }
+        let deadline = deadline::of(to, record.began(), is_grpc, &mut fields);
         if !chain.suppress_envoy_headers
             && let Some(timeout) = to.timeout
         {
@@ -115,17 +99,20 @@ impl Journey {
             outgoing: Outgoing {
                 method: parts.method,
                 authority,
-                path,
+                path: rewritten
+                    .or_else(|| parts.uri.path_and_query().cloned())
+                    .unwrap_or(PathAndQuery::from_static("/")),
                 headers: fields,
                 downstream: parts.version,
             },
             cluster: Arc::clone(cluster),
-            limits: Limits {
-                deadline: to.timeout.map(|timeout| record.began() + timeout),
-                idle: to.idle_timeout.unwrap_or(chain.stream_idle_timeout),
-            },
+            limits: Limits { deadline, idle: to.idle_timeout.unwrap_or(chain.stream_idle_timeout) },
             record,
-            response_headers: entry.response_headers.clone(),
+            response_headers: match weighted {
+                Some(weighted) => weighted.response_headers.then(&entry.response_headers),
+                None => entry.response_headers.clone(),
+            },
+            count_attempts: entry.count_attempts,
             random,
             is_grpc,
         }
@@ -143,6 +130,9 @@ impl Journey {
             let Some(endpoint) = self.pick(connection, &tried) else { break };
             if !tried.is_empty() {
                 self.cluster.stats.upstream_rq_retry.inc();
+                if self.count_attempts {
+                    headers::set_attempt(&mut self.outgoing.headers, tried.len() + 1);
+                }
             }
             tried.push(endpoint.id());
             self.record.begin_upstream(&self.cluster, endpoint.begin_request());
@@ -230,6 +220,7 @@ impl Journey {
             Err(fault) => {
                 match fault {
                     Fault::RequestTimeout => self.record.timed_out(),
+                    Fault::StreamDuration => self.record.too_long(),
                     Fault::StreamIdle => self.record.stream_idle(),
                     _ => {}
                 }

@@ -1,10 +1,10 @@
 //! Header rules of a proxy: what never crosses a hop, what a hop adds, what routes change.
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Uri, Version,
+    HeaderMap, HeaderName, HeaderValue, Version,
     header::{CONNECTION, COOKIE, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE},
 };
-use weft_compile::{AppendAction, Forward, HeaderMutations, HttpChain};
+use weft_compile::{AppendAction, HeaderMutations, HttpChain};
 use weft_net::PeerAddress;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -13,6 +13,7 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_ENVOY_EXTERNAL_ADDRESS: HeaderName = HeaderName::from_static("x-envoy-external-address");
+const X_ENVOY_ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
 const X_ENVOY_ORIGINAL_HOST: HeaderName = HeaderName::from_static("x-envoy-original-host");
 const X_ENVOY_ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
 const X_ENVOY_EXPECTED_TIMEOUT: HeaderName =
@@ -154,20 +155,21 @@ fn remove_forged(headers: &mut HeaderMap, is_edge: bool) {
     }
 }
 
-/// What a rewrite is about to replace.
-pub(crate) fn keep_originals(headers: &mut HeaderMap, to: &Forward, uri: &Uri) {
-    if to.prefix_rewrite.is_some()
-        && let Some(path) = uri.path_and_query()
-        && let Ok(path) = HeaderValue::from_bytes(path.as_str().as_bytes())
-    {
+/// The path that a rewrite has replaced.
+pub(crate) fn set_original_path(headers: &mut HeaderMap, path: &str) {
+    if let Ok(path) = HeaderValue::from_bytes(path.as_bytes()) {
         headers.insert(X_ENVOY_ORIGINAL_PATH, path);
     }
-    if to.host_rewrite.is_some() {
-        let asked = uri.authority().map(|it| HeaderValue::from_str(it.as_str()));
-        if let Some(host) = asked.and_then(Result::ok).or_else(|| headers.get(HOST).cloned()) {
-            headers.insert(X_ENVOY_ORIGINAL_HOST, host);
-        }
-    }
+}
+
+/// The host that a rewrite has replaced.
+pub(crate) fn set_original_host(headers: &mut HeaderMap, host: HeaderValue) {
+    headers.insert(X_ENVOY_ORIGINAL_HOST, host);
+}
+
+/// `x-envoy-attempt-count`: which attempt the upstream sees, counted from 1.
+pub(crate) fn set_attempt(headers: &mut HeaderMap, attempt: usize) {
+    headers.insert(X_ENVOY_ATTEMPT_COUNT, HeaderValue::from(attempt));
 }
 
 /// An h2 client may split its cookies, which no other protocol knows (RFC 9113 §8.2.3).

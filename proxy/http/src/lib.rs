@@ -15,6 +15,7 @@
 
 mod admission;
 mod body;
+mod deadline;
 mod downstream;
 mod fault;
 mod fixed;
@@ -25,6 +26,7 @@ mod phase;
 mod record;
 mod redirect;
 mod request;
+mod rewrite;
 mod tcp;
 mod timer;
 mod upstream;

@@ -8,13 +8,19 @@ use http::{
 
 use crate::{body::Body, fault::Fault};
 
+/// gRPC's status of what took too long.
+const DEADLINE_EXCEEDED: u16 = 4;
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
 /// The answer to a request that failed. A gRPC client gets a trailers-only response, because it
 /// treats any other HTTP status as UNKNOWN and never shows the body.
 pub(crate) fn fault(fault: Fault, request_is_grpc: bool) -> Response<Body> {
     if request_is_grpc {
-        grpc_trailers_only(fault.status(), fault.message())
+        let code = match fault {
+            Fault::StreamDuration => DEADLINE_EXCEEDED,
+            _ => grpc_code(fault.status()),
+        };
+        grpc_trailers_only(code, fault.message())
     } else {
         text(fault.status(), Bytes::from_static(fault.message().as_bytes()))
     }
@@ -23,7 +29,7 @@ pub(crate) fn fault(fault: Fault, request_is_grpc: bool) -> Response<Body> {
 /// A `direct_response`.
 pub(crate) fn direct(status: StatusCode, body: Bytes, request_is_grpc: bool) -> Response<Body> {
     if request_is_grpc {
-        grpc_trailers_only(status, &String::from_utf8_lossy(&body))
+        grpc_trailers_only(grpc_code(status), &String::from_utf8_lossy(&body))
     } else {
         text(status, body)
     }
@@ -74,11 +80,11 @@ fn may_have_body(status: StatusCode) -> bool {
         || status == StatusCode::NOT_MODIFIED)
 }
 
-fn grpc_trailers_only(status: StatusCode, message: &str) -> Response<Body> {
+fn grpc_trailers_only(code: u16, message: &str) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, GRPC);
-    headers.insert("grpc-status", HeaderValue::from(grpc_code(status)));
+    headers.insert("grpc-status", HeaderValue::from(code));
     if !message.is_empty()
         && let Ok(value) = HeaderValue::try_from(percent_encode(message))
     {

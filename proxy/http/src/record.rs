@@ -81,6 +81,11 @@ impl Record {
         }
     }
 
+    /// The stream lasted longer than it may.
+    pub(crate) fn too_long(&self) {
+        self.chain.stats.downstream_rq_max_duration_reached.inc();
+    }
+
     /// Nothing moved for too long.
     pub(crate) fn stream_idle(&self) {
         self.chain.stats.downstream_rq_idle_timeout.inc();

@@ -1,7 +1,9 @@
 //! Where a redirect points.
 
 use http::{HeaderValue, Uri};
-use weft_compile::{PrefixRewrite, Redirect, RedirectPath};
+use weft_compile::{Redirect, RedirectPath};
+
+use crate::rewrite;
 
 /// The `location` of a redirect for this request (`route.v3.RedirectAction`).
 pub(crate) fn location(
@@ -60,7 +62,8 @@ fn push_path(out: &mut String, redirect: &Redirect, path_and_query: &str) {
                 return;
             }
         }
-        RedirectPath::Prefix(rewrite) => push_rewritten(out, rewrite, path),
+        RedirectPath::Prefix(prefix) => rewrite::push_prefixed(out, prefix, path),
+        RedirectPath::Regex(substitution) => out.push_str(&substitution.replace_all(path)),
     }
     if let Some(query) = query {
         out.push('?');
@@ -72,10 +75,9 @@ fn push_uri(out: &mut String, uri: &Uri) {
     out.push_str(uri.path_and_query().map_or("/", |path| path.as_str()));
 }
 
-/// `path` with its matched prefix replaced.
-pub(crate) fn push_rewritten(out: &mut String, rewrite: &PrefixRewrite, path: &str) {
-    out.push_str(&rewrite.replacement);
-    out.push_str(path.get(rewrite.matched..).unwrap_or_default());
+/// The `location` that asks for the same over https (`require_tls`).
+pub(crate) fn to_https(authority: &str, path_and_query: &str) -> Option<HeaderValue> {
+    HeaderValue::try_from(format!("https://{authority}{path_and_query}")).ok()
 }
 
 fn default_port(scheme: &str) -> Option<&'static str> {
@@ -99,6 +101,8 @@ fn split_port(authority: &str) -> (&str, Option<&str>) {
 #[cfg(test)]
 mod tests {
     use http::StatusCode;
+    use weft_compile::PrefixRewrite;
+    use weft_route::Substitution;
 
     use super::*;
 
@@ -132,9 +136,15 @@ mod tests {
         let path = Redirect { path: RedirectPath::Replace(Uri::from_static("/new?x=1")), ..keep() };
         assert_eq!(to(&path, "shop", "/a?b"), "http://shop/new?x=1");
         let prefix = Redirect {
-            path: RedirectPath::Prefix(PrefixRewrite { matched: 4, replacement: "/v2".into() }),
+            path: RedirectPath::Prefix(PrefixRewrite {
+                matched: Some(4),
+                replacement: "/v2".into(),
+            }),
             ..keep()
         };
         assert_eq!(to(&prefix, "shop", "/api/x?b"), "http://shop/v2/x?b");
+        let regex = Substitution::new("^/([a-z]+)", r"/\1s").unwrap();
+        let regex = Redirect { path: RedirectPath::Regex(regex), ..keep() };
+        assert_eq!(to(&regex, "shop", "/item/7?b=/item"), "http://shop/items/7?b=/item");
     }
 }

@@ -4,14 +4,14 @@
 //! request holds only what it still needs while it waits: futures are moved, and with h2 once for
 //! each request.
 
-use std::{rc::Rc, sync::Arc};
+use std::rc::Rc;
 
 use http::{
-    Method, Request, Response, Version,
+    Method, Request, Response, StatusCode, Version,
     header::{HOST, SERVER},
     request::Parts,
 };
-use weft_compile::{Action, Cluster, RouteEntry, Tables, Target};
+use weft_compile::{Action, RouteEntry, Tables};
 use weft_route::{Outcome, RequestView};
 
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     headers, local_reply,
     phase::Phase,
     record::Record,
-    redirect,
+    redirect, rewrite,
 };
 
 /// Answers one request. Never fails: a fault is an answer too.
@@ -82,9 +82,21 @@ fn decide(connection: &Rc<Connection>, request: Request<RequestBody>) -> Decisio
     let random = connection.worker.random_u64();
     // Everything about this request is decided by these tables, whatever is published meanwhile.
     let tables = connection.worker.tables();
-    let Some(entry) = find_route(connection, &tables, &head, &parts, random) else {
-        connection.chain.stats.no_route.inc();
-        return fault(Fault::NoRoute);
+    let entry = match find_route(connection, &tables, &head, &parts, random) {
+        Found::Route(entry) => entry,
+        Found::Nothing => {
+            connection.chain.stats.no_route.inc();
+            return fault(Fault::NoRoute);
+        }
+        Found::NeedsTls => {
+            connection.chain.stats.rq_redirect.inc();
+            return match redirect::to_https(head.authority, head.path_and_query) {
+                Some(location) => {
+                    answer(local_reply::redirect(StatusCode::MOVED_PERMANENTLY, location))
+                }
+                None => fault(Fault::BadRequest("host is not a header value")),
+            };
+        }
     };
     match &entry.action {
         Action::Direct(direct) => {
@@ -107,16 +119,23 @@ fn decide(connection: &Rc<Connection>, request: Request<RequestBody>) -> Decisio
             headers::mutate(response.headers_mut(), &entry.response_headers);
             answer(response)
         }
+        Action::Nowhere => {
+            connection.chain.stats.no_cluster.inc();
+            fault(Fault::NoCluster(StatusCode::SERVICE_UNAVAILABLE))
+        }
         Action::Forward(to) => {
-            let Some(cluster) = choose_cluster(&tables, &to.target, random) else {
+            let (id, weighted) = to.target.choose(&tables, &parts.headers, random);
+            let Some(cluster) = id.and_then(|id| tables.cluster(id)) else {
                 connection.chain.stats.no_cluster.inc();
                 return fault(Fault::NoCluster(to.cluster_not_found));
             };
-            let target = match head.rewritten(to, &parts) {
-                Ok(target) => target,
+            let path = match rewrite::path(&to.path, head.path_and_query) {
+                Ok(path) => path,
                 Err(why) => return fault(why),
             };
-            let choice = Choice { entry, to, cluster, random, is_grpc };
+            let Some(asked) = rewrite::asked(&parts) else { return fault(Fault::BadRequest("")) };
+            let choice = Choice { entry, to, cluster, weighted, random, is_grpc };
+            let target = (asked, path);
             Decision::Forward(Journey::begin(connection, choice, target, parts, body, record))
         }
     }
@@ -170,35 +189,33 @@ impl<'a> Head<'a> {
     }
 }
 
+/// What the routes say of a request.
+enum Found<'t> {
+    Route(&'t RouteEntry),
+    NeedsTls,
+    Nothing,
+}
+
 fn find_route<'t>(
     connection: &'t Connection,
     tables: &'t Tables,
     head: &Head<'_>,
     parts: &Parts,
     random: u64,
-) -> Option<&'t RouteEntry> {
-    let routes = tables.routes_of(&connection.chain)?;
+) -> Found<'t> {
+    let Some(routes) = tables.routes_of(&connection.chain) else { return Found::Nothing };
     let view = RequestView {
         authority: head.authority,
         path_and_query: head.path_and_query,
         method: parts.method.as_str(),
+        scheme: headers::scheme(&parts.headers, &connection.chain),
+        is_internal: false,
         headers: &parts.headers,
         random,
     };
     match routes.table.find(&view) {
-        Outcome::Matched { route, .. } => Some(&route.action),
-        Outcome::NoHost | Outcome::NoRoute(_) => None,
+        Outcome::Matched { route, .. } => Found::Route(&route.action),
+        Outcome::NeedsTls(_) => Found::NeedsTls,
+        Outcome::NoHost | Outcome::NoRoute(_) => Found::Nothing,
     }
-}
-
-fn choose_cluster<'t>(
-    tables: &'t Tables,
-    target: &Target,
-    random: u64,
-) -> Option<&'t Arc<Cluster>> {
-    let id = match target {
-        Target::Cluster(id) => *id,
-        Target::Weighted(weighted) => weighted.choose(random)?,
-    };
-    tables.cluster(id)
 }

@@ -56,6 +56,14 @@ impl Authority {
         }
     }
 
+    /// As a header's value; `None` when it cannot be.
+    pub(crate) fn to_value(&self) -> Option<HeaderValue> {
+        match self {
+            Self::Uri(authority) => HeaderValue::from_str(authority.as_str()).ok(),
+            Self::Field(value) => Some(value.clone()),
+        }
+    }
+
     /// As part of a URI; `None` when it cannot be.
     pub(crate) fn to_uri(&self) -> Option<uri::Authority> {
         match self {

@@ -164,7 +164,7 @@ fn append_action(
 }
 
 /// Reads the name of a header that routes may change: not `host`, not a pseudo-header.
-fn modifiable(text: &str, at: &At<'_>, notes: &mut Notes) -> Option<HeaderName> {
+pub(crate) fn modifiable(text: &str, at: &At<'_>, notes: &mut Notes) -> Option<HeaderName> {
     if text.starts_with(':') {
         return notes.refuse(at, Problem::ForbiddenHeader(text.to_owned()));
     }

@@ -53,7 +53,8 @@ fn refuse_unmatched(message: &wire::RouteMatch, at: &At<'_>, notes: &mut Notes) 
 
 fn path(message: &wire::RouteMatch, at: &At<'_>, notes: &mut Notes) -> Option<PathMatch> {
     use wire::route_match::PathSpecifier as Kind;
-    const SUPPORTED: &str = "prefix, path, path_separated_prefix and safe_regex are";
+    const SUPPORTED: &str =
+        "prefix, path, path_separated_prefix, safe_regex and connect_matcher are";
     let case_sensitive = scalar::bool_or(message.case_sensitive.as_ref(), true);
     match &message.path_specifier {
         None => notes.refuse(&at.field("path_specifier"), Problem::Missing),
@@ -69,9 +70,7 @@ fn path(message: &wire::RouteMatch, at: &At<'_>, notes: &mut Notes) -> Option<Pa
         Some(Kind::SafeRegex(regex)) => {
             scalar::pattern(regex, &at.field("safe_regex"), notes).map(PathMatch::Regex)
         }
-        Some(Kind::ConnectMatcher(_)) => {
-            notes.unsupported(&at.field("connect_matcher"), "CONNECT", SUPPORTED)
-        }
+        Some(Kind::ConnectMatcher(_)) => Some(PathMatch::Connect),
         Some(Kind::PathMatchPolicy(_)) => {
             notes.unsupported(&at.field("path_match_policy"), "an extension", SUPPORTED)
         }

@@ -134,6 +134,14 @@ pub enum Problem {
     /// The name inside the resource is not the one it was delivered under.
     #[error("was delivered under the name {0:?}")]
     OtherName(String),
+    /// A file that cannot be read.
+    #[error("the file {name:?} cannot be read: {reason}")]
+    File {
+        /// Its name.
+        name: String,
+        /// Why not.
+        reason: String,
+    },
     /// Another listener has this address.
     #[error("{address} is the address of listener {other:?} already")]
     AddressTaken {
@@ -204,6 +212,7 @@ impl Problem {
             | Self::TooLarge { .. }
             | Self::HeaderKey(_)
             | Self::OtherName(_)
+            | Self::File { .. }
             | Self::AddressTaken { .. }
             | Self::Prefix(_)
             | Self::Chains(_) => None,

@@ -2,13 +2,13 @@
 
 use http::{StatusCode, Uri, uri::Scheme};
 use weft_proto::pb::envoy::config::route::v3 as wire;
-use weft_route::PathMatch;
+use weft_route::{PathMatch, Substitution};
 
 use crate::{
     headers,
     path::At,
     problem::{Notes, Problem},
-    route_action::{self, PrefixRewrite},
+    rewrite::{self, PrefixRewrite},
 };
 
 /// `RedirectAction`.
@@ -37,6 +37,8 @@ pub enum RedirectPath {
     Replace(Uri),
     /// `prefix_rewrite`.
     Prefix(PrefixRewrite),
+    /// `regex_rewrite`, which sees the path without its query string.
+    Regex(Substitution),
 }
 
 /// Reads a redirect.
@@ -100,7 +102,6 @@ fn redirect_path(
     notes: &mut Notes,
 ) -> Option<RedirectPath> {
     use wire::redirect_action::PathRewriteSpecifier as Kind;
-    const SUPPORTED: &str = "path_redirect and prefix_rewrite are";
     match &message.path_rewrite_specifier {
         None => Some(RedirectPath::Keep),
         Some(Kind::PathRedirect(text)) if text.is_empty() => Some(RedirectPath::Keep),
@@ -108,16 +109,18 @@ fn redirect_path(
             Ok(uri) if text.starts_with('/') => Some(RedirectPath::Replace(uri)),
             _ => notes.refuse(&at.field("path_redirect"), Problem::PathText(text.clone())),
         },
-        Some(Kind::PrefixRewrite(text)) if text.is_empty() => Some(RedirectPath::Keep),
         Some(Kind::PrefixRewrite(text)) => {
-            route_action::prefix_rewrite(text, path, &at.field("prefix_rewrite"), notes)
-                .map(RedirectPath::Prefix)
+            let rewrite = rewrite::prefix(text, path, &at.field("prefix_rewrite"), notes)?;
+            Some(rewrite.map_or(RedirectPath::Keep, RedirectPath::Prefix))
         }
-        Some(Kind::RegexRewrite(_)) => {
-            notes.unsupported(&at.field("regex_rewrite"), "rewriting by an expression", SUPPORTED)
+        Some(Kind::RegexRewrite(rewrite)) => {
+            rewrite::substitution(rewrite, &at.field("regex_rewrite"), notes)
+                .map(RedirectPath::Regex)
         }
-        Some(Kind::PathRewrite(_)) => {
-            notes.unsupported(&at.field("path_rewrite"), "a format", SUPPORTED)
-        }
+        Some(Kind::PathRewrite(_)) => notes.unsupported(
+            &at.field("path_rewrite"),
+            "a format",
+            "path_redirect, prefix_rewrite and regex_rewrite are",
+        ),
     }
 }

@@ -3,18 +3,20 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, Uri};
+use http::StatusCode;
 use weft_proto::pb::envoy::config::route::v3 as wire;
 use weft_route::PathMatch;
 
 use crate::{
-    cluster::optional,
-    headers,
-    name::ClusterName,
+    destination::{self, RouteTarget},
+    hash_policy::{self, HashPolicy},
+    internal_redirect::{self, InternalRedirect},
     path::At,
     problem::{Notes, Problem},
     redirect::{self, Redirect},
-    scalar,
+    rewrite::{self, HostRewrite, PathRewrite},
+    scalar::{self, DataSource},
+    upgrade::{self, Upgrade},
 };
 
 /// Envoy's default for the whole upstream answer.
@@ -24,53 +26,54 @@ const ROUTE_TIMEOUT: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub enum RouteAction {
     /// `route`: send it on.
-    Forward(Forward),
+    Forward(Box<Forward>),
     /// `redirect`: answer with a redirect.
     Redirect(Redirect),
     /// `direct_response`: answer with fixed content.
     Direct(DirectResponse),
+    /// `non_forwarding_action`: for servers that serve by themselves, such as gRPC's. A proxy that
+    /// gets such a request has nowhere to send it.
+    Nowhere,
 }
 
 /// `RouteAction` of the wire.
 #[derive(Debug)]
 pub struct Forward {
-    /// Cluster, or clusters by weight.
-    pub destination: Destination,
-    /// `timeout`: whole upstream answer within this time (15 s by default; `None` when 0).
+    /// The cluster, or how it is chosen.
+    pub target: RouteTarget,
+    /// `timeout`: whole upstream answer within this time (15 s by default; `None` when 0, and
+    /// where `max_stream_duration` is set, which takes its place).
     pub timeout: Option<Duration>,
     /// `idle_timeout`: overrides the connection manager's when set; `Some(None)` turns it off.
     pub idle_timeout: Option<Option<Duration>>,
-    /// `host_rewrite_literal`.
-    pub host_rewrite: Option<HeaderValue>,
-    /// `prefix_rewrite`.
-    pub prefix_rewrite: Option<PrefixRewrite>,
+    /// `max_stream_duration`.
+    pub stream_limit: StreamLimit,
+    /// What becomes of the host.
+    pub host: HostRewrite,
+    /// `append_x_forwarded_host`: a host that is replaced is kept there.
+    pub append_x_forwarded_host: bool,
+    /// What becomes of the path.
+    pub path: PathRewrite,
     /// `cluster_not_found_response_code` (503 by default).
     pub cluster_not_found: StatusCode,
+    /// `hash_policy`.
+    pub hash_policy: Box<[HashPolicy]>,
+    /// `upgrade_configs`.
+    pub upgrades: Box<[Upgrade]>,
+    /// `internal_redirect_policy`.
+    pub internal_redirect: Option<Box<InternalRedirect>>,
 }
 
-/// Clusters by weight; one alone has weight 1. The weights sum to 1 or more and fit 32 bits.
-#[derive(Debug)]
-pub struct Destination(Box<[(ClusterName, u32)]>);
-
-impl Destination {
-    /// Always this cluster.
-    pub(crate) fn one(name: &str) -> Self {
-        Self(Box::new([(ClusterName::from(name), 1)]))
-    }
-
-    /// The clusters and their weights, at least one.
-    pub fn clusters(&self) -> &[(ClusterName, u32)] {
-        &self.0
-    }
-}
-
-/// `prefix_rewrite` of a prefix or exact path match.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PrefixRewrite {
-    /// How many bytes of the path the match covered.
-    pub matched: usize,
-    /// What stands in their place.
-    pub replacement: Box<str>,
+/// `RouteAction.MaxStreamDuration`: how long a request with its answer may take in all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamLimit {
+    /// `max_stream_duration`; zero is no limit, not even that of the connection manager.
+    pub limit: Option<Duration>,
+    /// `grpc_timeout_header_max`: where set, `grpc-timeout` of the request is the limit, capped at
+    /// this (zero is no cap).
+    pub grpc_max: Option<Duration>,
+    /// `grpc_timeout_header_offset`: what is taken off `grpc-timeout`.
+    pub grpc_offset: Option<Duration>,
 }
 
 /// `DirectResponseAction`.
@@ -79,7 +82,9 @@ pub struct DirectResponse {
     /// The status.
     pub status: StatusCode,
     /// The body, empty for none.
-    pub body: Bytes,
+    pub body: DataSource,
+    /// Bytes the body may have (`max_direct_response_body_size_bytes`).
+    pub limit: usize,
 }
 
 /// Reads a route's action. `path` is what the route matches, if that could be read.
@@ -91,11 +96,11 @@ pub(crate) fn read(
     notes: &mut Notes,
 ) -> Option<RouteAction> {
     use wire::route::Action;
-    const SUPPORTED: &str = "route, redirect and direct_response are";
     match &message.action {
         None => notes.refuse(&at.field("action"), Problem::Missing),
         Some(Action::Route(action)) => {
-            forward(action, path, &at.field("route"), notes).map(RouteAction::Forward)
+            let forward = forward(action, path, &at.field("route"), notes)?;
+            Some(RouteAction::Forward(Box::new(forward)))
         }
         Some(Action::Redirect(action)) => {
             redirect::read(action, path, &at.field("redirect"), notes).map(RouteAction::Redirect)
@@ -104,12 +109,12 @@ pub(crate) fn read(
             direct(action, direct_response_limit, &at.field("direct_response"), notes)
                 .map(RouteAction::Direct)
         }
-        Some(Action::FilterAction(_)) => {
-            notes.unsupported(&at.field("filter_action"), "a filter's action", SUPPORTED)
-        }
-        Some(Action::NonForwardingAction(_)) => {
-            notes.unsupported(&at.field("non_forwarding_action"), "no action", SUPPORTED)
-        }
+        Some(Action::FilterAction(_)) => notes.unsupported(
+            &at.field("filter_action"),
+            "a filter's action",
+            "route, redirect, direct_response and non_forwarding_action are",
+        ),
+        Some(Action::NonForwardingAction(_)) => Some(RouteAction::Nowhere),
     }
 }
 
@@ -119,173 +124,64 @@ fn forward(
     at: &At<'_>,
     notes: &mut Notes,
 ) -> Option<Forward> {
-    use wire::route_action::ClusterNotFoundResponseCode as NotFound;
-    let destination = destination(message, at, notes);
+    let target = destination::read(message, at, notes);
     let timeout = message.timeout.as_ref();
     let timeout = scalar::timeout_or(timeout, Some(ROUTE_TIMEOUT), &at.field("timeout"), notes);
     let idle_timeout = message.idle_timeout.as_ref().map(|idle| {
         scalar::duration(idle, &at.field("idle_timeout"), notes).filter(|idle| !idle.is_zero())
     });
-    let host_rewrite = host_rewrite(message, at, notes);
-    let rewrite_at = at.field("prefix_rewrite");
-    let prefix_rewrite = prefix_rewrite(&message.prefix_rewrite, path, &rewrite_at, notes);
-    if message.regex_rewrite.is_some() {
-        notes.unsupported::<()>(
-            &at.field("regex_rewrite"),
-            "rewriting by an expression",
-            "prefix_rewrite is",
-        );
-    }
-    let cluster_not_found = match NotFound::try_from(message.cluster_not_found_response_code) {
-        Ok(NotFound::ServiceUnavailable) => StatusCode::SERVICE_UNAVAILABLE,
-        Ok(NotFound::NotFound) => StatusCode::NOT_FOUND,
-        Ok(NotFound::InternalServerError) => StatusCode::INTERNAL_SERVER_ERROR,
-        Err(_) => {
-            let unknown = Problem::UnknownEnum(message.cluster_not_found_response_code);
-            return notes.refuse(&at.field("cluster_not_found_response_code"), unknown);
-        }
-    };
+    let stream_limit = message.max_stream_duration.as_ref();
+    let limit_at = at.field("max_stream_duration");
+    let stream_limit = stream_limit.map(|limit| self::stream_limit(limit, &limit_at, notes));
+    let redirects_at = at.field("internal_redirect_policy");
+    let internal_redirect = message
+        .internal_redirect_policy
+        .as_ref()
+        .map(|policy| Box::new(internal_redirect::read(policy, &redirects_at, notes)));
+    let host = rewrite::host(message, at, notes);
+    let rewritten = rewrite::path(message, path, at, notes);
+    let cluster_not_found = cluster_not_found(message.cluster_not_found_response_code, at, notes);
     Some(Forward {
-        destination: destination?,
-        timeout,
+        timeout: timeout.filter(|_| stream_limit.is_none()),
         idle_timeout,
-        host_rewrite,
-        prefix_rewrite,
-        cluster_not_found,
+        stream_limit: stream_limit.unwrap_or_default(),
+        append_x_forwarded_host: message.append_x_forwarded_host,
+        hash_policy: hash_policy::read(&message.hash_policy, at, notes),
+        upgrades: upgrade::read(&message.upgrade_configs, at, notes),
+        internal_redirect,
+        target: target?,
+        host: host?,
+        path: rewritten?,
+        cluster_not_found: cluster_not_found?,
     })
 }
 
-fn destination(message: &wire::RouteAction, at: &At<'_>, notes: &mut Notes) -> Option<Destination> {
-    use wire::route_action::ClusterSpecifier as Kind;
-    const SUPPORTED: &str = "cluster and weighted_clusters are";
-    match &message.cluster_specifier {
-        None => notes.refuse(&at.field("cluster_specifier"), Problem::Missing),
-        Some(Kind::Cluster(name)) if name.is_empty() => {
-            notes.refuse(&at.field("cluster"), Problem::Missing)
-        }
-        Some(Kind::Cluster(name)) => Some(Destination::one(name)),
-        Some(Kind::WeightedClusters(clusters)) => {
-            weighted(clusters, &at.field("weighted_clusters"), notes)
-        }
-        Some(Kind::ClusterHeader(_)) => {
-            notes.unsupported(&at.field("cluster_header"), "a cluster named by a header", SUPPORTED)
-        }
-        Some(Kind::ClusterSpecifierPlugin(_)) => {
-            notes.unsupported(&at.field("cluster_specifier_plugin"), "a plugin", SUPPORTED)
-        }
-        Some(Kind::InlineClusterSpecifierPlugin(_)) => {
-            notes.unsupported(&at.field("inline_cluster_specifier_plugin"), "a plugin", SUPPORTED)
+fn cluster_not_found(code: i32, at: &At<'_>, notes: &mut Notes) -> Option<StatusCode> {
+    use wire::route_action::ClusterNotFoundResponseCode as NotFound;
+    match NotFound::try_from(code) {
+        Ok(NotFound::ServiceUnavailable) => Some(StatusCode::SERVICE_UNAVAILABLE),
+        Ok(NotFound::NotFound) => Some(StatusCode::NOT_FOUND),
+        Ok(NotFound::InternalServerError) => Some(StatusCode::INTERNAL_SERVER_ERROR),
+        Err(_) => {
+            let at = at.field("cluster_not_found_response_code");
+            notes.refuse(&at, Problem::UnknownEnum(code))
         }
     }
 }
 
-fn weighted(
-    message: &wire::WeightedCluster,
+fn stream_limit(
+    message: &wire::route_action::MaxStreamDuration,
     at: &At<'_>,
     notes: &mut Notes,
-) -> Option<Destination> {
-    if message.random_value_specifier.is_some() {
-        notes.unsupported::<()>(
-            &at.field("random_value_specifier"),
-            "choosing by anything but chance",
-            "leave it out",
-        );
-    }
-    let mut clusters = Vec::with_capacity(message.clusters.len());
-    for (index, cluster) in message.clusters.iter().enumerate() {
-        let at = at.item("clusters", index);
-        refuse_per_cluster(cluster, &at, notes);
-        let weight = optional(cluster.weight.as_ref());
-        match (cluster.name.as_str(), weight) {
-            ("", _) => notes.refuse(&at.field("name"), Problem::Missing)?,
-            (_, None) => notes.refuse(&at.field("weight"), Problem::Missing)?,
-            (name, Some(weight)) => clusters.push((ClusterName::from(name), weight)),
-        }
-    }
-    let clusters: Box<[_]> = clusters.into();
-    weights(clusters, &at.field("clusters"), notes)
-}
-
-/// Checks the sum of weights.
-pub(crate) fn weights(
-    clusters: Box<[(ClusterName, u32)]>,
-    at: &At<'_>,
-    notes: &mut Notes,
-) -> Option<Destination> {
-    let sum: u64 = clusters.iter().map(|(_, weight)| u64::from(*weight)).sum();
-    if (1..=u64::from(u32::MAX)).contains(&sum) {
-        Some(Destination(clusters))
-    } else {
-        notes.refuse(at, Problem::Weights(sum))
-    }
-}
-
-fn refuse_per_cluster(
-    message: &wire::weighted_cluster::ClusterWeight,
-    at: &At<'_>,
-    notes: &mut Notes,
-) {
-    const SUPPORTED: &str = "set it on the route";
-    for (set, field) in [
-        (!message.request_headers_to_add.is_empty(), "request_headers_to_add"),
-        (!message.request_headers_to_remove.is_empty(), "request_headers_to_remove"),
-        (!message.response_headers_to_add.is_empty(), "response_headers_to_add"),
-        (!message.response_headers_to_remove.is_empty(), "response_headers_to_remove"),
-        (message.host_rewrite_specifier.is_some(), "host_rewrite_literal"),
-        (!message.cluster_header.is_empty(), "cluster_header"),
-    ] {
-        if set {
-            let what = format!("{field} of one of several clusters");
-            notes.unsupported::<()>(&at.field(field), what, SUPPORTED);
-        }
-    }
-    crate::extension::per_filter_config(&message.typed_per_filter_config, at, notes);
-}
-
-fn host_rewrite(
-    message: &wire::RouteAction,
-    at: &At<'_>,
-    notes: &mut Notes,
-) -> Option<HeaderValue> {
-    use wire::route_action::HostRewriteSpecifier as Kind;
-    match &message.host_rewrite_specifier {
-        None => None,
-        Some(Kind::HostRewriteLiteral(host)) if host.is_empty() => None,
-        Some(Kind::HostRewriteLiteral(host)) => {
-            headers::header_value(host.as_bytes(), &at.field("host_rewrite_literal"), notes)
-        }
-        // Switched off explicitly is what is done anyway.
-        Some(Kind::AutoHostRewrite(switch)) if !switch.value => None,
-        Some(_) => notes.unsupported(
-            &at.field("host_rewrite_specifier"),
-            "this way of rewriting the host",
-            "host_rewrite_literal is",
-        ),
-    }
-}
-
-/// Reads a `prefix_rewrite`; empty means none.
-pub(crate) fn prefix_rewrite(
-    replacement: &str,
-    path: Option<&PathMatch>,
-    at: &At<'_>,
-    notes: &mut Notes,
-) -> Option<PrefixRewrite> {
-    if replacement.is_empty() {
-        return None;
-    }
-    let is_path = replacement.starts_with('/') && replacement.parse::<Uri>().is_ok();
-    if !is_path {
-        return notes.refuse(at, Problem::PathText(replacement.to_owned()));
-    }
-    let Some(matched) = path?.matched_len() else {
-        return notes.unsupported(
-            at,
-            "prefix_rewrite of a path matched by an expression",
-            "with prefix, path and path_separated_prefix it is",
-        );
+) -> StreamLimit {
+    let mut read = |message: &Option<_>, field| {
+        message.as_ref().and_then(|it| scalar::duration(it, &at.field(field), notes))
     };
-    Some(PrefixRewrite { matched, replacement: replacement.into() })
+    StreamLimit {
+        limit: read(&message.max_stream_duration, "max_stream_duration"),
+        grpc_max: read(&message.grpc_timeout_header_max, "grpc_timeout_header_max"),
+        grpc_offset: read(&message.grpc_timeout_header_offset, "grpc_timeout_header_offset"),
+    }
 }
 
 fn direct(
@@ -306,12 +202,14 @@ fn direct(
     }
     let at = at.field("body");
     let body = match &message.body {
-        None => Bytes::new(),
-        Some(body) => scalar::inline_data(body, &at, notes)?,
+        None => DataSource::Inline(Bytes::new()),
+        Some(body) => scalar::data(body, &at, notes)?,
     };
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    if body.len() > limit {
+    if let DataSource::Inline(body) = &body
+        && body.len() > limit
+    {
         return notes.refuse(&at, Problem::TooLarge { bytes: body.len(), limit });
     }
-    Some(DirectResponse { status: status?, body })
+    Some(DirectResponse { status: status?, body, limit })
 }

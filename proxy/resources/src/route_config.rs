@@ -1,7 +1,7 @@
 //! `envoy.config.route.v3.RouteConfiguration`.
 
 use weft_proto::pb::envoy::config::route::v3 as wire;
-use weft_route::{HostOptions, RouteSpec, VirtualHostSpec};
+use weft_route::{HostOptions, RouteSpec, TlsRequirement, VirtualHostSpec};
 
 use crate::{
     extension,
@@ -38,10 +38,12 @@ impl RouteConfiguration {
         self.virtual_hosts.iter().enumerate().flat_map(move |(host_index, host)| {
             host.routes.iter().enumerate().flat_map(move |(route_index, route)| {
                 let names = match &route.action.action {
-                    RouteAction::Forward(forward) => forward.destination.clusters(),
-                    RouteAction::Redirect(_) | RouteAction::Direct(_) => &[],
+                    RouteAction::Forward(forward) => forward.target.names(),
+                    RouteAction::Redirect(_) | RouteAction::Direct(_) | RouteAction::Nowhere => {
+                        Vec::new()
+                    }
                 };
-                names.iter().map(move |(name, _)| {
+                names.into_iter().map(move |name| {
                     let part = format!("virtual_hosts[{host_index}].routes[{route_index}].route");
                     (self.path_of(&part), name)
                 })
@@ -65,6 +67,8 @@ pub struct RouteRule {
     pub request_headers: HeaderMutations,
     /// The same towards the client.
     pub response_headers: HeaderMutations,
+    /// `include_request_attempt_count` of the virtual host.
+    pub count_attempts: bool,
 }
 
 /// Changes to requests and to responses at one level.
@@ -75,6 +79,7 @@ struct Inherited<'a> {
     config: &'a Changes,
     host: &'a Changes,
     most_specific_wins: bool,
+    count_attempts: bool,
     direct_response_limit: u32,
 }
 
@@ -113,6 +118,7 @@ pub(crate) fn read(
         config: &config,
         host: &Changes::default(),
         most_specific_wins: message.most_specific_header_mutations_wins,
+        count_attempts: false,
         direct_response_limit: limit.map_or(DIRECT_RESPONSE_LIMIT, |limit| limit.value),
     };
     let mut virtual_hosts = Vec::with_capacity(message.virtual_hosts.len());
@@ -156,16 +162,16 @@ fn virtual_host(
     notes: &mut Notes,
 ) -> VirtualHostSpec<RouteRule> {
     use wire::virtual_host::TlsRequirementType as Tls;
-    let tls_at = at.field("require_tls");
-    match Tls::try_from(message.require_tls) {
-        Ok(Tls::None) => {}
-        Ok(other) => {
-            notes.unsupported::<()>(&tls_at, other.as_str_name(), "NONE is");
-        }
+    let require_tls = match Tls::try_from(message.require_tls) {
+        Ok(Tls::None) => TlsRequirement::None,
+        Ok(Tls::ExternalOnly) => TlsRequirement::ExternalOnly,
+        Ok(Tls::All) => TlsRequirement::All,
         Err(_) => {
-            notes.refuse::<()>(&tls_at, Problem::UnknownEnum(message.require_tls));
+            let unknown = Problem::UnknownEnum(message.require_tls);
+            notes.refuse::<()>(&at.field("require_tls"), unknown);
+            TlsRequirement::All
         }
-    }
+    };
     if message.matcher.is_some() {
         notes.unsupported::<()>(&at.field("matcher"), "a matcher tree", "routes are");
     }
@@ -177,12 +183,17 @@ fn virtual_host(
         response_remove: &message.response_headers_to_remove,
     };
     let host = headers::level(&level, at, notes);
-    let inherited = Inherited { host: &host, ..*inherited };
+    let inherited = Inherited {
+        host: &host,
+        count_attempts: message.include_request_attempt_count,
+        ..*inherited
+    };
     let mut routes = Vec::with_capacity(message.routes.len());
     for (index, route) in message.routes.iter().enumerate() {
         routes.extend(self::route(route, &inherited, &at.item("routes", index), notes));
     }
-    VirtualHostSpec { name: message.name.clone(), domains: message.domains.clone(), routes }
+    let (name, domains) = (message.name.clone(), message.domains.clone());
+    VirtualHostSpec { name, domains, require_tls, routes }
 }
 
 fn route(
@@ -209,6 +220,11 @@ fn route(
     Some(RouteSpec {
         name: Some(message.name.clone()).filter(|name| !name.is_empty()),
         matcher: matcher?,
-        action: RouteRule { action: action?, request_headers, response_headers },
+        action: RouteRule {
+            action: action?,
+            request_headers,
+            response_headers,
+            count_attempts: inherited.count_attempts,
+        },
     })
 }

@@ -104,22 +104,50 @@ pub(crate) fn fractional_percent(
     Some(Fraction { numerator: share.numerator, denominator })
 }
 
-/// Reads a `DataSource` that carries its content inline. Files and variables of the proxy's
-/// machine are not read on behalf of a management server.
+/// `core.v3.DataSource`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DataSource {
+    /// `inline_string` or `inline_bytes`.
+    Inline(Bytes),
+    /// `filename`: a file of the proxy's machine.
+    File(Box<str>),
+}
+
+/// Reads a `DataSource` that carries its content inline.
 pub(crate) fn inline_data(
     message: &core::DataSource,
     at: &At<'_>,
     notes: &mut Notes,
 ) -> Option<Bytes> {
+    match data(message, at, notes)? {
+        DataSource::Inline(content) => Some(content),
+        DataSource::File(_) => {
+            notes.unsupported(&at.field("filename"), "a file", "inline_string and inline_bytes are")
+        }
+    }
+}
+
+/// Reads a `DataSource`. Variables of the proxy's machine may hold secrets, so no management server
+/// gets them to be shown.
+pub(crate) fn data(
+    message: &core::DataSource,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<DataSource> {
     use core::data_source::Specifier;
-    const SUPPORTED: &str = "inline_string and inline_bytes are";
+    const SUPPORTED: &str = "inline_string, inline_bytes and filename are";
     match &message.specifier {
         None => notes.refuse(at, Problem::Missing),
-        Some(Specifier::InlineString(text)) => Some(Bytes::copy_from_slice(text.as_bytes())),
-        Some(Specifier::InlineBytes(bytes)) => Some(Bytes::copy_from_slice(bytes)),
-        Some(Specifier::Filename(_)) => {
-            notes.unsupported(&at.field("filename"), "a file", SUPPORTED)
+        Some(Specifier::InlineString(text)) => {
+            Some(DataSource::Inline(Bytes::copy_from_slice(text.as_bytes())))
         }
+        Some(Specifier::InlineBytes(bytes)) => {
+            Some(DataSource::Inline(Bytes::copy_from_slice(bytes)))
+        }
+        Some(Specifier::Filename(name)) if name.is_empty() => {
+            notes.refuse(&at.field("filename"), Problem::Missing)
+        }
+        Some(Specifier::Filename(name)) => Some(DataSource::File(name.as_str().into())),
         Some(Specifier::EnvironmentVariable(_)) => {
             notes.unsupported(&at.field("environment_variable"), "a variable", SUPPORTED)
         }

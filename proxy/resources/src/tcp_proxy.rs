@@ -6,10 +6,10 @@ use weft_proto::pb::envoy::extensions::filters::network::tcp_proxy::v3 as wire;
 
 use crate::{
     cluster::optional,
+    destination::{self, Destination},
     name::ClusterName,
     path::At,
     problem::{Notes, Problem},
-    route_action::{self, Destination},
     scalar,
 };
 
@@ -73,7 +73,7 @@ fn destination(message: &wire::TcpProxy, at: &At<'_>, notes: &mut Notes) -> Opti
                 .iter()
                 .map(|cluster| (ClusterName::from(cluster.name.as_str()), cluster.weight))
                 .collect();
-            route_action::weights(clusters, &at.field("clusters"), notes)
+            destination::weights(clusters, &at.field("clusters"), notes)
         }
     }
 }

@@ -14,9 +14,9 @@ use weft_proto::pb::{
                 header_value_option::HeaderAppendAction,
             },
             route::v3::{
-                DirectResponseAction, FilterConfig, HeaderMatcher, NonForwardingAction,
-                QueryParameterMatcher, RedirectAction, Route, RouteAction as WireAction,
-                RouteConfiguration as Wire, RouteMatch, VirtualHost, WeightedCluster,
+                DirectResponseAction, FilterConfig, HeaderMatcher, QueryParameterMatcher,
+                RedirectAction, Route, RouteAction as WireAction, RouteConfiguration as Wire,
+                RouteMatch, VirtualHost, WeightedCluster,
                 header_matcher::HeaderMatchSpecifier as Specifier,
                 query_parameter_matcher::QueryParameterMatchSpecifier,
                 redirect_action, route,
@@ -33,8 +33,8 @@ use weft_proto::pb::{
     google::protobuf::{self, BoolValue, UInt32Value},
 };
 use weft_resources::{
-    AppendAction, Forward, HeaderMutations, Redirect, RedirectPath, RouteAction,
-    RouteConfiguration, RouteRule, decode,
+    AppendAction, Forward, HeaderMutations, HostRewrite, PathRewrite, Redirect, RedirectPath,
+    RouteAction, RouteConfiguration, RouteRule, RouteTarget, decode,
 };
 use weft_route::{
     Denominator, Fraction, HeaderKey, HeaderMatch, HeaderValueMatch, PathMatch, Pattern,
@@ -82,7 +82,7 @@ fn only(route: Route) -> RouteSpec<RouteRule> {
 
 fn forward(action: WireAction) -> Forward {
     match only(forwarding(action)).action.action {
-        RouteAction::Forward(forward) => forward,
+        RouteAction::Forward(forward) => *forward,
         other => panic!("not forwarding: {other:?}"),
     }
 }
@@ -112,9 +112,9 @@ fn defaults_are_those_of_envoy() {
     assert_eq!(plain.timeout, Some(Duration::from_secs(15)));
     assert_eq!(plain.idle_timeout, None);
     assert_eq!(plain.cluster_not_found, StatusCode::SERVICE_UNAVAILABLE);
-    assert!(plain.host_rewrite.is_none() && plain.prefix_rewrite.is_none());
-    let [(name, weight)] = plain.destination.clusters() else { panic!("not one") };
-    assert_eq!((name.as_str(), *weight), ("a", 1));
+    assert_eq!((plain.host, plain.path), (HostRewrite::Keep, PathRewrite::Keep));
+    let RouteTarget::Cluster(name) = plain.target else { panic!("not one") };
+    assert_eq!(name.as_str(), "a");
     let off = WireAction { timeout: seconds(0), idle_timeout: seconds(0), ..to_cluster("a") };
     let off = forward(off);
     assert_eq!((off.timeout, off.idle_timeout), (None, Some(None)));
@@ -124,7 +124,8 @@ fn defaults_are_those_of_envoy() {
     }
     let host = HostRewriteSpecifier::HostRewriteLiteral("inner".to_owned());
     let rewritten = WireAction { host_rewrite_specifier: Some(host), ..to_cluster("a") };
-    assert_eq!(forward(rewritten).host_rewrite.unwrap(), "inner");
+    let inner = http::HeaderValue::from_static("inner");
+    assert_eq!(forward(rewritten).host, HostRewrite::Literal(inner));
 }
 
 #[test]
@@ -134,19 +135,18 @@ fn prefix_rewrites_know_what_they_replace() {
         let action = Some(route::Action::Route(action));
         config(vec![Route { r#match: Some(matcher), action, ..Route::default() }])
     };
-    for path in [
-        PathSpecifier::Prefix("/api".to_owned()),
-        PathSpecifier::Path("/api".to_owned()),
-        PathSpecifier::PathSeparatedPrefix("/api".to_owned()),
+    let regex = RegexMatcher { regex: "/.*".to_owned(), ..RegexMatcher::default() };
+    for (path, matched) in [
+        (PathSpecifier::Prefix("/api".to_owned()), Some(4)),
+        (PathSpecifier::Path("/api".to_owned()), Some(4)),
+        (PathSpecifier::PathSeparatedPrefix("/api".to_owned()), Some(4)),
+        (PathSpecifier::SafeRegex(regex), None),
     ] {
         let spec = read(&rewritten(matching(path))).virtual_hosts.remove(0).routes.remove(0);
         let RouteAction::Forward(forward) = spec.action.action else { panic!("not forwarding") };
-        let rewrite = forward.prefix_rewrite.unwrap();
-        assert_eq!((rewrite.matched, &*rewrite.replacement), (4, "/v2"));
+        let PathRewrite::Prefix(rewrite) = forward.path else { panic!("no prefix rewrite") };
+        assert_eq!((rewrite.matched, &*rewrite.replacement), (matched, "/v2"));
     }
-    let regex = RegexMatcher { regex: "/.*".to_owned(), ..RegexMatcher::default() };
-    let text = refusals(&rewritten(matching(PathSpecifier::SafeRegex(regex)))).join("\n");
-    assert!(text.contains("route.prefix_rewrite"), "{text}");
 }
 
 #[test]
@@ -176,7 +176,8 @@ fn weights_are_needed_and_must_add_up() {
         }
     };
     let split = forward(weighted(&[Some(90), Some(10)]));
-    let weights: Vec<u32> = split.destination.clusters().iter().map(|(_, w)| *w).collect();
+    let RouteTarget::Weighted(split) = split.target else { panic!("not weighted") };
+    let weights: Vec<u32> = split.clusters.iter().map(|cluster| cluster.weight).collect();
     assert_eq!(weights, [90, 10]);
     for wrong in [&[Some(0), Some(0)][..], &[None], &[Some(u32::MAX), Some(1)], &[]] {
         let text = refusals(&config(vec![forwarding(weighted(wrong))])).join("\n");
@@ -186,7 +187,7 @@ fn weights_are_needed_and_must_add_up() {
 
 #[test]
 fn what_is_not_supported_is_refused_by_name_and_all_at_once() {
-    let none = Some(route::Action::NonForwardingAction(NonForwardingAction {}));
+    let none = Some(route::Action::FilterAction(Default::default()));
     let connect = matching(PathSpecifier::ConnectMatcher(Default::default()));
     let routes = vec![
         Route { r#match: Some(prefix("/")), action: none, ..Route::default() },
@@ -195,7 +196,7 @@ fn what_is_not_supported_is_refused_by_name_and_all_at_once() {
     ];
     let text = refusals(&config(routes)).join("\n");
     for path in [
-        "virtual_hosts[0].routes[0].non_forwarding_action",
+        "virtual_hosts[0].routes[0].filter_action",
         "virtual_hosts[0].routes[1].match.connect_matcher",
         "virtual_hosts[0].routes[2].match",
         "virtual_hosts[0].routes[2].route.cluster",
@@ -380,7 +381,7 @@ fn redirects() {
     );
     assert_eq!((full.port, full.strip_query), (Some(8443), true));
     let RedirectPath::Prefix(prefix) = full.path else { panic!("not a prefix") };
-    assert_eq!((prefix.matched, &*prefix.replacement), (4, "/new"));
+    assert_eq!((prefix.matched, &*prefix.replacement), (Some(4), "/new"));
 }
 
 #[test]
@@ -394,7 +395,8 @@ fn direct_responses_are_limited() {
     };
     let spec = read(&with(418, 4096)).virtual_hosts.remove(0).routes.remove(0);
     let RouteAction::Direct(direct) = spec.action.action else { panic!("not direct") };
-    assert_eq!((direct.status.as_u16(), direct.body.len()), (418, 4096));
+    assert_eq!((direct.status.as_u16(), direct.limit), (418, 4096));
+    assert_eq!(direct.body, weft_resources::DataSource::Inline("x".repeat(4096).into()));
     assert!(refusals(&with(200, 4097)).join("\n").contains("at most 4096"));
     assert!(refusals(&with(199, 0)).join("\n").contains("direct_response.status"));
     let mut larger = with(200, 5000);

@@ -15,6 +15,8 @@ pub enum HeaderKey {
     Path,
     /// `:authority`, also meant by `host`.
     Authority,
+    /// `:scheme`.
+    Scheme,
     /// A header field.
     Field(HeaderName),
 }
@@ -23,7 +25,7 @@ pub enum HeaderKey {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "\"{name}\" is not a header name to match on \
-     (hint: use a field name, or :method, :path or :authority)"
+     (hint: use a field name, or :method, :path, :scheme or :authority)"
 )]
 pub struct HeaderKeyError {
     /// The name.
@@ -38,6 +40,7 @@ impl FromStr for HeaderKey {
             ":method" => Ok(Self::Method),
             ":path" => Ok(Self::Path),
             ":authority" => Ok(Self::Authority),
+            ":scheme" => Ok(Self::Scheme),
             _ => match HeaderName::from_bytes(name.as_bytes()) {
                 Ok(header::HOST) => Ok(Self::Authority),
                 Ok(field) => Ok(Self::Field(field)),
@@ -53,6 +56,7 @@ impl fmt::Display for HeaderKey {
             Self::Method => ":method",
             Self::Path => ":path",
             Self::Authority => ":authority",
+            Self::Scheme => ":scheme",
             Self::Field(name) => name.as_str(),
         })
     }
@@ -93,6 +97,7 @@ impl HeaderMatch {
         match &self.name {
             HeaderKey::Method => self.any_matches(std::iter::once(request.method.as_bytes())),
             HeaderKey::Path => self.any_matches(std::iter::once(request.path_and_query.as_bytes())),
+            HeaderKey::Scheme => self.any_matches(std::iter::once(request.scheme.as_bytes())),
             HeaderKey::Authority => {
                 let authority = Some(request.authority.as_bytes());
                 self.any_matches(authority.filter(|authority| !authority.is_empty()).into_iter())
@@ -152,6 +157,8 @@ mod tests {
             authority: "Shop",
             path_and_query: "/a?b=c",
             method: "GET",
+            scheme: "http",
+            is_internal: false,
             headers,
             random: 0,
         }
@@ -178,7 +185,8 @@ mod tests {
         assert!(matcher(":path", exact("/a?b=c")).matches(&request));
         assert!(matcher(":authority", exact("Shop")).matches(&request));
         assert!(matcher("Host", exact("Shop")).matches(&request));
-        assert!(":scheme".parse::<HeaderKey>().is_err());
+        assert!(matcher(":scheme", exact("http")).matches(&request));
+        assert!(":protocol".parse::<HeaderKey>().is_err());
         assert!("a b".parse::<HeaderKey>().is_err());
     }
 

@@ -32,9 +32,11 @@ pub use error::RouteError;
 pub use fraction::{Denominator, Fraction};
 pub use header::{HeaderKey, HeaderKeyError, HeaderMatch, HeaderValueMatch};
 pub use path::PathMatch;
-pub use pattern::{Pattern, PatternError};
+pub use pattern::{Pattern, PatternError, Substitution};
 pub use query::{QueryMatch, QueryValueMatch};
 pub use request::RequestView;
 pub use rule::RouteMatch;
 pub use string::{StringMatch, StringRule};
-pub use table::{HostOptions, Outcome, Route, RouteSpec, RouteTable, VirtualHostSpec};
+pub use table::{
+    HostOptions, Outcome, Route, RouteSpec, RouteTable, TlsRequirement, VirtualHostSpec,
+};

@@ -28,6 +28,8 @@ pub enum PathMatch {
     },
     /// The whole path, by an expression. It says itself whether case matters.
     Regex(Pattern),
+    /// `connect_matcher`: no path at all, but the method CONNECT, which nothing else here matches.
+    Connect,
 }
 
 impl PathMatch {
@@ -58,17 +60,18 @@ impl PathMatch {
             Self::Segments { value, case_sensitive } => rest_after(path, value, *case_sensitive)
                 .is_some_and(|rest| rest.first().is_none_or(|next| *next == b'/')),
             Self::Regex(pattern) => pattern.matches(path.as_bytes()),
+            Self::Connect => false,
         }
     }
 
     /// How many bytes at the beginning of a path a `prefix_rewrite` replaces when this matched:
-    /// all of them is `None`, as for an expression.
+    /// `None` for all of them, as for an expression.
     pub fn matched_len(&self) -> Option<usize> {
         match self {
             Self::Prefix { value, .. }
             | Self::Exact { value, .. }
             | Self::Segments { value, .. } => Some(value.len()),
-            Self::Regex(_) => None,
+            Self::Regex(_) | Self::Connect => None,
         }
     }
 }

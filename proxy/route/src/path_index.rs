@@ -47,6 +47,7 @@ impl PathIndex {
                     (value, *case_sensitive, Anchor::Segment)
                 }
                 PathMatch::Exact { value, case_sensitive } => (value, *case_sensitive, Anchor::End),
+                PathMatch::Connect => continue,
                 PathMatch::Regex(pattern) => {
                     expressions.push(index);
                     patterns.push(pattern.translated());

@@ -2,6 +2,7 @@
 
 mod dfa;
 mod dialect;
+mod substitution;
 
 use std::{
     fmt,
@@ -10,6 +11,7 @@ use std::{
 };
 
 pub(crate) use dfa::{FullMatchDfa, Matched};
+pub use substitution::Substitution;
 
 /// An expression that must match a whole value (`type.matcher.v3.RegexMatcher`).
 ///

@@ -30,7 +30,12 @@ impl RouteMatch {
 
     /// Whether a request matches.
     pub fn matches(&self, request: &RequestView<'_>) -> bool {
-        self.path.matches(request.path()) && self.conditions_hold(request)
+        let path_matches = if request.is_connect() {
+            self.path == PathMatch::Connect
+        } else {
+            self.path.matches(request.path())
+        };
+        path_matches && self.conditions_hold(request)
     }
 
     /// Whether everything but the path matches.
@@ -72,6 +77,8 @@ mod tests {
                 authority: "a",
                 path_and_query: "/s/m",
                 method: "POST",
+                scheme: "http",
+                is_internal: false,
                 headers: &headers,
                 random: 0,
             })

@@ -15,8 +15,33 @@ pub struct VirtualHostSpec<A> {
     pub name: String,
     /// Exact, `*suffix`, `prefix*` or `*`; at least one.
     pub domains: Vec<String>,
+    /// `require_tls`.
+    pub require_tls: TlsRequirement,
     /// In order: the first that matches is taken.
     pub routes: Vec<RouteSpec<A>>,
+}
+
+/// `route.v3.VirtualHost.TlsRequirementType`: who must come over https.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsRequirement {
+    /// Nobody.
+    #[default]
+    None,
+    /// Whoever is not internal.
+    ExternalOnly,
+    /// Everybody.
+    All,
+}
+
+impl TlsRequirement {
+    fn is_unmet_by(self, request: &RequestView<'_>) -> bool {
+        let asked = match self {
+            Self::None => return false,
+            Self::ExternalOnly => !request.is_internal,
+            Self::All => true,
+        };
+        asked && request.scheme != "https"
+    }
 }
 
 /// `route.v3.Route`, as far as matching goes.
@@ -48,6 +73,7 @@ pub struct RouteTable<A> {
 #[derive(Debug)]
 struct VirtualHost<A> {
     name: Box<str>,
+    require_tls: TlsRequirement,
     routes: Box<[Route<A>]>,
     index: Option<Box<PathIndex>>,
 }
@@ -68,6 +94,8 @@ pub struct Route<A> {
 pub enum Outcome<'a, A> {
     /// No virtual host has the authority.
     NoHost,
+    /// The virtual host of this name is for https only, and this is not.
+    NeedsTls(&'a str),
     /// The virtual host of this name has no route for the request.
     NoRoute(&'a str),
     /// A route matches.
@@ -111,6 +139,9 @@ impl<A> RouteTable<A> {
         };
         let found = self.hosts.find(authority).and_then(|at| self.vhosts.get(at as usize));
         let Some(vhost) = found else { return Outcome::NoHost };
+        if vhost.require_tls.is_unmet_by(request) {
+            return Outcome::NeedsTls(&vhost.name);
+        }
         match vhost.find(request) {
             Some(route) => Outcome::Matched { vhost: &vhost.name, route },
             None => Outcome::NoRoute(&vhost.name),
@@ -137,11 +168,15 @@ impl<A> VirtualHost<A> {
             })
             .collect();
         let index = PathIndex::build(&routes);
-        Self { name: spec.name.into_boxed_str(), routes, index }
+        let require_tls = spec.require_tls;
+        Self { name: spec.name.into_boxed_str(), require_tls, routes, index }
     }
 
     #[inline]
     fn find(&self, request: &RequestView<'_>) -> Option<&Route<A>> {
+        if request.is_connect() {
+            return self.routes.iter().find(|route| route.rule.matches(request));
+        }
         let path = request.path();
         match &self.index {
             Some(index) => index.find(&self.routes, request, path),

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue};
 use weft_route::{
     HeaderMatch, HeaderValueMatch, HostOptions, Outcome, PathMatch, Pattern, QueryMatch,
     QueryValueMatch, RequestView, RouteMatch, RouteSpec, RouteTable, StringMatch, StringRule,
-    VirtualHostSpec,
+    TlsRequirement, VirtualHostSpec,
 };
 
 fn route(path: PathMatch, action: u32) -> RouteSpec<u32> {
@@ -44,6 +44,7 @@ fn table(hosts: u32, routes_each: u32) -> RouteTable<u32> {
     let vhosts = (0..hosts).map(|n| VirtualHostSpec {
         name: format!("host{n}"),
         domains: vec![format!("host{n}.example"), format!("*.host{n}.example"), format!("h{n}.*")],
+        require_tls: TlsRequirement::None,
         routes: routes(routes_each),
     });
     RouteTable::compile(vhosts.collect(), HostOptions { ignore_port_in_host_matching: true })
@@ -63,12 +64,14 @@ fn matches_do_not_allocate() {
                 authority,
                 path_and_query,
                 method: "GET",
+                scheme: "http",
+                is_internal: false,
                 headers: &headers,
                 random: 7,
             };
             match table.find(&request) {
                 Outcome::Matched { route, .. } => Some(route.action),
-                Outcome::NoRoute(_) | Outcome::NoHost => None,
+                Outcome::NoRoute(_) | Outcome::NeedsTls(_) | Outcome::NoHost => None,
             }
         };
         let allocations = allocation_counter::measure(|| {

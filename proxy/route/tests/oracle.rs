@@ -3,18 +3,21 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue};
 use proptest::{prelude::*, sample::select};
 use weft_route::{
     Denominator, Fraction, HeaderMatch, HeaderValueMatch, HostOptions, Outcome, PathMatch, Pattern,
     QueryMatch, QueryValueMatch, RequestView, RouteMatch, RouteSpec, RouteTable, StringMatch,
-    VirtualHostSpec,
+    TlsRequirement, VirtualHostSpec,
 };
 
 type Vhosts = Vec<VirtualHostSpec<usize>>;
 
-/// Which virtual host and which of its routes.
-type Answer = Option<(String, Option<usize>)>;
+/// Which virtual host, and which of its routes or that it is for https only.
+type Answer = Option<(String, Result<Option<usize>, HttpsOnly>)>;
+
+#[derive(Debug, PartialEq)]
+struct HttpsOnly;
 
 fn oracle(vhosts: &Vhosts, options: HostOptions, request: &RequestView<'_>) -> Answer {
     let mut authority = request.authority.to_lowercase();
@@ -45,15 +48,24 @@ fn oracle(vhosts: &Vhosts, options: HostOptions, request: &RequestView<'_>) -> A
         .flat_map(|vhost| vhost.domains.iter().map(move |domain| (domain, vhost)))
         .filter_map(|(domain, vhost)| Some((rank(domain)?, vhost)))
         .max_by_key(|(rank, _)| *rank)?;
+    let https_only = match vhost.require_tls {
+        TlsRequirement::None => false,
+        TlsRequirement::ExternalOnly => request.scheme == "http" && !request.is_internal,
+        TlsRequirement::All => request.scheme == "http",
+    };
+    if https_only {
+        return Some((vhost.name.clone(), Err(HttpsOnly)));
+    }
     let route = vhost.routes.iter().find(|route| route.matcher.matches(request));
-    Some((vhost.name.clone(), route.map(|route| route.action)))
+    Some((vhost.name.clone(), Ok(route.map(|route| route.action))))
 }
 
 fn compiled(table: &RouteTable<usize>, request: &RequestView<'_>) -> Answer {
     match table.find(request) {
         Outcome::NoHost => None,
-        Outcome::NoRoute(vhost) => Some((vhost.to_owned(), None)),
-        Outcome::Matched { vhost, route } => Some((vhost.to_owned(), Some(route.action))),
+        Outcome::NeedsTls(vhost) => Some((vhost.to_owned(), Err(HttpsOnly))),
+        Outcome::NoRoute(vhost) => Some((vhost.to_owned(), Ok(None))),
+        Outcome::Matched { vhost, route } => Some((vhost.to_owned(), Ok(Some(route.action)))),
     }
 }
 
@@ -80,6 +92,7 @@ fn path_match() -> impl Strategy<Value = PathMatch> {
             PathMatch::Segments { value: value.into(), case_sensitive }
         }),
         select(patterns).prop_map(PathMatch::Regex),
+        Just(PathMatch::Connect),
     ]
 }
 
@@ -128,14 +141,17 @@ fn routes() -> impl Strategy<Value = Vec<RouteSpec<usize>>> {
 fn vhosts() -> impl Strategy<Value = Vhosts> {
     let domain =
         prop_oneof!["[abA]{1,2}(\\.[ab]{1,2}){0,2}(:80)?", "\\*[-.ab]{0,3}", "[abA]{1,2}\\.?\\*",];
-    prop::collection::vec((prop::collection::vec(domain, 1..4), routes()), 1..6).prop_map(|hosts| {
+    let tls = select(vec![TlsRequirement::None, TlsRequirement::ExternalOnly, TlsRequirement::All]);
+    let tls = prop_oneof![4 => Just(TlsRequirement::None), 1 => tls];
+    let host = (prop::collection::vec(domain, 1..4), routes(), tls);
+    prop::collection::vec(host, 1..6).prop_map(|hosts| {
         let mut taken = std::collections::HashSet::new();
         hosts
             .into_iter()
             .enumerate()
-            .map(|(n, (mut domains, routes))| {
+            .map(|(n, (mut domains, routes, require_tls))| {
                 domains.retain(|domain| taken.insert(domain.to_lowercase()));
-                VirtualHostSpec { name: n.to_string(), domains, routes }
+                VirtualHostSpec { name: n.to_string(), domains, require_tls, routes }
             })
             .filter(|vhost| !vhost.domains.is_empty())
             .collect()
@@ -151,21 +167,23 @@ proptest! {
         ignore_port_in_host_matching: bool,
         requests in prop::collection::vec(
             ("[abAB]{0,2}(\\.[ab]{1,2}){0,2}(:80)?", path_text(), select(&["", "?q", "?q=1#f", "#f"][..]),
-             prop::collection::vec((select(&["x-a", "x-b"][..]), select(&["1", "a"][..])), 0..3), any::<u64>()),
+             prop::collection::vec((select(&["x-a", "x-b"][..]), select(&["1", "a"][..])), 0..3), any::<u64>(), any::<(bool, bool)>(), prop::bool::weighted(0.1)),
             20..40,
         ),
     ) {
         let options = HostOptions { ignore_port_in_host_matching };
         let table = RouteTable::compile(vhosts.clone(), options).unwrap();
-        for (authority, path, query, fields, random) in requests {
+        for (authority, path, query, fields, random, (https, is_internal), is_connect) in requests {
             let mut headers = HeaderMap::new();
             for (name, value) in fields {
                 headers.append(name, HeaderValue::from_static(value));
             }
             let request = RequestView {
                 authority: &authority,
-                path_and_query: &format!("{path}{query}"),
-                method: Method::GET.as_str(),
+                path_and_query: &if is_connect { String::new() } else { format!("{path}{query}") },
+                method: if is_connect { "CONNECT" } else { "GET" },
+                scheme: if https { "https" } else { "http" },
+                is_internal,
                 headers: &headers,
                 random,
             };
@@ -184,14 +202,16 @@ proptest! {
             action,
         });
         let vhost = VirtualHostSpec {
-            name: "a".to_owned(), domains: vec!["*é".to_owned(), "ß*".to_owned(), "*".to_owned()], routes: routes.collect(),
+            name: "a".to_owned(), domains: vec!["*é".to_owned(), "ß*".to_owned(), "*".to_owned()],
+            require_tls: TlsRequirement::None, routes: routes.collect(),
         };
         let options = HostOptions { ignore_port_in_host_matching: true };
         let table = RouteTable::compile(vec![vhost], options).unwrap();
         let headers = HeaderMap::new();
         let request = RequestView {
-            authority: &authority, path_and_query: &path_and_query, method: &method, headers: &headers, random: 0,
+            authority: &authority, path_and_query: &path_and_query, method: &method,
+            scheme: "http", is_internal: false, headers: &headers, random: 0,
         };
-        prop_assert_eq!(compiled(&table, &request), Some(("a".to_owned(), Some(0))));
+        prop_assert_eq!(compiled(&table, &request), Some(("a".to_owned(), Ok(Some(0).filter(|_| method != "CONNECT")))));
     }
 }

@@ -65,6 +65,8 @@ pub struct HttpStats {
     pub downstream_rq_xx: StatusClasses,
     /// Streams closed because nothing moved for too long.
     pub downstream_rq_idle_timeout: Counter,
+    /// Streams that lasted longer than `max_stream_duration`.
+    pub downstream_rq_max_duration_reached: Counter,
     /// Requests that no route matched.
     pub no_route: Counter,
     /// Requests whose route named a cluster that is not there.
@@ -91,6 +93,7 @@ impl HttpStats {
             downstream_rq_completed,
             downstream_rq_xx,
             downstream_rq_idle_timeout,
+            downstream_rq_max_duration_reached,
             no_route,
             no_cluster,
             rq_redirect,
@@ -113,6 +116,7 @@ impl HttpStats {
             ("downstream_rq_total", downstream_rq_total),
             ("downstream_rq_completed", downstream_rq_completed),
             ("downstream_rq_idle_timeout", downstream_rq_idle_timeout),
+            ("downstream_rq_max_duration_reached", downstream_rq_max_duration_reached),
             ("no_route", no_route),
             ("no_cluster", no_cluster),
             ("rq_redirect", rq_redirect),

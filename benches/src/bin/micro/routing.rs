@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use http::{HeaderMap, HeaderValue};
 use weft_route::{
     HostOptions, Outcome, PathMatch, Pattern, RequestView, RouteMatch, RouteSpec, RouteTable,
-    VirtualHostSpec,
+    TlsRequirement, VirtualHostSpec,
 };
 
 use crate::harness::{Bench, Row};
@@ -45,8 +45,15 @@ fn prefixes(bench: &mut Bench, name: &str, hosts: usize, routes: usize) -> Resul
     let headers = browser_headers();
     let find = |n: u64| {
         let (authority, path_and_query) = &requests[usize::try_from(n % 256).unwrap_or(0)];
-        let request =
-            RequestView { authority, path_and_query, method: "GET", headers: &headers, random: n };
+        let request = RequestView {
+            authority,
+            path_and_query,
+            method: "GET",
+            scheme: "http",
+            is_internal: false,
+            headers: &headers,
+            random: n,
+        };
         matches!(table.find(&request), Outcome::Matched { .. })
     };
     if !(0..256).all(find) {
@@ -69,6 +76,8 @@ fn expressions(bench: &mut Bench) -> Result<()> {
         authority: "host-0.mesh.example:8080",
         path_and_query: "/v99/catalog/items",
         method: "GET",
+        scheme: "http",
+        is_internal: false,
         headers: &headers,
         random: 0,
     };
@@ -100,6 +109,7 @@ fn table(
     let paths: Vec<PathMatch> = (0..routes).map(path).collect::<Result<_>>()?;
     let vhosts = (0..hosts).map(|host| VirtualHostSpec {
         name: format!("host-{host}"),
+        require_tls: TlsRequirement::None,
         domains: vec![
             format!("host-{host}.mesh.example"),
             format!("host-{host}.mesh.example:8080"),

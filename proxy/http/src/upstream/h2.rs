@@ -186,9 +186,10 @@ async fn connected(
     let done = connecting.done.notified();
     match limits.deadline {
         None => done.await,
-        Some(at) => tokio::time::timeout_at(at.into(), done)
-            .await
-            .map_err(|_| Failure::unknown(Fault::RequestTimeout))?,
+        Some((at, fault)) => {
+            let ended = tokio::time::timeout_at(at.into(), done).await;
+            ended.map_err(|_| Failure::unknown(fault))?;
+        }
     }
     connecting.failed.get().map_or(Ok(()), Err)
 }

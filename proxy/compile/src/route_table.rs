@@ -1,0 +1,131 @@
+//! From a route configuration to its table: names become slots, files become their content.
+
+use weft_resources::{
+    self as resources, ClusterName, DataSource, Problem, Reason, RouteAction, RouteConfiguration,
+    RouteRule,
+};
+use weft_route::{RouteSpec, RouteTable, VirtualHostSpec};
+
+use crate::{
+    files::Files,
+    routing::{
+        Action, ClusterChoice, DirectResponse, Forward, RouteConfig, RouteEntry, RouteTarget,
+        WeightedCluster, WeightedRoute,
+    },
+    slots::Slots,
+    tables::ClusterId,
+};
+
+/// What routes need to know while they are compiled.
+struct Context<'a> {
+    clusters: &'a mut Slots,
+    files: Files,
+}
+
+impl Context<'_> {
+    fn id(&mut self, name: &ClusterName) -> ClusterId {
+        ClusterId(self.clusters.of(&name.to_shared()))
+    }
+}
+
+/// Compiles a route configuration.
+pub(crate) fn compile(
+    config: RouteConfiguration,
+    clusters: &mut Slots,
+    files: Files,
+) -> Result<RouteConfig, Reason> {
+    let path = config.path_of("virtual_hosts");
+    let mut context = Context { clusters, files };
+    let mut hosts = Vec::with_capacity(config.virtual_hosts.len());
+    for (index, host) in config.virtual_hosts.into_iter().enumerate() {
+        let path = format!("{path}[{index}]");
+        hosts.push(virtual_host(host, &mut context, &path)?);
+    }
+    let table = RouteTable::compile(hosts, config.hosts)
+        .map_err(|error| Reason { path, problem: Problem::Routes(error) })?;
+    Ok(RouteConfig { name: config.name.to_shared(), table })
+}
+
+fn virtual_host(
+    host: VirtualHostSpec<RouteRule>,
+    context: &mut Context<'_>,
+    path: &str,
+) -> Result<VirtualHostSpec<RouteEntry>, Reason> {
+    let VirtualHostSpec { name, domains, require_tls, routes } = host;
+    let mut entries = Vec::with_capacity(routes.len());
+    for (index, RouteSpec { name, matcher, action }) in routes.into_iter().enumerate() {
+        let entry = route(action, context).map_err(|problem| Reason {
+            path: format!("{path}.routes[{index}].direct_response.body"),
+            problem,
+        })?;
+        entries.push(RouteSpec { name, matcher, action: entry });
+    }
+    Ok(VirtualHostSpec { name, domains, require_tls, routes: entries })
+}
+
+fn route(rule: RouteRule, context: &mut Context<'_>) -> Result<RouteEntry, Problem> {
+    let action = match rule.action {
+        RouteAction::Redirect(redirect) => Action::Redirect(redirect),
+        RouteAction::Nowhere => Action::Nowhere,
+        RouteAction::Direct(direct) => {
+            let body = match direct.body {
+                DataSource::Inline(bytes) => bytes,
+                DataSource::File(name) => context.files.read(&name, direct.limit)?,
+            };
+            Action::Direct(DirectResponse { status: direct.status, body })
+        }
+        RouteAction::Forward(forward) => {
+            Action::Forward(Box::new(self::forward(*forward, context)))
+        }
+    };
+    let RouteRule { request_headers, response_headers, count_attempts, .. } = rule;
+    Ok(RouteEntry { action, request_headers, response_headers, count_attempts })
+}
+
+fn forward(forward: resources::Forward, context: &mut Context<'_>) -> Forward {
+    Forward {
+        target: target(forward.target, context),
+        timeout: forward.timeout,
+        idle_timeout: forward.idle_timeout,
+        stream_limit: forward.stream_limit,
+        host: forward.host,
+        append_x_forwarded_host: forward.append_x_forwarded_host,
+        path: forward.path,
+        cluster_not_found: forward.cluster_not_found,
+        hash_policy: forward.hash_policy,
+        upgrades: forward.upgrades,
+        internal_redirect: forward.internal_redirect,
+    }
+}
+
+fn target(target: resources::RouteTarget, context: &mut Context<'_>) -> RouteTarget {
+    match target {
+        resources::RouteTarget::Cluster(name) => RouteTarget::Cluster(context.id(&name)),
+        resources::RouteTarget::Header(name) => RouteTarget::Header(name),
+        resources::RouteTarget::Weighted(weighted) => {
+            let mut total = 0;
+            let clusters = weighted.clusters.into_iter().map(|cluster| {
+                // Clusters whose weights do not fit together do not exist.
+                total += cluster.weight;
+                WeightedCluster {
+                    up_to: total,
+                    cluster: match cluster.cluster {
+                        resources::ClusterChoice::Name(name) => {
+                            ClusterChoice::Id(context.id(&name))
+                        }
+                        resources::ClusterChoice::Header(name) => ClusterChoice::Header(name),
+                    },
+                    host_rewrite: cluster.host_rewrite,
+                    request_headers: cluster.request_headers,
+                    response_headers: cluster.response_headers,
+                }
+            });
+            let clusters = clusters.collect();
+            RouteTarget::Weighted(WeightedRoute {
+                total,
+                random_header: weighted.random_header,
+                clusters,
+            })
+        }
+    }
+}

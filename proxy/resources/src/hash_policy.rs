@@ -1,0 +1,115 @@
+//! `RouteAction.hash_policy`: what of a request decides where it goes, for policies that hash.
+
+use std::time::Duration;
+
+use http::HeaderName;
+use weft_proto::pb::envoy::config::route::v3::{self as wire, route_action::hash_policy};
+use weft_route::Substitution;
+
+use crate::{
+    headers,
+    path::At,
+    problem::{Notes, Problem},
+    rewrite, scalar,
+};
+
+/// One of the parts that make up a request's hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HashPolicy {
+    /// What is hashed.
+    pub input: HashInput,
+    /// `terminal`: where this part is there, the parts after it do not count.
+    pub is_terminal: bool,
+}
+
+/// `policy_specifier`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HashInput {
+    /// `header`.
+    Header {
+        /// `header_name`.
+        name: HeaderName,
+        /// `regex_rewrite`.
+        rewrite: Option<Substitution>,
+    },
+    /// `cookie`.
+    Cookie(HashCookie),
+    /// `connection_properties.source_ip`.
+    SourceIp,
+    /// `query_parameter`.
+    Query(Box<str>),
+}
+
+/// A cookie that is hashed; with a `ttl` it is given to clients that have none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HashCookie {
+    /// `name`.
+    pub name: Box<str>,
+    /// `ttl`: how long a given cookie lasts; zero for as long as the browser runs.
+    pub ttl: Option<Duration>,
+    /// `path` of a given cookie; empty for none.
+    pub path: Box<str>,
+    /// `attributes` of a given cookie, names and values.
+    pub attributes: Box<[(Box<str>, Box<str>)]>,
+}
+
+/// Reads the parts. A part that cannot be followed is left out with a warning, as none of them
+/// changes anything but where a request goes.
+pub(crate) fn read(
+    message: &[wire::route_action::HashPolicy],
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Box<[HashPolicy]> {
+    let mut policies = Vec::with_capacity(message.len());
+    for (index, policy) in message.iter().enumerate() {
+        let at = at.item("hash_policy", index);
+        let input = input(policy, &at, notes);
+        policies.extend(input.map(|input| HashPolicy { input, is_terminal: policy.terminal }));
+    }
+    policies.into()
+}
+
+fn input(
+    message: &wire::route_action::HashPolicy,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<HashInput> {
+    use hash_policy::PolicySpecifier as Kind;
+    match &message.policy_specifier {
+        None => notes.refuse(&at.field("policy_specifier"), Problem::Missing),
+        Some(Kind::Header(header)) => {
+            let at = at.field("header");
+            let name = headers::header_name(&header.header_name, &at.field("header_name"), notes);
+            let rewrite = match &header.regex_rewrite {
+                None => None,
+                Some(it) => Some(rewrite::substitution(it, &at.field("regex_rewrite"), notes)?),
+            };
+            Some(HashInput::Header { name: name?, rewrite })
+        }
+        Some(Kind::Cookie(cookie)) => {
+            let ttl_at = at.field("cookie");
+            let ttl = cookie.ttl.as_ref();
+            let ttl = ttl.and_then(|ttl| scalar::duration(ttl, &ttl_at.field("ttl"), notes));
+            let attributes = cookie
+                .attributes
+                .iter()
+                .map(|attribute| (attribute.name.as_str().into(), attribute.value.as_str().into()));
+            Some(HashInput::Cookie(HashCookie {
+                name: cookie.name.as_str().into(),
+                ttl,
+                path: cookie.path.as_str().into(),
+                attributes: attributes.collect(),
+            }))
+        }
+        Some(Kind::ConnectionProperties(properties)) => {
+            properties.source_ip.then_some(HashInput::SourceIp)
+        }
+        Some(Kind::QueryParameter(parameter)) => {
+            Some(HashInput::Query(parameter.name.as_str().into()))
+        }
+        Some(Kind::FilterState(_)) => {
+            notes.warn(&at.field("filter_state"), "left out: there is no filter state");
+            None
+        }
+    }
+}

@@ -1,0 +1,117 @@
+"""Worlds and cases of routing: every way to choose, to rewrite and to answer."""
+
+from harness.config import cluster, direct, route, virtual_host
+
+from differential.case import Case, both, plan
+
+
+def rewrite(pattern, substitution):
+    return {"pattern": {"regex": pattern}, "substitution": substitution}
+
+
+def header(name, value, action=None, **more):
+    return {"header": {"key": name, "value": value}, **({"append_action": action} if action else {}), **more}
+
+
+def actions(ports):
+    """Actions and rewrites in every form."""
+    to = {"cluster": "up"}
+    weighted = lambda *clusters, **more: {"weighted_clusters": {"clusters": list(clusters), **more}}
+    one = lambda **more: {"name": "up", "weight": 1, **more}
+    hosts = [
+        virtual_host(
+            "main",
+            ["*"],
+            route({"safe_regex": {"regex": "/re-prefix/.*"}}, {**to, "prefix_rewrite": "/whole"}),
+            route("/regex/", {**to, "regex_rewrite": rewrite("^/regex/([^/]+)(/.*)$", r"\2/of/\1")}),
+            route("/all-o", {**to, "regex_rewrite": rewrite("o", "0")}),
+            route("/host-header", {**to, "host_rewrite_header": "x-host"}),
+            route("/host-path/", {**to, "host_rewrite_path_regex": rewrite("^/host-path/([^/]*).*$", r"\1.test")}),
+            route("/xfh", {**to, "host_rewrite_literal": "inner.test", "append_x_forwarded_host": True}),
+            route("/xfh-kept", {**to, "append_x_forwarded_host": True}),
+            route("/by-header", {"cluster_header": "x-cluster"}),
+            route("/by-header-404", {"cluster_header": "x-cluster", "cluster_not_found_response_code": "NOT_FOUND"}),
+            route("/nowhere", non_forwarding_action={}),
+            route(
+                "/weighted-headers",
+                weighted(
+                    one(
+                        host_rewrite_literal="weighted.test",
+                        request_headers_to_add=[header("x-level", "cluster"), header("x-over", "cluster", "OVERWRITE_IF_EXISTS_OR_ADD")],
+                        request_headers_to_remove=["x-gone"],
+                        response_headers_to_add=[header("x-level", "cluster"), header("x-over", "cluster", "OVERWRITE_IF_EXISTS_OR_ADD")],
+                        response_headers_to_remove=["x-back"],
+                    )
+                ),
+                request_headers_to_add=[header("x-level", "route"), header("x-over", "route", "OVERWRITE_IF_EXISTS_OR_ADD")],
+                response_headers_to_add=[header("x-level", "route"), header("x-over", "route", "OVERWRITE_IF_EXISTS_OR_ADD")],
+            ),
+            route(
+                "/weighted-choice",
+                weighted(
+                    one(request_headers_to_add=[header("x-chosen", "first")]),
+                    one(request_headers_to_add=[header("x-chosen", "second")], weight=3),
+                    header_name="x-random",
+                ),
+            ),
+            route("/weighted-name", weighted({"cluster_header": "x-cluster", "weight": 1})),
+            route("/r-regex/", redirect={"regex_rewrite": rewrite("^/r-regex/(.*)$", r"/re/\1")}),
+            route("/duration", {**to, "max_stream_duration": {"max_stream_duration": "0.3s"}}),
+            route("/grpc-limit", {**to, "max_stream_duration": {"grpc_timeout_header_max": "0.5s", "grpc_timeout_header_offset": "0.1s"}}),
+            direct({"prefix": "/scheme", "headers": [{"name": ":scheme", "string_match": {"exact": "http"}}]}, 200, "by scheme"),
+            route("/", "up"),
+        ),
+    ]
+    return hosts, [cluster("up", ports["up"])], {"validate_clusters": False}
+
+
+def counted(ports):
+    """The number of the attempt goes to the upstream."""
+    host = virtual_host("main", ["*"], route("/", "up"), include_request_attempt_count=True)
+    return [host], [cluster("up", ports["up"])]
+
+
+def https_only(ports):
+    """Virtual hosts that ask for TLS."""
+    hosts = [
+        virtual_host("all", ["all.test"], direct("/", 200, "all"), require_tls="ALL"),
+        virtual_host("external", ["external.test"], direct("/", 200, "external"), require_tls="EXTERNAL_ONLY"),
+        virtual_host("none", ["none.test"], direct("/", 200, "none"), require_tls="NONE"),
+    ]
+    return hosts, []
+
+
+def action_cases():
+    paths = """
+    /re-prefix/x /re-prefix/x?q=1 /regex/a/b /regex/a/b?c=/regex/a/b /regex/a /all-o/foo?o=o /host-path/shop/x
+    /host-path/shop?x=/y /host-path/ /xfh /xfh-kept /nowhere /r-regex/x/y?q=1 /r-regex/ /weighted-headers /scheme
+    """.split()
+    for path in paths:
+        yield from both("actions", f"path {path}", target=path)
+    for value in ("elsewhere.test", "elsewhere.test:81", ""):
+        yield from both("actions", f"host header {value}", target="/host-header", headers=(("x-host", value),))
+    yield from both("actions", "host header none", target="/host-header")
+    for hosts in (("a.test",), ("weft.test",), ("a.test,weft.test",), ("a.test", "b.test")):
+        headers = tuple(("x-forwarded-host", host) for host in hosts)
+        yield from both("actions", f"forwarded host {'+'.join(hosts)}", target="/xfh", headers=headers)
+    for path in ("/by-header", "/by-header-404", "/weighted-name"):
+        for name in ("up", "missing", ""):
+            yield from both("actions", f"cluster header {path} {name}", target=path, headers=(("x-cluster", name),))
+        yield from both("actions", f"cluster header {path} none", target=path)
+    sent = (("x-level", "client"), ("x-over", "client"), ("x-gone", "1"))
+    back = plan(headers=[["x-level", "up"], ["x-over", "up"], ["x-back", "1"]])
+    yield from both("actions", "weighted headers", target="/weighted-headers", headers=sent + back)
+    for number in ("0", "1", "3", "4", "7", "18446744073709551615"):
+        yield from both("actions", f"weighted by {number}", target="/weighted-choice", headers=(("x-random", number),))
+    held = plan(gate="never")
+    grpc = (("content-type", "application/grpc"), ("te", "trailers"))
+    yield from both("actions", "stream duration", target="/duration", headers=held)
+    yield from both("actions", "stream duration for gRPC", target="/duration", method="POST", body="", headers=held + grpc)
+    for timeout in ("10S", "200m", "99999999H", "bad"):
+        yield from both("actions", f"grpc-timeout {timeout}", target="/grpc-limit", method="POST", body="", headers=(*grpc, ("grpc-timeout", timeout), *plan(headers=[])))
+    yield from both("actions", "grpc-timeout passes", target="/grpc-limit", method="POST", body="", headers=(*grpc, ("grpc-timeout", "10S"), *held))
+    yield from both("counted", "first attempt", headers=(("x-envoy-attempt-count", "9"),))
+    for host in ("all.test", "external.test", "none.test", "all.test:8080"):
+        yield from both("https-only", f"host {host}", host=host, target="/a?b=c")
+        yield from both("https-only", f"forwarded https {host}", host=host, headers=(("x-forwarded-proto", "https"),))
+    yield Case("https-only", "POST", host="all.test", method="POST", body="x")
