@@ -73,6 +73,7 @@ impl Decoder {
         block: &[u8],
         mut visit: impl FnMut(Field, usize) -> ControlFlow<()>,
     ) -> Result<(), DecodeError> {
+        self.reclaim(huffman::room(block.len()));
         let mut rest = self.size_updates(block)?;
         let mut wanted = true;
         while let Some((&first, tail)) = rest.split_first() {
@@ -181,6 +182,13 @@ impl Decoder {
         let value = Bytes::copy_from_slice(&self.chunk);
         self.chunk.clear();
         Ok(value)
+    }
+
+    /// Begins the chunk again, if it may not last for this block and nobody holds a part of it.
+    fn reclaim(&mut self, need: usize) {
+        if self.chunk.capacity() < need {
+            let _in_use = !self.chunk.try_reclaim(need.max(CHUNK));
+        }
     }
 
     /// Makes room for a string, and begins a new chunk when this one is full and in use.

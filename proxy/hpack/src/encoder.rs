@@ -8,8 +8,8 @@ use bytes::BytesMut;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::{
-    DEFAULT_TABLE_SIZE, hash, integer,
-    known::{self, Known, Use},
+    DEFAULT_TABLE_SIZE, integer,
+    known::{self, Use},
     static_table,
 };
 use table::{Name, Table};
@@ -93,19 +93,26 @@ impl Encoder {
     }
 }
 
-/// How a field is written that is in no table (RFC 7541 §6.2): its first byte, and how many bits of that
-/// are left for the name.
-#[derive(Clone, Copy)]
-struct Literal(u8, u32);
+/// How a field is written that is in no table (RFC 7541 §6.2).
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Literal {
+    /// Its first byte.
+    flags: u8,
+    /// How many bits of that are left for the name.
+    bits: u32,
+}
 
-const INDEXED: Literal = Literal(0x40, 6);
-const UNINDEXED: Literal = Literal(0x00, 4);
-const NEVER_INDEXED: Literal = Literal(0x10, 4);
+const INDEXED: Literal = Literal { flags: 0x40, bits: 6 };
+const UNINDEXED: Literal = Literal { flags: 0x00, bits: 4 };
+const NEVER_INDEXED: Literal = Literal { flags: 0x10, bits: 4 };
+
+/// More than the integers before a name and a value take.
+const PREFIXES: usize = 16;
 
 impl Block<'_> {
     /// `:authority`.
     pub fn authority(&mut self, authority: &[u8]) {
-        self.known(b":authority", authority);
+        self.known(b":authority", authority, Use::Repeats);
     }
 
     /// `:method`.
@@ -113,21 +120,24 @@ impl Block<'_> {
         match *method {
             Method::GET => self.index(2),
             Method::POST => self.index(3),
-            _ => self.known(b":method", method.as_str().as_bytes()),
+            _ => self.known(b":method", method.as_str().as_bytes(), Use::Repeats),
         }
     }
 
-    /// `:path`, with its query.
+    /// `:path`, with its query, which is in no table because it may hold a secret or anything else.
     pub fn path(&mut self, path: &[u8]) {
         match path {
             b"/" => self.index(4),
-            _ => self.known(b":path", path),
+            _ => {
+                let values = if path.contains(&b'?') { Use::Varies } else { Use::Repeats };
+                self.known(b":path", path, values);
+            }
         }
     }
 
     /// `:protocol` of an extended CONNECT.
     pub fn protocol(&mut self, protocol: &[u8]) {
-        self.known(b":protocol", protocol);
+        self.known(b":protocol", protocol, Use::Repeats);
     }
 
     /// `:scheme`.
@@ -135,7 +145,7 @@ impl Block<'_> {
         match scheme {
             b"http" => self.index(6),
             b"https" => self.index(7),
-            _ => self.known(b":scheme", scheme),
+            _ => self.known(b":scheme", scheme, Use::Repeats),
         }
     }
 
@@ -149,7 +159,7 @@ impl Block<'_> {
             400 => self.index(12),
             404 => self.index(13),
             500 => self.index(14),
-            _ => self.known(b":status", status.as_str().as_bytes()),
+            _ => self.known(b":status", status.as_str().as_bytes(), Use::Repeats),
         }
     }
 
@@ -164,30 +174,22 @@ impl Block<'_> {
         self.write(id, value.as_bytes(), values);
     }
 
-    fn known(&mut self, name: &[u8], value: &[u8]) {
+    fn known(&mut self, name: &[u8], value: &[u8], values: Use) {
         if let Some(id) = known::id(name) {
-            self.write(Name::Known(id), value, Use::Repeats);
+            self.write(Name::Known(id), value, values);
         }
     }
 
     fn write(&mut self, name: Name<'_>, value: &[u8], values: Use) {
         match values {
-            Use::Repeats => self.repeated(name, value),
+            Use::Repeats => match self.table.find(name, value) {
+                Some(age) => self.index(static_table::LEN + 1 + age),
+                None if self.table.worth(name, value) => self.literal(INDEXED, name, value),
+                None => self.literal(UNINDEXED, name, value),
+            },
             Use::Secret => self.literal(NEVER_INDEXED, name, value),
             Use::Varies => self.literal(UNINDEXED, name, value),
         }
-    }
-
-    fn repeated(&mut self, name: Name<'_>, value: &[u8]) {
-        let key = hash::join(name.hash(), hash::ends(value));
-        if let Some(index) = self.table.find(key, name, value) {
-            return self.index(static_table::LEN + 1 + index);
-        }
-        if !self.table.worth(name, value) {
-            return self.literal(UNINDEXED, name, value);
-        }
-        self.literal(INDEXED, name, value);
-        self.table.insert(key, name, value);
     }
 
     #[inline]
@@ -195,24 +197,30 @@ impl Block<'_> {
         integer::encode(0x80, 7, index, self.out);
     }
 
-    fn literal(&mut self, Literal(flags, bits): Literal, name: Name<'_>, value: &[u8]) {
-        let (index, text) = self.name(name);
-        self.out.reserve(text.len() + value.len() + 16);
-        integer::encode(flags, bits, index, self.out);
+    fn literal(&mut self, literal: Literal, name: Name<'_>, value: &[u8]) {
+        let index = self.name(name);
+        // With a name that comes again, its value goes into the table too, so that the name can be
+        // referred to.
+        let literal = match literal {
+            UNINDEXED if index == 0 && self.table.familiar(name, value) => INDEXED,
+            as_it_is => as_it_is,
+        };
+        self.out.reserve(value.len() + PREFIXES);
+        integer::encode(literal.flags, literal.bits, index, self.out);
         if index == 0 {
-            self.text(text.as_bytes());
+            self.text(name.as_str().as_bytes());
         }
         self.text(value);
+        if literal == INDEXED {
+            self.table.insert(name, value);
+        }
     }
 
-    /// Where a table has the name, and how it is written if none does.
-    fn name<'n>(&self, name: Name<'n>) -> (usize, &'n str) {
-        match name {
-            Name::Known(id) => {
-                let known = known::get(id);
-                (known.map_or(0, |it| usize::from(it.index)), known.map_or("", Known::text))
-            }
-            Name::Other(name) => (0, name.as_str()),
+    /// Where a table has the name; 0 when none does.
+    fn name(&self, name: Name<'_>) -> usize {
+        match name.index() {
+            0 => self.table.find_name(name).map_or(0, |age| static_table::LEN + 1 + age),
+            index => index,
         }
     }
 

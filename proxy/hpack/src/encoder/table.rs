@@ -4,7 +4,10 @@ use std::collections::VecDeque;
 
 use http::HeaderName;
 
-use crate::{FIELD_OVERHEAD, hash, known};
+use crate::{
+    FIELD_OVERHEAD, hash,
+    known::{self, Known},
+};
 
 /// A name to be written.
 #[derive(Clone, Copy, Debug)]
@@ -34,19 +37,20 @@ struct Slot {
     number: u32,
 }
 
+/// What was seen and is not in the table.
+type Seen = u32;
+
 /// Slots that a key may be at.
 const WAYS: usize = 4;
-/// Sets of slots: with [`WAYS`] of them as many slots as the table could hold of the smallest entries.
+/// Sets of slots: with [`WAYS`] of them more slots than the table holds of the smallest entries.
 const SETS: usize = 32;
-/// Fields that were seen and are not in the table, roughly.
-const SEEN: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Table {
     /// The newest first.
     entries: VecDeque<Entry>,
     slots: Vec<[Slot; WAYS]>,
-    seen: Vec<u32>,
+    seen: Vec<[Seen; WAYS]>,
     /// Entries that were ever inserted.
     inserted: u32,
     size: usize,
@@ -71,35 +75,61 @@ impl Table {
 
     /// Where the field is, counted from 0 for the newest.
     #[inline]
-    pub(super) fn find(&self, key: u64, name: Name<'_>, value: &[u8]) -> Option<usize> {
+    pub(super) fn find(&self, name: Name<'_>, value: &[u8]) -> Option<usize> {
+        self.at(name.key_with(value), |entry| entry.name.is(name) && *entry.value == *value)
+    }
+
+    /// Where a field of this name is.
+    pub(super) fn find_name(&self, name: Name<'_>) -> Option<usize> {
+        self.at(name.key(), |entry| entry.name.is(name))
+    }
+
+    #[inline]
+    fn at(&self, key: u64, is: impl Fn(&Entry) -> bool) -> Option<usize> {
         let (set, key) = place(key);
         self.slots.get(set)?.iter().filter(|slot| slot.key == key).find_map(|slot| {
             let age = self.inserted.wrapping_sub(slot.number) as usize;
-            let entry = self.entries.get(age)?;
-            (entry.name.is(name) && *entry.value == *value).then_some(age)
+            self.entries.get(age).filter(|entry| is(entry)).map(|_| age)
         })
     }
 
     /// Whether the field should be inserted: it came before, not long ago, and leaves room for others.
     pub(super) fn worth(&mut self, name: Name<'_>, value: &[u8]) -> bool {
-        if size(name, value) > self.capacity / 4 {
-            return false;
-        }
-        if self.seen.is_empty() {
-            self.seen.resize(SEEN, 0);
-        }
-        let (place, key) = place(hash::whole(name.hash(), value));
-        let Some(seen) = self.seen.get_mut(place % SEEN) else { return false };
-        std::mem::replace(seen, key) == key
+        self.suits(name, value) && self.seen(hash::whole(name.key(), value))
     }
 
-    pub(super) fn insert(&mut self, key: u64, name: Name<'_>, value: &[u8]) {
+    /// Whether the field should be inserted for its name: fields of this name came before.
+    pub(super) fn familiar(&mut self, name: Name<'_>, value: &[u8]) -> bool {
+        self.suits(name, value) && self.seen(name.key())
+    }
+
+    fn suits(&self, name: Name<'_>, value: &[u8]) -> bool {
+        size(name, value) <= self.capacity / 4
+    }
+
+    /// Whether this was seen among the last few of its set. It is the latest of them now.
+    fn seen(&mut self, key: u64) -> bool {
+        if self.seen.is_empty() {
+            self.seen.resize(SETS, [0; WAYS]);
+        }
+        let (set, key) = place(key);
+        let Some(set) = self.seen.get_mut(set) else { return false };
+        let found = set.iter().position(|seen| *seen == key);
+        set[..=found.unwrap_or(WAYS - 1)].rotate_right(1);
+        set[0] = key;
+        found.is_some()
+    }
+
+    pub(super) fn insert(&mut self, name: Name<'_>, value: &[u8]) {
         let size = size(name, value);
         self.evict(self.capacity.saturating_sub(size));
         self.size += size;
         self.inserted = self.inserted.wrapping_add(1);
         self.entries.push_front(Entry { name: name.to_owned(), value: value.into(), size });
-        self.remember(key);
+        self.remember(name.key_with(value));
+        if name.index() == 0 {
+            self.remember(name.key());
+        }
     }
 
     /// Notes the newest entry under its key, in the place of one that is gone, or of the oldest.
@@ -109,12 +139,11 @@ impl Table {
         }
         let (set, key) = place(key);
         let number = self.inserted;
-        let oldest = self
-            .slots
-            .get_mut(set)
-            .and_then(|set| set.iter_mut().max_by_key(|slot| number.wrapping_sub(slot.number)));
-        if let Some(slot) = oldest {
-            *slot = Slot { key, number };
+        let Some(set) = self.slots.get_mut(set) else { return };
+        let same = set.iter().position(|slot| slot.key == key);
+        let oldest = || (0..WAYS).max_by_key(|way| number.wrapping_sub(set[*way].number));
+        if let Some(way) = same.or_else(oldest) {
+            set[way] = Slot { key, number };
         }
     }
 
@@ -138,20 +167,34 @@ impl Table {
     }
 }
 
-impl Name<'_> {
-    #[inline]
-    pub(super) fn hash(self) -> u64 {
+impl<'a> Name<'a> {
+    pub(super) fn as_str(self) -> &'a str {
         match self {
-            Self::Known(id) => u64::from(id),
+            Self::Known(id) => known::get(id).map_or("", Known::text),
+            Self::Other(name) => name.as_str(),
+        }
+    }
+
+    /// Where the static table has it; 0 when it does not.
+    #[inline]
+    pub(super) fn index(self) -> usize {
+        match self {
+            Self::Known(id) => known::get(id).map_or(0, |known| usize::from(known.index)),
+            Self::Other(_) => 0,
+        }
+    }
+
+    #[inline]
+    fn key(self) -> u64 {
+        match self {
+            Self::Known(id) => hash::join(u64::from(id), 0),
             Self::Other(name) => hash::ends(name.as_str().as_bytes()),
         }
     }
 
-    fn length(self) -> usize {
-        match self {
-            Self::Known(id) => known::get(id).map_or(0, |known| known.text().len()),
-            Self::Other(name) => name.as_str().len(),
-        }
+    #[inline]
+    fn key_with(self, value: &[u8]) -> u64 {
+        hash::join(hash::ends(value), self.key())
     }
 
     fn to_owned(self) -> OwnName {
@@ -175,7 +218,7 @@ impl OwnName {
 
 /// Size as RFC 7541 §4.1 counts it.
 fn size(name: Name<'_>, value: &[u8]) -> usize {
-    name.length() + value.len() + FIELD_OVERHEAD
+    name.as_str().len() + value.len() + FIELD_OVERHEAD
 }
 
 /// A set of slots, and what tells keys of the set apart.
