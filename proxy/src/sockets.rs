@@ -108,7 +108,7 @@ impl Sockets {
         self.bound.retain(|place, bound| wanted.get(place) == Some(&&bound.listener));
         let mut failed = Vec::new();
         let mut failing = BTreeSet::new();
-        for listener in &tables.listeners {
+        for listener in tables.listeners.iter().filter(|listener| listener.bind) {
             for address in &listener.addresses {
                 let place = Place::of(address, &listener.name);
                 let owner = wanted.get(&place).copied();
@@ -161,7 +161,7 @@ impl Sockets {
 /// Who gets each address: with several claims, the listener whose name comes first.
 fn wanted(tables: &Tables) -> BTreeMap<Place, &Arc<str>> {
     let mut wanted = BTreeMap::new();
-    for listener in &tables.listeners {
+    for listener in tables.listeners.iter().filter(|listener| listener.bind) {
         for address in &listener.addresses {
             wanted.entry(Place::of(address, &listener.name)).or_insert(&listener.name);
         }

@@ -114,12 +114,12 @@ fn verdicts_name_the_field_and_what_is_supported() {
 #[test]
 fn values_that_change_nothing_are_harmless() {
     expect::<Cluster>("{name: a, connection_pool_per_downstream_connection: false}", &[]);
-    expect::<Listener>("{use_original_dst: false, bind_to_port: true}", &[]);
+    let direct = "filter_chains: [{use_proxy_proto: false}]";
+    expect::<Listener>(&format!("{{{direct}}}"), &[]);
     expect::<Listener>(
-        "{use_original_dst: true, bind_to_port: false}",
+        "{filter_chains: [{use_proxy_proto: true}]}",
         &[
-            "! use_original_dst: not supported: handing connections to other listeners (it is true)",
-            "! bind_to_port: not supported: a listener without a socket (it is false)",
+            "! filter_chains[0].use_proxy_proto: not supported: the PROXY protocol here; the proxy_protocol listener filter is supported (it is true)",
         ],
     );
 }

@@ -13,7 +13,7 @@ use crate::{
     references::Wanted,
     report::Report,
     route_configs::RouteConfigs,
-    tables::Tables,
+    tables::{HandOff, Tables},
     update::{Moment, Source, Update},
 };
 
@@ -138,9 +138,11 @@ impl Compiler {
             let clusters = self.clusters.build(&self.assignments, &self.stats).to_vec();
             let active = clusters.iter().flatten().count();
             self.stats.clusters_active.set(active as u64);
+            let listeners = self.listeners.build();
             self.published = Arc::new(Tables {
                 version: self.published.version + 1,
-                listeners: self.listeners.build(),
+                hand_off: HandOff::of(&listeners),
+                listeners,
                 routes: self.route_configs.build().to_vec(),
                 clusters,
                 cluster_names: self.clusters.slots.shared(),

@@ -67,8 +67,9 @@ pub use routing::{
 };
 pub use tables::{
     BindAddress, Chain, Chains, CircuitBreakers, Cluster, ClusterId, Codec, ConnectionSettings,
-    FilterChain, HttpChain, Listener, RouteConfigId, Routes, Tables, Target, TcpChain,
-    UpstreamProtocol, Weighted,
+    FilterChain, HandOff, HttpChain, Inspection, KeptTlvs, Listener, ListenerFilter,
+    ListenerFilterKind, PortRule, ProxyProtocolRules, RouteConfigId, Routes, Tables, Target,
+    TcpChain, UpstreamProtocol, Weighted,
 };
 pub use update::{Source, Update, Upsert};
 pub use weft_resources::{

@@ -23,7 +23,7 @@ use crate::{
     references::{Reference, References, WantedNames},
     report::Report,
     route_configs::RouteConfigs,
-    tables::{Chain, FilterChain, Listener},
+    tables::{Chain, FilterChain, Inspection, Listener, ListenerFilter, ListenerFilterKind},
     update::{Moment, Update, Upsert},
 };
 
@@ -222,7 +222,16 @@ fn compile(
         let problem = Problem::Unsupported { what, supported: "address is" };
         return Err(vec![Reason { path: "api_listener".to_owned(), problem }]);
     };
-    let Sockets { addresses, chains, default_chain } = *sockets;
+    let Sockets {
+        addresses,
+        chains,
+        default_chain,
+        filters,
+        filters_timeout,
+        continue_on_filters_timeout,
+        hand_off,
+        bind,
+    } = *sockets;
     let unknown: Vec<Reason> = chains
         .iter()
         .chain(&default_chain)
@@ -245,8 +254,23 @@ fn compile(
     let stats = around.stats.listener(&main);
     let hash = endpoints::hash(&[&upsert.value]);
     let name = Arc::clone(&upsert.name);
-    let listener = Listener { name, addresses, chains, stats, hash };
+    let inspection = Inspection {
+        filters: with_original_dst(filters, hand_off),
+        timeout: filters_timeout,
+        continue_on_timeout: continue_on_filters_timeout,
+        stats: Arc::clone(&around.stats.inspection),
+    };
+    let listener = Listener { name, addresses, inspection, hand_off, bind, chains, stats, hash };
     Ok(Compiled { listener: Arc::new(listener), routes })
+}
+
+/// Who hands off must know where connections were meant to go.
+fn with_original_dst(mut filters: Vec<ListenerFilter>, hand_off: bool) -> Box<[ListenerFilter]> {
+    let knows = filters.iter().any(|filter| filter.kind == ListenerFilterKind::OriginalDst);
+    if hand_off && !knows {
+        filters.push(ListenerFilter { kind: ListenerFilterKind::OriginalDst, disabled: None });
+    }
+    filters.into()
 }
 
 /// The clusters that a chain's own routes name and that are not there.

@@ -2,15 +2,19 @@
 //!
 //! A request pins one [`Tables`] for its whole life. Nothing here knows protobuf.
 
+mod inspection;
 mod listener;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use http::HeaderValue;
 use weft_balance::{Balancer, DropOverloads};
 use weft_telemetry::{ClusterStats, HttpStats, TcpStats};
 
-pub use listener::{Chain, Chains, FilterChain, Listener};
+pub use inspection::{
+    Inspection, KeptTlvs, ListenerFilter, ListenerFilterKind, PortRule, ProxyProtocolRules,
+};
+pub use listener::{Chain, Chains, FilterChain, HandOff, Listener};
 
 use crate::{routing::RouteConfig, slots::SharedNames};
 
@@ -35,6 +39,8 @@ pub struct Tables {
     pub version: u64,
     /// Warm listeners, sorted by name.
     pub listeners: Vec<Arc<Listener>>,
+    /// Which listener has which address.
+    pub(crate) hand_off: HandOff,
     /// Route configurations received by RDS, by [`RouteConfigId`].
     pub routes: Vec<Option<Arc<RouteConfig>>>,
     /// Warm clusters, by [`ClusterId`].
@@ -67,6 +73,12 @@ impl Tables {
     pub fn listener(&self, name: &str) -> Option<&Arc<Listener>> {
         let at = self.listeners.binary_search_by(|l| l.name.as_ref().cmp(name)).ok()?;
         self.listeners.get(at)
+    }
+
+    /// The listener of the address that a redirected connection was meant for: of exactly this one,
+    /// or of its port on all addresses.
+    pub fn listener_at(&self, address: SocketAddr) -> Option<&Arc<Listener>> {
+        self.listeners.get(self.hand_off.find(address)?)
     }
 }
 

@@ -1,71 +1,108 @@
 //! From an accepted connection to what handles it.
 
-use std::{net::SocketAddr, rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc};
 
+use bytes::Bytes;
 use weft_compile::{Chain, FilterChain, Listener};
-use weft_net::{PeerAddress, Stream};
-use weft_route::ConnectionView;
+use weft_net::{PeerAddress, Rewind, Stream};
 use weft_telemetry::{GaugeGuard, ListenerStats};
 
 use crate::{
-    downstream, fixed, tcp,
+    client::Client,
+    downstream, fixed,
+    inspection::inspect,
+    tcp,
     worker::{ConnectionCount, Worker},
 };
 
-/// What a chain of which nobody inspects the bytes is asked for.
-const RAW: &str = "raw_buffer";
+/// A connection whose chain is not chosen yet.
+struct Arrival {
+    stream: Stream,
+    /// What was read of it.
+    begun: Bytes,
+    client: Client,
+    counted: ConnectionCount,
+    /// Whether another listener accepted it.
+    handed_off: bool,
+}
 
-/// Gives a connection to the chain that takes it, or closes it when there is none.
+/// Finds out what the listener wants to know of a connection, and gives it to the chain that takes it.
 pub(crate) fn admit(
     worker: &Rc<Worker>,
     listener: &Arc<Listener>,
     stream: Stream,
     peer: PeerAddress,
 ) {
-    let Some(chain) = choose(listener, &stream, peer) else {
-        listener.stats.no_filter_chain_match.inc();
-        return;
+    let arrival = Arrival {
+        stream,
+        begun: Bytes::new(),
+        client: Client::new(peer),
+        counted: ConnectionCount::begin(worker),
+        handed_off: false,
     };
-    let held = Held::begin(worker, listener);
-    begin(worker, chain, stream, peer, held);
+    look_at(worker, listener, arrival);
 }
 
-fn choose<'l>(
-    listener: &'l Listener,
-    stream: &Stream,
-    peer: PeerAddress,
-) -> Option<&'l Arc<FilterChain>> {
+fn look_at(worker: &Rc<Worker>, listener: &Arc<Listener>, arrival: Arrival) {
+    if listener.inspection.filters.is_empty() {
+        return dispatch(worker, listener, arrival);
+    }
+    let (worker, listener, mut arrival) = (Rc::clone(worker), Arc::clone(listener), arrival);
+    tokio::task::spawn_local(async move {
+        let begun = std::mem::take(&mut arrival.begun);
+        let seen = (&arrival.stream, begun);
+        let (phase, held) = (worker.phase_cell(), worker.held_bytes());
+        let Some(begun) = inspect(phase, held, &listener, seen, &mut arrival.client).await else {
+            return;
+        };
+        arrival.begun = begun;
+        // There may be a newer version of it by now.
+        let tables = worker.tables();
+        dispatch(&worker, tables.listener(&listener.name).unwrap_or(&listener), arrival);
+    });
+}
+
+/// Hands the connection to the listener it was meant for, or else begins to serve it.
+fn dispatch(worker: &Rc<Worker>, listener: &Arc<Listener>, mut arrival: Arrival) {
+    if listener.hand_off
+        && !arrival.handed_off
+        && let Some(address) = arrival.client.meant_for
+    {
+        let tables = worker.tables();
+        let other = tables.listener_at(address).filter(|other| other.name != listener.name);
+        if let Some(other) = other {
+            arrival.handed_off = true;
+            return look_at(worker, other, arrival);
+        }
+    }
+    match choose(listener, &arrival) {
+        Some(chain) => begin(worker, listener, chain, arrival),
+        None => listener.stats.no_filter_chain_match.inc(),
+    }
+}
+
+fn choose<'l>(listener: &'l Listener, arrival: &Arrival) -> Option<&'l Arc<FilterChain>> {
+    let Arrival { stream, client, .. } = arrival;
     let chains = &listener.chains;
     if let Some(only) = chains.only() {
         return Some(only);
     }
-    let source = ip(peer);
-    let view = ConnectionView {
-        destination: stream.local_address().filter(|_| chains.looks_at_destination()),
-        source,
-        direct_source: source,
-        server_name: "",
-        transport_protocol: RAW,
-        application_protocols: &[],
-    };
-    chains.find(&view)
-}
-
-fn ip(peer: PeerAddress) -> Option<SocketAddr> {
-    match peer {
-        PeerAddress::Ip(address) => Some(address),
-        PeerAddress::Pipe => None,
-    }
+    let needed = chains.looks_at_destination();
+    let destination = if needed { client.destination(stream) } else { client.meant_for };
+    chains.find(&client.view(destination))
 }
 
 /// A task for the connection, no larger than what handles it needs.
-fn begin(worker: &Rc<Worker>, chain: &FilterChain, stream: Stream, peer: PeerAddress, held: Held) {
+fn begin(worker: &Rc<Worker>, listener: &Arc<Listener>, chain: &FilterChain, arrival: Arrival) {
+    let Arrival { stream, begun, client, counted, .. } = arrival;
+    let held = Held::begin(listener, counted);
+    let stream = Rewind::new(begun, stream);
     let worker = Rc::clone(worker);
     match chain.chain.clone() {
         Chain::Http(chain) => {
             tokio::task::spawn_local(async move {
                 let _held = held;
-                downstream::serve(worker, chain, stream, peer).await;
+                downstream::serve(worker, chain, stream, client.peer).await;
             });
         }
         Chain::Tcp(chain) => {
@@ -96,12 +133,12 @@ struct Held {
 }
 
 impl Held {
-    fn begin(worker: &Rc<Worker>, listener: &Listener) -> Self {
+    fn begin(listener: &Listener, counted: ConnectionCount) -> Self {
         let stats = Arc::clone(&listener.stats);
         stats.downstream_cx_total.inc();
         Self {
             _active: GaugeGuard::raise(stats, |stats| &stats.downstream_cx_active),
-            _counted: ConnectionCount::begin(worker),
+            _counted: counted,
         }
     }
 }

@@ -56,14 +56,14 @@ impl Connection {
 pub(crate) async fn serve(
     worker: Rc<Worker>,
     chain: Arc<HttpChain>,
-    stream: Stream,
+    stream: Rewind<Stream>,
     peer: PeerAddress,
 ) {
     chain.stats.downstream_cx_total.inc();
     let _active = GaugeGuard::raise(Arc::clone(&chain), |chain| &chain.stats.downstream_cx_active);
     let detected = match chain.codec {
-        Codec::Http1 => Ok((Detected::Http1, Rewind::fresh(stream))),
-        Codec::Http2 => Ok((Detected::Http2, Rewind::fresh(stream))),
+        Codec::Http1 => Ok((Detected::Http1, stream)),
+        Codec::Http2 => Ok((Detected::Http2, stream)),
         Codec::Auto => detect(&worker, &chain, stream).await,
     };
     let Ok((detected, stream)) = detected else { return };
@@ -85,7 +85,7 @@ pub(crate) async fn serve(
 async fn detect(
     worker: &Worker,
     chain: &HttpChain,
-    stream: Stream,
+    stream: Rewind<Stream>,
 ) -> Result<(Detected, Rewind<Stream>), ()> {
     let mut phase = PhaseWatch::new(worker.phase_cell());
     let mut reading = pin!(detect_http(stream));

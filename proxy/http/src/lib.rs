@@ -2,8 +2,8 @@
 //!
 //! A request's way, in the order of the code:
 //!
-//! 1. [`Worker::serve`] accepts on one thread ([`worker`]); a filter chain of the listener takes the
-//!    connection ([`admission`]).
+//! 1. [`Worker::serve`] accepts on one thread ([`worker`]); listener filters look at the first bytes
+//!    ([`inspection`]), and a filter chain of the listener takes the connection ([`admission`]).
 //! 2. A connection is told apart by its first bytes, and served by its protocol ([`downstream`]).
 //! 3. Each request pins one `Tables`, is matched and acted upon ([`request`]).
 //! 4. Forwarding picks an endpoint, tries elsewhere what was provably not processed ([`forward`]), and
@@ -15,12 +15,14 @@
 
 mod admission;
 mod body;
+mod client;
 mod deadline;
 mod downstream;
 mod fault;
 mod fixed;
 mod forward;
 mod headers;
+mod inspection;
 mod local_reply;
 mod phase;
 mod record;

@@ -5,13 +5,13 @@ use std::{rc::Rc, sync::Arc};
 use smallvec::SmallVec;
 use weft_balance::EndpointId;
 use weft_compile::{Cluster, Target, TcpChain};
-use weft_net::{CopyEnd, Stream, copy_both_ways};
+use weft_net::{CopyEnd, Rewind, Stream, copy_both_ways};
 use weft_telemetry::{Gauge, GaugeGuard};
 
 use crate::{upstream, worker::Worker};
 
 /// Connects to an endpoint of the chain's cluster and copies until both sides have ended.
-pub(crate) async fn serve(worker: Rc<Worker>, chain: Arc<TcpChain>, mut client: Stream) {
+pub(crate) async fn serve(worker: Rc<Worker>, chain: Arc<TcpChain>, mut client: Rewind<Stream>) {
     chain.stats.downstream_cx_total.inc();
     let _active = GaugeGuard::raise(Arc::clone(&chain), |chain| &chain.stats.downstream_cx_active);
     let _busy = worker.begin_busy();

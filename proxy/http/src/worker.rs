@@ -16,6 +16,7 @@ use weft_net::{Acceptor, PeerAddress, Stream};
 
 use crate::{
     admission,
+    inspection::HeldBytes,
     phase::{Phase, PhaseCell},
     timer::{Timer, Timers},
     upstream::Pools,
@@ -40,6 +41,7 @@ pub struct Worker {
     pools: Pools,
     timers: Rc<Timers>,
     phase: PhaseCell,
+    held_bytes: HeldBytes,
     random: RefCell<fastrand::Rng>,
     connections: Cell<usize>,
     busy: Cell<usize>,
@@ -83,6 +85,7 @@ impl Worker {
             pools: Pools::default(),
             timers: Rc::default(),
             phase: PhaseCell::new(),
+            held_bytes: HeldBytes::default(),
             random: RefCell::new(fastrand::Rng::with_seed(options.seed)),
             connections: Cell::new(0),
             busy: Cell::new(0),
@@ -178,6 +181,10 @@ impl Worker {
 
     pub(crate) fn phase_cell(&self) -> &PhaseCell {
         &self.phase
+    }
+
+    pub(crate) fn held_bytes(&self) -> &HeldBytes {
+        &self.held_bytes
     }
 
     pub(crate) fn random_u64(&self) -> u64 {

@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
 /// RFC 9113 §3.4. No HTTP/1 request begins so: `PRI` is reserved.
-const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What the first bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,22 +28,34 @@ pub enum Detected {
 ///
 /// # Errors
 /// What reading says.
-pub async fn detect_http<S: AsyncRead + Unpin>(mut stream: S) -> io::Result<(Detected, Rewind<S>)> {
+pub async fn detect_http<S: AsyncRead + Unpin>(
+    rewound: Rewind<S>,
+) -> io::Result<(Detected, Rewind<S>)> {
+    if let Some(detected) = told_by(&rewound.prefix) {
+        return Ok((detected, rewound));
+    }
+    let Rewind { prefix, mut stream } = rewound;
     let mut seen = BytesMut::with_capacity(H2_PREFACE.len());
+    seen.extend_from_slice(&prefix);
     let detected = loop {
-        if seen.len() >= H2_PREFACE.len() {
-            break Detected::Http2;
-        }
         // `take` keeps whatever follows in the socket, where the HTTP machine reads it in place.
-        let missing = (H2_PREFACE.len() - seen.len()) as u64;
+        let missing = H2_PREFACE.len().saturating_sub(seen.len()) as u64;
         if (&mut stream).take(missing).read_buf(&mut seen).await? == 0 {
             break if seen.is_empty() { Detected::Nothing } else { Detected::Http1 };
         }
-        if !H2_PREFACE.starts_with(&seen) {
-            break Detected::Http1;
+        if let Some(detected) = told_by(&seen) {
+            break detected;
         }
     };
     Ok((detected, Rewind { prefix: seen.freeze(), stream }))
+}
+
+/// What these first bytes say, if they are enough.
+fn told_by(seen: &[u8]) -> Option<Detected> {
+    if seen.starts_with(H2_PREFACE) {
+        return Some(Detected::Http2);
+    }
+    (!H2_PREFACE.starts_with(seen)).then_some(Detected::Http1)
 }
 
 /// A stream with bytes put back in front of it.
@@ -57,6 +69,21 @@ impl<S> Rewind<S> {
     /// A stream with nothing put back.
     pub fn fresh(stream: S) -> Self {
         Self { prefix: Bytes::new(), stream }
+    }
+
+    /// A stream with `prefix` put back.
+    pub fn new(prefix: Bytes, stream: S) -> Self {
+        Self { prefix, stream }
+    }
+
+    /// What was put back and not read again, and the stream.
+    pub fn into_parts(self) -> (Bytes, S) {
+        (self.prefix, self.stream)
+    }
+
+    /// The stream behind what was put back.
+    pub fn get_ref(&self) -> &S {
+        &self.stream
     }
 }
 
@@ -132,7 +159,7 @@ mod tests {
             drop(client);
         };
         let serve = async {
-            let (detected, mut stream) = detect_http(server).await.unwrap();
+            let (detected, mut stream) = detect_http(Rewind::fresh(server)).await.unwrap();
             let mut all = Vec::new();
             stream.read_to_end(&mut all).await.unwrap();
             (detected, all)
@@ -154,5 +181,20 @@ mod tests {
             assert_eq!(all, h1);
         }
         assert_eq!(detect(&[]).await.0, Detected::Nothing);
+    }
+
+    #[tokio::test]
+    async fn what_was_read_before_counts() {
+        let h2 = [H2_PREFACE, b"\0\0\0\x04\0\0\0\0\0"].concat();
+        for cut in 0..=h2.len() {
+            let (mut client, server) = tokio::io::duplex(64);
+            client.write_all(&h2[cut..]).await.unwrap();
+            drop(client);
+            let rewound = Rewind::new(Bytes::copy_from_slice(&h2[..cut]), server);
+            let (detected, mut stream) = detect_http(rewound).await.unwrap();
+            let mut all = Vec::new();
+            stream.read_to_end(&mut all).await.unwrap();
+            assert_eq!((detected, all), (Detected::Http2, h2.clone()), "cut at {cut}");
+        }
     }
 }

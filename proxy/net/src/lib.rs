@@ -4,11 +4,17 @@
 mod bind;
 mod connect;
 mod detect;
+mod inspect;
 mod splice;
 mod stream;
 
 pub use bind::{Acceptor, bind_pipe, bind_tcp};
 pub use connect::{ConnectError, Keepalive, TcpOptions, connect_pipe, connect_tcp};
 pub use detect::{Detected, Rewind, detect_http};
+pub use inspect::{
+    ClientHello, Hello, HttpLine, ProxyError, ProxyHeader, ProxyVersion, Tlv, Told,
+    encode_proxy_v1, encode_proxy_v2, inspect_client_hello, inspect_http_line,
+    inspect_proxy_header,
+};
 pub use splice::{CopyEnd, CopyResult, copy_both_ways};
 pub use stream::{PeerAddress, Stream};

@@ -8,6 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::BytesMut;
 use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -21,6 +22,16 @@ pub enum PeerAddress {
     Ip(SocketAddr),
     /// A peer on a Unix socket, which has no address.
     Pipe,
+}
+
+impl PeerAddress {
+    /// Address and port of a TCP peer.
+    pub fn ip(self) -> Option<SocketAddr> {
+        match self {
+            Self::Ip(address) => Some(address),
+            Self::Pipe => None,
+        }
+    }
 }
 
 /// A TCP or Unix stream.
@@ -61,6 +72,43 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.local_addr().ok().map(canonical),
             Self::Unix(_) => None,
+        }
+    }
+
+    /// Where the peer connected to before the kernel redirected it here (`SO_ORIGINAL_DST`).
+    /// `None` when it did not, or does not know.
+    pub fn original_destination(&self) -> Option<SocketAddr> {
+        let Self::Tcp(stream) = self else { return None };
+        let local = stream.local_addr().ok()?;
+        let socket = SockRef::from(stream);
+        // A socket of both kinds keeps the redirections of its IPv4 connections among IPv4's.
+        let found = if local.ip().to_canonical().is_ipv4() {
+            socket.original_dst_v4()
+        } else {
+            socket.original_dst_v6()
+        };
+        found.ok()?.as_socket().map(canonical)
+    }
+
+    /// Waits until there is something to read, without holding memory for it.
+    ///
+    /// # Errors
+    /// When the runtime cannot watch the socket.
+    pub async fn readable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.readable().await,
+            Self::Unix(stream) => stream.readable().await,
+        }
+    }
+
+    /// Reads what is there into the spare room of `buffer`. Zero is the end.
+    ///
+    /// # Errors
+    /// What reading says; `WouldBlock` when there is nothing yet.
+    pub fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_read_buf(buffer),
+            Self::Unix(stream) => stream.try_read_buf(buffer),
         }
     }
 }

@@ -1,11 +1,10 @@
 //! `envoy.config.listener.v3.Listener`.
 
+use std::time::Duration;
+
 use weft_proto::pb::envoy::{
     config::listener::v3 as wire,
-    extensions::filters::{
-        listener::{http_inspector::v3::HttpInspector, tls_inspector::v3::TlsInspector},
-        network::http_connection_manager::v3::HttpConnectionManager as HttpMessage,
-    },
+    extensions::filters::network::http_connection_manager::v3::HttpConnectionManager as HttpMessage,
 };
 
 use weft_route::ChainMatch;
@@ -15,11 +14,15 @@ use crate::{
     extension,
     filter_chain::{self, FilterChain},
     http_connection_manager::{self, HttpConnectionManager},
+    listener_filter::{self, ListenerFilter},
     name::ListenerName,
     path::At,
     problem::{Notes, Problem},
     scalar,
 };
+
+/// Envoy's default of `listener_filters_timeout`.
+const FILTERS_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A place where requests come in.
 #[derive(Debug)]
@@ -48,6 +51,17 @@ pub struct Sockets {
     pub chains: Vec<FilterChain>,
     /// What handles those that no other chain takes.
     pub default_chain: Option<FilterChain>,
+    /// `listener_filters`, in order.
+    pub filters: Vec<ListenerFilter>,
+    /// `listener_filters_timeout`: how long they may wait for bytes (15 s by default; `None` when 0).
+    pub filters_timeout: Option<Duration>,
+    /// `continue_on_listener_filters_timeout`: goes on with what is known by then.
+    pub continue_on_filters_timeout: bool,
+    /// `use_original_dst`: a connection that was redirected goes to the listener of the address it
+    /// was meant for, if there is one.
+    pub hand_off: bool,
+    /// `bind_to_port`: without it the listener only gets what others hand off.
+    pub bind: bool,
 }
 
 /// Reads a listener.
@@ -64,7 +78,8 @@ pub(crate) fn read(message: &wire::Listener, at: &At<'_>, notes: &mut Notes) -> 
         return Some(Listener { name, kind: ListenerKind::Api(Box::new(chain?)) });
     }
     refuse_unfollowed(message, at, notes);
-    listener_filters(&message.listener_filters, at, notes);
+    let filters = listener_filter::read(message, at, notes);
+    listener_filter::warn_of_blindness(message, &filters, at, notes);
     let mut addresses = Vec::with_capacity(1 + message.additional_addresses.len());
     addresses.extend(address::address(message.address.as_ref(), &at.field("address"), notes));
     for (index, additional) in message.additional_addresses.iter().enumerate() {
@@ -77,9 +92,25 @@ pub(crate) fn read(message: &wire::Listener, at: &At<'_>, notes: &mut Notes) -> 
         ("", Some(address)) => ListenerName::from(address.to_string().as_str()),
         (name, _) => ListenerName::from(name),
     };
+    let timeout_at = at.field("listener_filters_timeout");
+    let filters_timeout = scalar::timeout_or(
+        message.listener_filters_timeout.as_ref(),
+        Some(FILTERS_TIMEOUT),
+        &timeout_at,
+        notes,
+    );
     let (chains, default_chain) = chains?;
-    let kind = ListenerKind::Sockets(Box::new(Sockets { addresses, chains, default_chain }));
-    Some(Listener { name, kind })
+    let sockets = Sockets {
+        addresses,
+        chains,
+        default_chain,
+        filters,
+        filters_timeout,
+        continue_on_filters_timeout: message.continue_on_listener_filters_timeout,
+        hand_off: scalar::bool_or(message.use_original_dst.as_ref(), false),
+        bind: scalar::bool_or(message.bind_to_port.as_ref(), true),
+    };
+    Some(Listener { name, kind: ListenerKind::Sockets(Box::new(sockets)) })
 }
 
 fn refuse_unfollowed(message: &wire::Listener, at: &At<'_>, notes: &mut Notes) {
@@ -94,48 +125,9 @@ fn refuse_unfollowed(message: &wire::Listener, at: &At<'_>, notes: &mut Notes) {
             "an internal listener",
             "address is",
         ),
-        (
-            scalar::bool_or(message.use_original_dst.as_ref(), false),
-            "use_original_dst",
-            "handing connections to other listeners",
-            "leave it out",
-        ),
-        (
-            !scalar::bool_or(message.bind_to_port.as_ref(), true),
-            "bind_to_port",
-            "a listener without a socket",
-            "true is",
-        ),
     ] {
         if set {
             notes.unsupported::<()>(&at.field(field), what, supported);
-        }
-    }
-}
-
-/// Inspectors tell chains apart. With one chain for every connection they have nothing to do, so
-/// leaving them out changes nothing that a client could see.
-fn listener_filters(filters: &[wire::ListenerFilter], at: &At<'_>, notes: &mut Notes) {
-    use wire::listener_filter::ConfigType;
-    for (index, filter) in filters.iter().enumerate() {
-        let at = at.item("listener_filters", index);
-        match &filter.config_type {
-            Some(ConfigType::TypedConfig(any))
-                if extension::holds::<TlsInspector>(any)
-                    || extension::holds::<HttpInspector>(any) =>
-            {
-                notes.warn(&at, "not run: every connection goes to the one filter chain");
-            }
-            Some(ConfigType::TypedConfig(any)) => {
-                let held = extension::type_name(any).to_owned();
-                notes.refuse::<()>(&at.field("typed_config"), Problem::UnknownType(held));
-            }
-            Some(ConfigType::ConfigDiscovery(_)) => {
-                notes.unsupported::<()>(&at.field("config_discovery"), "ECDS", "typed_config is");
-            }
-            None => {
-                notes.refuse::<()>(&at.field("typed_config"), Problem::Missing);
-            }
         }
     }
 }

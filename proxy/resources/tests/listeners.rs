@@ -14,14 +14,12 @@ use weft_proto::pb::{
                 config_source::ConfigSourceSpecifier, socket_address::PortSpecifier,
             },
             listener::v3::{
-                ApiListener, Filter, FilterChain as WireChain, Listener as Wire, ListenerFilter,
-                filter, listener_filter,
+                ApiListener, Filter, FilterChain as WireChain, Listener as Wire, filter,
             },
             route::v3::RouteConfiguration,
         },
         extensions::filters::{
             http::{cors::v3::Cors, router::v3::Router},
-            listener::{original_dst::v3::OriginalDst, tls_inspector::v3::TlsInspector},
             network::{
                 http_connection_manager::v3::{
                     HttpConnectionManager as Http, HttpFilter, Rds,
@@ -205,20 +203,6 @@ fn routes_come_over_the_one_stream() {
     let rds = Rds { config_source: Some(path), route_config_name: "r".to_owned() };
     let message = Http { route_specifier: Some(RouteSpecifier::Rds(rds)), ..http() };
     assert!(refusals(&listener(chain(&message))).contains("path_config_source"));
-}
-
-#[test]
-fn inspectors_have_nothing_to_do_and_others_are_missed() {
-    let with = |any| {
-        let config_type = Some(listener_filter::ConfigType::TypedConfig(any));
-        let name = "filter".to_owned();
-        let filter = ListenerFilter { name, config_type, ..ListenerFilter::default() };
-        Wire { listener_filters: vec![filter], ..listener(chain(&http())) }
-    };
-    let inspected = with(any(&TlsInspector::default()));
-    let decoded = decode::<Listener>(&inspected.encode_to_vec()).unwrap();
-    assert!(decoded.warnings.iter().any(|w| w.path.contains("listener_filters[0]")));
-    assert!(refusals(&with(any(&OriginalDst::default()))).contains("OriginalDst"));
 }
 
 #[test]

@@ -184,6 +184,14 @@ pub struct ListenerStats {
     pub downstream_cx_accept_error: Counter,
     /// Connections closed because no filter chain takes them.
     pub no_filter_chain_match: Counter,
+    /// Connections that listener filters look at now.
+    pub downstream_pre_cx_active: Gauge,
+    /// Connections whose first bytes did not come in time.
+    pub downstream_pre_cx_timeout: Counter,
+    /// Connections that clients closed before listener filters had seen enough.
+    pub downstream_listener_filter_remote_close: Counter,
+    /// Connections that a listener filter closed, or that broke under it.
+    pub downstream_listener_filter_error: Counter,
 }
 
 impl ListenerStats {
@@ -194,15 +202,23 @@ impl ListenerStats {
             downstream_cx_destroy,
             downstream_cx_accept_error,
             no_filter_chain_match,
+            downstream_pre_cx_active,
+            downstream_pre_cx_timeout,
+            downstream_listener_filter_remote_close,
+            downstream_listener_filter_error,
         } = self;
         for (name, counter) in [
             ("downstream_cx_total", downstream_cx_total),
             ("downstream_cx_destroy", downstream_cx_destroy),
             ("downstream_cx_accept_error", downstream_cx_accept_error),
             ("no_filter_chain_match", no_filter_chain_match),
+            ("downstream_pre_cx_timeout", downstream_pre_cx_timeout),
+            ("downstream_listener_filter_remote_close", downstream_listener_filter_remote_close),
+            ("downstream_listener_filter_error", downstream_listener_filter_error),
         ] {
             see(name, Value::Counter(counter.get()));
         }
+        see("downstream_pre_cx_active", Value::Gauge(downstream_pre_cx_active.get()));
         see("downstream_cx_active", Value::Gauge(downstream_cx_active.get()));
     }
 }

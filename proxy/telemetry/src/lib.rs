@@ -7,6 +7,7 @@
 mod cluster;
 mod groups;
 mod histogram;
+mod inspection;
 mod metric;
 mod registry;
 mod render;
@@ -16,6 +17,7 @@ pub use groups::{
     ControlPlaneStats, HttpStats, ListenerStats, StatusClasses, TcpStats, UpdateStats,
 };
 pub use histogram::{Histogram, HistogramSnapshot};
+pub use inspection::{InspectionStats, ProxyProtocolStats};
 pub use metric::{Counter, Gauge, GaugeGuard};
 pub use registry::{Sample, Scope, Stats, Value};
 pub use render::{StatsFilter, render_json, render_prometheus, render_text};

@@ -10,6 +10,7 @@ use crate::{
     cluster::ClusterStats,
     groups::{ControlPlaneStats, HttpStats, ListenerStats, TcpStats, UpdateStats},
     histogram::Histogram,
+    inspection::InspectionStats,
     metric::{Counter, Gauge},
 };
 
@@ -24,6 +25,8 @@ pub struct Stats {
     http: Groups<HttpStats>,
     tcp: Groups<TcpStats>,
     listeners: Groups<ListenerStats>,
+    /// What listener filters find out.
+    pub inspection: Arc<InspectionStats>,
     /// `control_plane.*`.
     pub control_plane: ControlPlaneStats,
     /// `listener_manager.lds.*`.
@@ -57,6 +60,7 @@ impl Stats {
             http: Groups::default(),
             tcp: Groups::default(),
             listeners: Groups::default(),
+            inspection: Arc::default(),
             control_plane: ControlPlaneStats::default(),
             lds: UpdateStats::default(),
             cds: UpdateStats::default(),
@@ -131,6 +135,7 @@ impl Stats {
             see(Sample { scope: Scope::Process(scope), metric, value });
         };
         self.control_plane.visit(&mut |metric, value| in_scope("control_plane", metric, value));
+        self.inspection.visit(&mut in_scope);
         for (scope, updates) in [
             ("cluster_manager.cds", &self.cds),
             ("listener_manager.lds", &self.lds),

@@ -1,12 +1,17 @@
 //! Listeners with their filter chains.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
 
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 use weft_route::{ChainTable, ConnectionView};
 use weft_telemetry::ListenerStats;
 
-use super::{BindAddress, HttpChain, TcpChain};
+use super::{BindAddress, HttpChain, Inspection, TcpChain};
 use crate::references::Reference;
 
 /// A listener that is ready to accept.
@@ -16,6 +21,13 @@ pub struct Listener {
     pub name: Arc<str>,
     /// All its addresses, the main one first.
     pub addresses: Vec<BindAddress>,
+    /// What is found out of a connection first.
+    pub inspection: Inspection,
+    /// `use_original_dst`: whether a connection that was redirected goes to the listener of the
+    /// address it was meant for.
+    pub hand_off: bool,
+    /// Whether its addresses are bound; else it only gets what other listeners hand off.
+    pub bind: bool,
     /// What handles its connections.
     pub chains: Chains,
     /// `listener.<address>.*`.
@@ -85,4 +97,34 @@ pub enum Chain {
     Direct(Bytes),
     /// What came, back again.
     Echo,
+}
+
+/// Listeners by address, as positions in the tables. Empty as long as no listener hands off.
+#[derive(Debug, Default)]
+pub struct HandOff(HashMap<SocketAddr, usize, RandomState>);
+
+impl HandOff {
+    /// For sorted listeners. Of an address that several claim, the first has it.
+    pub(crate) fn of(listeners: &[Arc<Listener>]) -> Self {
+        let mut addresses = HashMap::default();
+        if listeners.iter().any(|listener| listener.hand_off) {
+            for (at, listener) in listeners.iter().enumerate() {
+                for address in &listener.addresses {
+                    if let BindAddress::Ip(address) = address {
+                        addresses.entry(*address).or_insert(at);
+                    }
+                }
+            }
+        }
+        Self(addresses)
+    }
+
+    pub(super) fn find(&self, address: SocketAddr) -> Option<usize> {
+        let every = match address.ip() {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        let wildcard = SocketAddr::new(every, address.port());
+        self.0.get(&address).or_else(|| self.0.get(&wildcard)).copied()
+    }
 }
