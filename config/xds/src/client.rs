@@ -10,14 +10,16 @@ mod ask;
 mod backoff;
 mod decode;
 mod machine;
+mod preference;
 mod status;
 mod subscription;
 mod wanted;
 
 pub use backoff::Backoff;
 pub use machine::{Action, Client, Delivery, Event, Settings, Upsert, Verdict};
+pub use preference::{Preference, Retry};
 pub use status::{Refusal, State, Status};
-pub use wanted::Wanted;
+pub use wanted::{Patience, Wanted};
 
 #[cfg(test)]
 mod tests;

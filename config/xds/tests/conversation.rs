@@ -24,6 +24,7 @@ fn op(faults: bool) -> impl Strategy<Value = Op> {
         12 => Just(Op::ToClient),
         12 => Just(Op::Judge),
         fault => Just(Op::Cut),
+        fault => Just(Op::Leave),
         fault => (0_u64..3000).prop_map(|millis| Op::Pass(Duration::from_millis(millis))),
     ]
 }

@@ -3,17 +3,21 @@
 //! Paths, parameters and formats are Envoy's wherever Envoy has something of that meaning. What
 //! it shows comes from a [`Source`]; what it is asked to change goes out as a [`Command`].
 //!
+//! Beside HTTP/1 the same port speaks h2 by prior knowledge, and on it CSDS over gRPC.
+//!
 //! Two things are stricter than Envoy: a parameter that is not honoured is refused by name, and
 //! requests that a web page could have caused are not answered (foreign `Host`, foreign `Origin`).
 
 mod clusters;
 mod command;
 mod config_dump;
+mod csds;
 mod endpoint;
 mod guard;
 mod help;
 mod listeners;
 mod logging;
+mod node_match;
 mod pieces;
 mod query;
 mod refusal;
@@ -27,4 +31,7 @@ mod stats;
 
 pub use command::{Command, LogLevel, UnknownLogLevel};
 pub use server::{Admin, Settings};
-pub use source::{BootstrapView, BoundListener, ServerInfo, ServerState, Source};
+pub use source::{
+    BootstrapView, BoundListener, ServerInfo, ServerState, Source, SubscriptionError,
+    SubscriptionState, SubscriptionView,
+};

@@ -27,6 +27,8 @@ pub(crate) enum Refusal {
     Regex(#[from] regex::Error),
     #[error("error: {0}\n")]
     LogLevel(#[from] UnknownLogLevel),
+    #[error("this path takes gRPC calls: POST with content-type application/grpc\n")]
+    NoCall,
     #[error("the proxy is shutting down\n")]
     ShuttingDown,
 }
@@ -41,6 +43,7 @@ impl Refusal {
             Self::Parameter(_) | Self::Format { .. } | Self::Regex(_) | Self::LogLevel(_) => {
                 StatusCode::BAD_REQUEST
             }
+            Self::NoCall => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
         };
         reply::text(status, self.to_string())

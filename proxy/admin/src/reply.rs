@@ -19,6 +19,7 @@ pub(crate) type Reply = Response<ReplyBody>;
 pub(crate) enum ReplyBody {
     Whole(Option<Bytes>),
     Pieces(mpsc::Receiver<Piece>),
+    Grpc(tonic::body::Body),
     Ended,
 }
 
@@ -47,6 +48,10 @@ impl Body for ReplyBody {
         let next = match &mut *self {
             Self::Whole(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
             Self::Ended => None,
+            Self::Grpc(body) => {
+                let frame = std::task::ready!(Pin::new(body).poll_frame(cx));
+                frame.map(|frame| frame.map_err(|_| Interrupted))
+            }
             Self::Pieces(pieces) => match std::task::ready!(pieces.poll_recv(cx)) {
                 Some(Piece::Bytes(bytes)) => Some(Ok(Frame::data(bytes))),
                 Some(Piece::End) => {
@@ -63,7 +68,11 @@ impl Body for ReplyBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Ended | Self::Whole(None))
+        match self {
+            Self::Ended | Self::Whole(None) => true,
+            Self::Whole(Some(_)) | Self::Pieces(_) => false,
+            Self::Grpc(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -71,6 +80,7 @@ impl Body for ReplyBody {
             Self::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
+            Self::Grpc(body) => body.size_hint(),
             Self::Pieces(_) => SizeHint::default(),
             Self::Ended => SizeHint::with_exact(0),
         }

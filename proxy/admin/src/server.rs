@@ -2,20 +2,40 @@
 
 use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
 
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::timeout,
 };
+use tower_service::Service as _;
+use weft_net::{Detected, Rewind, detect_http};
 
-use crate::{command::Command, refusal::Refusal, reply::Reply, router, source::Source};
+use crate::{
+    command::Command,
+    csds::{self, ClientStatus},
+    refusal::Refusal,
+    reply::{Reply, ReplyBody},
+    router,
+    source::Source,
+};
 
 /// Connections served at once; more wait to be accepted.
 const CONNECTIONS: usize = 128;
 
 /// How long a client may take to send a request's head, and an unused connection stays open.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Requests of one h2 connection that are answered at once.
+const STREAMS: u32 = 16;
+
+/// An h2 client that does not answer a ping is gone.
+const PING: Duration = Duration::from_secs(30);
 
 /// How long to wait when the process has no room for another connection.
 const BACKOFF: Duration = Duration::from_millis(100);
@@ -64,13 +84,16 @@ impl Admin {
     }
 
     async fn connection(self: Arc<Self>, stream: TcpStream, _room: OwnedSemaphorePermit) {
-        let service = service_fn(move |request: http::Request<Incoming>| {
-            let admin = Arc::clone(&self);
-            async move {
-                let (head, _) = request.into_parts();
-                Ok::<Reply, Infallible>(router::answer(&admin, &head).await)
-            }
-        });
+        match timeout(HEAD_TIMEOUT, detect_http(stream)).await {
+            Ok(Ok((Detected::Http1, stream))) => self.http1(stream).await,
+            Ok(Ok((Detected::Http2, stream))) => self.http2(stream).await,
+            // Nothing was asked.
+            Ok(Ok((Detected::Nothing, _)) | Err(_)) | Err(_) => {}
+        }
+    }
+
+    async fn http1(self: Arc<Self>, stream: Rewind<TcpStream>) {
+        let service = service_fn(move |request| Arc::clone(&self).answer(request));
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
@@ -79,6 +102,31 @@ impl Admin {
         if let Err(error) = served {
             tracing::debug!(%error, "an admin connection ended early");
         }
+    }
+
+    async fn http2(self: Arc<Self>, stream: Rewind<TcpStream>) {
+        let service = service_fn(move |request| Arc::clone(&self).answer(request));
+        let served = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS)
+            .keep_alive_interval(PING)
+            .serve_connection(TokioIo::new(stream), service)
+            .await;
+        if let Err(error) = served {
+            tracing::debug!(%error, "an admin connection ended early");
+        }
+    }
+
+    async fn answer(self: Arc<Self>, request: http::Request<Incoming>) -> Result<Reply, Infallible> {
+        if !request.uri().path().starts_with(csds::PATH_PREFIX) {
+            let (head, _) = request.into_parts();
+            return Ok(router::answer(&self, &head).await);
+        }
+        if let Err(refusal) = router::admit_grpc(&self, &request) {
+            return Ok(refusal.reply());
+        }
+        let reply = ClientStatus::service(&self).call(request).await?;
+        Ok(reply.map(ReplyBody::Grpc))
     }
 
     /// Passes a command on.

@@ -7,7 +7,8 @@ use std::{
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
-use weft_compile::{BindAddress, ClusterView, Dump};
+use weft_compile::{BindAddress, ClusterView, Dump, ResourceType};
+use weft_proto::pb::envoy::config::core::v3::Node;
 use weft_telemetry::Stats;
 
 use crate::command::LogLevel;
@@ -29,8 +30,55 @@ pub trait Source: Send + Sync + 'static {
     fn clusters(&self) -> Vec<ClusterView>;
     /// The configuration in use and underway.
     fn dump(&self) -> Dump;
+    /// Every resource that is subscribed to, as the protocol sees it.
+    fn subscriptions(&self) -> Vec<SubscriptionView>;
+    /// Who this proxy is to management servers.
+    fn node(&self) -> Node;
     /// The bootstrap that the process was started with.
     fn bootstrap(&self) -> BootstrapView;
+}
+
+/// A resource that is subscribed to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscriptionView {
+    /// Its type.
+    pub kind: ResourceType,
+    /// Its key in [`Dump`].
+    pub key: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Where it stands.
+    pub state: SubscriptionState,
+    /// What was wrong with the newest version, or what the server says about it.
+    pub error: Option<SubscriptionError>,
+}
+
+/// `admin.v3.ClientResourceStatus`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubscriptionState {
+    /// Asked for, nothing heard.
+    Requested,
+    /// The server says there is none.
+    DoesNotExist,
+    /// Asked for in vain for too long.
+    TimedOut,
+    /// The newest version was accepted.
+    Accepted,
+    /// The newest version was refused.
+    Refused,
+    /// The server says why it cannot serve it.
+    ReceivedError,
+}
+
+/// `admin.v3.UpdateFailureState`, without the configuration that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscriptionError {
+    /// The version refused; empty for an error that the server reports.
+    pub version: String,
+    /// What is wrong.
+    pub details: String,
+    /// When it was found.
+    pub at: SystemTime,
 }
 
 /// `admin.v3.ServerInfo.State`.

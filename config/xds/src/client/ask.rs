@@ -1,13 +1,13 @@
 //! What is said to the server about one type.
 
-use std::time::{Duration, Instant};
+use std::{collections::HashMap, time::Instant};
 
 use weft_proto::discovery::{DeltaDiscoveryRequest, DiscoveryRequest, Status as Refused};
 
 use super::{
     status::State,
-    subscription::{Clock, Entry, Subscription},
-    wanted::Wanted,
+    subscription::{Entry, Subscription},
+    wanted::{Asked, Patience, Wanted},
 };
 use crate::{
     message::{Mode, Request},
@@ -22,10 +22,13 @@ const PROBLEMS_TOLD: usize = 64;
 
 impl Subscription {
     /// The request that brings the server up to date with what is wanted, if it is not.
-    pub(super) fn ask(&mut self, now: Instant, timeout: Duration) -> Option<Request> {
+    pub(super) fn ask(&mut self, now: Instant) -> Option<Request> {
         let wanted = self.wanted.as_ref()?;
-        let first = self.asked.is_none();
-        if self.asked.as_ref() == Some(wanted) || (first && wanted.is_nothing()) {
+        let is_known = match &self.asked {
+            Some(asked) => asked.is(wanted),
+            None => wanted.is_nothing(),
+        };
+        if is_known {
             return None;
         }
         if let Some(pending) = &self.pending {
@@ -42,27 +45,49 @@ impl Subscription {
             Mode::StateOfTheWorld => self.sotw_request(None),
             Mode::Delta => self.delta_change(),
         };
-        self.note_asked(now, timeout);
+        self.note_asked(now);
         Some(request)
     }
 
-    fn note_asked(&mut self, now: Instant, timeout: Duration) {
+    /// What a stream to another server would begin with. It is told nothing of versions, which
+    /// are the words of the server that is left.
+    pub(super) fn opening(&self) -> Option<Request> {
+        let wanted = self.wanted.as_ref().filter(|wanted| !wanted.is_nothing())?;
+        let names = wanted.names().map(|name| name.to_string()).collect();
+        let type_url = self.of.type_url().to_owned();
+        Some(match self.mode {
+            Mode::StateOfTheWorld => Request::Sotw(DiscoveryRequest {
+                resource_names: names,
+                type_url,
+                ..DiscoveryRequest::default()
+            }),
+            Mode::Delta => Request::Delta(DeltaDiscoveryRequest {
+                resource_names_subscribe: names,
+                initial_resource_versions: self.held(|_| String::new()),
+                type_url,
+                ..DeltaDiscoveryRequest::default()
+            }),
+        })
+    }
+
+    fn note_asked(&mut self, now: Instant) {
         let Some(wanted) = &self.wanted else { return };
-        if !timeout.is_zero() {
-            let at = now + timeout;
-            if *wanted == Wanted::All && !self.answered && self.asked.is_none() {
-                self.timers.push_back((at, None));
-            }
-            for name in wanted.beyond(self.asked.as_ref()) {
-                let waits =
-                    |entry: &Entry| entry.status.state == State::Requested && !entry.received;
-                if self.entries.get(&name).is_some_and(waits) {
-                    self.timers.push_back((at, Some(name)));
-                }
+        if let Wanted::All(Patience::For(patience)) = wanted
+            && !self.answered
+            && self.asked.is_none()
+        {
+            self.timers.insert((now + *patience, None));
+        }
+        for name in wanted.beyond(self.asked.as_ref()) {
+            let waits = |entry: &Entry| entry.status.state == State::Requested && !entry.received;
+            if self.entries.get(&name).is_some_and(waits)
+                && let Patience::For(patience) = wanted.patience(&name)
+            {
+                self.timers.insert((now + patience, Some(name)));
             }
         }
-        let mut asked = wanted.clone();
-        if let Wanted::Names(names) = &mut asked {
+        let mut asked = Asked::all_of(wanted);
+        if let Asked::Names(names) = &mut asked {
             names.retain(|name| !self.again.contains(name));
         }
         self.again.clear();
@@ -92,18 +117,20 @@ impl Subscription {
         request.resource_names_subscribe = text(wanted.beyond(self.asked.as_ref()));
         match &self.asked {
             None => {
-                let held = self.entries.iter().filter(|(_, entry)| entry.content.is_some());
-                request.initial_resource_versions = held
-                    .map(|(name, entry)| (name.to_string(), entry.status.version.clone()))
-                    .collect();
+                request.initial_resource_versions =
+                    self.held(|entry| match entry.of_other_server {
+                        // A version that no server gives: it sends the resource, or says it is gone.
+                        true => String::new(),
+                        false => entry.status.version.clone(),
+                    });
             }
             Some(asked) => {
-                request.resource_names_unsubscribe = text(asked.beyond(Some(wanted)));
+                request.resource_names_unsubscribe = text(asked.beyond(wanted));
                 match (asked, wanted) {
-                    (Wanted::All, Wanted::Names(_)) => {
+                    (Asked::All, Wanted::Names(_)) => {
                         request.resource_names_unsubscribe.push("*".to_owned());
                     }
-                    (Wanted::Names(_), Wanted::All) => {
+                    (Asked::Names(_), Wanted::All(_)) => {
                         request.resource_names_subscribe.push("*".to_owned());
                     }
                     _ => {}
@@ -113,18 +140,24 @@ impl Subscription {
         Request::Delta(request)
     }
 
+    /// What is held, each with what `version` says of it.
+    fn held(&self, version: impl Fn(&Entry) -> String) -> HashMap<String, String> {
+        let held = self.entries.iter().filter(|(_, entry)| entry.content.is_some());
+        held.map(|(name, entry)| (name.to_string(), version(entry))).collect()
+    }
+
     /// Answers the newest response. In state of the world the answer also tells what is wanted.
     pub(super) fn answer(
         &mut self,
         nonce: String,
         problem: Option<String>,
-        clock: Clock,
+        now: Instant,
     ) -> Request {
         self.nonce = nonce;
         match self.mode {
             Mode::StateOfTheWorld => {
                 let request = self.sotw_request(problem);
-                self.note_asked(clock.now, clock.timeout);
+                self.note_asked(now);
                 request
             }
             Mode::Delta => Request::Delta(DeltaDiscoveryRequest {

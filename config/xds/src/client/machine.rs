@@ -1,6 +1,6 @@
 //! The conversation: events in, actions out.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use weft_proto::discovery::Node;
@@ -8,7 +8,7 @@ use weft_proto::discovery::Node;
 use super::{
     backoff::Backoff,
     status::Status,
-    subscription::{Clock, Reception, Subscription},
+    subscription::{Reception, Subscription},
     wanted::Wanted,
 };
 use crate::{
@@ -26,9 +26,6 @@ pub struct Settings {
     pub node: Node,
     /// Whether every request says who we are, not just the first of a stream.
     pub node_in_every_request: bool,
-    /// How long to wait for a resource before taking it as non-existent, counted from asking on a
-    /// live stream (`initial_fetch_timeout`). Zero waits for ever.
-    pub fetch_timeout: Duration,
     /// When to connect again.
     pub backoff: Backoff,
 }
@@ -43,6 +40,8 @@ pub enum Event {
         /// Uniform, for the wait before the next attempt.
         random: u32,
     },
+    /// The next stream goes to another server than the last one.
+    OtherServer,
     /// The server said something.
     Response(Response),
     /// Something else is wanted of a type from now on.
@@ -163,6 +162,11 @@ impl Client {
                 self.failures = self.failures.saturating_add(1);
                 actions.push(Action::ConnectAt(now + wait));
             }
+            Event::OtherServer => {
+                for (_, subscription) in self.subscriptions.iter_mut() {
+                    subscription.leave_server();
+                }
+            }
             Event::Response(response) => {
                 self.failures = 0;
                 if let Some(of) = ResourceType::from_type_url(response.type_url()) {
@@ -205,6 +209,25 @@ impl Client {
         self.subscriptions[of].version()
     }
 
+    /// Whether something is wanted of which there is neither content nor an answer: a reason to
+    /// ask another server.
+    pub fn is_lacking(&self) -> bool {
+        self.subscriptions.iter().any(|(_, subscription)| subscription.is_lacking())
+    }
+
+    /// What a stream to another server would begin with. [`Event::OtherServer`] and
+    /// [`Event::Connected`] send the same, unless something else is wanted by then.
+    pub fn opening(&self) -> Vec<Request> {
+        let all = self.subscriptions.iter();
+        let mut requests: Vec<_> =
+            all.filter_map(|(_, subscription)| subscription.opening()).collect();
+        let introductions = if self.settings.node_in_every_request { requests.len() } else { 1 };
+        for request in requests.iter_mut().take(introductions) {
+            self.introduce(request);
+        }
+        requests
+    }
+
     /// Asks for what is wanted and not asked for yet, in the order of the types.
     fn ask_all(&mut self, now: Instant, actions: &mut Vec<Action>) {
         self.ask_all_but(None, now, actions);
@@ -214,9 +237,8 @@ impl Client {
         if !self.connected {
             return;
         }
-        let timeout = self.settings.fetch_timeout;
         for of in ResourceType::ALL.into_iter().filter(|&of| Some(of) != but) {
-            if let Some(request) = self.subscriptions[of].ask(now, timeout) {
+            if let Some(request) = self.subscriptions[of].ask(now) {
                 self.send(request, actions);
             }
         }
@@ -235,8 +257,7 @@ impl Client {
         self.deliveries += 1;
         let id = self.deliveries;
         let mut missing = Vec::new();
-        let clock = self.clock(now);
-        let reception = self.subscriptions[of].receive(response, id, clock, &mut missing);
+        let reception = self.subscriptions[of].receive(response, id, now, &mut missing);
         for name in missing {
             actions.push(Action::Missing { of, name: Some(name), timed_out: false });
         }
@@ -257,8 +278,7 @@ impl Client {
         for (of, wanted) in std::mem::take(&mut verdict.wanted) {
             self.subscriptions[of].want(wanted);
         }
-        let clock = self.clock(now);
-        let Some(answer) = self.subscriptions[of].judge(&verdict, clock) else { return };
+        let Some(answer) = self.subscriptions[of].judge(&verdict, now) else { return };
         // New names of other types go before the answer, those of this one with it or after it.
         self.ask_all_but(Some(of), now, actions);
         if let Some(answer) = answer {
@@ -270,19 +290,19 @@ impl Client {
         }
     }
 
-    fn clock(&self, now: Instant) -> Clock {
-        Clock { now, timeout: self.settings.fetch_timeout }
-    }
-
     fn send(&mut self, mut request: Request, actions: &mut Vec<Action>) {
         if !self.introduced || self.settings.node_in_every_request {
             self.introduced = true;
-            let node = Some(self.settings.node.clone());
-            match &mut request {
-                Request::Sotw(request) => request.node = node,
-                Request::Delta(request) => request.node = node,
-            }
+            self.introduce(&mut request);
         }
         actions.push(Action::Send(request));
+    }
+
+    fn introduce(&self, request: &mut Request) {
+        let node = Some(self.settings.node.clone());
+        match request {
+            Request::Sotw(request) => request.node = node,
+            Request::Delta(request) => request.node = node,
+        }
     }
 }

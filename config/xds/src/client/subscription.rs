@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
     decode::{Decoded, Incoming},
     machine::{Upsert, Verdict},
     status::{Refusal, State, Status},
-    wanted::Wanted,
+    wanted::{Asked, Wanted},
 };
 use crate::{
     message::{Mode, Request, Response},
@@ -27,11 +27,13 @@ pub(super) struct Entry {
     pub(super) content: Option<Version>,
     /// Content has come, whatever became of it: its absence is no longer waited for.
     pub(super) received: bool,
+    /// Its version is in the words of a server that was left for another one.
+    pub(super) of_other_server: bool,
 }
 
 impl Entry {
     fn requested() -> Self {
-        Self { status: Status::requested(), content: None, received: false }
+        Self { status: Status::requested(), content: None, received: false, of_other_server: false }
     }
 }
 
@@ -67,7 +69,7 @@ pub(super) struct Subscription {
     pub(super) mode: Mode,
     pub(super) wanted: Option<Wanted>,
     /// What was asked for on this stream.
-    pub(super) asked: Option<Wanted>,
+    pub(super) asked: Option<Asked>,
     /// Given up and wanted again before the server heard of it (state of the world). It has to hear
     /// of it, or it would see no reason to send them again.
     pub(super) again: BTreeSet<Name>,
@@ -79,8 +81,7 @@ pub(super) struct Subscription {
     pub(super) pending: Option<Pending>,
     backlog: VecDeque<Response>,
     /// When to stop waiting, for a name or for the first response of a type wanted as a whole.
-    /// In order, because all wait equally long.
-    pub(super) timers: VecDeque<(Instant, Option<Name>)>,
+    pub(super) timers: BTreeSet<(Instant, Option<Name>)>,
     /// There was a response, on any stream.
     pub(super) answered: bool,
 }
@@ -98,7 +99,7 @@ impl Subscription {
             entries: BTreeMap::new(),
             pending: None,
             backlog: VecDeque::new(),
-            timers: VecDeque::new(),
+            timers: BTreeSet::new(),
             answered: false,
         }
     }
@@ -112,7 +113,7 @@ impl Subscription {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.timers.front().map(|(at, _)| *at)
+        self.timers.first().map(|(at, _)| *at)
     }
 
     /// Replaces what is wanted. What no longer is gets forgotten.
@@ -125,7 +126,7 @@ impl Subscription {
         for name in wanted.names() {
             if !self.entries.contains_key(name) {
                 self.entries.insert(Name::clone(name), Entry::requested());
-                if matches!(&self.asked, Some(Wanted::Names(asked)) if asked.contains(name)) {
+                if matches!(&self.asked, Some(Asked::Names(asked)) if asked.contains(name)) {
                     self.again.insert(Name::clone(name));
                 }
             }
@@ -145,12 +146,30 @@ impl Subscription {
         }
     }
 
+    /// The next stream goes to another server: what the versions say means nothing there.
+    pub(super) fn leave_server(&mut self) {
+        self.version.clear();
+        for entry in self.entries.values_mut() {
+            entry.of_other_server = true;
+        }
+    }
+
+    /// Whether something is wanted of which there is neither content nor an answer.
+    pub(super) fn is_lacking(&self) -> bool {
+        let unanswered = |entry: &Entry| {
+            entry.content.is_none()
+                && !matches!(entry.status.state, State::DoesNotExist | State::ReceivedError)
+        };
+        let list = self.wanted.as_ref().is_some_and(Wanted::is_all) && !self.answered;
+        list || self.entries.values().any(unanswered)
+    }
+
     /// Takes a response. `missing` collects names that the server says it does not have.
     pub(super) fn receive(
         &mut self,
         response: Response,
         delivery: u64,
-        clock: Clock,
+        now: Instant,
         missing: &mut Vec<Name>,
     ) -> Option<Reception> {
         self.asked.as_ref()?;
@@ -161,12 +180,12 @@ impl Subscription {
         let decoded = Decoded::new(self.of, response);
         if let Some(name) = decoded.duplicate {
             let problem = problem_text(&[format!("{name}: the name occurs twice in one response")]);
-            let answer = self.answer(decoded.nonce, Some(problem), clock);
+            let answer = self.answer(decoded.nonce, Some(problem), now);
             return Some(Reception::Answered(answer));
         }
         let first = !std::mem::replace(&mut self.answered, true);
         let removals = self.removals(&decoded, missing);
-        self.note_errors(&decoded.errors, clock.now, missing);
+        self.note_errors(&decoded.errors, now, missing);
         let mut pending = Pending {
             delivery,
             nonce: Some(decoded.nonce),
@@ -195,7 +214,7 @@ impl Subscription {
             }
         }
         if upserts.is_empty() && pending.removals.is_empty() && !(first && self.of.is_root()) {
-            return self.conclude(pending, &[], clock).map(Reception::Answered);
+            return self.conclude(pending, &[], now).map(Reception::Answered);
         }
         let (version, removals) = (pending.version.clone(), pending.removals.clone());
         self.pending = Some(pending);
@@ -248,16 +267,16 @@ impl Subscription {
     }
 
     /// Takes the caller's verdict. The outer `None`: no such delivery awaits one.
-    pub(super) fn judge(&mut self, verdict: &Verdict, clock: Clock) -> Option<Option<Request>> {
+    pub(super) fn judge(&mut self, verdict: &Verdict, now: Instant) -> Option<Option<Request>> {
         let pending = self.pending.take_if(|pending| pending.delivery == verdict.delivery)?;
-        Some(self.conclude(pending, &verdict.refused, clock))
+        Some(self.conclude(pending, &verdict.refused, now))
     }
 
     fn conclude(
         &mut self,
         pending: Pending,
         refusals: &[(Name, String)],
-        clock: Clock,
+        now: Instant,
     ) -> Option<Request> {
         let mut problems = pending.problems;
         let reasons: BTreeMap<&Name, &String> =
@@ -267,12 +286,12 @@ impl Subscription {
             let Some(entry) = self.entries.get_mut(&name) else { continue };
             if let Some(&reason) = reasons.get(&name) {
                 entry.status.state = State::Nacked;
-                entry.status.refusal =
-                    Some(Refusal { version, reason: reason.clone(), at: clock.now });
+                entry.status.refusal = Some(Refusal { version, reason: reason.clone(), at: now });
             } else {
                 if entry.content.replace(content) != Some(content) {
-                    entry.status.updated = Some(clock.now);
+                    entry.status.updated = Some(now);
                 }
+                entry.of_other_server = false;
                 entry.status.version = version;
                 entry.status.state = State::Acked;
                 entry.status.refusal = None;
@@ -280,7 +299,7 @@ impl Subscription {
         }
         problems.extend(refusals.iter().map(|(name, reason)| format!("{name}: {reason}")));
         for name in pending.removals {
-            if self.wanted == Some(Wanted::All) {
+            if self.wanted.as_ref().is_some_and(Wanted::is_all) {
                 self.entries.remove(&name);
             } else if let Some(entry) = self.entries.get_mut(&name) {
                 *entry = Entry::requested();
@@ -291,7 +310,7 @@ impl Subscription {
             self.version = pending.version;
         }
         let problem = (!problems.is_empty()).then(|| problem_text(&problems));
-        Some(self.answer(pending.nonce?, problem, clock))
+        Some(self.answer(pending.nonce?, problem, now))
     }
 
     /// The next response that came while another awaited its verdict.
@@ -302,7 +321,8 @@ impl Subscription {
     /// What has been waited for long enough: names, or `None` for the type as a whole.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<Option<Name>> {
         let mut missing = Vec::new();
-        while let Some((_, name)) = self.timers.pop_front_if(|(at, _)| *at <= now) {
+        while self.deadline().is_some_and(|at| at <= now) {
+            let Some((_, name)) = self.timers.pop_first() else { break };
             let Some(name) = name else {
                 if !self.answered {
                     missing.push(None);
@@ -319,11 +339,4 @@ impl Subscription {
         }
         missing
     }
-}
-
-/// The time, and how long to wait for a resource.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Clock {
-    pub(super) now: Instant,
-    pub(super) timeout: Duration,
 }

@@ -72,7 +72,6 @@ impl Bench {
             mode,
             node: Node { id: "me".into(), ..Node::default() },
             node_in_every_request: false,
-            fetch_timeout: Duration::from_secs(15),
             backoff: Backoff::default(),
         });
         Self { client, now: Instant::now() }
@@ -82,8 +81,8 @@ impl Bench {
     fn connected(mode: Mode) -> Self {
         let mut bench = Self::new(mode);
         bench.step(Event::Want(Eds, ["a", "b"].into_iter().collect()));
-        bench.step(Event::Want(Lds, Wanted::All));
-        bench.step(Event::Want(Cds, Wanted::All));
+        bench.step(Event::Want(Lds, Wanted::default()));
+        bench.step(Event::Want(Cds, Wanted::default()));
         bench.step(Event::Connected);
         bench
     }
@@ -150,9 +149,9 @@ fn names(delivery: &Delivery) -> Vec<&str> {
 fn asks_in_order_and_introduces_itself_once() {
     for mode in [Mode::StateOfTheWorld, Mode::Delta] {
         let mut bench = Bench::new(mode);
-        assert_eq!(bench.step(Event::Want(Lds, Wanted::All)), []);
+        assert_eq!(bench.step(Event::Want(Lds, Wanted::default())), []);
         assert_eq!(bench.step(Event::Want(Eds, ["a"].into_iter().collect())), []);
-        assert_eq!(bench.step(Event::Want(Cds, Wanted::All)), []);
+        assert_eq!(bench.step(Event::Want(Cds, Wanted::default())), []);
         assert_eq!(bench.step(Event::Want(Rds, Wanted::from_iter([""; 0]))), []);
         let sent = bench.step(Event::Connected);
         let said: Vec<_> = sent
@@ -308,7 +307,7 @@ fn a_verdict_on_a_stream_that_is_gone_counts_and_is_not_sent() {
 #[test]
 fn backs_off_until_a_stream_brings_a_response() {
     let mut bench = Bench::new(Mode::Delta);
-    bench.step(Event::Want(Cds, Wanted::All));
+    bench.step(Event::Want(Cds, Wanted::default()));
     let wait = |bench: &mut Bench| {
         let now = bench.now;
         match bench.step(Event::Disconnected { random: u32::MAX }).as_slice() {
@@ -339,6 +338,85 @@ fn waiting_begins_when_asked_on_a_live_stream_and_ends_once() {
     assert_eq!(bench.step(Event::Tick), [missing]);
     assert_eq!(bench.status(Eds, "b").state, State::Timeout);
     assert_eq!((bench.step(Event::Tick), bench.client.deadline()), (vec![], None));
+}
+
+#[test]
+fn each_name_is_waited_for_as_long_as_it_says() {
+    let mut bench = Bench::new(Mode::Delta);
+    let names = [
+        ("ever", Patience::Endless),
+        ("long", Patience::For(Duration::from_secs(60))),
+        ("short", Patience::For(Duration::from_secs(1))),
+    ];
+    let names = names.map(|(name, patience)| (name.into(), patience));
+    bench.step(Event::Want(Rds, Wanted::Names(names.into())));
+    bench.step(Event::Want(Lds, Wanted::All(Patience::Endless)));
+    bench.step(Event::Connected);
+    let missing =
+        |name: &str| Action::Missing { of: Rds, name: Some(name.into()), timed_out: true };
+    for (seconds, said) in
+        [(1, vec![missing("short")]), (59, vec![missing("long")]), (3600, vec![])]
+    {
+        bench.now += Duration::from_secs(seconds);
+        assert_eq!(bench.step(Event::Tick), said);
+    }
+    assert_eq!(bench.client.deadline(), None);
+    assert_eq!(bench.status(Rds, "ever").state, State::Requested);
+}
+
+#[test]
+fn another_server_is_told_nothing_of_versions() {
+    for mode in [Mode::StateOfTheWorld, Mode::Delta] {
+        let mut bench = Bench::connected(mode);
+        let first = match mode {
+            Mode::StateOfTheWorld => sotw(Cds, "1", vec![any(Cds, "a", "1")]),
+            Mode::Delta => delta(Cds, "n1", &[("a", "1")], &[]),
+        };
+        let first = bench.deliver(first);
+        bench.accept(&first);
+        assert!(bench.client.is_lacking(), "listeners and endpoints");
+        let opening = bench.client.opening();
+        bench.step(Event::Disconnected { random: 0 });
+        bench.step(Event::OtherServer);
+        let said: Vec<_> = bench
+            .step(Event::Connected)
+            .into_iter()
+            .map(|action| match action {
+                Action::Send(request) => request,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(said, opening, "what was said beforehand need not be said again");
+        match &said[0] {
+            Request::Sotw(clusters) => assert_eq!(clusters.version_info, ""),
+            Request::Delta(clusters) => {
+                let held = &clusters.initial_resource_versions;
+                assert_eq!(
+                    held.get("a").map(String::as_str),
+                    Some(""),
+                    "so that it can be removed"
+                );
+            }
+        }
+        assert_eq!(bench.status(Cds, "a").version, "1", "it is still in use");
+    }
+}
+
+#[test]
+fn nothing_is_lacking_once_everything_is_answered_for() {
+    let mut bench = Bench::new(Mode::Delta);
+    bench.step(Event::Want(Cds, Wanted::default()));
+    bench.step(Event::Connected);
+    assert!(bench.client.is_lacking());
+    let clusters = bench.deliver(delta(Cds, "n1", &[("a", "1")], &[]));
+    bench.judge(&clusters, &[], vec![(Eds, ["a", "b"].into_iter().collect())]);
+    assert!(bench.client.is_lacking());
+    let endpoints = bench.deliver(delta(Eds, "n2", &[("a", "1")], &[]));
+    bench.accept(&endpoints);
+    bench.step(delta(Eds, "n3", &[], &["b"]));
+    assert!(!bench.client.is_lacking());
+    bench.step(Event::Disconnected { random: 0 });
+    assert!(!bench.client.is_lacking(), "what is held needs no server");
 }
 
 #[test]

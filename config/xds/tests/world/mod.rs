@@ -29,6 +29,8 @@ pub(crate) enum Op {
     Judge,
     /// The stream breaks, with everything on it.
     Cut,
+    /// The stream breaks, and the next one goes to another server, whose versions are its own.
+    Leave,
     /// Time passes.
     Pass(Duration),
 }
@@ -59,11 +61,10 @@ impl World {
             mode,
             node: weft_proto::discovery::Node { id: "node".into(), ..Default::default() },
             node_in_every_request: false,
-            fetch_timeout: Duration::from_secs(15),
             backoff: Backoff::default(),
         });
         for of in [ResourceType::Cluster, ResourceType::Listener] {
-            assert_eq!(client.step(client::Event::Want(of, Wanted::All), now), []);
+            assert_eq!(client.step(client::Event::Want(of, Wanted::default()), now), []);
         }
         Self {
             mode,
@@ -103,12 +104,10 @@ impl World {
                 }
             }
             Op::Judge => self.judge(),
-            Op::Cut => {
-                if self.server.take().is_some() {
-                    self.to_server.clear();
-                    self.to_client.clear();
-                    self.consume(client::Event::Disconnected { random: u32::MAX / 2 });
-                }
+            Op::Cut => self.cut(),
+            Op::Leave => {
+                self.cut();
+                self.consume(client::Event::OtherServer);
             }
             Op::Pass(time) => {
                 self.now += time;
@@ -116,6 +115,14 @@ impl World {
             }
         }
         self.connect_if_due();
+    }
+
+    fn cut(&mut self) {
+        if self.server.take().is_some() {
+            self.to_server.clear();
+            self.to_client.clear();
+            self.consume(client::Event::Disconnected { random: u32::MAX / 2 });
+        }
     }
 
     /// Offers the model anew.
@@ -237,7 +244,8 @@ impl World {
         if self.assert_order {
             self.assert_routes_lead_somewhere();
         }
-        let wanted = wanted.into_iter().map(|(of, names)| (of, Wanted::Names(names))).collect();
+        let wanted =
+            wanted.into_iter().map(|(of, names)| (of, names.into_iter().collect())).collect();
         let verdict = Verdict { delivery: delivery.id, of, refused, wanted };
         self.consume(client::Event::Verdict(verdict));
     }

@@ -15,13 +15,13 @@ use tokio::{
 };
 use weft_admin::{
     Admin, BootstrapView, BoundListener, Command, LogLevel, ServerInfo, ServerState, Settings,
-    Source,
+    Source, SubscriptionView,
 };
 use weft_compile::{BindAddress, ClusterView, Compiler, Dump, ResourceType, Update, Upsert};
 use weft_proto::{
     json,
     pb::envoy::config::{
-        bootstrap::v3::Bootstrap, cluster::v3::Cluster, endpoint::v3::ClusterLoadAssignment,
+        bootstrap::v3::Bootstrap, cluster::v3::Cluster, core::v3::Node, endpoint::v3::ClusterLoadAssignment,
         listener::v3::Listener, route::v3::RouteConfiguration,
     },
 };
@@ -31,6 +31,7 @@ pub(crate) struct FakeProxy {
     stats: Arc<Stats>,
     state: Mutex<ServerState>,
     compiler: Mutex<Compiler>,
+    subscriptions: Mutex<Vec<SubscriptionView>>,
 }
 
 impl FakeProxy {
@@ -67,7 +68,16 @@ impl FakeProxy {
         let routes = upsert::<RouteConfiguration>("outbound", "{name: outbound}");
         apply(dynamic(ResourceType::RouteConfiguration, vec![routes]));
         compiler.tables();
-        Self { stats, state: Mutex::new(ServerState::Live), compiler: Mutex::new(compiler) }
+        Self {
+            stats,
+            state: Mutex::new(ServerState::Live),
+            compiler: Mutex::new(compiler),
+            subscriptions: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn set_subscriptions(&self, subscriptions: Vec<SubscriptionView>) {
+        *self.subscriptions.lock().unwrap() = subscriptions;
     }
 
     pub(crate) fn set_state(&self, state: ServerState) {
@@ -110,6 +120,14 @@ impl Source for FakeProxy {
 
     fn dump(&self) -> Dump {
         self.compiler.lock().unwrap().dump()
+    }
+
+    fn subscriptions(&self) -> Vec<SubscriptionView> {
+        self.subscriptions.lock().unwrap().clone()
+    }
+
+    fn node(&self) -> Node {
+        json::from_yaml("{id: test, metadata: {team: cart}}").unwrap()
     }
 
     fn bootstrap(&self) -> BootstrapView {
