@@ -1,26 +1,23 @@
 //! What the process starts from: an Envoy v3 Bootstrap, read and checked.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use prost::Message as _;
-use weft_compile::Upsert;
+use weft_compile::{ApiSource, ConfigSource, Origin, Reason, Upsert};
 use weft_proto::{
     check::{self, Verdict},
     json,
     pb::envoy::config::{
         bootstrap::v3 as pb,
         cluster::v3::Cluster,
-        core::v3::{
-            Address, ApiConfigSource, ConfigSource, Node, address::Address as AddressKind,
-            api_config_source::ApiType, config_source::ConfigSourceSpecifier,
-            grpc_service::TargetSpecifier, socket_address::PortSpecifier,
-        },
+        core::v3::{Address, Node, address::Address as AddressKind, socket_address::PortSpecifier},
         endpoint::v3::lb_endpoint::HostIdentifier,
     },
     type_url,
 };
-use weft_xds::Mode;
+
+use crate::server::{Server, ServerAddress};
 
 /// A bootstrap that can be started from.
 #[derive(Debug)]
@@ -29,29 +26,31 @@ pub(crate) struct Bootstrap {
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) clusters: Vec<Upsert>,
     pub(crate) listeners: Vec<Upsert>,
-    pub(crate) dynamic: Option<Dynamic>,
+    pub(crate) discovery: Discovery,
     /// For `/config_dump`.
     pub(crate) encoded: Bytes,
 }
 
 /// Where resources come from while the process runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Dynamic {
-    pub(crate) server: ServerAddress,
-    pub(crate) mode: Mode,
-    /// `lds_config` is there.
-    pub(crate) listeners: bool,
-    /// `cds_config` is there.
-    pub(crate) clusters: bool,
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Discovery {
+    /// `dynamic_resources.ads_config`.
+    pub(crate) ads: Option<Arc<ApiSource>>,
+    /// `dynamic_resources.lds_config`.
+    pub(crate) listeners: Option<ConfigSource>,
+    /// `dynamic_resources.cds_config`.
+    pub(crate) clusters: Option<ConfigSource>,
+    /// Static clusters by which a management server can be reached.
+    pub(crate) servers: BTreeMap<Arc<str>, Server>,
 }
 
-/// Where a management server listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ServerAddress {
-    /// Host (name or literal) and port.
-    Tcp(String, u16),
-    /// A Unix socket.
-    Pipe(PathBuf),
+impl Discovery {
+    /// The types of which everything is wanted, each with its source.
+    pub(crate) fn roots(&self) -> impl Iterator<Item = (weft_xds::ResourceType, &ConfigSource)> {
+        let clusters = (weft_xds::ResourceType::Cluster, &self.clusters);
+        let listeners = (weft_xds::ResourceType::Listener, &self.listeners);
+        [clusters, listeners].into_iter().filter_map(|(of, source)| Some((of, source.as_ref()?)))
+    }
 }
 
 /// A bootstrap that cannot be started from; everything that is wrong with it.
@@ -145,10 +144,8 @@ impl Reading {
             Some(address) => Some(self.literal("admin.address", address)?),
             None => None,
         };
-        let dynamic = match &message.dynamic_resources {
-            Some(dynamic) => self.dynamic(dynamic, &statics.clusters),
-            None => None,
-        };
+        let dynamic = message.dynamic_resources.clone().unwrap_or_default();
+        let discovery = self.discovery(&dynamic, &statics.clusters);
         Some(Bootstrap {
             node: message.node.clone().unwrap_or_default(),
             admin,
@@ -166,7 +163,7 @@ impl Reading {
                     upsert(&listener.name, &listener)
                 })
                 .collect(),
-            dynamic,
+            discovery,
             encoded,
         })
     }
@@ -185,80 +182,78 @@ impl Reading {
         }
     }
 
-    fn dynamic(
+    fn discovery(
         &mut self,
         dynamic: &pb::bootstrap::DynamicResources,
         clusters: &[Cluster],
-    ) -> Option<Dynamic> {
-        let listeners =
-            self.comes_by_ads("dynamic_resources.lds_config", dynamic.lds_config.as_ref());
-        let wants_clusters =
-            self.comes_by_ads("dynamic_resources.cds_config", dynamic.cds_config.as_ref());
-        if !listeners && !wants_clusters {
-            return None;
+    ) -> Discovery {
+        let servers = clusters
+            .iter()
+            .filter_map(|cluster| Some((Arc::from(cluster.name.as_str()), server(cluster)?)));
+        let mut discovery = Discovery { servers: servers.collect(), ..Discovery::default() };
+        if let Some(ads) = &dynamic.ads_config {
+            let ads = ApiSource::read(ads, "ads_config").map(Arc::new);
+            discovery.ads = self.take(ads);
         }
-        let Some(ads) = &dynamic.ads_config else {
-            self.wrong(
-                "dynamic_resources.ads_config",
-                "missing, but lds_config or cds_config says ads",
-            );
-            return None;
-        };
-        let (server, mode) = self.server("dynamic_resources.ads_config", ads, clusters)?;
-        Some(Dynamic { server, mode, listeners, clusters: wants_clusters })
+        if let Some(source) = &dynamic.lds_config {
+            discovery.listeners = self.take(ConfigSource::read(source, "lds_config"));
+        }
+        if let Some(source) = &dynamic.cds_config {
+            discovery.clusters = self.take(ConfigSource::read(source, "cds_config"));
+        }
+        self.reachable(&discovery, dynamic.ads_config.is_some());
+        discovery
     }
 
-    fn comes_by_ads(&mut self, path: &str, source: Option<&ConfigSource>) -> bool {
-        match source.map(|source| &source.config_source_specifier) {
-            None => false,
-            Some(Some(ConfigSourceSpecifier::Ads(_))) => true,
-            Some(_) => {
-                self.wrong(path, "not supported (supported: ads)");
-                false
+    /// What was read, or `None` with its reasons noted, unless they are known already.
+    fn take<T>(&mut self, read: Result<T, Vec<Reason>>) -> Option<T> {
+        read.map_err(|reasons| {
+            for reason in reasons {
+                let path = format!("dynamic_resources.{}", reason.path);
+                if !self.findings.iter().any(|known| known.starts_with(&path)) {
+                    self.findings.push(format!("dynamic_resources.{reason}"));
+                }
+            }
+        })
+        .ok()
+    }
+
+    /// Every source must lead somewhere.
+    fn reachable(&mut self, discovery: &Discovery, has_ads: bool) {
+        let aggregated = |(_, source): (_, &ConfigSource)| source.origin == Origin::Aggregated;
+        if discovery.roots().any(aggregated) && !has_ads {
+            let why = "missing, but lds_config or cds_config says ads";
+            self.wrong("dynamic_resources.ads_config", why);
+        }
+        let own = discovery.roots().filter_map(|(of, source)| match &source.origin {
+            Origin::Api(api) if of.is_root() => Some((own_path(of), api)),
+            _ => None,
+        });
+        let all: Vec<_> = discovery
+            .ads
+            .iter()
+            .map(|ads| ("dynamic_resources.ads_config", ads))
+            .chain(own)
+            .collect();
+        for (path, api) in all {
+            for (nth, service) in api.services.iter().enumerate() {
+                if !discovery.servers.contains_key(&service.cluster) {
+                    let path = format!("{path}.grpc_services[{nth}].envoy_grpc.cluster_name");
+                    let why = format!(
+                        "no static cluster {:?} with an endpoint that has an address",
+                        service.cluster
+                    );
+                    self.wrong(&path, &why);
+                }
             }
         }
     }
+}
 
-    fn server(
-        &mut self,
-        path: &str,
-        ads: &ApiConfigSource,
-        clusters: &[Cluster],
-    ) -> Option<(ServerAddress, Mode)> {
-        let mode = match ApiType::try_from(ads.api_type) {
-            Ok(ApiType::Grpc) => Mode::StateOfTheWorld,
-            Ok(ApiType::DeltaGrpc) => Mode::Delta,
-            _ => {
-                self.wrong(
-                    &format!("{path}.api_type"),
-                    "not supported (supported: GRPC, DELTA_GRPC)",
-                );
-                return None;
-            }
-        };
-        let specifier = ads.grpc_services.first().and_then(|g| g.target_specifier.as_ref());
-        let Some(TargetSpecifier::EnvoyGrpc(grpc)) = specifier else {
-            self.wrong(
-                &format!("{path}.grpc_services[0]"),
-                "expected envoy_grpc with a cluster_name",
-            );
-            return None;
-        };
-        let Some(cluster) = clusters.iter().find(|c| c.name == grpc.cluster_name) else {
-            self.wrong(
-                &format!("{path}.grpc_services[0].envoy_grpc.cluster_name"),
-                &format!("no static cluster {:?}", grpc.cluster_name),
-            );
-            return None;
-        };
-        let address = first_address(cluster);
-        if address.is_none() {
-            self.wrong(
-                &format!("static_resources.clusters[{}].load_assignment", cluster.name),
-                "the management server needs an endpoint with an address",
-            );
-        }
-        Some((address?, mode))
+fn own_path(of: weft_xds::ResourceType) -> &'static str {
+    match of {
+        weft_xds::ResourceType::Cluster => "dynamic_resources.cds_config.api_config_source",
+        _ => "dynamic_resources.lds_config.api_config_source",
     }
 }
 
@@ -266,10 +261,28 @@ fn upsert(name: &str, message: &impl prost::Message) -> Upsert {
     Upsert { name: Arc::from(name), version: Arc::from(""), value: message.encode_to_vec().into() }
 }
 
-fn first_address(cluster: &Cluster) -> Option<ServerAddress> {
-    let endpoint = cluster.load_assignment.as_ref()?.endpoints.first()?.lb_endpoints.first()?;
-    let Some(HostIdentifier::Endpoint(endpoint)) = &endpoint.host_identifier else { return None };
-    let address = endpoint.address.as_ref()?;
+/// How a cluster's endpoints are reached as a management server.
+fn server(cluster: &Cluster) -> Option<Server> {
+    let endpoints = cluster.load_assignment.as_ref()?.endpoints.iter();
+    let addresses: Vec<_> = endpoints
+        .flat_map(|locality| &locality.lb_endpoints)
+        .filter_map(|endpoint| match &endpoint.host_identifier {
+            Some(HostIdentifier::Endpoint(endpoint)) => server_address(endpoint.address.as_ref()?),
+            _ => None,
+        })
+        .collect();
+    let mut server = Server::from(addresses.first()?.clone());
+    server.addresses = addresses;
+    if let Some(timeout) = &cluster.connect_timeout
+        && let (Ok(seconds), Ok(nanos)) =
+            (u64::try_from(timeout.seconds), u32::try_from(timeout.nanos))
+    {
+        server.connect_timeout = Duration::new(seconds, nanos);
+    }
+    Some(server)
+}
+
+fn server_address(address: &Address) -> Option<ServerAddress> {
     if let Some(AddressKind::Pipe(pipe)) = &address.address {
         return Some(ServerAddress::Pipe(PathBuf::from(&pipe.path)));
     }

@@ -4,14 +4,14 @@
 //! ```text
 //! control thread                                            worker threads
 //!   bootstrap ─┐
-//!   ads ───────┼─▶ plane: Compiler ─▶ Tables ══ publish ══▶ pin per request
+//!   discovery ─┼─▶ plane: Compiler ─▶ Tables ══ publish ══▶ pin per request
 //!   mesh file ─┘        └─▶ sockets ════════ accept ══════▶ serve
 //!   admin, registration, signals
 //! ```
 
-mod ads;
 mod bootstrap;
 mod cli;
+mod discovery;
 mod logging;
 mod plane;
 mod proxy;

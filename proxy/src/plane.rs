@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use weft_compile::{Compiler, Report, ResourceType, Tables, Update};
+use weft_compile::{Compiler, Report, ResourceType, Tables, Update, name_of_key};
 use weft_telemetry::Stats;
 
 use crate::{
@@ -54,22 +54,24 @@ impl Plane {
         for warned in &report.warned {
             self.stats.xds_field_unsupported.add(warned.warnings.len() as u64);
             for warning in &warned.warnings {
-                tracing::warn!(resource = %warned.name, kind = %report.resource_type, "{warning}");
+                tracing::warn!(resource = name_of_key(&warned.name), kind = %report.resource_type, "{warning}");
             }
         }
         for rejected in &report.rejected {
             for reason in &rejected.reasons {
-                tracing::warn!(resource = %rejected.name, kind = %report.resource_type, "refused: {reason}");
+                tracing::warn!(resource = name_of_key(&rejected.name), kind = %report.resource_type, "refused: {reason}");
             }
         }
         report
     }
 
-    /// The server did not say in time whether it has this resource. Says whether something else is
-    /// wanted because of it.
-    pub(crate) fn missing(&mut self, kind: ResourceType, name: &Arc<str>) -> bool {
-        tracing::warn!(%name, %kind, "not received in time; going on without it");
-        self.compiler.missing(kind, name, SystemTime::now())
+    /// There is no such resource, or the source did not say in time whether there is. Says whether
+    /// something else is wanted because of it.
+    pub(crate) fn missing(&mut self, kind: ResourceType, key: &Arc<str>, timed_out: bool) -> bool {
+        let name = name_of_key(key);
+        let why = if timed_out { "not received in time" } else { "not to be had" };
+        tracing::warn!(%name, %kind, "{why}; going on without it");
+        self.compiler.missing(kind, key, SystemTime::now())
     }
 
     /// Publishes the tables if they changed, and binds what they ask for. An address that cannot be

@@ -4,20 +4,24 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicI64, AtomicU8, Ordering},
     },
     time::{Instant, SystemTime},
 };
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
-use weft_admin::{BootstrapView, BoundListener, LogLevel, ServerInfo, ServerState};
-use weft_compile::{BindAddress, ClusterView, Dump, Report, ResourceType, Update};
+use weft_admin::{
+    BootstrapView, BoundListener, LogLevel, ServerInfo, ServerState, SubscriptionView,
+};
+use weft_compile::{BindAddress, ClusterView, Dump, Report, ResourceType, Update, Wanted};
 use weft_http::{Load, Phase};
+use weft_proto::{discovery::Node, json};
 use weft_telemetry::Stats;
-use weft_xds::client::Wanted;
 
 use crate::{
+    bootstrap::Discovery,
+    discovery::{SourceId, Sources, Want},
     logging::LogControl,
     plane::Plane,
     sockets::{BindError, BoundAddress},
@@ -26,6 +30,9 @@ use crate::{
 /// The process.
 pub(crate) struct Proxy {
     plane: Mutex<Plane>,
+    sources: Mutex<Sources>,
+    /// Streams to management servers.
+    connected: AtomicI64,
     stats: Arc<Stats>,
     started: Instant,
     state: AtomicU8,
@@ -38,7 +45,7 @@ pub(crate) struct Proxy {
 pub(crate) struct Facts {
     pub(crate) bootstrap: Bytes,
     pub(crate) loaded: SystemTime,
-    pub(crate) node: serde_json::Map<String, serde_json::Value>,
+    pub(crate) node: Node,
     pub(crate) options: serde_json::Map<String, serde_json::Value>,
     pub(crate) log: LogControl,
 }
@@ -52,6 +59,8 @@ impl Proxy {
     ) -> Arc<Self> {
         let proxy = Self {
             plane: Mutex::new(plane),
+            sources: Mutex::default(),
+            connected: AtomicI64::new(0),
             stats,
             started,
             state: AtomicU8::new(0),
@@ -77,26 +86,88 @@ impl Proxy {
         self.plane.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes an update in, and says what is wanted from now on if that changed.
-    pub(crate) fn apply(&self, update: &Update, now: SystemTime) -> (Report, Vec<Want>) {
-        let mut plane = self.plane();
-        let report = plane.apply(update, now);
-        let wanted = if report.wanted_changed { wanted_of(&plane) } else { Vec::new() };
-        (report, wanted)
+    /// Starts whatever resources come from. Returns whether they come from anywhere.
+    pub(crate) fn subscribe(self: &Arc<Self>, discovery: Discovery, node: Node) -> bool {
+        *self.sources() = Sources::new(discovery, node);
+        let wanted = self.plane().compiler().wanted().clone();
+        let mut sources = self.sources();
+        sources.follow(self, &wanted, None);
+        !sources.is_empty()
     }
 
-    /// A resource that is not going to come; says what is wanted from now on if that changed.
-    pub(crate) fn missing(&self, kind: ResourceType, name: &Arc<str>) -> Vec<Want> {
-        let mut plane = self.plane();
-        if plane.missing(kind, name) { wanted_of(&plane) } else { Vec::new() }
+    /// Takes an update in, and says what is wanted of the source from now on if that changed.
+    pub(crate) fn apply(
+        self: &Arc<Self>,
+        source: &SourceId,
+        update: &Update,
+        now: SystemTime,
+    ) -> (Report, Vec<Want>) {
+        let (report, wanted) = {
+            let mut plane = self.plane();
+            let report = plane.apply(update, now);
+            let wanted = report.wanted_changed.then(|| plane.compiler().wanted().clone());
+            (report, wanted)
+        };
+        (report, self.follow(source, wanted))
     }
 
-    /// Makes what was applied count. Listeners open when all roots have been answered for and
+    /// A resource that is not going to come; says what is wanted of the source from now on if that
+    /// changed.
+    pub(crate) fn missing(
+        self: &Arc<Self>,
+        source: &SourceId,
+        kind: ResourceType,
+        key: &Arc<str>,
+        timed_out: bool,
+    ) -> Vec<Want> {
+        let wanted = {
+            let mut plane = self.plane();
+            plane.missing(kind, key, timed_out).then(|| plane.compiler().wanted().clone())
+        };
+        self.follow(source, wanted)
+    }
+
+    fn follow(self: &Arc<Self>, source: &SourceId, wanted: Option<Wanted>) -> Vec<Want> {
+        let Some(wanted) = wanted else { return Vec::new() };
+        self.sources().follow(self, &wanted, Some(source))
+    }
+
+    /// A list of resources has been answered for.
+    pub(crate) fn answered(&self, of: weft_xds::ResourceType) {
+        self.sources().answered(of);
+    }
+
+    /// A stream was taken by its server, or ended.
+    pub(crate) fn connected(&self, change: i64) {
+        let connected = self.connected.fetch_add(change, Ordering::Relaxed) + change;
+        self.stats.control_plane.connected_state.set((connected > 0).into());
+    }
+
+    /// A file with resources of a type is of no use.
+    pub(crate) fn note_unreadable(&self, of: weft_xds::ResourceType) {
+        use weft_xds::ResourceType as Of;
+        let counters = match of {
+            Of::Cluster => &self.stats.cds,
+            Of::Endpoint => &self.stats.eds,
+            Of::Listener => &self.stats.lds,
+            Of::Route => &self.stats.rds,
+            _ => return,
+        };
+        counters.update_attempt.inc();
+        counters.update_failure.inc();
+    }
+
+    fn sources(&self) -> MutexGuard<'_, Sources> {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes what was applied count. Listeners open when all lists have been answered for and
     /// nothing waits for its parts any more.
-    pub(crate) fn publish(&self, roots_answered: bool) {
+    pub(crate) fn publish(&self) {
+        let answered = self.sources().are_answered();
         let failed = {
             let mut plane = self.plane();
-            if roots_answered && !plane.is_listening() && plane.compiler().warming().is_over() {
+            if answered && !plane.is_listening() && plane.compiler().warming().is_over() {
                 plane.open_listeners();
             }
             plane.publish()
@@ -159,20 +230,6 @@ impl Proxy {
     }
 }
 
-/// What is wanted of a type.
-pub(crate) type Want = (weft_xds::ResourceType, Wanted);
-
-/// What is wanted of the types that are asked for by name.
-fn wanted_of(plane: &Plane) -> Vec<Want> {
-    let wanted = plane.compiler().wanted();
-    [
-        (weft_xds::ResourceType::Endpoint, &wanted.assignments),
-        (weft_xds::ResourceType::Route, &wanted.route_configs),
-    ]
-    .map(|(of, names)| (of, names.iter().map(|(name, _)| Arc::clone(name)).collect()))
-    .into()
-}
-
 /// Says what could not be bound. It is tried again whenever something is published.
 pub(crate) fn report(failed: &[BindError]) {
     for error in failed {
@@ -193,7 +250,10 @@ impl weft_admin::Source for Proxy {
         ServerInfo {
             version: concat!("weft/", env!("CARGO_PKG_VERSION")).to_owned(),
             uptime: self.started.elapsed(),
-            node: self.facts.node.clone(),
+            node: match json::to_json(&self.facts.node) {
+                serde_json::Value::Object(node) => node,
+                _ => serde_json::Map::new(),
+            },
             command_line_options: self.facts.options.clone(),
         }
     }
@@ -223,6 +283,14 @@ impl weft_admin::Source for Proxy {
 
     fn dump(&self) -> Dump {
         self.plane().compiler().dump()
+    }
+
+    fn subscriptions(&self) -> Vec<SubscriptionView> {
+        self.sources().views()
+    }
+
+    fn node(&self) -> Node {
+        self.facts.node.clone()
     }
 
     fn bootstrap(&self) -> BootstrapView {

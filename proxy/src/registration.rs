@@ -8,7 +8,10 @@ use weft_proto::registry::{
     Phase, WorkloadState, workload_registry_client::WorkloadRegistryClient,
 };
 
-use crate::{bootstrap::ServerAddress, proxy::Proxy, server::connect};
+use crate::{
+    proxy::Proxy,
+    server::{ServerAddress, connect},
+};
 
 /// Waits between attempts grow from the first to the second.
 const FIRST_WAIT: Duration = Duration::from_millis(500);

@@ -16,17 +16,17 @@ use tokio::{
 use weft_admin::{Admin, Command, ServerState};
 use weft_compile::{ResourceType, Update};
 use weft_http::Phase;
-use weft_proto::{json, registry::WorkloadState};
+use weft_proto::registry::WorkloadState;
 use weft_telemetry::Stats;
 
 use crate::{
-    ads,
-    bootstrap::{Bootstrap, BootstrapError, ServerAddress},
+    bootstrap::{Bootstrap, BootstrapError},
     cli::RunArgs,
     logging::LogControl,
     plane::Plane,
     proxy::{Facts, Proxy, report},
     registration::Registration,
+    server::ServerAddress,
     sidecar, standalone,
     workers::Workers,
 };
@@ -60,17 +60,16 @@ impl Start {
     pub(crate) fn read(args: &RunArgs) -> anyhow::Result<Self> {
         let sidecar = &args.sidecar;
         let mut start = if let Some(url) = &sidecar.control_plane {
-            let bootstrap = sidecar::bootstrap(sidecar, url)?;
-            let server = bootstrap.dynamic.as_ref().map(|dynamic| dynamic.server.clone());
-            let workload = server.zip(sidecar::workload(sidecar));
+            let server = sidecar::server_of(url)?;
+            let bootstrap = sidecar::bootstrap(sidecar, Some(server.clone()));
+            let workload = Some(server).zip(sidecar::workload(sidecar));
             Self { bootstrap, updates: Vec::new(), workload, warnings: Vec::new() }
         } else if sidecar.mesh.is_empty() {
             let (bootstrap, warnings) = read_bootstrap(args)?;
             Self { bootstrap, updates: Vec::new(), workload: None, warnings }
         } else {
             let mesh = standalone::read(&sidecar.mesh)?;
-            let mut bootstrap = sidecar::bootstrap(sidecar, "unix:")?;
-            bootstrap.dynamic = None;
+            let bootstrap = sidecar::bootstrap(sidecar, None);
             let (updates, warnings) = standalone::updates(&mesh, &bootstrap.node)?;
             Self { bootstrap, updates, workload: None, warnings }
         };
@@ -170,7 +169,7 @@ pub(crate) fn serve(args: &RunArgs) -> anyhow::Result<()> {
     let facts = Facts {
         bootstrap: start.bootstrap.encoded.clone(),
         loaded: SystemTime::now(),
-        node: node_json(&start.bootstrap),
+        node: start.bootstrap.node.clone(),
         options: options_json(args, concurrency),
         log,
     };
@@ -191,10 +190,9 @@ async fn live(args: &RunArgs, start: Start, proxy: Arc<Proxy>) -> anyhow::Result
         let admin = Admin::new(proxy.clone(), orders, weft_admin::Settings::default());
         tokio::spawn(admin.serve(listener));
     }
-    if let Some(dynamic) = start.bootstrap.dynamic {
-        // Listeners, static ones among them, open when the first configuration is complete.
-        proxy.publish(false);
-        tokio::spawn(ads::converse(Arc::clone(&proxy), dynamic, start.bootstrap.node));
+    // Listeners, static ones among them, open when the first configuration is complete.
+    if proxy.subscribe(start.bootstrap.discovery, start.bootstrap.node) {
+        proxy.publish();
     } else {
         proxy.open_now()?;
     }
@@ -301,20 +299,13 @@ impl Proxy {
             let lines: Vec<_> = failed.iter().map(ToString::to_string).collect();
             bail!(lines.join("\n"));
         }
-        self.publish(true);
+        self.publish();
         Ok(())
     }
 
     fn bind_again(&self) {
         let failed = self.plane().publish();
         report(&failed);
-    }
-}
-
-fn node_json(bootstrap: &Bootstrap) -> serde_json::Map<String, serde_json::Value> {
-    match json::to_json(&bootstrap.node) {
-        serde_json::Value::Object(node) => node,
-        _ => serde_json::Map::new(),
     }
 }
 

@@ -1,33 +1,131 @@
-//! Reaching the management server.
+//! Reaching a management server.
 
-use std::time::Duration;
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
-use tonic::transport::{Channel, Endpoint, Error, Uri};
-
-use crate::bootstrap::ServerAddress;
+use tonic::{
+    metadata::MetadataMap,
+    transport::{Channel, Endpoint, Error, Uri},
+};
+use weft_compile::GrpcService;
 
 /// A server that does not answer a ping within this time is gone.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often it is asked, streams or not.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// Envoy's default of `Cluster.connect_timeout`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Opens a connection to the management server.
+/// Where a management server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ServerAddress {
+    /// Host (name or literal) and port.
+    Tcp(String, u16),
+    /// A Unix socket.
+    Pipe(PathBuf),
+}
+
+/// A static cluster that management servers are reached by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Server {
+    /// Its endpoints, at least one.
+    pub(crate) addresses: Vec<ServerAddress>,
+    /// `connect_timeout`.
+    pub(crate) connect_timeout: Duration,
+}
+
+impl From<ServerAddress> for Server {
+    fn from(address: ServerAddress) -> Self {
+        Self { addresses: vec![address], connect_timeout: CONNECT_TIMEOUT }
+    }
+}
+
+/// A management server as one source asks it.
+#[derive(Debug)]
+pub(crate) struct Service {
+    name: Arc<str>,
+    server: Server,
+    authority: Option<Arc<str>>,
+    metadata: HeaderMap,
+    attempts: AtomicUsize,
+}
+
+impl Service {
+    pub(crate) fn new(server: Server, grpc: &GrpcService) -> Self {
+        let mut metadata = HeaderMap::new();
+        for (name, value) in &grpc.metadata {
+            // Both were checked when they were read.
+            if let (Ok(name), Ok(value)) =
+                (HeaderName::try_from(name), HeaderValue::from_bytes(value))
+            {
+                metadata.append(name, value);
+            }
+        }
+        Self {
+            name: Arc::clone(&grpc.cluster),
+            server,
+            authority: grpc.authority.clone(),
+            metadata,
+            attempts: AtomicUsize::new(0),
+        }
+    }
+
+    /// The name of the cluster.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// `initial_metadata`.
+    pub(crate) fn metadata(&self) -> MetadataMap {
+        MetadataMap::from_headers(self.metadata.clone())
+    }
+
+    /// Opens a connection to one of the endpoints; each attempt takes the next one.
+    ///
+    /// # Errors
+    /// When there is none within the time, or the address cannot be an authority.
+    pub(crate) async fn connect(&self) -> Result<Channel, Error> {
+        let attempt = self.attempts.fetch_add(1, Ordering::Relaxed);
+        let addresses = &self.server.addresses;
+        let nowhere = ServerAddress::Tcp(String::new(), 0);
+        let address = addresses.get(attempt % addresses.len().max(1)).unwrap_or(&nowhere);
+        dial(address, self.server.connect_timeout, self.authority.as_deref()).await
+    }
+}
+
+/// Opens a connection to a management server.
 ///
 /// # Errors
 /// When there is none within the time, or the address cannot be an authority.
 pub(crate) async fn connect(address: &ServerAddress) -> Result<Channel, Error> {
+    dial(address, CONNECT_TIMEOUT, None).await
+}
+
+async fn dial(
+    address: &ServerAddress,
+    connect_timeout: Duration,
+    authority: Option<&str>,
+) -> Result<Channel, Error> {
     let endpoint = |uri: String| {
-        Endpoint::from_shared(uri).map(|endpoint| {
-            endpoint
-                .connect_timeout(CONNECT_TIMEOUT)
-                .http2_keep_alive_interval(KEEP_ALIVE)
-                .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-                .keep_alive_while_idle(true)
-                .tcp_nodelay(true)
-        })
+        let endpoint = Endpoint::from_shared(uri)?
+            .connect_timeout(connect_timeout)
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+            .keep_alive_while_idle(true)
+            .tcp_nodelay(true);
+        match authority.and_then(|authority| format!("http://{authority}").parse().ok()) {
+            Some(origin) => Ok(endpoint.origin(origin)),
+            None => Ok(endpoint),
+        }
     };
     match address {
         ServerAddress::Tcp(host, port) => {

@@ -1,9 +1,13 @@
 //! A sidecar's own start: from flags instead of a bootstrap.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use prost::Message as _;
+use weft_compile::{ApiSource, ConfigSource, FetchTimeout, GrpcService, Origin};
 use weft_proto::{
     pb::{
         envoy::config::{
@@ -15,11 +19,11 @@ use weft_proto::{
     registry::{Phase, WorkloadState},
     type_url::{self, message_name},
 };
-use weft_xds::Mode;
 
 use crate::{
-    bootstrap::{Bootstrap, Dynamic, ServerAddress},
+    bootstrap::{Bootstrap, Discovery},
     cli::SidecarArgs,
+    server::{Server, ServerAddress},
 };
 
 /// A control plane's address that cannot be one.
@@ -31,7 +35,7 @@ pub struct UrlError {
 }
 
 /// Reads `http://HOST:PORT` or `unix:PATH`.
-fn server_of(url: &str) -> Result<ServerAddress, UrlError> {
+pub(crate) fn server_of(url: &str) -> Result<ServerAddress, UrlError> {
     let wrong = |why| UrlError { url: url.to_owned(), why };
     if let Some(path) = url.strip_prefix("unix:") {
         return Ok(ServerAddress::Pipe(path.into()));
@@ -49,20 +53,40 @@ fn server_of(url: &str) -> Result<ServerAddress, UrlError> {
     Ok(ServerAddress::Tcp(host.to_owned(), port))
 }
 
-/// The bootstrap that the flags of a sidecar stand for.
-pub(crate) fn bootstrap(args: &SidecarArgs, url: &str) -> Result<Bootstrap, UrlError> {
-    let dynamic =
-        Dynamic { server: server_of(url)?, mode: Mode::Delta, listeners: true, clusters: true };
+/// What the control plane of a sidecar is called among the static clusters.
+const CONTROL_PLANE: &str = "control-plane";
+
+/// The bootstrap that the flags of a sidecar stand for; without an address, one that nothing comes
+/// to.
+pub(crate) fn bootstrap(args: &SidecarArgs, server: Option<ServerAddress>) -> Bootstrap {
     let node = node(args);
     let message = BootstrapMessage { node: Some(node.clone()), ..BootstrapMessage::default() };
-    Ok(Bootstrap {
+    Bootstrap {
         node,
         admin: Some(args.admin),
         clusters: Vec::new(),
         listeners: Vec::new(),
-        dynamic: Some(dynamic),
+        discovery: server.map(discovery).unwrap_or_default(),
         encoded: Bytes::from(message.encode_to_vec()),
-    })
+    }
+}
+
+/// Everything by the one stream.
+fn discovery(server: ServerAddress) -> Discovery {
+    let name: Arc<str> = CONTROL_PLANE.into();
+    let service = GrpcService { cluster: Arc::clone(&name), authority: None, metadata: Vec::new() };
+    let all = ConfigSource { origin: Origin::Aggregated, fetch_timeout: FetchTimeout::default() };
+    Discovery {
+        ads: Some(Arc::new(ApiSource {
+            incremental: true,
+            services: vec![service],
+            node_once: true,
+            rate_limit: None,
+        })),
+        listeners: Some(all.clone()),
+        clusters: Some(all),
+        servers: [(name, Server::from(server))].into(),
+    }
 }
 
 /// Who this sidecar is, and where it stands; the control plane translates for that.

@@ -48,12 +48,12 @@ def cluster(name, *ports, http2=False, **more):
     }
 
 
-def eds_cluster(name, http2=False, **more):
+def eds_cluster(name, http2=False, source=ADS, **more):
     return {
         "name": name,
         "type": "EDS",
         "connect_timeout": "1s",
-        "eds_cluster_config": {"eds_config": ADS},
+        "eds_cluster_config": {"eds_config": source},
         **(http2_options() if http2 else {}),
         **more,
     }
@@ -80,9 +80,9 @@ def routes(name, *hosts, **more):
     return {"name": name, "virtual_hosts": list(hosts), **more}
 
 
-def hcm(route_config=None, rds=None, **more):
+def hcm(route_config=None, rds=None, source=ADS, **more):
     """An HTTP connection manager as the only filter of a chain."""
-    source = {"rds": {"route_config_name": rds, "config_source": ADS}} if rds else {"route_config": route_config}
+    source = {"rds": {"route_config_name": rds, "config_source": source}} if rds else {"route_config": route_config}
     return {
         "name": "envoy.filters.network.http_connection_manager",
         "typed_config": {
@@ -124,6 +124,25 @@ def bootstrap(listeners=(), clusters=(), node="test", **more):
         "static_resources": {"listeners": list(listeners), "clusters": list(clusters)},
         **more,
     }
+
+
+def api_source(*clusters, mode="sotw", **more):
+    """A stream for one type, to the first server that can be reached of the clusters named."""
+    return {
+        "resource_api_version": "V3",
+        "api_config_source": {
+            "api_type": {"sotw": "GRPC", "delta": "DELTA_GRPC"}[mode],
+            "transport_api_version": "V3",
+            "set_node_on_first_message_only": True,
+            "grpc_services": [{"envoy_grpc": {"cluster_name": name}} for name in clusters],
+            **more,
+        },
+    }
+
+
+def path_source(path, **more):
+    """A file."""
+    return {"resource_api_version": "V3", "path_config_source": {"path": str(path), **more}}
 
 
 def ads_bootstrap(server_port, mode="sotw", node="test", clusters=(), listeners=(), metadata=None):

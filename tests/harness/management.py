@@ -1,7 +1,8 @@
 """A management server on grpcio and xds-protos, independent of our code, with bad manners on demand.
 
-It serves one set of resources to every client, over both ADS variants. Knobs: `mute` a type, send
-each response `twice`, repeat one `out_of_turn`, `cut` all streams, `refuse` new ones.
+It serves one set of resources to every client, over both variants of ADS and of the services of
+one type each. Knobs: `mute` a type, send each response `twice`, repeat one `out_of_turn`, `cut` all
+streams, `refuse` new ones, say that a name has an `error`.
 """
 
 import itertools
@@ -19,7 +20,11 @@ from envoy.extensions.filters.http.router.v3 import router_pb2  # noqa: F401 (it
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2  # noqa: F401
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2  # noqa: F401
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2  # noqa: F401
+from envoy.service.cluster.v3 import cds_pb2_grpc
 from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
+from envoy.service.endpoint.v3 import eds_pb2_grpc
+from envoy.service.listener.v3 import lds_pb2_grpc
+from envoy.service.route.v3 import rds_pb2_grpc
 from google.protobuf import any_pb2
 from google.protobuf.json_format import ParseDict
 
@@ -66,13 +71,23 @@ class Seen:
     initial: dict
     error: str
     node: object
+    #: `ads`, or the type that the service is for.
+    service: str
 
 
 class ManagementServer:
     """Resources in, both variants of ADS out."""
 
-    def __init__(self, port=0):
+    def __init__(self, port=0, pipe=None):
         self.port = port
+        #: A Unix socket to listen on instead.
+        self.pipe = pipe
+        #: Metadata of each stream, in the order of opening.
+        self.metadata = []
+        #: What delta clients are told does not exist.
+        self.unknown = set()
+        #: What is said of a name instead of sending it, by type.
+        self.errors = {type_url: {} for type_url in ORDER}
         self.requests = []
         self.sent = []
         self.muted = set()
@@ -95,7 +110,14 @@ class ManagementServer:
             options=[("grpc.max_receive_message_length", 64 << 20), ("grpc.so_reuseport", 0)],
         )
         ads_pb2_grpc.add_AggregatedDiscoveryServiceServicer_to_server(_Ads(self), self._server)
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        cds_pb2_grpc.add_ClusterDiscoveryServiceServicer_to_server(_Clusters(self), self._server)
+        eds_pb2_grpc.add_EndpointDiscoveryServiceServicer_to_server(_Endpoints(self), self._server)
+        lds_pb2_grpc.add_ListenerDiscoveryServiceServicer_to_server(_Listeners(self), self._server)
+        rds_pb2_grpc.add_RouteDiscoveryServiceServicer_to_server(_Routes(self), self._server)
+        if self.pipe:
+            self._server.add_insecure_port(f"unix:{self.pipe}")
+        else:
+            self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
         self._server.start()
 
     def stop(self):
@@ -167,6 +189,19 @@ class ManagementServer:
         """Whether new streams are refused."""
         self._refuse = on
 
+    def remove_unknown(self, type_url, *names):
+        """Says to delta clients that there is no such resource, as some servers do at once."""
+        with self._lock:
+            self.unknown |= {(type_url, name) for name in names}
+        self.push()
+
+    def error(self, type_url, name, text):
+        """Says that a resource cannot be served, and why."""
+        with self._lock:
+            self.errors[type_url][name] = text
+            self._versions[type_url] += 1
+        self.push()
+
     def out_of_turn(self, type_url, nonce="nonce-of-nobody"):
         """Sends a response whose nonce was never announced and whose version is old."""
         with self._lock:
@@ -207,11 +242,12 @@ class ManagementServer:
 
     # Of its streams.
 
-    def open(self, mode):
+    def open(self, mode, service, metadata):
         with self._lock:
             if self._refuse:
                 return None
-            stream = (_Delta if mode == "delta" else _Sotw)(self, next(self._numbers))
+            stream = (_Delta if mode == "delta" else _Sotw)(self, next(self._numbers), service)
+            self.metadata.append(metadata)
             self._streams[stream.number] = stream
             return stream
 
@@ -223,6 +259,13 @@ class ManagementServer:
         with self._lock:
             stream.pushes -= 1
 
+    def add_errors(self, response, names):
+        for name, text in self.errors[response.type_url].items():
+            if name in names:
+                error = response.resource_errors.add()
+                error.resource_name.name = name
+                error.error_detail.code, error.error_detail.message = 5, text
+
     def next_nonce(self):
         return f"n{next(self._nonces)}"
 
@@ -232,18 +275,21 @@ class ManagementServer:
         return response
 
 
-class _Ads(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):
+class _Service:
+    #: The type of its resources; none for ADS.
+    type_url = None
+
     def __init__(self, server):
         self._server = server
 
-    def StreamAggregatedResources(self, requests, context):
+    def _sotw(self, requests, context):
         yield from self._run("sotw", requests, context)
 
-    def DeltaAggregatedResources(self, requests, context):
+    def _delta(self, requests, context):
         yield from self._run("delta", requests, context)
 
     def _run(self, mode, requests, context):
-        stream = self._server.open(mode)
+        stream = self._server.open(mode, self.type_url or "ads", dict(context.invocation_metadata()))
         if stream is None:
             context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
         threading.Thread(target=_read, args=(requests, stream.inbox), daemon=True).start()
@@ -261,6 +307,35 @@ class _Ads(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):
             self._server.closed(stream)
 
 
+class _Ads(_Service, ads_pb2_grpc.AggregatedDiscoveryServiceServicer):
+    StreamAggregatedResources = _Service._sotw
+    DeltaAggregatedResources = _Service._delta
+
+
+class _Clusters(_Service, cds_pb2_grpc.ClusterDiscoveryServiceServicer):
+    type_url = CDS
+    StreamClusters = _Service._sotw
+    DeltaClusters = _Service._delta
+
+
+class _Endpoints(_Service, eds_pb2_grpc.EndpointDiscoveryServiceServicer):
+    type_url = EDS
+    StreamEndpoints = _Service._sotw
+    DeltaEndpoints = _Service._delta
+
+
+class _Listeners(_Service, lds_pb2_grpc.ListenerDiscoveryServiceServicer):
+    type_url = LDS
+    StreamListeners = _Service._sotw
+    DeltaListeners = _Service._delta
+
+
+class _Routes(_Service, rds_pb2_grpc.RouteDiscoveryServiceServicer):
+    type_url = RDS
+    StreamRoutes = _Service._sotw
+    DeltaRoutes = _Service._delta
+
+
 def _read(requests, inbox):
     try:
         for request in requests:
@@ -273,8 +348,8 @@ def _read(requests, inbox):
 
 
 class _Stream:
-    def __init__(self, server, number):
-        self.server, self.number, self.inbox = server, number, queue.Queue()
+    def __init__(self, server, number, service):
+        self.server, self.number, self.service, self.inbox = server, number, service, queue.Queue()
         self.types = {}
         self.node = None
         #: Pushes that have not been sent yet.
@@ -309,6 +384,7 @@ class _Stream:
                 dict(initial or {}),
                 error,
                 request.node if request.HasField("node") else None,
+                self.service,
             )
         )
 
@@ -333,7 +409,7 @@ class _Sotw(_Stream):
         if state["sent"] == version and not force:
             return
         response = self.response(type_url)
-        if not response.resources and type_url in (EDS, RDS):
+        if not response.resources and not response.resource_errors and type_url in (EDS, RDS):
             return
         yield response
         if self.server.twice:
@@ -347,6 +423,7 @@ class _Sotw(_Stream):
         chosen = [(n, v, p) for n, (v, p) in resources.items() if wildcard or n in names]
         state["sent"], state["nonce"] = version, nonce or self.server.next_nonce()
         response = discovery_pb2.DiscoveryResponse(version_info=version, type_url=type_url, nonce=state["nonce"])
+        self.server.add_errors(response, names)
         for name, own_version, packed in chosen:
             if self.server.wrap_resources:
                 wrapped = discovery_pb2.Resource(name=name, version=own_version, resource=packed)
@@ -366,7 +443,7 @@ class _Delta(_Stream):
             request.initial_resource_versions,
         )
         first = request.type_url not in self.types
-        state = self.types.setdefault(request.type_url, {"names": set(), "wild": False, "known": {}, "nonce": ""})
+        state = self.types.setdefault(request.type_url, {"names": set(), "wild": False, "known": {}, "nonce": "", "told": set()})
         if first:
             state["known"] = dict(request.initial_resource_versions)
             state["wild"] = not request.resource_names_subscribe and request.type_url in (CDS, LDS)
@@ -386,7 +463,7 @@ class _Delta(_Stream):
         if type_url in self.server.muted:
             return
         response = self.response(type_url)
-        if response.resources or response.removed_resources or (force and type_url in (CDS, LDS)):
+        if response.resources or response.removed_resources or response.resource_errors or (force and type_url in (CDS, LDS)):
             yield response
             if self.server.twice:
                 yield self._again(response)
@@ -405,9 +482,13 @@ class _Delta(_Stream):
             if (state["wild"] or name in state["names"]) and state["known"].get(name) != own_version:
                 response.resources.add(name=name, version=own_version, resource=packed)
                 state["known"][name] = own_version
+        unknown = {n for t, n in self.server.unknown if t == type_url and n in state["names"] - state["told"]}
+        state["told"] |= unknown
         gone = [name for name in state["known"] if name not in resources]
         for name in gone:
             del state["known"][name]
-        response.removed_resources.extend(gone)
+        response.removed_resources.extend([*gone, *sorted(unknown)])
+        self.server.add_errors(response, state["names"] - state["told"])
+        state["told"] |= {error.resource_name.name for error in response.resource_errors}
         response.nonce = nonce or self.server.next_nonce()
         return response

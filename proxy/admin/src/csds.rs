@@ -116,7 +116,7 @@ fn configs(source: &dyn Source, with_contents: bool) -> Vec<GenericXdsConfig> {
     for of_type in source.dump().types {
         let kind = of_type.resource_type;
         for dump in &of_type.resources {
-            let subscription = subscriptions.remove(&(kind, Arc::clone(&dump.name)));
+            let subscription = subscriptions.remove(&(kind, Arc::clone(&dump.key)));
             configs.push(config(kind, dump, subscription.as_ref(), with_contents));
         }
     }

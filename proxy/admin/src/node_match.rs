@@ -20,7 +20,9 @@ const DEPTH: usize = 16;
 pub(crate) enum MatcherError {
     #[error("a condition of node_matchers is not set")]
     Missing,
-    #[error("node_matchers: custom conditions are not supported (hint: use exact, prefix or regex)")]
+    #[error(
+        "node_matchers: custom conditions are not supported (hint: use exact, prefix or regex)"
+    )]
     Custom,
     #[error("node_matchers: {0}")]
     Regex(String),
@@ -171,7 +173,11 @@ mod tests {
             ("safe_regex: {regex: 'side.*-[0-9]'}", true),
             ("safe_regex: {regex: 'side'}", false),
         ] {
-            assert_eq!(asked(&[&format!("{{node_id: {{{condition}}}}}")]), Ok(matched), "{condition}");
+            assert_eq!(
+                asked(&[&format!("{{node_id: {{{condition}}}}}")]),
+                Ok(matched),
+                "{condition}"
+            );
         }
         let either = ["{node_id: {exact: other}}", "{node_id: {exact: sidecar-7}}"];
         assert_eq!(asked(&either), Ok(true), "one of several is enough");

@@ -52,7 +52,8 @@ pub(crate) fn admit_grpc<B>(admin: &Admin, request: &http::Request<B>) -> Result
     guard::check(request.uri(), request.headers(), true, names)?;
     // A page can only send this type after it was allowed to ask for it, which it never is.
     let content_type = request.headers().get(http::header::CONTENT_TYPE);
-    let is_grpc = content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+    let is_grpc =
+        content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
     let is_call = *request.method() == Method::POST && is_grpc;
     if is_call { Ok(()) } else { Err(Refusal::NoCall) }
 }

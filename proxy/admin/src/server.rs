@@ -117,7 +117,10 @@ impl Admin {
         }
     }
 
-    async fn answer(self: Arc<Self>, request: http::Request<Incoming>) -> Result<Reply, Infallible> {
+    async fn answer(
+        self: Arc<Self>,
+        request: http::Request<Incoming>,
+    ) -> Result<Reply, Infallible> {
         if !request.uri().path().starts_with(csds::PATH_PREFIX) {
             let (head, _) = request.into_parts();
             return Ok(router::answer(&self, &head).await);

@@ -33,10 +33,10 @@ pub(crate) fn http_chain(
             Routes::Inline(Arc::new(route_table::compile(config, names.clusters, names.files)?)),
             None,
         ),
-        RouteSource::Rds { name, fetch_timeout } => {
+        RouteSource::Rds { name, origin, fetch_timeout } => {
             let name = name.to_shared();
             let id = RouteConfigId(names.route_configs.of(&name));
-            (Routes::Rds(id), Some(Reference { name, fetch_timeout }))
+            (Routes::Rds(id), Some(Reference { name, origin, fetch_timeout }))
         }
     };
     let chain = HttpChain {

@@ -171,9 +171,11 @@ fn references(entry: &Entry<Resource>) -> Vec<Reference> {
         .versions()
         .filter_map(|version| match &version.value.discovery {
             Discovery::Static(_) => None,
-            Discovery::Eds { name, fetch_timeout } => {
-                Some(Reference { name: name.to_shared(), fetch_timeout: *fetch_timeout })
-            }
+            Discovery::Eds { name, origin, fetch_timeout } => Some(Reference {
+                name: name.to_shared(),
+                origin: origin.clone(),
+                fetch_timeout: *fetch_timeout,
+            }),
         })
         .collect()
 }

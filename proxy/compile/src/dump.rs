@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
-use weft_resources::{ResourceType, Warning};
+use weft_resources::{ResourceType, Warning, name_of_key};
 
 use crate::{
     catalog::Catalog,
@@ -47,6 +47,8 @@ pub struct TypeDump {
 pub struct ResourceDump {
     /// The name.
     pub name: Arc<str>,
+    /// What it is held under: the name, qualified where it does not come by ADS.
+    pub key: Arc<str>,
     /// Where it comes from.
     pub source: Source,
     /// What serves.
@@ -143,7 +145,9 @@ impl Compiler {
                 Some(ClusterView {
                     name: Arc::clone(name),
                     added_via_api: entry.source == Source::Dynamic,
-                    eds_service_name: clusters::eds_name(&active.value).map(Arc::from),
+                    eds_service_name: clusters::eds_name(&active.value)
+                        .map(name_of_key)
+                        .map(Arc::from),
                     cluster: self.clusters.published_by_name(name)?,
                 })
             })
@@ -157,11 +161,11 @@ fn resources<T>(catalog: &Catalog<T>, wanted: Option<&WantedNames>) -> Vec<Resou
     for (name, _) in awaited.filter(|(name, _)| catalog.get(name).is_none()) {
         dumps.push(resource(name, &Entry::<T>::new(Source::Dynamic)));
     }
-    dumps.sort_by(|a, b| a.name.cmp(&b.name));
+    dumps.sort_by(|a, b| a.key.cmp(&b.key));
     dumps
 }
 
-fn resource<T>(name: &Arc<str>, entry: &Entry<T>) -> ResourceDump {
+fn resource<T>(key: &Arc<str>, entry: &Entry<T>) -> ResourceDump {
     let status = if entry.refused.is_some() {
         ResourceStatus::Nacked
     } else if entry.is_known() {
@@ -172,12 +176,20 @@ fn resource<T>(name: &Arc<str>, entry: &Entry<T>) -> ResourceDump {
         ResourceStatus::Requested
     };
     ResourceDump {
-        name: Arc::clone(name),
+        name: plain(key),
+        key: Arc::clone(key),
         source: entry.source,
         active: entry.active.as_ref().map(version),
         warming: entry.warming.as_deref().map(version),
         refused: entry.refused.as_deref().map(refused),
         status,
+    }
+}
+
+fn plain(key: &Arc<str>) -> Arc<str> {
+    match name_of_key(key) {
+        name if name.len() == key.len() => Arc::clone(key),
+        name => Arc::from(name),
     }
 }
 

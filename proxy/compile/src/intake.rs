@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
-use weft_resources::{Decoded, Problem, Reason, Resource, Warning, decode};
+use weft_resources::{Decoded, Problem, Reason, Resource, Warning, decode, name_of_key};
 
 use crate::{
     catalog::Catalog,
@@ -118,9 +118,9 @@ fn read_one<R: Resource>(upsert: &Upsert, source: Source) -> Result<Decoded<R>, 
     let decoded = decode::<R>(&upsert.value)?;
     let name = decoded.resource.name();
     // A static resource may be without a name; whoever read the bootstrap gave it one.
-    if name == &*upsert.name || source == Source::Static {
+    if name == name_of_key(&upsert.name) || source == Source::Static {
         return Ok(decoded);
     }
-    let problem = Problem::OtherName(upsert.name.to_string());
+    let problem = Problem::OtherName(name_of_key(&upsert.name).to_owned());
     Err(vec![Reason { path: "name".to_owned(), problem }])
 }

@@ -58,7 +58,7 @@ pub use dump::{
     ClusterView, Dump, RefusedDump, ResourceDump, ResourceStatus, TypeDump, VersionDump,
 };
 pub use files::ReadFile;
-pub use references::{Wanted, WantedNames};
+pub use references::{Want, Wanted, WantedNames};
 pub use report::{Rejected, Report, Warned};
 pub use routing::{
     Action, AppendAction, ClusterChoice, DirectResponse, Forward, HeaderMutations, HeaderSet,
@@ -73,6 +73,7 @@ pub use tables::{
 };
 pub use update::{Source, Update, Upsert};
 pub use weft_resources::{
-    ConnectTermination, HashCookie, HashInput, HashPolicy, InternalRedirect, Problem, Reason,
-    ResourceType, StreamLimit, Upgrade, Warning,
+    ApiSource, ConfigSource, ConnectTermination, FetchTimeout, FileSource, GrpcService, HashCookie,
+    HashInput, HashPolicy, InternalRedirect, Origin, Problem, RateLimit, Reason, ResourceType,
+    StreamLimit, Upgrade, Warning, name_of_key,
 };

@@ -5,14 +5,14 @@ use std::{
     sync::Arc,
 };
 
-use weft_resources::{FetchTimeout, ResourceType};
+use weft_resources::{FetchTimeout, Origin, ResourceType};
 
 /// Names that resources held now refer to: what to subscribe to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// Names of endpoint assignments.
+    /// Keys of endpoint assignments.
     pub assignments: WantedNames,
-    /// Names of route configurations.
+    /// Keys of route configurations.
     pub route_configs: WantedNames,
 }
 
@@ -32,10 +32,10 @@ impl Wanted {
     }
 }
 
-/// Names of one type, each with how long to wait for it at first.
+/// Keys of one type ([`Origin::key`]), each with where to get it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WantedNames {
-    names: BTreeMap<Arc<str>, FetchTimeout>,
+    names: BTreeMap<Arc<str>, Want>,
     changes: u64,
 }
 
@@ -45,14 +45,14 @@ impl WantedNames {
         self.names.contains_key(name)
     }
 
-    /// How long to wait for a name at first, if it is wanted.
-    pub fn fetch_timeout(&self, name: &str) -> Option<FetchTimeout> {
-        self.names.get(name).copied()
+    /// Where to get what, if it is wanted.
+    pub fn get(&self, name: &str) -> Option<&Want> {
+        self.names.get(name)
     }
 
     /// All of them, in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Arc<str>, FetchTimeout)> {
-        self.names.iter().map(|(name, timeout)| (name, *timeout))
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Arc<str>, &Want)> {
+        self.names.iter()
     }
 
     /// How many there are.
@@ -67,7 +67,9 @@ impl WantedNames {
 
     fn add(&mut self, reference: &Reference) {
         if !self.contains(&reference.name) {
-            self.names.insert(Arc::clone(&reference.name), reference.fetch_timeout);
+            let want =
+                Want { origin: reference.origin.clone(), fetch_timeout: reference.fetch_timeout };
+            self.names.insert(Arc::clone(&reference.name), want);
             self.changes += 1;
         }
     }
@@ -79,10 +81,20 @@ impl WantedNames {
     }
 }
 
-/// A name that a resource refers to.
+/// Where to get a resource that is referred to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// Where it comes from.
+    pub origin: Origin,
+    /// How long to wait for it at first.
+    pub fetch_timeout: FetchTimeout,
+}
+
+/// What a resource refers to, by its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reference {
     pub(crate) name: Arc<str>,
+    pub(crate) origin: Origin,
     pub(crate) fetch_timeout: FetchTimeout,
 }
 

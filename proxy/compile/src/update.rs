@@ -41,7 +41,7 @@ impl Update {
 /// One resource as it arrived.
 #[derive(Clone, Debug)]
 pub struct Upsert {
-    /// Its name.
+    /// Its name; of assignments and route configurations their key ([`weft_resources::Origin::key`]).
     pub name: Arc<str>,
     /// Its own version; in state-of-the-world xDS that of the delivery.
     pub version: Arc<str>,

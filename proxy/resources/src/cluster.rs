@@ -14,7 +14,7 @@ use crate::{
     assignment::{self, Assignment},
     balancing::{self, Balancing},
     circuit_breakers::{self, CircuitBreakers},
-    config_source::{self, FetchTimeout},
+    config_source::{self, ConfigSource, FetchTimeout, Origin},
     extension,
     name::{AssignmentName, ClusterName},
     path::At,
@@ -54,8 +54,11 @@ pub enum Discovery {
     Static(Assignment),
     /// `EDS`.
     Eds {
-        /// `eds_cluster_config.service_name`, or else the cluster's name.
+        /// The key, by [`Origin::key`], of `eds_cluster_config.service_name`, or else of the
+        /// cluster's name.
         name: AssignmentName,
+        /// Where the endpoints come from.
+        origin: Origin,
         /// How long to wait for the endpoints before serving without any.
         fetch_timeout: FetchTimeout,
     },
@@ -171,12 +174,14 @@ fn eds(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> Option<Discov
         return notes.refuse(&at, Problem::Missing);
     };
     let source = config.eds_config.as_ref();
-    let fetch_timeout = config_source::ads(source, &at.field("eds_config"), notes)?;
+    let ConfigSource { origin, fetch_timeout } =
+        config_source::read(source, &at.field("eds_config"), notes)?;
     let name = match config.service_name.as_str() {
         "" => message.name.as_str(),
         service => service,
     };
-    Some(Discovery::Eds { name: AssignmentName::from(name), fetch_timeout })
+    let name = AssignmentName::from(origin.key(name));
+    Some(Discovery::Eds { name, origin, fetch_timeout })
 }
 
 /// Accepts the one transport socket that changes nothing: bytes as they are.

@@ -9,7 +9,7 @@ use weft_proto::pb::envoy::extensions::filters::{
 
 use crate::{
     cluster::optional,
-    config_source::{self, FetchTimeout},
+    config_source::{self, ConfigSource, FetchTimeout, Origin},
     extension, headers,
     name::RouteConfigName,
     path::At,
@@ -72,8 +72,10 @@ pub enum RouteSource {
     Inline(RouteConfiguration),
     /// `rds`.
     Rds {
-        /// `route_config_name`.
+        /// The key, by [`Origin::key`], of `route_config_name`.
         name: RouteConfigName,
+        /// Where it comes from.
+        origin: Origin,
         /// How long to wait for it before answering 404.
         fetch_timeout: FetchTimeout,
     },
@@ -155,9 +157,10 @@ fn routes(
                 notes.refuse::<()>(&at.field("route_config_name"), Problem::Missing);
             }
             let source = rds.config_source.as_ref();
-            let fetch_timeout = config_source::ads(source, &at.field("config_source"), notes)?;
-            let name = RouteConfigName::from(rds.route_config_name.as_str());
-            Some(RouteSource::Rds { name, fetch_timeout })
+            let ConfigSource { origin, fetch_timeout } =
+                config_source::read(source, &at.field("config_source"), notes)?;
+            let name = RouteConfigName::from(origin.key(&rds.route_config_name));
+            Some(RouteSource::Rds { name, origin, fetch_timeout })
         }
         Some(Kind::ScopedRoutes(_)) => notes.unsupported(
             &at.field("scoped_routes"),

@@ -9,6 +9,7 @@
 //! Where a field is not set, Envoy's default holds; the field's documentation names it.
 
 mod address;
+mod api_source;
 mod assignment;
 mod balancing;
 mod chain_match;
@@ -40,13 +41,14 @@ mod upgrade;
 mod upstream_connection;
 
 pub use address::Address;
+pub use api_source::{ApiSource, GrpcService, RateLimit};
 pub use assignment::{
     Assignment, DropOverload, Endpoint, HealthStatus, Locality, LocalityEndpoints,
 };
 pub use balancing::{Balancing, LocalityWeights, Picker};
 pub use circuit_breakers::CircuitBreakers;
 pub use cluster::{Cluster, ConnectionSettings, Discovery};
-pub use config_source::FetchTimeout;
+pub use config_source::{ConfigSource, FetchTimeout, FileSource, Origin, name_of_key};
 pub use decode::{Decoded, Resource, ResourceType, decode};
 pub use destination::{ClusterChoice, Destination, RouteTarget, WeightedCluster, WeightedClusters};
 pub use filter_chain::{FilterChain, Terminal};

@@ -140,7 +140,7 @@ fn defaults_are_those_of_envoy() {
 #[test]
 fn eds_names_the_service_or_the_cluster() {
     let name = |message: &Wire| match read(message).unwrap().discovery {
-        Discovery::Eds { name, fetch_timeout } => (name.as_str().to_owned(), fetch_timeout),
+        Discovery::Eds { name, fetch_timeout, .. } => (name.as_str().to_owned(), fetch_timeout),
         Discovery::Static(_) => panic!("not EDS"),
     };
     let fifteen = FetchTimeout::After(Duration::from_secs(15));

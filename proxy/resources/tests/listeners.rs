@@ -130,7 +130,7 @@ fn defaults_are_those_of_envoy() {
     assert_eq!(read.request_headers_timeout, None);
     assert!(read.generate_request_id && !read.preserve_external_request_id);
     assert!(!read.use_remote_address && !read.suppress_envoy_headers);
-    let RouteSource::Rds { name, fetch_timeout } = read.routes else { panic!("not RDS") };
+    let RouteSource::Rds { name, fetch_timeout, .. } = read.routes else { panic!("not RDS") };
     assert_eq!(name.as_str(), "outbound");
     assert_eq!(fetch_timeout, FetchTimeout::After(Duration::from_secs(15)));
 }

@@ -232,17 +232,26 @@ pub struct UpdateStats {
     pub update_success: Counter,
     /// Responses with at least one refused resource.
     pub update_rejected: Counter,
+    /// Files that could not be read.
+    pub update_failure: Counter,
     /// Resources waited for in vain (`initial_fetch_timeout`).
     pub init_fetch_timeout: Counter,
 }
 
 impl UpdateStats {
     pub(crate) fn visit<'a>(&'a self, see: &mut dyn FnMut(&'static str, Value<'a>)) {
-        let Self { update_attempt, update_success, update_rejected, init_fetch_timeout } = self;
+        let Self {
+            update_attempt,
+            update_success,
+            update_rejected,
+            update_failure,
+            init_fetch_timeout,
+        } = self;
         for (name, counter) in [
             ("update_attempt", update_attempt),
             ("update_success", update_success),
             ("update_rejected", update_rejected),
+            ("update_failure", update_failure),
             ("init_fetch_timeout", init_fetch_timeout),
         ] {
             see(name, Value::Counter(counter.get()));

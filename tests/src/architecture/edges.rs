@@ -22,10 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("weft-compile", &["weft-balance", "weft-resources", "weft-route", "weft-telemetry"]),
     ("weft-h2", &["weft-hpack"]),
     ("weft-http", &["weft-balance", "weft-compile", "weft-net", "weft-route", "weft-telemetry"]),
-    (
-        "weft-admin",
-        &["weft-balance", "weft-compile", "weft-net", "weft-proto", "weft-telemetry"],
-    ),
+    ("weft-admin", &["weft-balance", "weft-compile", "weft-net", "weft-proto", "weft-telemetry"]),
     (
         "weft-proxy",
         &[

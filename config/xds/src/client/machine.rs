@@ -44,6 +44,13 @@ pub enum Event {
     OtherServer,
     /// The server said something.
     Response(Response),
+    /// What the server says of a type cannot be read at all; nothing of it is known.
+    Unreadable {
+        /// The type.
+        of: ResourceType,
+        /// Why.
+        reason: String,
+    },
     /// Something else is wanted of a type from now on.
     Want(ResourceType, Wanted),
     /// The caller has judged a delivery.
@@ -171,6 +178,11 @@ impl Client {
                 self.failures = 0;
                 if let Some(of) = ResourceType::from_type_url(response.type_url()) {
                     self.receive(of, response, now, &mut actions);
+                }
+            }
+            Event::Unreadable { of, reason } => {
+                for name in self.subscriptions[of].unreadable(&reason, now) {
+                    actions.push(Action::Missing { of, name, timed_out: false });
                 }
             }
             Event::Want(of, wanted) => {

@@ -266,6 +266,17 @@ impl Subscription {
         }
     }
 
+    /// Nothing of what the server says can be read. Returns what need not be waited for because of
+    /// that; what is held stays.
+    pub(super) fn unreadable(&mut self, reason: &str, now: Instant) -> Vec<Option<Name>> {
+        let errors: Vec<_> =
+            self.entries.keys().map(|name| (Name::clone(name), reason.to_owned())).collect();
+        let mut missing = Vec::new();
+        self.note_errors(&errors, now, &mut missing);
+        let list = self.wanted.as_ref().is_some_and(Wanted::is_all) && !self.answered;
+        list.then_some(None).into_iter().chain(missing.into_iter().map(Some)).collect()
+    }
+
     /// Takes the caller's verdict. The outer `None`: no such delivery awaits one.
     pub(super) fn judge(&mut self, verdict: &Verdict, now: Instant) -> Option<Option<Request>> {
         let pending = self.pending.take_if(|pending| pending.delivery == verdict.delivery)?;

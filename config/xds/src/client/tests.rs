@@ -455,6 +455,28 @@ fn a_name_that_does_not_exist_is_missing_at_once() {
 }
 
 #[test]
+fn what_cannot_be_read_at_all_is_waited_for_no_longer_and_takes_nothing_away() {
+    let mut bench = Bench::connected(Mode::StateOfTheWorld);
+    let missing = |of, name: Option<&str>| Action::Missing {
+        of,
+        name: name.map(Into::into),
+        timed_out: false,
+    };
+    let unreadable = |of| Event::Unreadable { of, reason: "line 3: what?".to_owned() };
+    assert_eq!(bench.step(unreadable(Cds)), [missing(Cds, None)]);
+    let names = [missing(Eds, Some("a")), missing(Eds, Some("b"))];
+    assert_eq!(bench.step(unreadable(Eds)), names);
+    let endpoints = bench.deliver(sotw(Eds, "1", vec![any(Eds, "a", "1")]));
+    bench.accept(&endpoints);
+    assert_eq!(bench.step(unreadable(Eds)), []);
+    let status = bench.status(Eds, "a");
+    assert_eq!((status.state, status.version.as_str()), (State::ReceivedError, "1"));
+    assert_eq!(status.refusal.unwrap().reason, "line 3: what?");
+    bench.step(sotw(Eds, "2", vec![any(Eds, "a", "1")]));
+    assert_eq!(bench.status(Eds, "a").state, State::Acked, "a good one makes up for it");
+}
+
+#[test]
 fn endpoints_in_use_are_not_removed_by_the_server() {
     let mut bench = Bench::connected(Mode::Delta);
     let first = bench.deliver(delta(Eds, "n1", &[("a", "1")], &[]));

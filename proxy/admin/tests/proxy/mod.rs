@@ -21,8 +21,8 @@ use weft_compile::{BindAddress, ClusterView, Compiler, Dump, ResourceType, Updat
 use weft_proto::{
     json,
     pb::envoy::config::{
-        bootstrap::v3::Bootstrap, cluster::v3::Cluster, core::v3::Node, endpoint::v3::ClusterLoadAssignment,
-        listener::v3::Listener, route::v3::RouteConfiguration,
+        bootstrap::v3::Bootstrap, cluster::v3::Cluster, core::v3::Node,
+        endpoint::v3::ClusterLoadAssignment, listener::v3::Listener, route::v3::RouteConfiguration,
     },
 };
 use weft_telemetry::Stats;
@@ -31,7 +31,6 @@ pub(crate) struct FakeProxy {
     stats: Arc<Stats>,
     state: Mutex<ServerState>,
     compiler: Mutex<Compiler>,
-    subscriptions: Mutex<Vec<SubscriptionView>>,
 }
 
 impl FakeProxy {
@@ -68,16 +67,7 @@ impl FakeProxy {
         let routes = upsert::<RouteConfiguration>("outbound", "{name: outbound}");
         apply(dynamic(ResourceType::RouteConfiguration, vec![routes]));
         compiler.tables();
-        Self {
-            stats,
-            state: Mutex::new(ServerState::Live),
-            compiler: Mutex::new(compiler),
-            subscriptions: Mutex::default(),
-        }
-    }
-
-    pub(crate) fn set_subscriptions(&self, subscriptions: Vec<SubscriptionView>) {
-        *self.subscriptions.lock().unwrap() = subscriptions;
+        Self { stats, state: Mutex::new(ServerState::Live), compiler: Mutex::new(compiler) }
     }
 
     pub(crate) fn set_state(&self, state: ServerState) {
@@ -123,7 +113,7 @@ impl Source for FakeProxy {
     }
 
     fn subscriptions(&self) -> Vec<SubscriptionView> {
-        self.subscriptions.lock().unwrap().clone()
+        Vec::new()
     }
 
     fn node(&self) -> Node {
