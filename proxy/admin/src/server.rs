@@ -84,7 +84,7 @@ impl Admin {
     }
 
     async fn connection(self: Arc<Self>, stream: TcpStream, _room: OwnedSemaphorePermit) {
-        match timeout(HEAD_TIMEOUT, detect_http(stream)).await {
+        match timeout(HEAD_TIMEOUT, detect_http(Rewind::fresh(stream))).await {
             Ok(Ok((Detected::Http1, stream))) => self.http1(stream).await,
             Ok(Ok((Detected::Http2, stream))) => self.http2(stream).await,
             // Nothing was asked.
