@@ -158,7 +158,9 @@ pub(crate) fn serve(args: &RunArgs) -> anyhow::Result<()> {
         .concurrency
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into))
         .max(1);
-    let workers = Workers::start(concurrency, || fastrand::u64(..)).context("starting workers")?;
+    let workers =
+        Workers::start(concurrency, Duration::from_secs(args.drain_time_s), || fastrand::u64(..))
+            .context("starting workers")?;
     let stats = Stats::new(started);
     stats.concurrency.set(concurrency as u64);
     let mut plane = Plane::new(Arc::clone(&stats), workers);

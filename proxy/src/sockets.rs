@@ -95,9 +95,9 @@ impl std::fmt::Display for BoundAddress {
 }
 
 impl Sockets {
-    /// Binds what is new and lets go of what is gone; an address that stays is not touched, whoever
-    /// listens on it now. Everything that can be bound is, whatever fails. Returns the failures
-    /// that are news.
+    /// Binds what is new, and then lets go of what is gone; an address that stays is not touched,
+    /// whichever version of its listener uses it now. Everything that can be bound is, whatever
+    /// fails. Returns the failures that are news.
     pub(crate) fn follow(
         &mut self,
         tables: &Tables,
@@ -105,7 +105,7 @@ impl Sockets {
         stats: &Stats,
     ) -> Vec<BindError> {
         let wanted = wanted(tables);
-        self.bound.retain(|place, bound| wanted.get(place) == Some(&&bound.listener));
+        let mut before = std::mem::take(&mut self.bound);
         let mut failed = Vec::new();
         let mut failing = BTreeSet::new();
         for listener in tables.listeners.iter().filter(|listener| listener.bind) {
@@ -118,10 +118,13 @@ impl Sockets {
                         io::ErrorKind::AddrInUse,
                         format!("listener {owner} has it"),
                     ))
-                } else if self.bound.contains_key(&place) {
-                    continue;
                 } else {
-                    bind(address, &listener.name, workers)
+                    let old = before.remove(&place);
+                    match old {
+                        Some(bound) if bound.listener == listener.name => Ok(bound),
+                        // Port by port the kernel lets both listen for a moment.
+                        old => bind(address, &listener.name, old.is_some(), workers),
+                    }
                 };
                 match result {
                     Ok(bound) => drop(self.bound.insert(place, bound)),
@@ -142,6 +145,7 @@ impl Sockets {
                 }
             }
         }
+        drop(before);
         self.failing = failing;
         stats.listeners_active.set(tables.listeners.len() as u64);
         failed
@@ -169,10 +173,16 @@ fn wanted(tables: &Tables) -> BTreeMap<Place, &Arc<str>> {
     wanted
 }
 
-fn bind(address: &BindAddress, listener: &Arc<str>, workers: &Workers) -> io::Result<Bound> {
+/// Binds an address. `ours` says that another listener of ours has it at this moment.
+fn bind(
+    address: &BindAddress,
+    listener: &Arc<str>,
+    ours: bool,
+    workers: &Workers,
+) -> io::Result<Bound> {
     let (actual, sockets) = match address {
         BindAddress::Ip(address) => bind_ip(*address, workers.count())?,
-        BindAddress::Pipe(path) => bind_unix(path.clone(), workers.count())?,
+        BindAddress::Pipe(path) => bind_unix(path.clone(), ours, workers.count())?,
     };
     let accepting = sockets
         .into_iter()
@@ -199,7 +209,11 @@ fn bind_ip(address: SocketAddr, workers: usize) -> io::Result<(BoundAddress, Vec
 }
 
 /// A Unix socket has one queue, which the workers share.
-fn bind_unix(path: PathBuf, workers: usize) -> io::Result<(BoundAddress, Vec<Socket>)> {
+fn bind_unix(path: PathBuf, ours: bool, workers: usize) -> io::Result<(BoundAddress, Vec<Socket>)> {
+    if ours {
+        // Whoever comes from now on finds the new socket; the old one's queue is still served.
+        std::fs::remove_file(&path)?;
+    }
     let first = bind_pipe(&path)?;
     let mut sockets = Vec::with_capacity(workers);
     for _ in 1..workers {

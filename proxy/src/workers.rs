@@ -1,6 +1,6 @@
 //! The worker threads: each with a runtime of its own, told what to do by messages.
 
-use std::{io, rc::Rc, sync::Arc, thread};
+use std::{io, rc::Rc, sync::Arc, thread, time::Duration};
 
 use tokio::{
     runtime::{Builder, LocalOptions},
@@ -36,14 +36,18 @@ struct WorkerThread {
 
 impl Workers {
     /// Starts `count` workers; `seeds` gives each its own randomness.
-    pub(crate) fn start(count: usize, mut seeds: impl FnMut() -> u64) -> io::Result<Self> {
+    pub(crate) fn start(
+        count: usize,
+        drain_time: Duration,
+        mut seeds: impl FnMut() -> u64,
+    ) -> io::Result<Self> {
         let threads = (0..count.max(1))
             .map(|index| {
                 let (commands, inbox) = mpsc::unbounded_channel();
-                let seed = seeds();
+                let options = WorkerOptions { seed: seeds(), drain_time };
                 let thread = thread::Builder::new()
                     .name(format!("worker-{index}"))
-                    .spawn(move || run(seed, inbox))?;
+                    .spawn(move || run(options, inbox))?;
                 Ok(WorkerThread { commands: Some(commands), thread: Some(thread) })
             })
             .collect::<io::Result<_>>()?;
@@ -106,10 +110,10 @@ impl Drop for Workers {
 }
 
 /// A worker's thread: a runtime that lives and dies here.
-fn run(seed: u64, inbox: mpsc::UnboundedReceiver<Command>) {
+fn run(options: WorkerOptions, inbox: mpsc::UnboundedReceiver<Command>) {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
     match runtime {
-        Ok(runtime) => runtime.block_on(obey(Worker::new(WorkerOptions { seed }), inbox)),
+        Ok(runtime) => runtime.block_on(obey(Worker::new(options), inbox)),
         Err(error) => tracing::error!(%error, "a worker cannot start"),
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     client::Client,
     downstream, fixed,
     inspection::inspect,
+    lives::Life,
     tcp,
     worker::{ConnectionCount, Worker},
 };
@@ -93,37 +94,52 @@ fn choose<'l>(listener: &'l Listener, arrival: &Arrival) -> Option<&'l Arc<Filte
 }
 
 /// A task for the connection, no larger than what handles it needs.
-fn begin(worker: &Rc<Worker>, listener: &Arc<Listener>, chain: &FilterChain, arrival: Arrival) {
+fn begin(
+    worker: &Rc<Worker>,
+    listener: &Arc<Listener>,
+    chain: &Arc<FilterChain>,
+    arrival: Arrival,
+) {
     let Arrival { stream, begun, client, counted, .. } = arrival;
     let held = Held::begin(listener, counted);
+    let life = life_of(worker, listener, chain);
     let stream = Rewind::new(begun, stream);
     let worker = Rc::clone(worker);
     match chain.chain.clone() {
         Chain::Http(chain) => {
             tokio::task::spawn_local(async move {
                 let _held = held;
-                downstream::serve(worker, chain, stream, client.peer).await;
+                downstream::serve(worker, chain, stream, client.peer, life).await;
             });
         }
         Chain::Tcp(chain) => {
             tokio::task::spawn_local(async move {
                 let _held = held;
-                tcp::serve(worker, chain, stream).await;
+                tcp::serve(worker, chain, stream, life).await;
             });
         }
         Chain::Direct(bytes) => {
             tokio::task::spawn_local(async move {
-                let _held = held;
+                let _held = (held, life);
                 fixed::answer(stream, &bytes).await;
             });
         }
         Chain::Echo => {
             tokio::task::spawn_local(async move {
                 let _held = held;
-                fixed::echo(stream).await;
+                fixed::echo(stream, &life).await;
             });
         }
     }
+}
+
+/// The life of a chain's connections. One of a listener that is gone drains from the start.
+fn life_of(worker: &Worker, listener: &Arc<Listener>, chain: &Arc<FilterChain>) -> Rc<Life> {
+    let life = worker.lives().of(chain, worker.phase());
+    if worker.tables().listener(&listener.name).is_none() {
+        worker.lives().end(chain);
+    }
+    life
 }
 
 /// What counts a connection for as long as it is open.

@@ -24,6 +24,7 @@ pub(crate) use request_body::{RequestBody, RequestBroken};
 
 use crate::{
     body::Body,
+    lives::Life,
     phase::{Phase, PhaseWatch},
     request,
     worker::Worker,
@@ -38,6 +39,7 @@ pub(crate) struct Connection {
     pub(crate) worker: Rc<Worker>,
     pub(crate) chain: Arc<HttpChain>,
     pub(crate) peer: PeerAddress,
+    pub(crate) life: Rc<Life>,
     open_requests: Cell<u32>,
     last_busy: Cell<Instant>,
 }
@@ -58,19 +60,21 @@ pub(crate) async fn serve(
     chain: Arc<HttpChain>,
     stream: Rewind<Stream>,
     peer: PeerAddress,
+    life: Rc<Life>,
 ) {
     chain.stats.downstream_cx_total.inc();
     let _active = GaugeGuard::raise(Arc::clone(&chain), |chain| &chain.stats.downstream_cx_active);
     let detected = match chain.codec {
         Codec::Http1 => Ok((Detected::Http1, stream)),
         Codec::Http2 => Ok((Detected::Http2, stream)),
-        Codec::Auto => detect(&worker, &chain, stream).await,
+        Codec::Auto => detect(&life, &chain, stream).await,
     };
     let Ok((detected, stream)) = detected else { return };
     let connection = Rc::new(Connection {
         worker,
         chain,
         peer,
+        life,
         open_requests: Cell::new(0),
         last_busy: Cell::new(Instant::now()),
     });
@@ -81,13 +85,13 @@ pub(crate) async fn serve(
     }
 }
 
-/// A client that says nothing is held to the idle timeout, and let go when the worker closes.
+/// A client that says nothing is held to the idle timeout, and let go when its chain closes.
 async fn detect(
-    worker: &Worker,
+    life: &Life,
     chain: &HttpChain,
     stream: Rewind<Stream>,
 ) -> Result<(Detected, Rewind<Stream>), ()> {
-    let mut phase = PhaseWatch::new(worker.phase_cell());
+    let mut phase = PhaseWatch::new(life.phase_cell());
     let mut reading = pin!(detect_http(stream));
     let mut idle = pin!(chain.idle_timeout.map(sleep));
     poll_fn(|cx| {
@@ -133,7 +137,7 @@ async fn drive<C, E>(
 where
     C: Future<Output = Result<(), E>>,
 {
-    let mut phase = PhaseWatch::new(connection.worker.phase_cell());
+    let mut phase = PhaseWatch::new(connection.life.phase_cell());
     let mut idle = pin!(IdleTimer::new(connection.chain.idle_timeout));
     poll_fn(|cx| {
         if let Poll::Ready(result) = http.as_mut().poll(cx) {

@@ -8,6 +8,8 @@ use tokio::{
 };
 use weft_net::{Rewind, Stream};
 
+use crate::{lives::Life, phase::unless_closing};
+
 /// How long a client that was answered may take to close.
 const LINGER: Duration = Duration::from_secs(1);
 /// Bytes held of a connection.
@@ -27,7 +29,11 @@ async fn discard(stream: &mut Rewind<Stream>) {
 }
 
 /// Sends back what comes, until nothing more does.
-pub(crate) async fn echo(mut stream: Rewind<Stream>) {
+pub(crate) async fn echo(stream: Rewind<Stream>, life: &Life) {
+    unless_closing(life.phase_cell(), repeat(stream)).await;
+}
+
+async fn repeat(mut stream: Rewind<Stream>) {
     let mut buffer = vec![0; BUFFER];
     while let Ok(n @ 1..) = stream.read(&mut buffer).await {
         let Some(read) = buffer.get(..n) else { return };

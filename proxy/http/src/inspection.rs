@@ -3,14 +3,7 @@
 //! A connection that says nothing holds no buffer here, and the buffers of all that have begun to say
 //! something are bounded together: a flood of half-said things is cut off, not stored.
 
-use std::{
-    cell::Cell,
-    future::{Future as _, poll_fn},
-    io,
-    pin::pin,
-    sync::Arc,
-    task::Poll,
-};
+use std::{cell::Cell, io, sync::Arc};
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::time::timeout;
@@ -23,7 +16,7 @@ use weft_telemetry::{GaugeGuard, InspectionStats};
 
 use crate::{
     client::Client,
-    phase::{Phase, PhaseCell, PhaseWatch},
+    phase::{PhaseCell, unless_closing},
 };
 
 /// Bytes of the first read: most hellos and request heads.
@@ -68,28 +61,14 @@ pub(crate) async fn inspect(
         buffer: Buffer { bytes: begun.into(), held, counted: 0 },
     };
     let limit = listener.inspection.timeout;
-    let outcome = {
-        let mut looking = pin!(async {
-            let filters = look.through(&listener.inspection.filters);
-            match limit {
-                None => Some(filters.await),
-                Some(limit) => timeout(limit, filters).await.ok(),
-            }
-        });
-        let mut phase = PhaseWatch::new(phase);
-        poll_fn(|cx| {
-            if let Poll::Ready(outcome) = looking.as_mut().poll(cx) {
-                return Poll::Ready(Some(outcome));
-            }
-            while let Poll::Ready(phase) = phase.poll_changed(cx) {
-                if phase == Phase::Closing {
-                    return Poll::Ready(None);
-                }
-            }
-            Poll::Pending
-        })
-        .await?
+    let looking = async {
+        let filters = look.through(&listener.inspection.filters);
+        match limit {
+            None => Some(filters.await),
+            Some(limit) => timeout(limit, filters).await.ok(),
+        }
     };
+    let outcome = unless_closing(phase, looking).await?;
     match outcome {
         Some(Ok(())) => {}
         Some(Err(Stop::Gone)) => {

@@ -23,6 +23,7 @@ mod fixed;
 mod forward;
 mod headers;
 mod inspection;
+mod lives;
 mod local_reply;
 mod phase;
 mod record;

@@ -2,6 +2,8 @@
 
 use std::{
     cell::{Cell, RefCell},
+    future::{Future, poll_fn},
+    pin::pin,
     task::{Context, Poll, Waker},
 };
 
@@ -50,6 +52,27 @@ impl PhaseCell {
             }
         }
     }
+}
+
+/// Does something until it is done, or until the cell closes: `None` then.
+pub(crate) async fn unless_closing<T>(
+    cell: &PhaseCell,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let mut work = pin!(work);
+    let mut watch = PhaseWatch::new(cell);
+    poll_fn(|cx| {
+        if let Poll::Ready(done) = work.as_mut().poll(cx) {
+            return Poll::Ready(Some(done));
+        }
+        while let Poll::Ready(phase) = watch.poll_changed(cx) {
+            if phase == Phase::Closing {
+                return Poll::Ready(None);
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// One connection's place among those who wait.

@@ -145,7 +145,7 @@ fn decide(connection: &Rc<Connection>, request: Request<RequestBody>) -> Decisio
 fn finish(connection: &Connection, response: &mut Response<Body>, version: Version) {
     let headers = response.headers_mut();
     headers.insert(SERVER, connection.chain.server_name.clone());
-    if connection.worker.phase() != Phase::Serving {
+    if connection.life.phase() != Phase::Serving {
         headers::close_after(headers, version);
     }
 }

@@ -8,10 +8,15 @@ use weft_compile::{Cluster, Target, TcpChain};
 use weft_net::{CopyEnd, Rewind, Stream, copy_both_ways};
 use weft_telemetry::{Gauge, GaugeGuard};
 
-use crate::{upstream, worker::Worker};
+use crate::{lives::Life, phase::unless_closing, upstream, worker::Worker};
 
 /// Connects to an endpoint of the chain's cluster and copies until both sides have ended.
-pub(crate) async fn serve(worker: Rc<Worker>, chain: Arc<TcpChain>, mut client: Rewind<Stream>) {
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    chain: Arc<TcpChain>,
+    mut client: Rewind<Stream>,
+    life: Rc<Life>,
+) {
     chain.stats.downstream_cx_total.inc();
     let _active = GaugeGuard::raise(Arc::clone(&chain), |chain| &chain.stats.downstream_cx_active);
     let _busy = worker.begin_busy();
@@ -27,7 +32,8 @@ pub(crate) async fn serve(worker: Rc<Worker>, chain: Arc<TcpChain>, mut client: 
     // A connection may last for days; it holds its cluster, not the whole tables of its first day.
     drop(tables);
     let Some((mut upstream, _in_flight)) = connect(&worker, &chain, &cluster).await else { return };
-    let result = copy_both_ways(&mut client, &mut upstream, chain.idle_timeout).await;
+    let copying = copy_both_ways(&mut client, &mut upstream, chain.idle_timeout);
+    let Some(result) = unless_closing(life.phase_cell(), copying).await else { return };
     chain.stats.downstream_cx_rx_bytes_total.add(result.a_to_b);
     chain.stats.downstream_cx_tx_bytes_total.add(result.b_to_a);
     match result.end {

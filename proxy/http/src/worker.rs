@@ -11,12 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use weft_compile::Tables;
+use weft_compile::{Listener, Tables};
 use weft_net::{Acceptor, PeerAddress, Stream};
 
 use crate::{
     admission,
     inspection::HeldBytes,
+    lives::Lives,
     phase::{Phase, PhaseCell},
     timer::{Timer, Timers},
     upstream::Pools,
@@ -32,6 +33,8 @@ const ACCEPT_REST: Duration = Duration::from_millis(20);
 pub struct WorkerOptions {
     /// Where its random choices begin.
     pub seed: u64,
+    /// How long connections of a filter chain that ends may go on (`--drain-time-s`).
+    pub drain_time: Duration,
 }
 
 /// Everything of one worker thread. Lives and dies on that thread.
@@ -42,6 +45,7 @@ pub struct Worker {
     timers: Rc<Timers>,
     phase: PhaseCell,
     held_bytes: HeldBytes,
+    lives: Lives,
     random: RefCell<fastrand::Rng>,
     connections: Cell<usize>,
     busy: Cell<usize>,
@@ -86,6 +90,7 @@ impl Worker {
             timers: Rc::default(),
             phase: PhaseCell::new(),
             held_bytes: HeldBytes::default(),
+            lives: Lives::new(options.drain_time),
             random: RefCell::new(fastrand::Rng::with_seed(options.seed)),
             connections: Cell::new(0),
             busy: Cell::new(0),
@@ -94,13 +99,15 @@ impl Worker {
 
     /// Makes `tables` what the next requests pin.
     pub fn publish(&self, tables: Arc<Tables>) {
-        *self.tables.borrow_mut() = Rc::new(Pinned(tables));
+        let before = self.tables.replace(Rc::new(Pinned(tables)));
+        self.lives.follow(&before, &self.tables());
         self.pools.sweep(Instant::now());
     }
 
     /// Moves to the next phase; never back.
     pub fn advance(&self, phase: Phase) {
         self.phase.advance(phase);
+        self.lives.advance(phase);
     }
 
     /// What goes on now.
@@ -132,6 +139,8 @@ impl Worker {
         stop: impl Future<Output = ()>,
     ) {
         let mut stop = pin!(stop);
+        // What is in the kernel's queue when the listener goes was let in, and is served by it.
+        let mut last = None;
         loop {
             let accepted = {
                 let mut accept = pin!(acceptor.accept());
@@ -142,20 +151,27 @@ impl Worker {
                 .await
             };
             match accepted {
-                Some(accepted) => self.take(&listener, accepted).await,
+                Some(accepted) => {
+                    last = self.tables().listener(&listener).cloned().or(last);
+                    if let Some(listener) = &last {
+                        self.take(listener, accepted).await;
+                    }
+                }
                 None => return,
             }
         }
     }
 
-    async fn take(self: &Rc<Self>, name: &str, accepted: io::Result<(Stream, PeerAddress)>) {
-        let tables = self.tables();
-        let Some(listener) = tables.listener(name) else { return };
+    async fn take(
+        self: &Rc<Self>,
+        listener: &Arc<Listener>,
+        accepted: io::Result<(Stream, PeerAddress)>,
+    ) {
         match accepted {
             Ok((stream, peer)) => admission::admit(self, listener, stream, peer),
             Err(error) => {
                 listener.stats.downstream_cx_accept_error.inc();
-                tracing::warn!(listener = name, %error, "cannot accept");
+                tracing::warn!(listener = %listener.name, %error, "cannot accept");
                 // Descriptors run out: connections that end will free some; meanwhile do not spin.
                 tokio::time::sleep(ACCEPT_REST).await;
             }
@@ -177,6 +193,10 @@ impl Worker {
 
     pub(crate) fn phase(&self) -> Phase {
         self.phase.get()
+    }
+
+    pub(crate) fn lives(&self) -> &Lives {
+        &self.lives
     }
 
     pub(crate) fn phase_cell(&self) -> &PhaseCell {
