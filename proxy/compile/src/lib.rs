@@ -66,14 +66,14 @@ pub use routing::{
     RouteTarget, WeightedCluster, WeightedRoute,
 };
 pub use tables::{
-    BindAddress, Chain, Chains, CircuitBreakers, Cluster, ClusterId, Codec, ConnectionSettings,
-    FilterChain, HandOff, HttpChain, Inspection, KeptTlvs, Listener, ListenerFilter,
-    ListenerFilterKind, PortRule, ProxyProtocolRules, RouteConfigId, Routes, Tables, Target,
-    TcpChain, UpstreamProtocol, Weighted,
+    BindAddress, Chain, Chains, CircuitBreakers, ClientOptions, Cluster, ClusterId, Codec,
+    ConnectionSettings, FilterChain, HandOff, HttpChain, Inspection, KeptTlvs, Listener,
+    ListenerFilter, ListenerFilterKind, PortRule, ProxyProtocolRules, RouteConfigId, Routes,
+    Tables, Target, TcpChain, UpstreamProtocol, Weighted,
 };
 pub use update::{Source, Update, Upsert};
 pub use weft_resources::{
     ApiSource, ConfigSource, ConnectTermination, FetchTimeout, FileSource, GrpcService, HashCookie,
-    HashInput, HashPolicy, InternalRedirect, Origin, Problem, RateLimit, Reason, ResourceType,
-    StreamLimit, Upgrade, Warning, name_of_key,
+    HashInput, HashPolicy, Http1Settings, InternalRedirect, Origin, Problem, RateLimit, Reason,
+    ResourceType, StreamLimit, Underscores, Upgrade, Warning, name_of_key,
 };

@@ -20,7 +20,8 @@ use crate::{routing::RouteConfig, slots::SharedNames};
 
 // Values that are the same before and after compilation.
 pub use weft_resources::{
-    Address as BindAddress, CircuitBreakers, Codec, ConnectionSettings, UpstreamProtocol,
+    Address as BindAddress, CircuitBreakers, ClientOptions, Codec, ConnectionSettings,
+    UpstreamProtocol,
 };
 
 /// A cluster's slot in [`Tables::clusters`]. Stable for a name as long as the process lives, so
@@ -93,12 +94,8 @@ pub struct HttpChain {
     pub routes: Routes,
     /// Value of the `server` response header (`server_name`; `weft` unless set).
     pub server_name: HeaderValue,
-    /// `common_http_protocol_options.idle_timeout` (1 h by default; `None` never).
-    pub idle_timeout: Option<Duration>,
-    /// `request_headers_timeout`: a head must be complete within this time.
-    pub request_headers_timeout: Option<Duration>,
-    /// `stream_idle_timeout` (5 min by default).
-    pub stream_idle_timeout: Option<Duration>,
+    /// How connections of clients are held.
+    pub client: ClientOptions,
     /// `use_remote_address`: trust the peer's address over `x-forwarded-for`, and append it.
     pub use_remote_address: bool,
     /// `generate_request_id` (true by default).

@@ -9,11 +9,15 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use crate::{fault::Fault, record::Record, timer::Timer, upstream::Incoming};
+use crate::{fault::Fault, http1::Spelling, record::Record, timer::Timer, upstream::Incoming};
 
-/// What hyper sends to the client.
+/// What the client gets after the head.
 #[derive(Debug)]
-pub(crate) struct Body(Kind);
+pub(crate) struct Body {
+    kind: Kind,
+    /// How the upstream spelled the names in the head, for whoever writes them.
+    spelling: Spelling,
+}
 
 #[derive(Debug)]
 enum Kind {
@@ -24,22 +28,51 @@ enum Kind {
 
 impl Body {
     pub(crate) fn empty() -> Self {
-        Self(Kind::Empty)
+        Self::new(Kind::Empty)
     }
 
     pub(crate) fn full(bytes: Bytes) -> Self {
-        Self(if bytes.is_empty() { Kind::Empty } else { Kind::Full(bytes) })
+        Self::new(if bytes.is_empty() { Kind::Empty } else { Kind::Full(bytes) })
     }
 
     /// Leaves out a body of our own, for the answer to HEAD. An upstream's has none to leave out.
     pub(crate) fn leave_out(&mut self) {
-        if matches!(self.0, Kind::Full(_)) {
-            self.0 = Kind::Empty;
+        if matches!(self.kind, Kind::Full(_)) {
+            self.kind = Kind::Empty;
         }
     }
 
     pub(crate) fn upstream(streaming: Streaming) -> Self {
-        Self(Kind::Upstream(Box::new(streaming)))
+        Self::new(Kind::Upstream(Box::new(streaming)))
+    }
+
+    fn new(kind: Kind) -> Self {
+        Self { kind, spelling: Spelling::default() }
+    }
+
+    /// The same, under a head whose names were spelled like this.
+    pub(crate) fn spelled(mut self, spelling: Spelling) -> Self {
+        self.spelling = spelling;
+        self
+    }
+
+    /// How the names in the head were spelled.
+    pub(crate) fn spelling(&self) -> &Spelling {
+        &self.spelling
+    }
+
+    /// Whether more of the request's body is asked for while the response goes on.
+    pub(crate) fn takes_more(&self) -> bool {
+        matches!(&self.kind, Kind::Upstream(streaming) if streaming.incoming.takes_more())
+    }
+
+    /// Goes on sending the request while the client does not take the response.
+    pub(crate) fn poll_upload(&mut self, cx: &mut Context<'_>) {
+        if let Kind::Upstream(streaming) = &mut self.kind
+            && streaming.incoming.takes_more()
+        {
+            streaming.incoming.poll_upload(cx);
+        }
     }
 }
 
@@ -125,18 +158,18 @@ impl HttpBody for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         let this = self.get_mut();
-        match &mut this.0 {
+        match &mut this.kind {
             Kind::Empty => Poll::Ready(None),
             Kind::Full(bytes) => {
                 let bytes = std::mem::take(bytes);
-                this.0 = Kind::Empty;
+                this.kind = Kind::Empty;
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Kind::Upstream(streaming) => {
                 let frame = ready!(streaming.poll_frame(cx));
                 if streaming.incoming.is_end_stream() || !matches!(frame, Some(Ok(_))) {
                     // The record ends with the response, not when hyper lets go of the body.
-                    this.0 = Kind::Empty;
+                    this.kind = Kind::Empty;
                 }
                 Poll::Ready(frame.map(|frame| frame.map_err(BrokenOff)))
             }
@@ -144,7 +177,7 @@ impl HttpBody for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        match &self.kind {
             Kind::Empty => true,
             Kind::Full(_) => false,
             Kind::Upstream(streaming) => streaming.incoming.is_end_stream(),
@@ -152,7 +185,7 @@ impl HttpBody for Body {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.kind {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Upstream(streaming) => streaming.incoming.size_hint(),

@@ -1,5 +1,6 @@
 //! One client connection: which HTTP it speaks, and its life.
 
+mod caller;
 mod http1;
 mod http2;
 mod request_body;
@@ -20,6 +21,7 @@ use weft_compile::{Codec, HttpChain};
 use weft_net::{Detected, PeerAddress, Rewind, Stream, detect_http};
 use weft_telemetry::GaugeGuard;
 
+pub(crate) use caller::{Caller, Interim};
 pub(crate) use request_body::{RequestBody, RequestBroken};
 
 use crate::{
@@ -93,7 +95,7 @@ async fn detect(
 ) -> Result<(Detected, Rewind<Stream>), ()> {
     let mut phase = PhaseWatch::new(life.phase_cell());
     let mut reading = pin!(detect_http(stream));
-    let mut idle = pin!(chain.idle_timeout.map(sleep));
+    let mut idle = pin!(chain.client.idle_timeout.map(sleep));
     poll_fn(|cx| {
         if let Poll::Ready(read) = reading.as_mut().poll(cx) {
             return Poll::Ready(read.map_err(drop));
@@ -120,7 +122,7 @@ fn answer(
     request: Request<RequestBody>,
 ) -> impl Future<Output = Response<Body>> + use<> {
     let open = OpenRequest::new(connection);
-    let answer = request::handle(Rc::clone(connection), request);
+    let answer = request::handle(Rc::clone(connection), request, Caller::default());
     async move {
         let response = answer.await;
         drop(open);
@@ -138,7 +140,7 @@ where
     C: Future<Output = Result<(), E>>,
 {
     let mut phase = PhaseWatch::new(connection.life.phase_cell());
-    let mut idle = pin!(IdleTimer::new(connection.chain.idle_timeout));
+    let mut idle = pin!(IdleTimer::new(connection.chain.client.idle_timeout));
     poll_fn(|cx| {
         if let Poll::Ready(result) = http.as_mut().poll(cx) {
             return Poll::Ready(result);

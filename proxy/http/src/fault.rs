@@ -37,10 +37,6 @@ pub enum Fault {
     StreamIdle,
     /// The client's message is not acceptable.
     BadRequest(&'static str),
-    /// A body in a transfer coding other than chunked.
-    UnknownCoding,
-    /// HTTP/1.0, which is not accepted unless configured.
-    UpgradeRequired,
     /// The client broke off while its request was being sent on.
     ClientGone,
 }
@@ -72,17 +68,14 @@ impl Fault {
             Self::RequestTimeout | Self::StreamDuration => StatusCode::GATEWAY_TIMEOUT,
             Self::StreamIdle => StatusCode::REQUEST_TIMEOUT,
             Self::BadRequest(_) | Self::ClientGone => StatusCode::BAD_REQUEST,
-            Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
-            Self::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
         }
     }
 
     /// The body (and `grpc-message`) that says why. Empty where Envoy's is.
     pub fn message(self) -> &'static str {
         match self {
-            Self::NoRoute | Self::NoCluster(_) | Self::UpgradeRequired => "",
+            Self::NoRoute | Self::NoCluster(_) => "",
             Self::NoHealthyUpstream => "no healthy upstream",
-            Self::UnknownCoding => "the only transfer coding known is chunked",
             Self::ConnectFailed => {
                 "upstream connect error or disconnect/reset before headers. reset reason: remote \
                  connection failure"

@@ -3,7 +3,7 @@
 
 use std::{future::poll_fn, rc::Rc, sync::Arc, task::Poll, time::Instant};
 
-use http::{HeaderValue, Method, Response, Version, request::Parts, uri::PathAndQuery};
+use http::{HeaderValue, Method, Response, StatusCode, Version, request::Parts, uri::PathAndQuery};
 use smallvec::SmallVec;
 use weft_balance::{EndpointId, EndpointState};
 use weft_compile::{Cluster, Forward, HeaderMutations, RouteEntry, WeightedCluster};
@@ -11,13 +11,13 @@ use weft_compile::{Cluster, Forward, HeaderMutations, RouteEntry, WeightedCluste
 use crate::{
     body::{Body, Limits, Streaming},
     deadline,
-    downstream::{Connection, RequestBody},
+    downstream::{Caller, Connection, Interim, RequestBody},
     fault::{Fault, Processed},
     headers, local_reply,
     record::Record,
     rewrite,
     timer::Timer,
-    upstream::{self, Authority, Exchange, Failure, Framing, Lane, Outgoing, Upload},
+    upstream::{self, Answer, Authority, Exchange, Failure, Framing, Lane, Outgoing, Upload},
 };
 
 /// How often one request is tried when each time it was provably not processed.
@@ -39,6 +39,7 @@ pub(crate) struct Journey {
     random: u64,
     is_grpc: bool,
     count_attempts: bool,
+    interim: Interim,
 }
 
 /// Where a request goes, and by which decisions.
@@ -61,7 +62,7 @@ impl Journey {
         Choice { entry, to, cluster, weighted, random, is_grpc }: Choice<'_>,
         (asked, rewritten): (Authority, Option<PathAndQuery>),
         parts: Parts,
-        body: RequestBody,
+        (body, caller): (RequestBody, Caller),
         record: Record,
     ) -> Self {
         let chain = &connection.chain;
@@ -104,9 +105,13 @@ impl Journey {
                     .unwrap_or(PathAndQuery::from_static("/")),
                 headers: fields,
                 downstream: parts.version,
+                spelling: caller.spelling,
             },
             cluster: Arc::clone(cluster),
-            limits: Limits { deadline, idle: to.idle_timeout.unwrap_or(chain.stream_idle_timeout) },
+            limits: Limits {
+                deadline,
+                idle: to.idle_timeout.unwrap_or(chain.client.stream_idle_timeout),
+            },
             record,
             response_headers: match weighted {
                 Some(weighted) => weighted.response_headers.then(&entry.response_headers),
@@ -115,6 +120,7 @@ impl Journey {
             count_attempts: entry.count_attempts,
             random,
             is_grpc,
+            interim: caller.interim,
         }
     }
 
@@ -181,7 +187,8 @@ impl Journey {
             return Err(Failure::unknown(Fault::UpstreamReset));
         };
         let mut exchange = lane.begin(&mut self.outgoing, upload);
-        match await_head(&mut exchange, self.limits, connection.worker.timer()).await {
+        let timer = connection.worker.timer();
+        match await_head(&mut exchange, self.limits, timer, &self.interim).await {
             Ok(head) => Ok((head, exchange)),
             Err(failure) => {
                 self.upload = exchange.recover_upload();
@@ -253,6 +260,7 @@ impl Journey {
             headers::set_upstream_time(&mut head.headers, millis);
         }
         headers::mutate(&mut head.headers, &self.response_headers);
+        let spelling = exchange.spelling();
         let body = if exchange.is_end_stream() {
             Body::empty()
         } else if let Some(whole) = exchange.take_whole() {
@@ -261,7 +269,7 @@ impl Journey {
             let timer = connection.worker.timer();
             Body::upstream(Streaming::new(exchange, self.record, self.limits, timer))
         };
-        Response::from_parts(head, body)
+        Response::from_parts(head, body.spelled(spelling))
     }
 }
 
@@ -270,11 +278,21 @@ async fn await_head(
     exchange: &mut Exchange,
     limits: Limits,
     mut timer: Timer,
+    client: &Interim,
 ) -> Result<Response<()>, Failure> {
     let began = Instant::now();
     poll_fn(|cx| {
-        if let Poll::Ready(head) = exchange.poll_head(cx) {
-            return Poll::Ready(head);
+        while let Poll::Ready(answer) = exchange.poll_head(cx) {
+            match answer {
+                Ok(Answer::Final(head)) => return Poll::Ready(Ok(head)),
+                // The client's 100 came from us, when its body was first asked for.
+                Ok(Answer::Interim(hint)) if hint.status() == StatusCode::CONTINUE => {}
+                Ok(Answer::Interim(mut hint)) => {
+                    headers::remove_hop_by_hop(hint.headers_mut(), Version::HTTP_11);
+                    client.send(cx, &hint);
+                }
+                Err(failure) => return Poll::Ready(Err(failure)),
+            }
         }
         let last_moved = exchange.upload_moved().unwrap_or(began);
         let Some((at, fault)) = limits.next(last_moved) else { return Poll::Pending };

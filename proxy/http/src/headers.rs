@@ -75,13 +75,6 @@ fn remove_named_by_connection(headers: &mut HeaderMap) {
     }
 }
 
-/// Whether the body comes in a transfer coding that only this hop could take off.
-pub(crate) fn is_coded(headers: &HeaderMap) -> bool {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    let plain = codings.next().is_none_or(|it| it.as_bytes().eq_ignore_ascii_case(b"chunked"));
-    !plain || codings.next().is_some()
-}
-
 /// The scheme that the first client used: what a trusted hop says of it, or else this one's.
 pub(crate) fn scheme(headers: &HeaderMap, chain: &HttpChain) -> &'static str {
     let said = headers.get(X_FORWARDED_PROTO).filter(|_| !chain.use_remote_address);
@@ -306,17 +299,6 @@ mod tests {
         let mut headers = map(&[("cookie", "a=1"), ("x", "1"), ("cookie", "b=2; c=3")]);
         join_cookies(&mut headers);
         assert_eq!(headers, map(&[("cookie", "a=1; b=2; c=3"), ("x", "1")]));
-    }
-
-    #[test]
-    fn chunked_alone_and_once_is_no_coding() {
-        assert!(!is_coded(&map(&[])));
-        assert!(!is_coded(&map(&[("transfer-encoding", "Chunked")])));
-        assert!(is_coded(&map(&[("transfer-encoding", "gzip, chunked")])));
-        assert!(is_coded(&map(&[
-            ("transfer-encoding", "chunked"),
-            ("transfer-encoding", "chunked")
-        ])));
     }
 
     #[test]

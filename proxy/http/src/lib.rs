@@ -15,13 +15,16 @@
 
 mod admission;
 mod body;
+mod buffers;
 mod client;
+mod date;
 mod deadline;
 mod downstream;
 mod fault;
 mod fixed;
 mod forward;
 mod headers;
+mod http1;
 mod inspection;
 mod lives;
 mod local_reply;
@@ -48,11 +51,11 @@ mod size {
     use http::Request;
 
     use crate::{
-        downstream::{Connection, RequestBody},
+        downstream::{Caller, Connection, RequestBody},
         request,
     };
 
-    fn of<F>(_: impl FnOnce(Rc<Connection>, Request<RequestBody>) -> F) -> usize {
+    fn of<F>(_: impl FnOnce(Rc<Connection>, Request<RequestBody>, Caller) -> F) -> usize {
         size_of::<F>()
     }
 

@@ -16,7 +16,7 @@ use weft_route::{Outcome, RequestView};
 
 use crate::{
     body::Body,
-    downstream::{Connection, RequestBody},
+    downstream::{Caller, Connection, RequestBody},
     fault::Fault,
     forward::{Choice, Journey},
     headers, local_reply,
@@ -29,11 +29,12 @@ use crate::{
 pub(crate) fn handle(
     connection: Rc<Connection>,
     request: Request<RequestBody>,
+    caller: Caller,
 ) -> impl Future<Output = Response<Body>> {
     let version = request.version();
-    // hyper leaves bodies out of HTTP/1.1 answers to HEAD by itself.
+    // An HTTP/1 connection leaves out by itself what no body may follow.
     let is_h2_head = version >= Version::HTTP_2 && request.method() == Method::HEAD;
-    let mut decided = decide(&connection, request);
+    let mut decided = decide(&connection, request, caller);
     async move {
         let outcome = match &mut decided {
             Decision::Forward(journey) => Some(journey.travel(&connection).await),
@@ -63,7 +64,7 @@ enum Decision {
 }
 
 /// Match, then act.
-fn decide(connection: &Rc<Connection>, request: Request<RequestBody>) -> Decision {
+fn decide(connection: &Rc<Connection>, request: Request<RequestBody>, caller: Caller) -> Decision {
     let record = Record::begin(&connection.chain, &connection.worker);
     let is_grpc = local_reply::is_grpc(request.headers());
     let answer = |response: Response<Body>| {
@@ -73,9 +74,6 @@ fn decide(connection: &Rc<Connection>, request: Request<RequestBody>) -> Decisio
     let fault = |fault| answer(local_reply::fault(fault, is_grpc));
     let (parts, body) = request.into_parts();
     let head = match Head::read(&parts) {
-        Ok(_) if !body.is_end_stream() && headers::is_coded(&parts.headers) => {
-            return fault(Fault::UnknownCoding);
-        }
         Ok(head) => head,
         Err(why) => return fault(why),
     };
@@ -136,7 +134,14 @@ fn decide(connection: &Rc<Connection>, request: Request<RequestBody>) -> Decisio
             let Some(asked) = rewrite::asked(&parts) else { return fault(Fault::BadRequest("")) };
             let choice = Choice { entry, to, cluster, weighted, random, is_grpc };
             let target = (asked, path);
-            Decision::Forward(Journey::begin(connection, choice, target, parts, body, record))
+            Decision::Forward(Journey::begin(
+                connection,
+                choice,
+                target,
+                parts,
+                (body, caller),
+                record,
+            ))
         }
     }
 }
@@ -159,9 +164,6 @@ pub(crate) struct Head<'a> {
 
 impl<'a> Head<'a> {
     fn read(parts: &'a Parts) -> Result<Self, Fault> {
-        if parts.version < Version::HTTP_11 {
-            return Err(Fault::UpgradeRequired);
-        }
         if parts.method == Method::CONNECT {
             // A tunnel needs a route with a connect matcher, and there is no such route.
             return Err(Fault::NoRoute);

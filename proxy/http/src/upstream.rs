@@ -35,6 +35,7 @@ pub(crate) use upload::{Framing, Upload};
 use crate::{
     body::Limits,
     fault::{Fault, Processed},
+    http1::Spelling,
 };
 
 /// Whom a request is for, in the form in which it came: h2 needs the one and HTTP/1.1 the other, and
@@ -83,6 +84,8 @@ pub(crate) struct Outgoing {
     pub(crate) headers: HeaderMap,
     /// What the client spoke.
     pub(crate) downstream: Version,
+    /// How the client spelled the names of those fields.
+    pub(crate) spelling: Spelling,
 }
 
 /// An attempt failed before a response head came.
@@ -211,8 +214,20 @@ impl Lane {
     }
 }
 
+/// A response's head.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// 1xx: a hint before the final one.
+    Interim(Response<()>),
+    Final(Response<()>),
+}
+
 /// One request and its response.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "either is moved once, into the box of its response's body"
+)]
 pub(crate) enum Exchange {
     Http1(h1::Exchange),
     Http2(h2::Exchange),
@@ -222,11 +237,8 @@ pub(crate) enum Exchange {
 pub(crate) type Incoming = Exchange;
 
 impl Exchange {
-    /// Sends, and waits for the final response head.
-    pub(crate) fn poll_head(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Response<()>, Failure>> {
+    /// Sends, and waits for the next response head. After an interim one another comes.
+    pub(crate) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, Failure>> {
         match self {
             Self::Http1(exchange) => exchange.poll_head(cx),
             Self::Http2(exchange) => exchange.poll_head(cx),
@@ -241,6 +253,30 @@ impl Exchange {
         match self {
             Self::Http1(exchange) => exchange.poll_frame(cx),
             Self::Http2(exchange) => exchange.poll_frame(cx),
+        }
+    }
+
+    /// Goes on sending the request while nobody asks for the response.
+    pub(crate) fn poll_upload(&mut self, cx: &mut Context<'_>) {
+        match self {
+            Self::Http1(exchange) => exchange.poll_upload(cx),
+            Self::Http2(exchange) => exchange.poll_upload(cx),
+        }
+    }
+
+    /// Whether more of the request's body is still asked for.
+    pub(crate) fn takes_more(&self) -> bool {
+        match self {
+            Self::Http1(exchange) => !exchange.upload().is_finished(),
+            Self::Http2(exchange) => !exchange.upload().is_finished(),
+        }
+    }
+
+    /// How the response's header names were spelled.
+    pub(crate) fn spelling(&self) -> Spelling {
+        match self {
+            Self::Http1(exchange) => exchange.spelling(),
+            Self::Http2(_) => Spelling::default(),
         }
     }
 

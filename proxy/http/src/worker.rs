@@ -16,6 +16,8 @@ use weft_net::{Acceptor, PeerAddress, Stream};
 
 use crate::{
     admission,
+    buffers::Buffers,
+    date::Date,
     inspection::HeldBytes,
     lives::Lives,
     phase::{Phase, PhaseCell},
@@ -42,6 +44,8 @@ pub struct WorkerOptions {
 pub struct Worker {
     tables: RefCell<Rc<Pinned>>,
     pools: Pools,
+    buffers: Buffers,
+    date: Date,
     timers: Rc<Timers>,
     phase: PhaseCell,
     held_bytes: HeldBytes,
@@ -87,6 +91,8 @@ impl Worker {
         Rc::new(Self {
             tables: RefCell::new(Rc::new(Pinned(Arc::new(Tables::default())))),
             pools: Pools::default(),
+            buffers: Buffers::default(),
+            date: Date::default(),
             timers: Rc::default(),
             phase: PhaseCell::new(),
             held_bytes: HeldBytes::default(),
@@ -185,6 +191,15 @@ impl Worker {
 
     pub(crate) fn pools(&self) -> &Pools {
         &self.pools
+    }
+
+    pub(crate) fn buffers(&self) -> &Buffers {
+        &self.buffers
+    }
+
+    /// What the `date` of a message says now.
+    pub(crate) fn date(&self) -> [u8; 29] {
+        self.date.now()
     }
 
     pub(crate) fn timer(&self) -> Timer {

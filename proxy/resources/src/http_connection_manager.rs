@@ -1,13 +1,12 @@
 //! `envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager`.
 
-use std::time::Duration;
-
 use http::HeaderValue;
 use weft_proto::pb::envoy::extensions::filters::{
     http::router::v3::Router, network::http_connection_manager::v3 as wire,
 };
 
 use crate::{
+    client_options::{self, ClientOptions},
     cluster::optional,
     config_source::{self, ConfigSource, FetchTimeout, Origin},
     extension, headers,
@@ -18,10 +17,6 @@ use crate::{
     scalar,
 };
 
-/// Envoy's default for connections without a request.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
-/// Envoy's default for streams on which nothing moves.
-const STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// What the `server` header says unless it is configured.
 const SERVER_NAME: HeaderValue = HeaderValue::from_static("weft");
 
@@ -36,12 +31,8 @@ pub struct HttpConnectionManager {
     pub routes: RouteSource,
     /// `server_name` (`weft` unless set).
     pub server_name: HeaderValue,
-    /// `common_http_protocol_options.idle_timeout` (1 h by default).
-    pub idle_timeout: Option<Duration>,
-    /// `request_headers_timeout` (none by default).
-    pub request_headers_timeout: Option<Duration>,
-    /// `stream_idle_timeout` (5 min by default).
-    pub stream_idle_timeout: Option<Duration>,
+    /// How connections of clients are held.
+    pub client: ClientOptions,
     /// `use_remote_address`.
     pub use_remote_address: bool,
     /// `generate_request_id` (true by default).
@@ -94,21 +85,7 @@ pub(crate) fn read(
         "" => Some(SERVER_NAME),
         name => headers::header_value(name.as_bytes(), &at.field("server_name"), notes),
     };
-    let common_at = at.field("common_http_protocol_options");
-    let idle = message.common_http_protocol_options.as_ref().and_then(|c| c.idle_timeout.as_ref());
-    let idle_timeout =
-        scalar::timeout_or(idle, Some(IDLE_TIMEOUT), &common_at.field("idle_timeout"), notes);
-    let head = message.request_headers_timeout.as_ref();
-    let request_headers_timeout =
-        scalar::timeout_or(head, None, &at.field("request_headers_timeout"), notes);
-    if message.common_http_protocol_options.is_some_and(|c| c.max_connection_duration.is_some()) {
-        let at = common_at.field("max_connection_duration");
-        notes.warn(&at, "accepted but not honoured: the age of connections from clients");
-    }
-    let stream_idle = message.stream_idle_timeout.as_ref();
-    let stream_at = at.field("stream_idle_timeout");
-    let stream_idle_timeout =
-        scalar::timeout_or(stream_idle, Some(STREAM_IDLE_TIMEOUT), &stream_at, notes);
+    let client = client_options::read(message, at, notes);
     let max_concurrent_streams = message
         .http2_protocol_options
         .as_ref()
@@ -118,9 +95,7 @@ pub(crate) fn read(
         codec: codec?,
         routes: routes?,
         server_name: server_name?,
-        idle_timeout,
-        request_headers_timeout,
-        stream_idle_timeout,
+        client,
         use_remote_address: scalar::bool_or(message.use_remote_address.as_ref(), false),
         generate_request_id: scalar::bool_or(message.generate_request_id.as_ref(), true),
         preserve_external_request_id: message.preserve_external_request_id,

@@ -14,6 +14,7 @@ mod assignment;
 mod balancing;
 mod chain_match;
 mod circuit_breakers;
+mod client_options;
 mod cluster;
 mod config_source;
 mod decode;
@@ -47,6 +48,7 @@ pub use assignment::{
 };
 pub use balancing::{Balancing, LocalityWeights, Picker};
 pub use circuit_breakers::CircuitBreakers;
+pub use client_options::{ClientOptions, Http1Settings, Underscores};
 pub use cluster::{Cluster, ConnectionSettings, Discovery};
 pub use config_source::{ConfigSource, FetchTimeout, FileSource, Origin, name_of_key};
 pub use decode::{Decoded, Resource, ResourceType, decode};

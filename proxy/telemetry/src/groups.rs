@@ -55,6 +55,10 @@ pub struct HttpStats {
     pub downstream_cx_protocol_error: Counter,
     /// Connections closed for being idle.
     pub downstream_cx_idle_timeout: Counter,
+    /// Connections ended at their `max_connection_duration`.
+    pub downstream_cx_max_duration_reached: Counter,
+    /// Connections ended at their `max_requests_per_connection`.
+    pub downstream_cx_max_requests_reached: Counter,
     /// Requests received.
     pub downstream_rq_total: Counter,
     /// Requests not yet answered completely.
@@ -88,6 +92,8 @@ impl HttpStats {
             downstream_cx_http2_total,
             downstream_cx_protocol_error,
             downstream_cx_idle_timeout,
+            downstream_cx_max_duration_reached,
+            downstream_cx_max_requests_reached,
             downstream_rq_total,
             downstream_rq_active,
             downstream_rq_completed,
@@ -113,6 +119,8 @@ impl HttpStats {
             ("downstream_cx_http2_total", downstream_cx_http2_total),
             ("downstream_cx_protocol_error", downstream_cx_protocol_error),
             ("downstream_cx_idle_timeout", downstream_cx_idle_timeout),
+            ("downstream_cx_max_duration_reached", downstream_cx_max_duration_reached),
+            ("downstream_cx_max_requests_reached", downstream_cx_max_requests_reached),
             ("downstream_rq_total", downstream_rq_total),
             ("downstream_rq_completed", downstream_rq_completed),
             ("downstream_rq_idle_timeout", downstream_rq_idle_timeout),

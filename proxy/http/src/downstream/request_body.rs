@@ -2,6 +2,7 @@
 
 use std::{
     pin::Pin,
+    rc::Rc,
     task::{Context, Poll},
 };
 
@@ -9,13 +10,15 @@ use bytes::Bytes;
 use http_body::{Body as _, Frame};
 use hyper::body::Incoming;
 
+use super::http1::Wire;
+
 /// A request's body on its way from the client. Nothing is read before it is asked for.
 #[derive(Debug)]
 pub(crate) enum RequestBody {
     /// There is none, or it has ended.
     None,
     /// Of an HTTP/1 message.
-    Http1(Incoming),
+    Http1(Rc<Wire>),
     /// Of an h2 stream.
     Http2(Incoming),
 }
@@ -32,11 +35,6 @@ pub(crate) enum RequestBroken {
 }
 
 impl RequestBody {
-    /// What an HTTP/1 message carries.
-    pub(crate) fn http1(body: Incoming) -> Self {
-        if body.is_end_stream() { Self::None } else { Self::Http1(body) }
-    }
-
     /// What an h2 stream carries.
     pub(crate) fn http2(body: Incoming) -> Self {
         if body.is_end_stream() { Self::None } else { Self::Http2(body) }
@@ -46,7 +44,8 @@ impl RequestBody {
     pub(crate) fn is_end_stream(&self) -> bool {
         match self {
             Self::None => true,
-            Self::Http1(body) | Self::Http2(body) => body.is_end_stream(),
+            Self::Http1(wire) => wire.is_body_done(),
+            Self::Http2(body) => body.is_end_stream(),
         }
     }
 
@@ -57,9 +56,8 @@ impl RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, RequestBroken>>> {
         match self {
             Self::None => Poll::Ready(None),
-            Self::Http1(body) | Self::Http2(body) => {
-                Pin::new(body).poll_frame(cx).map_err(|error| broken(&error))
-            }
+            Self::Http1(wire) => wire.poll_frame(cx),
+            Self::Http2(body) => Pin::new(body).poll_frame(cx).map_err(|error| broken(&error)),
         }
     }
 }

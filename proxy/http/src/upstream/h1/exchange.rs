@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::{Buf as _, Bytes};
-use http::{HeaderMap, Method, Response};
+use http::{HeaderMap, Method, StatusCode};
 use http_body::{Frame, SizeHint};
 use tokio::io::AsyncWrite as _;
 
@@ -16,7 +16,13 @@ use super::{Connection, decode, encode, give_back};
 use crate::{
     fault::Fault,
     forward::is_safe,
-    upstream::{Failure, Outgoing, Upload, idle_limit::announced, pool::Pool, upload::Framing},
+    http1::{
+        self, Malformed, Spelling,
+        encode::{chunk_size, last_chunk},
+    },
+    upstream::{
+        Answer, Failure, Outgoing, Upload, idle_limit::announced, pool::Pool, upload::Framing,
+    },
 };
 
 /// Drives both directions of one exchange from whoever polls it.
@@ -37,7 +43,9 @@ pub(crate) struct Exchange {
     anything_written: bool,
     anything_read: bool,
     keep_alive: bool,
-    body: decode::Body,
+    body: http1::Body,
+    /// How the upstream spelled its header names.
+    spelling: Spelling,
 }
 
 /// How far the request is.
@@ -78,7 +86,8 @@ impl Exchange {
             anything_written: false,
             anything_read: false,
             keep_alive: false,
-            body: decode::Body::UntilClose,
+            body: http1::Body::UntilClose,
+            spelling: Spelling::default(),
         }
     }
 
@@ -90,27 +99,37 @@ impl Exchange {
         self.upload
     }
 
+    pub(crate) fn spelling(&self) -> Spelling {
+        self.spelling.clone()
+    }
+
+    /// Goes on sending the request while nobody asks for the response.
+    pub(crate) fn poll_upload(&mut self, cx: &mut Context<'_>) {
+        // What goes wrong is seen by whoever asks for the response.
+        let _ = self.poll_send(cx);
+    }
+
     pub(crate) fn is_end_stream(&self) -> bool {
         self.body.is_done()
     }
 
     pub(crate) fn size_hint(&self) -> SizeHint {
         match self.body {
-            decode::Body::Done => SizeHint::with_exact(0),
-            decode::Body::Length(left) => SizeHint::with_exact(left),
-            decode::Body::Chunked(_) | decode::Body::UntilClose => SizeHint::default(),
+            http1::Body::Done => SizeHint::with_exact(0),
+            http1::Body::Length(left) => SizeHint::with_exact(left),
+            http1::Body::Chunked(_) | http1::Body::UntilClose => SizeHint::default(),
         }
     }
 
     /// The rest of the body, if it has been received already.
     pub(crate) fn take_whole(&mut self) -> Option<Bytes> {
         let connection = self.connection.as_mut()?;
-        let decode::Body::Length(left) = self.body else { return None };
+        let http1::Body::Length(left) = self.body else { return None };
         if (connection.read.len() as u64) < left {
             return None;
         }
         match self.body.step(&mut connection.read) {
-            Ok(decode::Step::Data(data)) => {
+            Ok(http1::Step::Data(data)) => {
                 self.end();
                 Some(data)
             }
@@ -118,10 +137,7 @@ impl Exchange {
         }
     }
 
-    pub(crate) fn poll_head(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Response<()>, Failure>> {
+    pub(crate) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, Failure>> {
         if let Poll::Ready(Err(fault)) = self.poll_send(cx) {
             return Poll::Ready(Err(Failure::unknown(fault)));
         }
@@ -132,16 +148,24 @@ impl Exchange {
             if !connection.read.is_empty() {
                 match decode::head(&mut connection.read, &self.method) {
                     Ok(None) => {}
+                    // Nobody asked for another protocol.
+                    Ok(Some(head)) if head.response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                        return Poll::Ready(Err(Failure::unknown(Fault::UpstreamProtocol)));
+                    }
+                    Ok(Some(head)) if head.response.status().is_informational() => {
+                        return Poll::Ready(Ok(Answer::Interim(head.response)));
+                    }
                     Ok(Some(head)) => {
                         self.keep_alive = head.keep_alive;
                         self.learn(head.response.headers());
-                        self.body = decode::Body::new(&head.body);
+                        self.spelling = head.spelling;
+                        self.body = http1::Body::new(&head.body);
                         if self.body.is_done() {
                             self.end();
                         }
-                        return Poll::Ready(Ok(head.response));
+                        return Poll::Ready(Ok(Answer::Final(head.response)));
                     }
-                    Err(decode::Malformed) => {
+                    Err(Malformed) => {
                         return Poll::Ready(Err(Failure::unknown(Fault::UpstreamProtocol)));
                     }
                 }
@@ -186,16 +210,16 @@ impl Exchange {
             let Some(connection) = &mut self.connection else { return Poll::Ready(None) };
             let step = match self.body.step(&mut connection.read) {
                 Ok(step) => step,
-                Err(decode::Malformed) => return self.break_off(Fault::UpstreamProtocol),
+                Err(Malformed) => return self.break_off(Fault::UpstreamProtocol),
             };
             let frame = match step {
-                decode::Step::Data(data) => Some(Frame::data(data)),
-                decode::Step::Trailers(map) => Some(Frame::trailers(map)),
-                decode::Step::End => None,
-                decode::Step::More => match ready!(connection.poll_read(cx)) {
+                http1::Step::Data(data) => Some(Frame::data(data)),
+                http1::Step::Trailers(map) => Some(Frame::trailers(map)),
+                http1::Step::End => None,
+                http1::Step::More => match ready!(connection.poll_read(cx)) {
                     Ok(n) if n > 0 => continue,
-                    Ok(_) if matches!(self.body, decode::Body::UntilClose) => {
-                        self.body = decode::Body::Done;
+                    Ok(_) if matches!(self.body, http1::Body::UntilClose) => {
+                        self.body = http1::Body::Done;
                         None
                     }
                     Ok(_) | Err(_) => return self.break_off(Fault::UpstreamClosed),
@@ -255,7 +279,7 @@ impl Exchange {
             Some(Ok(data)) if data.is_empty() => return,
             Some(Ok(data)) => {
                 if chunked {
-                    encode::chunk_size(&mut connection.write, data.len(), self.chunk_open);
+                    chunk_size(&mut connection.write, data.len(), self.chunk_open);
                     self.chunk_open = true;
                 }
                 self.data = data;
@@ -268,7 +292,7 @@ impl Exchange {
             None => None,
         };
         if chunked {
-            encode::last_chunk(&mut connection.write, trailers.as_ref(), self.chunk_open);
+            last_chunk(&mut connection.write, trailers.as_ref(), self.chunk_open);
         }
         self.sending = Sending::LastBytes;
     }

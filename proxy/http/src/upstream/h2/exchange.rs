@@ -21,7 +21,7 @@ use http_body::Frame;
 use super::StreamSlot;
 use crate::{
     fault::{Fault, Processed},
-    upstream::{Failure, Outgoing, Upload},
+    upstream::{Answer, Failure, Outgoing, Upload},
 };
 
 /// Drives both directions of one stream from whoever polls it.
@@ -78,6 +78,12 @@ impl Exchange {
         self.upload
     }
 
+    /// Goes on sending the request while nobody asks for the response.
+    pub(crate) fn poll_upload(&mut self, cx: &mut Context<'_>) {
+        // What goes wrong is seen by whoever asks for the response.
+        let _ = self.poll_send(cx);
+    }
+
     pub(crate) fn is_end_stream(&self) -> bool {
         match &self.receiving {
             Receiving::Body(stream) => stream.is_end_stream(),
@@ -86,10 +92,7 @@ impl Exchange {
         }
     }
 
-    pub(crate) fn poll_head(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Response<()>, Failure>> {
+    pub(crate) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, Failure>> {
         if let Poll::Ready(Err(fault)) = self.poll_send(cx) {
             return Poll::Ready(Err(Failure::unknown(fault)));
         }
@@ -104,7 +107,7 @@ impl Exchange {
             Ok(response) => {
                 let (head, body) = response.into_parts();
                 self.receiving = Receiving::Body(body);
-                Poll::Ready(Ok(Response::from_parts(head, ())))
+                Poll::Ready(Ok(Answer::Final(Response::from_parts(head, ()))))
             }
             Err(error) => Poll::Ready(Err(failure_of(&error))),
         }
