@@ -8,6 +8,7 @@
 
 mod document;
 mod encode;
+mod places;
 mod print;
 mod scalar;
 mod text;
@@ -19,6 +20,7 @@ use std::fmt;
 use prost::Name;
 use serde_json::Value;
 
+pub use places::Places;
 pub use print::any_to_json;
 
 /// Why text is not the message asked for, and where.

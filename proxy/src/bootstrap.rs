@@ -1,13 +1,19 @@
 //! What the process starts from: an Envoy v3 Bootstrap, read and checked.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use prost::Message as _;
 use weft_compile::{ApiSource, ConfigSource, Origin, Reason, Upsert};
 use weft_proto::{
     check::{self, Verdict},
-    json,
+    json::{self, Places},
     pb::envoy::config::{
         bootstrap::v3 as pb,
         cluster::v3::Cluster,
@@ -20,7 +26,7 @@ use weft_proto::{
 use crate::server::{Server, ServerAddress};
 
 /// A bootstrap that can be started from.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Bootstrap {
     pub(crate) node: Node,
     pub(crate) admin: Option<SocketAddr>,
@@ -95,18 +101,49 @@ fn list(findings: &[String]) -> String {
     }
 }
 
-impl Bootstrap {
-    /// Reads a bootstrap from JSON if the origin's name says so, else from YAML. Returns what it
-    /// warns about beside it.
-    pub(crate) fn parse(origin: &str, text: &str) -> Result<(Self, Vec<String>), BootstrapError> {
-        let message: Result<pb::Bootstrap, _> =
-            if origin.ends_with(".json") { json::from_json(text) } else { json::from_yaml(text) };
-        let message = message
-            .map_err(|source| BootstrapError::Malformed { origin: origin.to_owned(), source })?;
-        Self::of(origin, &message)
+/// A text of a bootstrap, and where it comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct Text {
+    /// A file's name, or that of a flag. `.json` at its end says how to read it.
+    pub(crate) origin: String,
+    /// What it says.
+    pub(crate) text: String,
+}
+
+impl Text {
+    fn is_json(&self) -> bool {
+        self.origin.ends_with(".json")
     }
 
-    fn of(origin: &str, message: &pb::Bootstrap) -> Result<(Self, Vec<String>), BootstrapError> {
+    fn read(&self) -> Result<pb::Bootstrap, BootstrapError> {
+        let text = &self.text;
+        let read = if self.is_json() { json::from_json(text) } else { json::from_yaml(text) };
+        read.map_err(|source| BootstrapError::Malformed { origin: self.origin.clone(), source })
+    }
+
+    /// The line of a field.
+    fn line_of(&self, path: &str) -> Option<usize> {
+        let text = &self.text;
+        let places = if self.is_json() { Places::in_json(text) } else { Places::in_yaml(text) };
+        places.ok()?.line_of(path)
+    }
+}
+
+impl Bootstrap {
+    /// Reads a bootstrap. Of several texts each is merged over the ones before it, as messages of
+    /// protobuf are: lists are appended to, and single values replaced. Returns what it warns about
+    /// beside it.
+    pub(crate) fn parse(texts: &[Text]) -> Result<(Self, Vec<String>), BootstrapError> {
+        let mut message = pb::Bootstrap::default();
+        for text in texts {
+            let read = text.read()?.encode_to_vec();
+            // What was just encoded can be decoded.
+            let _ = message.merge(read.as_slice());
+        }
+        Self::of(texts, &message)
+    }
+
+    fn of(texts: &[Text], message: &pb::Bootstrap) -> Result<(Self, Vec<String>), BootstrapError> {
         let encoded = Bytes::from(message.encode_to_vec());
         let (mut findings, mut warnings) = (Vec::new(), Vec::new());
         for finding in check::check(type_url::BOOTSTRAP, &encoded) {
@@ -117,14 +154,55 @@ impl Bootstrap {
         }
         let mut read = Reading { findings };
         let bootstrap = read.bootstrap(message, encoded);
+        let locate = |findings: Vec<String>| {
+            let statics = message.static_resources.as_ref();
+            findings.iter().map(|finding| located(finding, statics, texts)).collect()
+        };
         match bootstrap {
-            Some(bootstrap) if read.findings.is_empty() => Ok((bootstrap, warnings)),
+            Some(bootstrap) if read.findings.is_empty() => Ok((bootstrap, locate(warnings))),
             _ => Err(BootstrapError::Unsupported {
-                origin: origin.to_owned(),
-                findings: read.findings,
+                origin: texts
+                    .iter()
+                    .map(|text| text.origin.as_str())
+                    .collect::<Vec<_>>()
+                    .join(", "),
+                findings: locate(read.findings),
             }),
         }
     }
+}
+
+/// The line of a field, as the beginning of a sentence. Of several texts none counts: their lists
+/// were put together.
+pub(crate) fn line_of(path: &str, texts: &[Text]) -> String {
+    let [text] = texts else { return String::new() };
+    text.line_of(path).map(|line| format!("line {line}: ")).unwrap_or_default()
+}
+
+/// A finding with its line, and with the name of the resource that it is about.
+fn located(
+    finding: &str,
+    statics: Option<&pb::bootstrap::StaticResources>,
+    texts: &[Text],
+) -> String {
+    let path = finding.split(": ").next().unwrap_or_default();
+    let line = line_of(path, texts);
+    let name = statics.and_then(|statics| resource(path, statics));
+    let name = name.map(|name| format!("{name}: ")).unwrap_or_default();
+    format!("{line}{name}{finding}")
+}
+
+/// The resource that a path leads into: `cluster "a"`.
+fn resource(path: &str, statics: &pb::bootstrap::StaticResources) -> Option<String> {
+    let index = |list: &str| -> Option<usize> {
+        let (index, _) = path.strip_prefix(list)?.strip_prefix('[')?.split_once(']')?;
+        index.parse().ok()
+    };
+    if let Some(index) = index("static_resources.clusters") {
+        return Some(format!("cluster {:?}", statics.clusters.get(index)?.name));
+    }
+    let index = index("static_resources.listeners")?;
+    Some(format!("listener {:?}", statics.listeners.get(index)?.name))
 }
 
 /// Collects everything that is wrong on the way.
@@ -226,15 +304,19 @@ impl Reading {
             self.wrong("dynamic_resources.ads_config", why);
         }
         let own = discovery.roots().filter_map(|(of, source)| match &source.origin {
-            Origin::Api(api) if of.is_root() => Some((own_path(of), api)),
+            Origin::Api(api) => Some((format!("{}.api_config_source", own_path(of)), api)),
             _ => None,
         });
-        let all: Vec<_> = discovery
-            .ads
-            .iter()
-            .map(|ads| ("dynamic_resources.ads_config", ads))
-            .chain(own)
-            .collect();
+        for (of, source) in discovery.roots() {
+            if let Origin::File(file) = &source.origin
+                && !Path::new(&*file.path).exists()
+            {
+                let path = format!("{}.path_config_source.path", own_path(of));
+                self.wrong(&path, &format!("there is no file {}", file.path));
+            }
+        }
+        let ads = discovery.ads.iter().map(|ads| ("dynamic_resources.ads_config".to_owned(), ads));
+        let all: Vec<_> = ads.chain(own).collect();
         for (path, api) in all {
             for (nth, service) in api.services.iter().enumerate() {
                 if !discovery.servers.contains_key(&service.cluster) {
@@ -252,8 +334,8 @@ impl Reading {
 
 fn own_path(of: weft_xds::ResourceType) -> &'static str {
     match of {
-        weft_xds::ResourceType::Cluster => "dynamic_resources.cds_config.api_config_source",
-        _ => "dynamic_resources.lds_config.api_config_source",
+        weft_xds::ResourceType::Cluster => "dynamic_resources.cds_config",
+        _ => "dynamic_resources.lds_config",
     }
 }
 

@@ -12,7 +12,8 @@ Examples:
   weft-proxy --control-plane http://127.0.0.1:15010 --service cart --port 8080
                                                      a sidecar for the application on port 8080
   weft-proxy --mesh mesh.yaml --service cart --port 8080
-                                                     the same from a file, without a control plane";
+                                                     the same from a file, without a control plane
+  weft-proxy wait && exec my-app                     start the application when the sidecar is ready";
 
 /// A service-mesh sidecar and proxy, configured by Envoy's xDS v3.
 #[derive(Debug, Parser)]
@@ -30,6 +31,28 @@ pub(crate) enum Command {
     Run(Box<RunArgs>),
     /// Validate the configuration, print every error, and exit with 0 or 1.
     Check(Box<RunArgs>),
+    /// Ask a running proxy whether it is ready, and exit with 0 or 1.
+    Healthcheck(ProbeArgs),
+    /// Wait until a proxy is ready; exit with 1 if it is not within the time.
+    Wait(WaitArgs),
+}
+
+/// Which proxy to ask.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ProbeArgs {
+    /// Admin address of the proxy.
+    #[arg(long, value_name = "IP:PORT", env = "WEFT_ADMIN", default_value = "127.0.0.1:15000")]
+    pub(crate) admin: SocketAddr,
+}
+
+/// Which proxy to wait for, and how long.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct WaitArgs {
+    #[command(flatten)]
+    pub(crate) probe: ProbeArgs,
+    /// How long to wait.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) timeout_s: u64,
 }
 
 /// How to run.

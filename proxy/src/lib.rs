@@ -14,6 +14,7 @@ mod cli;
 mod discovery;
 mod logging;
 mod plane;
+mod probe;
 mod proxy;
 mod registration;
 mod run;
@@ -23,7 +24,7 @@ mod sockets;
 mod standalone;
 mod workers;
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{ffi::OsString, process::ExitCode, time::Duration};
 
 use clap::Parser as _;
 
@@ -34,7 +35,7 @@ pub use standalone::MeshError;
 use cli::{Cli, Command, Mode};
 
 /// Runs `weft-proxy` with these arguments, the program's name first. Exit codes: 0 ended in order or
-/// configuration fine, 1 cannot start or configuration wrong, 2 wrong usage.
+/// configuration fine, 1 cannot start, configuration wrong or not ready, 2 wrong usage.
 pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
@@ -45,6 +46,11 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let result = match cli.command {
         Some(Command::Check(args)) => run::check(&args),
+        Some(Command::Healthcheck(args)) => probe::ask(args.admin).map_err(Into::into),
+        Some(Command::Wait(args)) => {
+            let at_most = Duration::from_secs(args.timeout_s);
+            probe::wait(args.probe.admin, at_most).map_err(Into::into)
+        }
         Some(Command::Run(args)) => run_or_check(&args),
         None => run_or_check(&cli.run),
     };

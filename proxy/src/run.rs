@@ -20,7 +20,7 @@ use weft_proto::registry::WorkloadState;
 use weft_telemetry::Stats;
 
 use crate::{
-    bootstrap::{Bootstrap, BootstrapError},
+    bootstrap::{Bootstrap, BootstrapError, Text, line_of},
     cli::RunArgs,
     logging::LogControl,
     plane::Plane,
@@ -47,8 +47,11 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 const BIND_AGAIN: Duration = Duration::from_secs(1);
 
 /// Everything that is needed to start, read and checked.
+#[derive(Default)]
 pub(crate) struct Start {
     bootstrap: Bootstrap,
+    /// What the bootstrap was read from.
+    texts: Vec<Text>,
     /// Resources of a mesh file, in order.
     updates: Vec<Update>,
     workload: Option<(ServerAddress, WorkloadState)>,
@@ -63,15 +66,15 @@ impl Start {
             let server = sidecar::server_of(url)?;
             let bootstrap = sidecar::bootstrap(sidecar, Some(server.clone()));
             let workload = Some(server).zip(sidecar::workload(sidecar));
-            Self { bootstrap, updates: Vec::new(), workload, warnings: Vec::new() }
+            Self { bootstrap, workload, ..Self::default() }
         } else if sidecar.mesh.is_empty() {
-            let (bootstrap, warnings) = read_bootstrap(args)?;
-            Self { bootstrap, updates: Vec::new(), workload: None, warnings }
+            let (bootstrap, texts, warnings) = read_bootstrap(args)?;
+            Self { bootstrap, texts, warnings, ..Self::default() }
         } else {
             let mesh = standalone::read(&sidecar.mesh)?;
             let bootstrap = sidecar::bootstrap(sidecar, None);
             let (updates, warnings) = standalone::updates(&mesh, &bootstrap.node)?;
-            Self { bootstrap, updates, workload: None, warnings }
+            Self { bootstrap, updates, warnings, ..Self::default() }
         };
         start.override_node(args);
         Ok(start)
@@ -94,15 +97,26 @@ impl Start {
     /// Compiles everything static into the plane and returns what is refused.
     fn compile(&self, plane: &mut Plane) -> Vec<String> {
         let fixed = [
-            (ResourceType::Cluster, &self.bootstrap.clusters),
-            (ResourceType::Listener, &self.bootstrap.listeners),
-        ]
-        .map(|(kind, resources)| Update::fixed(kind, resources.clone()));
+            (ResourceType::Cluster, "clusters", "cluster", &self.bootstrap.clusters),
+            (ResourceType::Listener, "listeners", "listener", &self.bootstrap.listeners),
+        ];
         let mut refused = Vec::new();
-        for update in fixed.iter().chain(&self.updates) {
-            if update.upserts.is_empty() {
+        for (kind, list, noun, resources) in fixed {
+            if resources.is_empty() {
                 continue;
             }
+            let update = Update::fixed(kind, resources.clone());
+            for rejected in plane.apply(&update, SystemTime::now()).rejected {
+                let at = format!("static_resources.{list}[{}]", rejected.index);
+                for reason in rejected.reasons {
+                    let dot = if reason.path.is_empty() { "" } else { "." };
+                    let line = line_of(&format!("{at}{dot}{}", reason.path), &self.texts);
+                    let colon = if dot.is_empty() { ": " } else { dot };
+                    refused.push(format!("{line}{noun} {:?}: {at}{colon}{reason}", rejected.name));
+                }
+            }
+        }
+        for update in &self.updates {
             for rejected in plane.apply(update, SystemTime::now()).rejected {
                 for reason in rejected.reasons {
                     let kind = update.resource_type.short_name();
@@ -114,16 +128,21 @@ impl Start {
     }
 }
 
-fn read_bootstrap(args: &RunArgs) -> Result<(Bootstrap, Vec<String>), BootstrapError> {
-    match (&args.config_path, &args.config_yaml) {
-        (_, Some(text)) => Bootstrap::parse("--config-yaml", text),
-        (Some(path), None) => {
-            let text = fs::read_to_string(path)
-                .map_err(|source| BootstrapError::Unreadable { path: path.clone(), source })?;
-            Bootstrap::parse(&path.display().to_string(), &text)
-        }
-        (None, None) => Err(BootstrapError::Nothing),
+fn read_bootstrap(args: &RunArgs) -> Result<(Bootstrap, Vec<Text>, Vec<String>), BootstrapError> {
+    let mut texts = Vec::new();
+    if let Some(path) = &args.config_path {
+        let text = fs::read_to_string(path)
+            .map_err(|source| BootstrapError::Unreadable { path: path.clone(), source })?;
+        texts.push(Text { origin: path.display().to_string(), text });
     }
+    if let Some(text) = &args.config_yaml {
+        texts.push(Text { origin: "--config-yaml".to_owned(), text: text.clone() });
+    }
+    if texts.is_empty() {
+        return Err(BootstrapError::Nothing);
+    }
+    let (bootstrap, warnings) = Bootstrap::parse(&texts)?;
+    Ok((bootstrap, texts, warnings))
 }
 
 /// Checks everything that can be checked without serving, and prints what is wrong.

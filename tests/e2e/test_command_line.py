@@ -96,6 +96,100 @@ static_resources: {}
     until(lambda: process.require_alive() or (written.exists() and ":" in written.read_text()), "the admin address")
 
 
+def test_text_on_the_command_line_is_merged_over_the_file(tmp_path):
+    config = bootstrap(node="of-the-file")
+    text = json.dumps(
+        {
+            "node": {"id": "of-the-flag"},
+            "static_resources": {"listeners": [listener("added", hcm(routes("r", virtual_host("v", ["*"]))))]},
+        }
+    )
+    with Proxy("weft", config, tmp_path, arguments=["--config-yaml", text]) as proxy:
+        node = proxy.admin.json("/server_info")["node"]
+        assert (node["id"], node["cluster"]) == ("of-the-flag", "tests"), "single values are replaced, others stay"
+        assert proxy.port("added")
+
+
+def test_errors_name_the_line_and_the_resource(tmp_path):
+    text = """
+static_resources:
+  clusters:
+  - name: good
+    type: STATIC
+  - name: web
+    type: STATIC
+    load_assignment:
+      cluster_name: web
+      endpoints:
+      - lb_endpoints:
+        - endpoint:
+            address:
+              socket_address: {address: not-an-address, port_value: 80}
+  - name: other
+    type: 17
+overload_manager: {}
+"""
+    code, said = validate(tmp_path, text, "yaml")
+    assert code == 1
+    assert 'line 16: cluster "other": static_resources.clusters[2].type: ' in said, said
+    assert "line 17: overload_manager: " in said, said
+    code, said = validate(tmp_path, text.replace("type: 17", "type: STATIC").replace("overload_manager: {}", ""), "yaml")
+    assert code == 1
+    assert 'line 14: cluster "web": static_resources.clusters[1].load_assignment.endpoints[0]' in said, said
+
+
+@pytest.mark.parametrize(
+    ("dynamic", "said"),
+    [
+        ({"lds_config": {"ads": {}}}, "dynamic_resources.ads_config: missing"),
+        ({"lds_config": {"path_config_source": {"path": "/no/such.yaml"}}}, "there is no file /no/such.yaml"),
+        (
+            {"cds_config": {"api_config_source": {"api_type": "REST", "cluster_names": ["x"]}}},
+            "dynamic_resources.cds_config.api_config_source.api_type",
+        ),
+        (
+            {
+                "cds_config": {
+                    "api_config_source": {
+                        "api_type": "GRPC",
+                        "grpc_services": [{"envoy_grpc": {"cluster_name": "away"}}],
+                    }
+                }
+            },
+            'grpc_services[0].envoy_grpc.cluster_name: no static cluster "away"',
+        ),
+        (
+            {
+                "ads_config": {
+                    "api_type": "GRPC",
+                    "grpc_services": [{"google_grpc": {"target_uri": "x", "stat_prefix": "x"}}],
+                }
+            },
+            "google_grpc",
+        ),
+    ],
+    ids=["no-ads", "no-file", "rest", "no-cluster", "google-grpc"],
+)
+def test_sources_that_lead_nowhere_are_refused_at_the_start(tmp_path, dynamic, said):
+    config = bootstrap()
+    config["dynamic_resources"] = dynamic
+    code, text = validate(tmp_path, config)
+    assert code == 1 and said in text, text
+
+
+def test_readiness_can_be_asked_for_and_waited_for(tmp_path):
+    def ask(*arguments):
+        return run([binary("weft-proxy"), *arguments], tmp_path)
+
+    config = bootstrap([listener("main", hcm(routes("r", virtual_host("v", ["*"]))))])
+    with Proxy("weft", config, tmp_path) as proxy:
+        address = f"127.0.0.1:{proxy.admin.port}"
+        assert ask("wait", "--admin", address).returncode == 0
+        assert ask("healthcheck", "--admin", address).returncode == 0
+    outcome = ask("wait", "--admin", address, "--timeout-s", "0")
+    assert outcome.returncode == 1 and address in outcome.stderr
+
+
 def test_node_flags_reach_the_node(tmp_path, processes):
     main = routes("main", virtual_host("all", ["*"], direct("/", 200, "ok")))
     config = bootstrap([listener("main", hcm(main))])
