@@ -16,71 +16,120 @@ use weft_xds::{
 pub(crate) mod model;
 use model::Model;
 
-/// Something that happens.
+/// Something that happens; where it has a number, at that source.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Op {
     /// The mesh changes: see [`Model::change`].
     Change { kind: u8, which: u8, content: u8 },
     /// The oldest message on the way to the server arrives.
-    ToServer,
+    ToServer(u8),
     /// The oldest message on the way to the client arrives.
-    ToClient,
+    ToClient(u8),
     /// The caller judges the oldest delivery.
-    Judge,
+    Judge(u8),
     /// The stream breaks, with everything on it.
-    Cut,
+    Cut(u8),
     /// The stream breaks, and the next one goes to another server, whose versions are its own.
-    Leave,
+    Leave(u8),
     /// Time passes.
     Pass(Duration),
 }
 
-pub(crate) struct World {
+/// One source: a server, the wire, and the client's side of it.
+struct Talk {
+    scope: Scope,
     mode: Mode,
-    now: Instant,
-    pub(crate) model: Model,
     server: Option<Stream>,
     client: Client,
     connect_at: Option<Instant>,
     to_server: VecDeque<Request>,
     to_client: VecDeque<Response>,
     deliveries: VecDeque<Delivery>,
-    applied: PerType<BTreeMap<Name, Bytes>>,
-    /// Messages sent by either side.
-    pub(crate) messages: usize,
-    /// Time that the two machines took.
-    pub(crate) spent: Duration,
-    /// Check after every application that routes lead somewhere.
-    pub(crate) assert_order: bool,
 }
 
-impl World {
-    pub(crate) fn new(mode: Mode) -> Self {
-        let now = Instant::now();
-        let mut client = Client::new(Settings {
+impl Talk {
+    fn new(scope: Scope, mode: Mode, now: Instant) -> Self {
+        let client = Client::new(Settings {
             mode,
             node: weft_proto::discovery::Node { id: "node".into(), ..Default::default() },
             node_in_every_request: false,
             backoff: Backoff::default(),
         });
-        for of in [ResourceType::Cluster, ResourceType::Listener] {
-            assert_eq!(client.step(client::Event::Want(of, Wanted::default()), now), []);
-        }
         Self {
+            scope,
             mode,
-            now,
-            model: Model::default(),
             server: None,
             client,
             connect_at: Some(now),
             to_server: VecDeque::new(),
             to_client: VecDeque::new(),
             deliveries: VecDeque::new(),
+        }
+    }
+
+    fn carries(&self, of: ResourceType) -> bool {
+        match self.scope {
+            Scope::Aggregated => true,
+            Scope::Only(only) => only == of,
+        }
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.to_server.is_empty() && self.to_client.is_empty() && self.deliveries.is_empty()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let server = self.server.as_ref().and_then(Stream::deadline);
+        [server, self.client.deadline(), self.connect_at].into_iter().flatten().min()
+    }
+}
+
+pub(crate) struct World {
+    now: Instant,
+    pub(crate) model: Model,
+    talks: Vec<Talk>,
+    applied: PerType<BTreeMap<Name, Bytes>>,
+    /// Messages sent by either side.
+    pub(crate) messages: usize,
+    /// Time that the machines took.
+    pub(crate) spent: Duration,
+    /// Check after every application that routes lead somewhere.
+    pub(crate) assert_order: bool,
+}
+
+impl World {
+    /// Everything by one stream.
+    pub(crate) fn new(mode: Mode) -> Self {
+        Self::with(&[(Scope::Aggregated, mode)])
+    }
+
+    /// Each type by a source of its own.
+    pub(crate) fn split(modes: [Mode; 4]) -> Self {
+        let scopes = model::TYPES.map(Scope::Only);
+        Self::with(&scopes.into_iter().zip(modes).collect::<Vec<_>>())
+    }
+
+    fn with(sources: &[(Scope, Mode)]) -> Self {
+        let now = Instant::now();
+        let talks = sources.iter().map(|&(scope, mode)| Talk::new(scope, mode, now)).collect();
+        let mut world = Self {
+            now,
+            model: Model::default(),
+            talks,
             applied: PerType::default(),
             messages: 0,
             spent: Duration::ZERO,
             assert_order: false,
+        };
+        for of in [ResourceType::Cluster, ResourceType::Listener] {
+            let at = world.source_of(of);
+            world.consume(at, client::Event::Want(of, Wanted::default()));
         }
+        world
+    }
+
+    fn source_of(&self, of: ResourceType) -> usize {
+        self.talks.iter().position(|talk| talk.carries(of)).unwrap()
     }
 
     pub(crate) fn applied(&self, of: ResourceType) -> &BTreeMap<Name, Bytes> {
@@ -88,26 +137,30 @@ impl World {
     }
 
     pub(crate) fn play(&mut self, op: Op) {
+        let which = |number: u8| usize::from(number) % self.talks.len();
         match op {
             Op::Change { kind, which, content } => {
                 self.model.change(kind, which, content);
                 self.offer_equal();
             }
-            Op::ToServer => {
-                if let Some(request) = self.to_server.pop_front() {
-                    self.serve(server::Event::Request(request));
+            Op::ToServer(number) => {
+                let at = which(number);
+                if let Some(request) = self.talks[at].to_server.pop_front() {
+                    self.serve(at, server::Event::Request(request));
                 }
             }
-            Op::ToClient => {
-                if let Some(response) = self.to_client.pop_front() {
-                    self.consume(client::Event::Response(response));
+            Op::ToClient(number) => {
+                let at = which(number);
+                if let Some(response) = self.talks[at].to_client.pop_front() {
+                    self.consume(at, client::Event::Response(response));
                 }
             }
-            Op::Judge => self.judge(),
-            Op::Cut => self.cut(),
-            Op::Leave => {
-                self.cut();
-                self.consume(client::Event::OtherServer);
+            Op::Judge(number) => self.judge(which(number)),
+            Op::Cut(number) => self.cut(which(number)),
+            Op::Leave(number) => {
+                let at = which(number);
+                self.cut(at);
+                self.consume(at, client::Event::OtherServer);
             }
             Op::Pass(time) => {
                 self.now += time;
@@ -117,18 +170,21 @@ impl World {
         self.connect_if_due();
     }
 
-    fn cut(&mut self) {
-        if self.server.take().is_some() {
-            self.to_server.clear();
-            self.to_client.clear();
-            self.consume(client::Event::Disconnected { random: u32::MAX / 2 });
+    fn cut(&mut self, at: usize) {
+        let talk = &mut self.talks[at];
+        if talk.server.take().is_some() {
+            talk.to_server.clear();
+            talk.to_client.clear();
+            self.consume(at, client::Event::Disconnected { random: u32::MAX / 2 });
         }
     }
 
     /// Offers the model anew.
     pub(crate) fn offer_equal(&mut self) {
         let snapshot = Arc::new(self.snapshot());
-        self.serve(server::Event::Offer(snapshot));
+        for at in 0..self.talks.len() {
+            self.serve(at, server::Event::Offer(Arc::clone(&snapshot)));
+        }
         self.connect_if_due();
     }
 
@@ -140,18 +196,23 @@ impl World {
     }
 
     fn connect_if_due(&mut self) {
-        if self.server.is_none() && self.connect_at.is_some_and(|at| at <= self.now) {
-            self.connect_at = None;
-            self.server = Some(Stream::new(self.mode, Scope::Aggregated, Timing::default()));
-            self.consume(client::Event::Connected);
-            let snapshot = Arc::new(self.snapshot());
-            self.serve(server::Event::Offer(snapshot));
+        for at in 0..self.talks.len() {
+            let talk = &mut self.talks[at];
+            if talk.server.is_none() && talk.connect_at.is_some_and(|at| at <= self.now) {
+                talk.connect_at = None;
+                talk.server = Some(Stream::new(talk.mode, talk.scope, Timing::default()));
+                self.consume(at, client::Event::Connected);
+                let snapshot = Arc::new(self.snapshot());
+                self.serve(at, server::Event::Offer(snapshot));
+            }
         }
     }
 
     fn tick(&mut self) {
-        self.serve(server::Event::Tick);
-        self.consume(client::Event::Tick);
+        for at in 0..self.talks.len() {
+            self.serve(at, server::Event::Tick);
+            self.consume(at, client::Event::Tick);
+        }
     }
 
     /// Lets everything on the way arrive, until nothing is on the way; with time, lets it pass as
@@ -159,16 +220,14 @@ impl World {
     pub(crate) fn settle(&mut self, with_time: bool) {
         self.connect_if_due();
         for _ in 0..10_000 {
-            while !self.is_quiet() {
-                for op in [Op::ToServer, Op::ToClient, Op::Judge] {
+            while let Some(at) = self.talks.iter().position(|talk| !talk.is_quiet()) {
+                let at = u8::try_from(at).unwrap();
+                for op in [Op::ToServer(at), Op::ToClient(at), Op::Judge(at)] {
                     self.play(op);
                 }
                 assert!(self.messages < 20_000, "they never stop talking");
             }
-            let server = self.server.as_ref().and_then(Stream::deadline);
-            let next =
-                [server, self.client.deadline(), self.connect_at].into_iter().flatten().min();
-            match next {
+            match self.talks.iter().filter_map(Talk::deadline).min() {
                 Some(at) if with_time => {
                     assert!(at > self.now, "a deadline in the past");
                     self.play(Op::Pass(at - self.now));
@@ -179,41 +238,39 @@ impl World {
         panic!("there is always one more deadline");
     }
 
-    fn is_quiet(&self) -> bool {
-        self.to_server.is_empty() && self.to_client.is_empty() && self.deliveries.is_empty()
-    }
-
-    fn serve(&mut self, event: server::Event) {
-        let Some(server) = &mut self.server else { return };
+    fn serve(&mut self, at: usize, event: server::Event) {
+        let talk = &mut self.talks[at];
+        let Some(server) = &mut talk.server else { return };
         let begin = Instant::now();
         let actions = server.step(event, self.now);
         self.spent += begin.elapsed();
         self.messages += actions.send.len();
-        self.to_client.extend(actions.send);
+        talk.to_client.extend(actions.send);
     }
 
-    fn consume(&mut self, event: client::Event) {
+    fn consume(&mut self, at: usize, event: client::Event) {
+        let talk = &mut self.talks[at];
         let begin = Instant::now();
-        let actions = self.client.step(event, self.now);
+        let actions = talk.client.step(event, self.now);
         self.spent += begin.elapsed();
         for action in actions {
             match action {
                 Action::Send(request) => {
-                    assert!(self.server.is_some(), "a request without a stream");
+                    assert!(talk.server.is_some(), "a request without a stream");
                     self.messages += 1;
-                    self.to_server.push_back(request);
+                    talk.to_server.push_back(request);
                 }
-                Action::Deliver(delivery) => self.deliveries.push_back(delivery),
+                Action::Deliver(delivery) => talk.deliveries.push_back(delivery),
                 Action::Missing { .. } => {}
-                Action::ConnectAt(at) => self.connect_at = Some(at),
+                Action::ConnectAt(at) => talk.connect_at = Some(at),
             }
         }
     }
 
     /// Applies a delivery as a proxy does: refuses what is bad, keeps the rest, and wants what it
     /// refers to.
-    fn judge(&mut self) {
-        let Some(delivery) = self.deliveries.pop_front() else { return };
+    fn judge(&mut self, at: usize) {
+        let Some(delivery) = self.talks[at].deliveries.pop_front() else { return };
         let of = delivery.of;
         let mut refused = Vec::new();
         for upsert in delivery.upserts {
@@ -244,10 +301,17 @@ impl World {
         if self.assert_order {
             self.assert_routes_lead_somewhere();
         }
-        let wanted =
-            wanted.into_iter().map(|(of, names)| (of, names.into_iter().collect())).collect();
-        let verdict = Verdict { delivery: delivery.id, of, refused, wanted };
-        self.consume(client::Event::Verdict(verdict));
+        // What is wanted of the source that delivered goes with the verdict, the rest is told.
+        let mut own = Vec::new();
+        for (of, names) in wanted {
+            let wanted: Wanted = names.into_iter().collect();
+            match self.source_of(of) {
+                source if source == at => own.push((of, wanted)),
+                source => self.consume(source, client::Event::Want(of, wanted)),
+            }
+        }
+        let verdict = Verdict { delivery: delivery.id, of, refused, wanted: own };
+        self.consume(at, client::Event::Verdict(verdict));
     }
 
     /// Whether the caller still needs what it is given: it may have given it up since it asked.
