@@ -7,7 +7,7 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 use weft_compile::Tables;
-use weft_http::{Load, Phase, Worker, WorkerOptions};
+use weft_http::{Host, Load, Phase, Worker, WorkerOptions};
 use weft_net::Acceptor;
 
 use crate::sockets::Socket;
@@ -41,10 +41,12 @@ impl Workers {
         drain_time: Duration,
         mut seeds: impl FnMut() -> u64,
     ) -> io::Result<Self> {
+        let host = Arc::new(this_host());
         let threads = (0..count.max(1))
             .map(|index| {
                 let (commands, inbox) = mpsc::unbounded_channel();
-                let options = WorkerOptions { seed: seeds(), drain_time };
+                let host = Arc::clone(&host);
+                let options = WorkerOptions { seed: seeds(), drain_time, host };
                 let thread = thread::Builder::new()
                     .name(format!("worker-{index}"))
                     .spawn(move || run(options, inbox))?;
@@ -107,6 +109,14 @@ impl Drop for Workers {
             }
         }
     }
+}
+
+/// The machine, for formats that name it or a variable of this process.
+fn this_host() -> Host {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Host { name: name.trim().into(), variables: variables.collect() }
 }
 
 /// A worker's thread: a runtime that lives and dies here.

@@ -322,6 +322,7 @@ def cases():
         *local(),
         *managers(),
         *routing.action_cases(),
+        *routing.format_cases(),
     ]
     names = [case.id for case in made]
     twice = {name for name in names if names.count(name) > 1}

@@ -81,6 +81,56 @@ def https_only(ports):
     return hosts, []
 
 
+OPERATORS = """
+REQ(x-in) REQ(x-none?x-in) REQ(X-IN):2 REQ(x-twice) REQ(:method) REQ(:path) REQ(:authority) REQ(:scheme) REQ(host) REQ(x-none)
+RESP(content-type) RESP(x-back):3 RESP(:status) PROTOCOL RESPONSE_CODE RESPONSE_CODE_DETAILS RESPONSE_FLAGS
+ROUTE_NAME UPSTREAM_CLUSTER START_TIME(%Y-%m-%d) DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT
+DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT HOSTNAME UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT
+ENVIRONMENT(NO_SUCH_VARIABLE) BYTES_SENT
+""".split()
+
+
+def formats(ports):
+    """Every operator in request and response headers, and the order within a level."""
+    all_of_them = [header(f"x-{n:02}", f"[%{text}%]") for n, text in enumerate(OPERATORS)]
+    bare = [header(f"x-bare-{n}", f"%{text}%") for n, text in enumerate(["REQ(x-in)", "REQ(x-none)", "REQ(:path)"])]
+    kept = [header("x-kept", "%REQ(x-none)%", keep_empty_value=True)]
+    order = [
+        header("x-a", "%REQ(x-b)%", "OVERWRITE_IF_EXISTS_OR_ADD"),
+        header("x-b", "%REQ(x-a)%", "OVERWRITE_IF_EXISTS_OR_ADD"),
+        header("x-c", "added"),
+        header("x-c", "replaced", "OVERWRITE_IF_EXISTS_OR_ADD"),
+        header("x-d", "first", "ADD_IF_ABSENT"),
+        header("x-d", "second", "ADD_IF_ABSENT"),
+        header("x-e", "%REQ(x-gone)%|"),
+    ]
+    changes = {"request_headers_to_add": [*all_of_them, *bare, *kept], "response_headers_to_add": [*all_of_them, *bare, *kept]}
+    host = virtual_host(
+        "main",
+        ["*"],
+        route("/order", "up", request_headers_to_add=order, request_headers_to_remove=["x-gone"]),
+        route("/levels", "up", request_headers_to_add=[header("x-level", "%REQ(x-level)%+route")]),
+        route("/up", "up", name="named", **changes),
+        route("/unnamed", {"cluster": "up", "prefix_rewrite": "/other", "host_rewrite_literal": "inner.test"}, **changes),
+        route("/refused", "refused", name="refused", **changes),
+        direct("/direct", 200, "direct", name="direct", response_headers_to_add=changes["response_headers_to_add"]),
+        route("/redirect", redirect={"path_redirect": "/n"}, response_headers_to_add=changes["response_headers_to_add"]),
+        request_headers_to_add=[header("x-level", "%REQ(x-level)%+host")],
+    )
+    return [host], [cluster("up", ports["up"]), cluster("refused", ports["refused"])]
+
+
+def format_cases():
+    sent = (("x-in", "value"), ("x-twice", "1"), ("x-twice", "2"))
+    back = plan(headers=[["x-back", "from the upstream"], ["content-type", "text/x"]])
+    for path in ("/up?q=1", "/unnamed/x?q=1", "/refused", "/direct", "/redirect"):
+        yield from both("formats", f"bare {path}", target=path)
+        yield from both("formats", f"full {path}", target=path, headers=sent + back)
+    yield from both("formats", "order", target="/order", headers=(("x-a", "1"), ("x-b", "2"), ("x-c", "old"), ("x-gone", "3")))
+    yield from both("formats", "levels", target="/levels", headers=(("x-level", "client"),))
+    yield from both("formats", "POST", target="/up", method="POST", body="some body", headers=sent)
+
+
 def action_cases():
     paths = """
     /re-prefix/x /re-prefix/x?q=1 /regex/a/b /regex/a/b?c=/regex/a/b /regex/a /all-o/foo?o=o /host-path/shop/x

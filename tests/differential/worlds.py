@@ -231,6 +231,7 @@ def worlds():
         "local": lambda ports: _bootstrap(*local_replies(ports)),
         "actions": lambda ports: _bootstrap(*routing.actions(ports)),
         "counted": lambda ports: _bootstrap(*routing.counted(ports)),
+        "formats": lambda ports: _bootstrap(*routing.formats(ports)),
         "https-only": lambda ports: _bootstrap(*routing.https_only(ports)),
     }
     for name, settings in MANAGERS.items():

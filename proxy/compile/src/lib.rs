@@ -61,9 +61,9 @@ pub use files::ReadFile;
 pub use references::{Want, Wanted, WantedNames};
 pub use report::{Rejected, Report, Warned};
 pub use routing::{
-    Action, AppendAction, ClusterChoice, DirectResponse, Forward, HeaderMutations, HeaderSet,
-    HostRewrite, PathRewrite, PrefixRewrite, Redirect, RedirectPath, RouteConfig, RouteEntry,
-    RouteTarget, WeightedCluster, WeightedRoute,
+    Action, AppendAction, ClusterChoice, DirectResponse, Forward, HeaderMutations, HeaderProgram,
+    HeaderSet, HeaderText, HostRewrite, PathRewrite, PrefixRewrite, Redirect, RedirectPath,
+    RouteConfig, RouteEntry, RouteNames, RouteTarget, WeightedCluster, WeightedRoute,
 };
 pub use tables::{
     BindAddress, Chain, Chains, CircuitBreakers, ClientOptions, Cluster, ClusterId, Codec,

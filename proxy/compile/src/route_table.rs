@@ -1,5 +1,7 @@
 //! From a route configuration to its table: names become slots, files become their content.
 
+use std::{iter, sync::Arc};
+
 use weft_resources::{
     self as resources, ClusterName, DataSource, Problem, Reason, RouteAction, RouteConfiguration,
     RouteRule,
@@ -9,8 +11,8 @@ use weft_route::{RouteSpec, RouteTable, VirtualHostSpec};
 use crate::{
     files::Files,
     routing::{
-        Action, ClusterChoice, DirectResponse, Forward, RouteConfig, RouteEntry, RouteTarget,
-        WeightedCluster, WeightedRoute,
+        Action, ClusterChoice, DirectResponse, Forward, HeaderMutations, HeaderProgram,
+        RouteConfig, RouteEntry, RouteNames, RouteTarget, WeightedCluster, WeightedRoute,
     },
     slots::Slots,
     tables::ClusterId,
@@ -53,8 +55,13 @@ fn virtual_host(
 ) -> Result<VirtualHostSpec<RouteEntry>, Reason> {
     let VirtualHostSpec { name, domains, require_tls, routes } = host;
     let mut entries = Vec::with_capacity(routes.len());
+    let virtual_host: Arc<str> = Arc::from(&*name);
     for (index, RouteSpec { name, matcher, action }) in routes.into_iter().enumerate() {
-        let entry = route(action, context).map_err(|problem| Reason {
+        let names = RouteNames {
+            route: name.as_deref().map(Box::from),
+            virtual_host: Arc::clone(&virtual_host),
+        };
+        let entry = route(action, names, context).map_err(|problem| Reason {
             path: format!("{path}.routes[{index}].direct_response.body"),
             problem,
         })?;
@@ -63,7 +70,13 @@ fn virtual_host(
     Ok(VirtualHostSpec { name, domains, require_tls, routes: entries })
 }
 
-fn route(rule: RouteRule, context: &mut Context<'_>) -> Result<RouteEntry, Problem> {
+fn route(
+    rule: RouteRule,
+    names: RouteNames,
+    context: &mut Context<'_>,
+) -> Result<RouteEntry, Problem> {
+    let RouteRule { request_headers, response_headers, count_attempts, .. } = rule;
+    let levels = Levels { request: &request_headers, response: &response_headers };
     let action = match rule.action {
         RouteAction::Redirect(redirect) => Action::Redirect(redirect),
         RouteAction::Nowhere => Action::Nowhere,
@@ -75,16 +88,16 @@ fn route(rule: RouteRule, context: &mut Context<'_>) -> Result<RouteEntry, Probl
             Action::Direct(DirectResponse { status: direct.status, body })
         }
         RouteAction::Forward(forward) => {
-            Action::Forward(Box::new(self::forward(*forward, context)))
+            Action::Forward(Box::new(self::forward(*forward, &levels, context)))
         }
     };
-    let RouteRule { request_headers, response_headers, count_attempts, .. } = rule;
-    Ok(RouteEntry { action, request_headers, response_headers, count_attempts })
+    let names = Arc::new(names);
+    Ok(RouteEntry { action, request_headers, response_headers, names, count_attempts })
 }
 
-fn forward(forward: resources::Forward, context: &mut Context<'_>) -> Forward {
+fn forward(forward: resources::Forward, levels: &Levels<'_>, context: &mut Context<'_>) -> Forward {
     Forward {
-        target: target(forward.target, context),
+        target: target(forward.target, levels, context),
         timeout: forward.timeout,
         idle_timeout: forward.idle_timeout,
         stream_limit: forward.stream_limit,
@@ -98,7 +111,11 @@ fn forward(forward: resources::Forward, context: &mut Context<'_>) -> Forward {
     }
 }
 
-fn target(target: resources::RouteTarget, context: &mut Context<'_>) -> RouteTarget {
+fn target(
+    target: resources::RouteTarget,
+    levels: &Levels<'_>,
+    context: &mut Context<'_>,
+) -> RouteTarget {
     match target {
         resources::RouteTarget::Cluster(name) => RouteTarget::Cluster(context.id(&name)),
         resources::RouteTarget::Header(name) => RouteTarget::Header(name),
@@ -116,8 +133,8 @@ fn target(target: resources::RouteTarget, context: &mut Context<'_>) -> RouteTar
                         resources::ClusterChoice::Header(name) => ClusterChoice::Header(name),
                     },
                     host_rewrite: cluster.host_rewrite,
-                    request_headers: cluster.request_headers,
-                    response_headers: cluster.response_headers,
+                    request_headers: before(&cluster.request_headers, levels.request),
+                    response_headers: before(&cluster.response_headers, levels.response),
                 }
             });
             let clusters = clusters.collect();
@@ -128,4 +145,15 @@ fn target(target: resources::RouteTarget, context: &mut Context<'_>) -> RouteTar
             })
         }
     }
+}
+
+/// The header changes of a route's levels.
+struct Levels<'a> {
+    request: &'a HeaderProgram,
+    response: &'a HeaderProgram,
+}
+
+/// The changes of one of several clusters, and those of its route after them.
+fn before(own: &HeaderMutations, levels: &HeaderProgram) -> HeaderProgram {
+    HeaderProgram::new(iter::once(own).chain(levels.levels()))
 }

@@ -11,8 +11,8 @@ use crate::tables::{ClusterId, Tables};
 
 // Values that are the same before and after compilation.
 pub use weft_resources::{
-    AppendAction, HeaderMutations, HeaderSet, HostRewrite, PathRewrite, PrefixRewrite, Redirect,
-    RedirectPath,
+    AppendAction, HeaderMutations, HeaderProgram, HeaderSet, HeaderText, HostRewrite, PathRewrite,
+    PrefixRewrite, Redirect, RedirectPath,
 };
 
 /// One route configuration, compiled once.
@@ -31,11 +31,22 @@ pub struct RouteEntry {
     pub action: Action,
     /// Header changes of the route, its virtual host and the route configuration, already in
     /// Envoy's order (`most_specific_header_mutations_wins` applied).
-    pub request_headers: HeaderMutations,
+    pub request_headers: HeaderProgram,
     /// The same towards the client.
-    pub response_headers: HeaderMutations,
+    pub response_headers: HeaderProgram,
+    /// What the route is called.
+    pub names: Arc<RouteNames>,
     /// `include_request_attempt_count`: the upstream is told which attempt it sees.
     pub count_attempts: bool,
+}
+
+/// What a route is called, for formats and logs.
+#[derive(Debug, PartialEq, Eq)]
+pub struct RouteNames {
+    /// `Route.name`, if it has one.
+    pub route: Option<Box<str>>,
+    /// `VirtualHost.name`.
+    pub virtual_host: Arc<str>,
 }
 
 /// A route's action.
@@ -118,10 +129,10 @@ pub struct WeightedCluster {
     pub cluster: ClusterChoice,
     /// `host_rewrite_literal`.
     pub host_rewrite: Option<HeaderValue>,
-    /// Header changes towards the upstream, before those of the route.
-    pub request_headers: HeaderMutations,
-    /// Header changes towards the client, before those of the route.
-    pub response_headers: HeaderMutations,
+    /// Header changes towards the upstream: its own, and those of the route after them.
+    pub request_headers: HeaderProgram,
+    /// Header changes towards the client: its own, and those of the route after them.
+    pub response_headers: HeaderProgram,
 }
 
 /// A cluster by its slot, or by a header that names it.

@@ -8,6 +8,7 @@ mod request_body;
 use std::{
     cell::Cell,
     future::{Future, poll_fn},
+    net::SocketAddr,
     pin::{Pin, pin},
     rc::Rc,
     sync::Arc,
@@ -42,6 +43,8 @@ pub(crate) struct Connection {
     pub(crate) chain: Arc<HttpChain>,
     pub(crate) peer: PeerAddress,
     pub(crate) life: Rc<Life>,
+    /// The address that the client connected to, unless it is a socket's path.
+    pub(crate) local: Option<SocketAddr>,
     open_requests: Cell<u32>,
     last_busy: Cell<Instant>,
 }
@@ -65,6 +68,7 @@ pub(crate) async fn serve(
     life: Rc<Life>,
 ) {
     chain.stats.downstream_cx_total.inc();
+    let local = stream.get_ref().local_address();
     let _active = GaugeGuard::raise(Arc::clone(&chain), |chain| &chain.stats.downstream_cx_active);
     let detected = match chain.codec {
         Codec::Http1 => Ok((Detected::Http1, stream)),
@@ -77,6 +81,7 @@ pub(crate) async fn serve(
         chain,
         peer,
         life,
+        local,
         open_requests: Cell::new(0),
         last_busy: Cell::new(Instant::now()),
     });

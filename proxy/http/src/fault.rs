@@ -71,6 +71,54 @@ impl Fault {
         }
     }
 
+    /// What happened, in a word that formats show (`%RESPONSE_CODE_DETAILS%`), as Envoy says it.
+    pub fn details(self) -> &'static str {
+        match self {
+            Self::NoRoute => "route_not_found",
+            Self::NoCluster(_) => "cluster_not_found",
+            Self::NoHealthyUpstream => "no_healthy_upstream",
+            Self::ConnectFailed => {
+                "upstream_reset_before_response_started{remote_connection_failure}"
+            }
+            Self::ConnectTimeout => "upstream_reset_before_response_started{connection_timeout}",
+            Self::UpstreamClosed => {
+                "upstream_reset_before_response_started{connection_termination}"
+            }
+            Self::UpstreamReset => "upstream_reset_before_response_started{remote_reset}",
+            Self::UpstreamRefused => {
+                "upstream_reset_before_response_started{remote_refused_stream_reset}"
+            }
+            Self::UpstreamOverflow => "upstream_reset_before_response_started{overflow}",
+            Self::DropOverload => "drop_overload",
+            Self::UpstreamProtocol => "upstream_reset_before_response_started{protocol_error}",
+            Self::RequestTimeout => "response_timeout",
+            Self::StreamDuration => "max_duration_timeout",
+            Self::StreamIdle => "stream_idle_timeout",
+            Self::BadRequest(_) => "http1.codec_error",
+            Self::ClientGone => "downstream_remote_disconnect",
+        }
+    }
+
+    /// What happened, as the flag that formats show (`%RESPONSE_FLAGS%`), as Envoy says it.
+    pub fn flags(self) -> &'static str {
+        match self {
+            Self::NoRoute => "NR",
+            Self::NoCluster(_) => "NC",
+            Self::NoHealthyUpstream => "UH",
+            Self::ConnectFailed | Self::ConnectTimeout => "UF",
+            Self::UpstreamClosed => "UC",
+            Self::UpstreamReset | Self::UpstreamRefused => "UR",
+            Self::UpstreamOverflow => "UO",
+            Self::DropOverload => "DO",
+            Self::UpstreamProtocol => "UPE",
+            Self::RequestTimeout => "UT",
+            Self::StreamDuration => "DT",
+            Self::StreamIdle => "SI",
+            Self::BadRequest(_) => "DPE",
+            Self::ClientGone => "DC",
+        }
+    }
+
     /// The body (and `grpc-message`) that says why. Empty where Envoy's is.
     pub fn message(self) -> &'static str {
         match self {

@@ -3,17 +3,23 @@
 
 use std::{future::poll_fn, rc::Rc, sync::Arc, task::Poll, time::Instant};
 
-use http::{HeaderValue, Method, Response, StatusCode, Version, request::Parts, uri::PathAndQuery};
+use http::{
+    HeaderMap, HeaderValue, Method, Response, StatusCode, Version, request::Parts,
+    uri::PathAndQuery,
+};
 use smallvec::SmallVec;
 use weft_balance::{EndpointId, EndpointState};
-use weft_compile::{Cluster, Forward, HeaderMutations, RouteEntry, WeightedCluster};
+use weft_compile::{Cluster, Forward, HeaderProgram, RouteEntry, WeightedCluster};
+use weft_format::{Upstream, View};
 
 use crate::{
     body::{Body, Limits, Streaming},
     deadline,
     downstream::{Caller, Connection, Interim, RequestBody},
+    facts::{self, Kept},
     fault::{Fault, Processed},
     headers, local_reply,
+    mutation::{self, Side},
     record::Record,
     rewrite,
     timer::Timer,
@@ -34,8 +40,10 @@ pub(crate) struct Journey {
     cluster: Arc<Cluster>,
     record: Record,
     limits: Limits,
-    /// Empty, and then without an allocation, for nearly every route.
-    response_headers: HeaderMutations,
+    /// Empty for nearly every route.
+    response_headers: HeaderProgram,
+    /// What formats among them need; `None` where there are none.
+    kept: Option<Box<Kept>>,
     random: u64,
     is_grpc: bool,
     count_attempts: bool,
@@ -51,6 +59,8 @@ pub(crate) struct Choice<'a> {
     pub(crate) weighted: Option<&'a WeightedCluster>,
     /// The number that the route and the cluster were chosen with.
     pub(crate) random: u64,
+    /// What the first client spoke.
+    pub(crate) scheme: &'static str,
     /// Whether faults are told the gRPC way.
     pub(crate) is_grpc: bool,
 }
@@ -59,7 +69,7 @@ impl Journey {
     /// Makes the request ready for the wire.
     pub(crate) fn begin(
         connection: &Connection,
-        Choice { entry, to, cluster, weighted, random, is_grpc }: Choice<'_>,
+        Choice { entry, to, cluster, weighted, random, scheme, is_grpc }: Choice<'_>,
         (asked, rewritten): (Authority, Option<PathAndQuery>),
         parts: Parts,
         (body, caller): (RequestBody, Caller),
@@ -75,12 +85,22 @@ impl Journey {
         connection.worker.with_random(|random| {
             headers::add_forwarding(&mut fields, chain, connection.peer, "http", random);
         });
-        if let Some(weighted) = weighted {
-            headers::mutate(&mut fields, &weighted.request_headers);
-        }
-        headers::mutate(&mut fields, &entry.request_headers);
-        let keep_originals = !chain.suppress_envoy_headers;
         let path = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        let request_headers =
+            weighted.map_or(&entry.request_headers, |weighted| &weighted.request_headers);
+        if request_headers.has_formats() {
+            // The headers themselves are filled in as they are at each level.
+            let none = HeaderMap::new();
+            let request = facts::request(&parts.method, path, &asked, scheme, &none);
+            let names = &entry.names;
+            let view = facts::view(connection, names, record.began(), parts.version, request);
+            let upstream = Upstream { cluster: Some(&cluster.name), ..Upstream::default() };
+            let view = View { upstream, ..view };
+            mutation::apply(request_headers, &mut fields, Side::Request, &view);
+        } else {
+            mutation::apply(request_headers, &mut fields, Side::Request, &View::default());
+        }
+        let keep_originals = !chain.suppress_envoy_headers;
         let authority = rewrite::host(asked, to, weighted, path, &mut fields, keep_originals);
         if rewritten.is_some() && keep_originals {
             headers::set_original_path(&mut fields, path);
@@ -95,14 +115,21 @@ impl Journey {
             let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
             headers::set_expected_timeout(&mut fields, millis);
         }
+        let path = rewritten
+            .or_else(|| parts.uri.path_and_query().cloned())
+            .unwrap_or(PathAndQuery::from_static("/"));
+        let response_headers =
+            weighted.map_or(&entry.response_headers, |weighted| &weighted.response_headers);
+        let kept = response_headers.has_formats().then(|| {
+            let request = facts::request(&parts.method, path.as_str(), &authority, scheme, &fields);
+            Kept::new(&entry.names, parts.version, &parts.method, &request)
+        });
         Self {
             upload: Some(Upload::new(body, &fields)),
             outgoing: Outgoing {
                 method: parts.method,
                 authority,
-                path: rewritten
-                    .or_else(|| parts.uri.path_and_query().cloned())
-                    .unwrap_or(PathAndQuery::from_static("/")),
+                path,
                 headers: fields,
                 downstream: parts.version,
                 spelling: caller.spelling,
@@ -113,10 +140,8 @@ impl Journey {
                 idle: to.idle_timeout.unwrap_or(chain.client.stream_idle_timeout),
             },
             record,
-            response_headers: match weighted {
-                Some(weighted) => weighted.response_headers.then(&entry.response_headers),
-                None => entry.response_headers.clone(),
-            },
+            response_headers: response_headers.clone(),
+            kept,
             count_attempts: entry.count_attempts,
             random,
             is_grpc,
@@ -143,7 +168,12 @@ impl Journey {
             tried.push(endpoint.id());
             self.record.begin_upstream(&self.cluster, endpoint.begin_request());
             match self.attempt(connection, &endpoint).await {
-                Ok(arrived) => return Ok(arrived),
+                Ok(arrived) => {
+                    if let Some(kept) = &mut self.kept {
+                        kept.reached(&endpoint);
+                    }
+                    return Ok(arrived);
+                }
                 Err(Failure { fault, processed: Processed::No }) if self.upload.is_some() => {
                     last = fault;
                 }
@@ -231,17 +261,35 @@ impl Journey {
                     Fault::StreamIdle => self.record.stream_idle(),
                     _ => {}
                 }
-                let mut response = local_reply::fault(fault, self.is_grpc);
+                let mut headers = HeaderMap::new();
                 if !connection.chain.suppress_envoy_headers
                     && let Some(name) = fault.overload_header()
                 {
-                    response.headers_mut().insert(name, HeaderValue::from_static("true"));
+                    headers.insert(name, HeaderValue::from_static("true"));
                 }
-                headers::mutate(response.headers_mut(), &self.response_headers);
+                let status = Some(fault.status().as_u16());
+                let said = (fault.details(), fault.flags());
+                self.mutate(connection, &mut headers, status, said);
+                let response = local_reply::fault_with(fault, self.is_grpc, headers);
                 self.record.responded(response.status());
                 response
             }
         }
+    }
+
+    /// The route's changes of the response.
+    fn mutate(
+        &self,
+        connection: &Connection,
+        headers: &mut HeaderMap,
+        status: Option<u16>,
+        (details, flags): (&str, &str),
+    ) {
+        let view = self.kept.as_ref().map_or(View::default(), |kept| {
+            let view = kept.view(connection, &self.cluster.name, self.record.began());
+            View { status, details: Some(details), flags, ..view }
+        });
+        mutation::apply(&self.response_headers, headers, Side::Response, &view);
     }
 
     fn respond(
@@ -259,7 +307,8 @@ impl Journey {
         {
             headers::set_upstream_time(&mut head.headers, millis);
         }
-        headers::mutate(&mut head.headers, &self.response_headers);
+        let status = Some(head.status.as_u16());
+        self.mutate(connection, &mut head.headers, status, ("via_upstream", ""));
         let spelling = exchange.spelling();
         let body = if exchange.is_end_stream() {
             Body::empty()

@@ -4,7 +4,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Version,
     header::{CONNECTION, COOKIE, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE},
 };
-use weft_compile::{AppendAction, HeaderMutations, HttpChain};
+use weft_compile::HttpChain;
 use weft_net::PeerAddress;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -187,32 +187,6 @@ pub(crate) fn set_upstream_time(headers: &mut HeaderMap, millis: u64) {
     headers.insert(X_ENVOY_UPSTREAM_TIME, HeaderValue::from(millis));
 }
 
-/// A route's header changes.
-pub(crate) fn mutate(headers: &mut HeaderMap, mutations: &HeaderMutations) {
-    for name in &mutations.remove {
-        headers.remove(name);
-    }
-    for set in &mutations.set {
-        let name = set.name.clone();
-        match set.append {
-            AppendAction::AppendIfExistsOrAdd => {
-                headers.append(name, set.value.clone());
-            }
-            AppendAction::AddIfAbsent => {
-                headers.entry(name).or_insert_with(|| set.value.clone());
-            }
-            AppendAction::OverwriteIfExistsOrAdd => {
-                headers.insert(name, set.value.clone());
-            }
-            AppendAction::OverwriteIfExists => {
-                if headers.contains_key(&name) {
-                    headers.insert(name, set.value.clone());
-                }
-            }
-        }
-    }
-}
-
 /// Tells an HTTP/1.1 client that this connection ends here.
 pub(crate) fn close_after(headers: &mut HeaderMap, version: Version) {
     if version < Version::HTTP_2 {
@@ -257,7 +231,6 @@ fn request_id(random: &mut fastrand::Rng) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use http::header::HOST;
-    use weft_compile::HeaderSet;
 
     use super::*;
 
@@ -322,29 +295,5 @@ mod tests {
             assert_eq!(&text[14..15], "4");
             assert!(matches!(&text[19..20], "8" | "9" | "a" | "b"), "{text}");
         }
-    }
-
-    #[test]
-    fn each_append_action_does_what_it_says() {
-        let set = |append| HeaderMutations {
-            remove: Box::default(),
-            set: Box::new([HeaderSet {
-                name: HeaderName::from_static("x"),
-                value: HeaderValue::from_static("new"),
-                append,
-            }]),
-        };
-        let after = |before: &[(&'static str, &'static str)], append| {
-            let mut headers = map(before);
-            mutate(&mut headers, &set(append));
-            headers.get_all("x").iter().map(|v| v.to_str().unwrap().to_owned()).collect::<Vec<_>>()
-        };
-        let old = &[("x", "old")];
-        assert_eq!(after(old, AppendAction::AppendIfExistsOrAdd), ["old", "new"]);
-        assert_eq!(after(old, AppendAction::AddIfAbsent), ["old"]);
-        assert_eq!(after(&[], AppendAction::AddIfAbsent), ["new"]);
-        assert_eq!(after(old, AppendAction::OverwriteIfExistsOrAdd), ["new"]);
-        assert_eq!(after(old, AppendAction::OverwriteIfExists), ["new"]);
-        assert!(after(&[], AppendAction::OverwriteIfExists).is_empty());
     }
 }

@@ -20,6 +20,7 @@ mod client;
 mod date;
 mod deadline;
 mod downstream;
+mod facts;
 mod fault;
 mod fixed;
 mod forward;
@@ -28,6 +29,7 @@ mod http1;
 mod inspection;
 mod lives;
 mod local_reply;
+mod mutation;
 mod phase;
 mod record;
 mod redirect;
@@ -40,6 +42,7 @@ mod worker;
 
 pub use fault::{Fault, Processed};
 pub use phase::Phase;
+pub use weft_format::Host;
 pub use worker::{Load, Worker, WorkerOptions};
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
-    header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION},
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
 
 use crate::{body::Body, fault::Fault};
@@ -15,37 +15,52 @@ const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 /// The answer to a request that failed. A gRPC client gets a trailers-only response, because it
 /// treats any other HTTP status as UNKNOWN and never shows the body.
 pub(crate) fn fault(fault: Fault, request_is_grpc: bool) -> Response<Body> {
+    fault_with(fault, request_is_grpc, HeaderMap::new())
+}
+
+/// The same with headers of a route.
+pub(crate) fn fault_with(
+    fault: Fault,
+    request_is_grpc: bool,
+    headers: HeaderMap,
+) -> Response<Body> {
     if request_is_grpc {
         let code = match fault {
             Fault::StreamDuration => DEADLINE_EXCEEDED,
             _ => grpc_code(fault.status()),
         };
-        grpc_trailers_only(code, fault.message())
+        grpc_trailers_only(code, fault.message(), headers)
     } else {
-        text(fault.status(), Bytes::from_static(fault.message().as_bytes()))
+        let message = Bytes::from_static(fault.message().as_bytes());
+        text(fault.status(), message, headers)
     }
 }
 
-/// A `direct_response`.
-pub(crate) fn direct(status: StatusCode, body: Bytes, request_is_grpc: bool) -> Response<Body> {
+/// A `direct_response` with the headers of its route.
+pub(crate) fn direct(
+    status: StatusCode,
+    body: Bytes,
+    request_is_grpc: bool,
+    headers: HeaderMap,
+) -> Response<Body> {
     if request_is_grpc {
-        grpc_trailers_only(grpc_code(status), &String::from_utf8_lossy(&body))
+        grpc_trailers_only(grpc_code(status), &String::from_utf8_lossy(&body), headers)
     } else {
-        text(status, body)
+        text(status, body, headers)
     }
 }
 
-/// What a gRPC client must find whatever headers a route adds.
-pub(crate) fn keep_grpc(headers: &mut HeaderMap) {
-    headers.insert(CONTENT_TYPE, GRPC);
+/// A redirect, whose headers say where to.
+pub(crate) fn redirect(status: StatusCode, headers: HeaderMap) -> Response<Body> {
+    let mut response = with_headers(status, headers);
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    response
 }
 
-/// A redirect.
-pub(crate) fn redirect(status: StatusCode, location: HeaderValue) -> Response<Body> {
+fn with_headers(status: StatusCode, headers: HeaderMap) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
-    response.headers_mut().insert(LOCATION, location);
-    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    *response.headers_mut() = headers;
     response
 }
 
@@ -59,16 +74,16 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     })
 }
 
-fn text(status: StatusCode, body: Bytes) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = status;
+/// What a route says of the type of the content holds; without, it is text.
+fn text(status: StatusCode, body: Bytes, headers: HeaderMap) -> Response<Body> {
+    let mut response = with_headers(status, headers);
     if !may_have_body(status) {
         return response;
     }
     let headers = response.headers_mut();
     headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     if !body.is_empty() {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("text/plain"));
         *response.body_mut() = Body::full(body);
     }
     response
@@ -80,8 +95,8 @@ fn may_have_body(status: StatusCode) -> bool {
         || status == StatusCode::NOT_MODIFIED)
 }
 
-fn grpc_trailers_only(code: u16, message: &str) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
+fn grpc_trailers_only(code: u16, message: &str, headers: HeaderMap) -> Response<Body> {
+    let mut response = with_headers(StatusCode::OK, headers);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, GRPC);
     headers.insert("grpc-status", HeaderValue::from(code));

@@ -7,19 +7,22 @@
 use std::rc::Rc;
 
 use http::{
-    Method, Request, Response, StatusCode, Version,
-    header::{HOST, SERVER},
+    HeaderMap, Method, Request, Response, StatusCode, Version,
+    header::{HOST, LOCATION, SERVER},
     request::Parts,
 };
 use weft_compile::{Action, RouteEntry, Tables};
+use weft_format::View;
 use weft_route::{Outcome, RequestView};
 
 use crate::{
     body::Body,
     downstream::{Caller, Connection, RequestBody},
+    facts,
     fault::Fault,
     forward::{Choice, Journey},
     headers, local_reply,
+    mutation::{self, Side},
     phase::Phase,
     record::Record,
     redirect, rewrite,
@@ -78,9 +81,10 @@ fn decide(connection: &Rc<Connection>, request: Request<RequestBody>, caller: Ca
         Err(why) => return fault(why),
     };
     let random = connection.worker.random_u64();
+    let scheme = headers::scheme(&parts.headers, &connection.chain);
     // Everything about this request is decided by these tables, whatever is published meanwhile.
     let tables = connection.worker.tables();
-    let entry = match find_route(connection, &tables, &head, &parts, random) {
+    let entry = match find_route(connection, &tables, &head, &parts, (scheme, random)) {
         Found::Route(entry) => entry,
         Found::Nothing => {
             connection.chain.stats.no_route.inc();
@@ -90,32 +94,42 @@ fn decide(connection: &Rc<Connection>, request: Request<RequestBody>, caller: Ca
             connection.chain.stats.rq_redirect.inc();
             return match redirect::to_https(head.authority, head.path_and_query) {
                 Some(location) => {
-                    answer(local_reply::redirect(StatusCode::MOVED_PERMANENTLY, location))
+                    let headers = HeaderMap::from_iter([(LOCATION, location)]);
+                    answer(local_reply::redirect(StatusCode::MOVED_PERMANENTLY, headers))
                 }
                 None => fault(Fault::BadRequest("host is not a header value")),
             };
         }
     };
+    let with_changes = |status: StatusCode, mut headers: HeaderMap| {
+        let request = weft_format::Request {
+            method: parts.method.as_str(),
+            path: head.path_and_query,
+            authority: head.authority.as_bytes(),
+            scheme,
+            headers: &parts.headers,
+        };
+        let began = record.began();
+        let view = facts::view(connection, &entry.names, began, parts.version, request);
+        let details = Some("direct_response");
+        let view = View { status: Some(status.as_u16()), details, ..view };
+        mutation::apply(&entry.response_headers, &mut headers, Side::Response, &view);
+        headers
+    };
     match &entry.action {
         Action::Direct(direct) => {
             connection.chain.stats.rq_direct_response.inc();
-            let mut response = local_reply::direct(direct.status, direct.body.clone(), is_grpc);
-            headers::mutate(response.headers_mut(), &entry.response_headers);
-            if is_grpc {
-                local_reply::keep_grpc(response.headers_mut());
-            }
-            answer(response)
+            let headers = with_changes(direct.status, HeaderMap::new());
+            answer(local_reply::direct(direct.status, direct.body.clone(), is_grpc, headers))
         }
         Action::Redirect(to) => {
             connection.chain.stats.rq_redirect.inc();
-            let scheme = headers::scheme(&parts.headers, &connection.chain);
             let location = redirect::location(to, scheme, head.authority, head.path_and_query);
             let Some(location) = location else {
                 return fault(Fault::BadRequest("redirect target is not a header value"));
             };
-            let mut response = local_reply::redirect(to.status, location);
-            headers::mutate(response.headers_mut(), &entry.response_headers);
-            answer(response)
+            let headers = with_changes(to.status, HeaderMap::from_iter([(LOCATION, location)]));
+            answer(local_reply::redirect(to.status, headers))
         }
         Action::Nowhere => {
             connection.chain.stats.no_cluster.inc();
@@ -132,7 +146,7 @@ fn decide(connection: &Rc<Connection>, request: Request<RequestBody>, caller: Ca
                 Err(why) => return fault(why),
             };
             let Some(asked) = rewrite::asked(&parts) else { return fault(Fault::BadRequest("")) };
-            let choice = Choice { entry, to, cluster, weighted, random, is_grpc };
+            let choice = Choice { entry, to, cluster, weighted, random, scheme, is_grpc };
             let target = (asked, path);
             Decision::Forward(Journey::begin(
                 connection,
@@ -203,14 +217,14 @@ fn find_route<'t>(
     tables: &'t Tables,
     head: &Head<'_>,
     parts: &Parts,
-    random: u64,
+    (scheme, random): (&str, u64),
 ) -> Found<'t> {
     let Some(routes) = tables.routes_of(&connection.chain) else { return Found::Nothing };
     let view = RequestView {
         authority: head.authority,
         path_and_query: head.path_and_query,
         method: parts.method.as_str(),
-        scheme: headers::scheme(&parts.headers, &connection.chain),
+        scheme,
         is_internal: false,
         headers: &parts.headers,
         random,

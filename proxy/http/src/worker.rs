@@ -12,6 +12,7 @@ use std::{
 };
 
 use weft_compile::{Listener, Tables};
+use weft_format::Host;
 use weft_net::{Acceptor, PeerAddress, Stream};
 
 use crate::{
@@ -31,12 +32,14 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 const ACCEPT_REST: Duration = Duration::from_millis(20);
 
 /// What a worker needs from outside.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct WorkerOptions {
     /// Where its random choices begin.
     pub seed: u64,
     /// How long connections of a filter chain that ends may go on (`--drain-time-s`).
     pub drain_time: Duration,
+    /// The machine, for formats that name it.
+    pub host: Arc<Host>,
 }
 
 /// Everything of one worker thread. Lives and dies on that thread.
@@ -51,6 +54,7 @@ pub struct Worker {
     held_bytes: HeldBytes,
     lives: Lives,
     random: RefCell<fastrand::Rng>,
+    host: Arc<Host>,
     connections: Cell<usize>,
     busy: Cell<usize>,
 }
@@ -98,6 +102,7 @@ impl Worker {
             held_bytes: HeldBytes::default(),
             lives: Lives::new(options.drain_time),
             random: RefCell::new(fastrand::Rng::with_seed(options.seed)),
+            host: options.host,
             connections: Cell::new(0),
             busy: Cell::new(0),
         })
@@ -187,6 +192,11 @@ impl Worker {
     /// The tables of this moment, pinned for as long as the result is held.
     pub(crate) fn tables(&self) -> Rc<Pinned> {
         Rc::clone(&self.tables.borrow())
+    }
+
+    /// The machine.
+    pub(crate) fn host(&self) -> &Host {
+        &self.host
     }
 
     pub(crate) fn pools(&self) -> &Pools {

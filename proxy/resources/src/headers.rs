@@ -1,6 +1,9 @@
 //! Changes to the headers of requests and responses.
 
+use std::sync::Arc;
+
 use http::{HeaderName, HeaderValue, header};
+use weft_format::Format;
 use weft_proto::pb::envoy::config::core::v3 as core;
 
 use crate::{
@@ -8,12 +11,13 @@ use crate::{
     problem::{Notes, Problem},
 };
 
-/// Header changes in the order they are applied: removals, then additions.
+/// Header changes of one level. All values are made from the headers as they are after the removals;
+/// then those that replace are set, and after them those that are added.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeaderMutations {
     /// Names removed first.
     pub remove: Box<[HeaderName]>,
-    /// Then these, in order.
+    /// Then these.
     pub set: Box<[HeaderSet]>,
 }
 
@@ -23,36 +27,59 @@ impl HeaderMutations {
     pub fn is_empty(&self) -> bool {
         self.remove.is_empty() && self.set.is_empty()
     }
+}
 
-    /// One set of changes with the effect of `self` followed by `next`.
-    ///
-    /// What `self` adds and `next` removes is never seen, so it is left out; all other removals
-    /// can go first without a difference.
-    #[must_use]
-    pub fn then(&self, next: &Self) -> Self {
-        let survives = |set: &&HeaderSet| !next.remove.contains(&set.name);
-        let mut remove = self.remove.to_vec();
-        for name in &next.remove {
-            if !remove.contains(name) {
-                remove.push(name.clone());
-            }
-        }
-        Self {
-            remove: remove.into(),
-            set: self.set.iter().filter(survives).chain(&next.set).cloned().collect(),
-        }
+/// The header changes of several levels, one after the other. Clones share them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeaderProgram(Option<Arc<[HeaderMutations]>>);
+
+impl HeaderProgram {
+    /// Levels in the order in which they are applied; those that change nothing are left out.
+    pub fn new<'a>(levels: impl IntoIterator<Item = &'a HeaderMutations>) -> Self {
+        let levels = levels.into_iter().filter(|level| !level.is_empty());
+        let levels: Vec<HeaderMutations> = levels.cloned().collect();
+        Self(Some(levels).filter(|levels| !levels.is_empty()).map(Arc::from))
+    }
+
+    /// The levels, each with something to do.
+    #[inline]
+    pub fn levels(&self) -> &[HeaderMutations] {
+        self.0.as_deref().unwrap_or_default()
+    }
+
+    /// Nothing to do.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Whether any value depends on the request or its answer.
+    pub fn has_formats(&self) -> bool {
+        let mut sets = self.levels().iter().flat_map(|level| &level.set);
+        sets.any(|set| matches!(set.value, HeaderText::Format(_)))
     }
 }
 
-/// One `HeaderValueOption` with a literal value.
+/// One `HeaderValueOption`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderSet {
     /// The header.
     pub name: HeaderName,
     /// Its value.
-    pub value: HeaderValue,
+    pub value: HeaderText,
     /// What happens when the header exists (`append_action`).
     pub append: AppendAction,
+    /// `keep_empty_value`: also where the value comes out empty.
+    pub keep_empty: bool,
+}
+
+/// The value of a [`HeaderSet`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeaderText {
+    /// Always this; never empty, unless it is kept so.
+    Literal(HeaderValue),
+    /// Made for each request.
+    Format(Format),
 }
 
 /// `HeaderValueOption.append_action`.
@@ -124,17 +151,47 @@ fn set(option: &core::HeaderValueOption, at: &At<'_>, notes: &mut Notes) -> Opti
     let at = at.field("header");
     let Some(header) = &option.header else { return notes.refuse(&at, Problem::Missing) };
     let name = modifiable(&header.key, &at.field("key"), notes);
-    let (field, bytes) = if header.raw_value.is_empty() {
-        ("value", literal(&header.value, &at.field("value"), notes)?.into_bytes())
-    } else if header.value.is_empty() {
-        ("raw_value", header.raw_value.clone())
+    let value = text(header, option.keep_empty_value, &at, notes)?;
+    let (name, append) = (name?, append?);
+    let keep_empty = option.keep_empty_value;
+    value.map(|value| HeaderSet { name, value, append, keep_empty })
+}
+
+/// Reads a value; without `keep_empty` an empty one means that the header is not added at all.
+#[expect(clippy::option_option, reason = "refused, or nothing to do, or something")]
+fn text(
+    header: &core::HeaderValue,
+    keep_empty: bool,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<Option<HeaderText>> {
+    let value_at = at.field("value");
+    let literal = if !header.raw_value.is_empty() {
+        let at = at.field("raw_value");
+        if !header.value.is_empty() {
+            return notes.refuse(&at, Problem::Conflict("value"));
+        }
+        header_value(&header.raw_value, &at, notes)?
     } else {
-        return notes.refuse(&at.field("raw_value"), Problem::Conflict("value"));
+        let format = format(&header.value, &value_at, notes)?;
+        match format.as_literal() {
+            Some(literal) => header_value(literal.as_bytes(), &value_at, notes)?,
+            None => return Some(Some(HeaderText::Format(format))),
+        }
     };
-    let value = header_value(&bytes, &at.field(field), notes)?;
-    // Without keep_empty_value an empty value means that the header is not added at all.
-    let kept = option.keep_empty_value || !value.is_empty();
-    Some(HeaderSet { name: name?, value, append: append? }).filter(|_| kept)
+    Some(Some(HeaderText::Literal(literal)).filter(|_| keep_empty || !is_empty(header)))
+}
+
+fn is_empty(header: &core::HeaderValue) -> bool {
+    header.value.is_empty() && header.raw_value.is_empty()
+}
+
+/// Reads a format string.
+pub(crate) fn format(text: &str, at: &At<'_>, notes: &mut Notes) -> Option<Format> {
+    match text.parse() {
+        Ok(format) => Some(format),
+        Err(error) => notes.refuse(at, Problem::Format(error)),
+    }
 }
 
 fn append_action(
@@ -188,98 +245,5 @@ pub(crate) fn header_value(bytes: &[u8], at: &At<'_>, notes: &mut Notes) -> Opti
     match HeaderValue::from_bytes(bytes) {
         Ok(value) => Some(value),
         Err(_) => notes.refuse(at, Problem::HeaderValue),
-    }
-}
-
-/// Resolves `%%`, and refuses every other use of `%`: those are Envoy's substitutions.
-fn literal(text: &str, at: &At<'_>, notes: &mut Notes) -> Option<String> {
-    let mut plain = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('%') {
-        plain.push_str(before);
-        if let Some(after) = after.strip_prefix('%') {
-            plain.push('%');
-            rest = after;
-        } else if let Some((operator, _)) = after.split_once('%') {
-            return notes.refuse(at, Problem::Substitution(format!("%{operator}%")));
-        } else {
-            return notes.refuse(at, Problem::Percent);
-        }
-    }
-    plain.push_str(rest);
-    Some(plain)
-}
-
-#[cfg(test)]
-mod tests {
-    use http::HeaderMap;
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// What the words of [`HeaderMutations`] mean.
-    fn apply(mutations: &HeaderMutations, headers: &mut HeaderMap) {
-        for name in &mutations.remove {
-            headers.remove(name);
-        }
-        for HeaderSet { name, value, append } in &mutations.set {
-            let exists = headers.contains_key(name);
-            match append {
-                AppendAction::AppendIfExistsOrAdd => {
-                    headers.append(name, value.clone());
-                }
-                AppendAction::AddIfAbsent if exists => {}
-                AppendAction::OverwriteIfExists if !exists => {}
-                AppendAction::AddIfAbsent
-                | AppendAction::OverwriteIfExistsOrAdd
-                | AppendAction::OverwriteIfExists => {
-                    headers.insert(name, value.clone());
-                }
-            }
-        }
-    }
-
-    fn name() -> impl Strategy<Value = HeaderName> {
-        (0usize..3).prop_map(|at| HeaderName::from_static(["a", "b", "c"][at]))
-    }
-
-    fn set() -> impl Strategy<Value = HeaderSet> {
-        let append = prop_oneof![
-            Just(AppendAction::AppendIfExistsOrAdd),
-            Just(AppendAction::AddIfAbsent),
-            Just(AppendAction::OverwriteIfExistsOrAdd),
-            Just(AppendAction::OverwriteIfExists),
-        ];
-        (name(), 0u16..100, append).prop_map(|(name, value, append)| HeaderSet {
-            name,
-            value: HeaderValue::from(value),
-            append,
-        })
-    }
-
-    fn mutations() -> impl Strategy<Value = HeaderMutations> {
-        let remove = proptest::collection::vec(name(), 0..3);
-        let set = proptest::collection::vec(set(), 0..4);
-        (remove, set)
-            .prop_map(|(remove, set)| HeaderMutations { remove: remove.into(), set: set.into() })
-    }
-
-    proptest! {
-        #[test]
-        fn one_set_of_changes_does_what_two_did(
-            first in mutations(),
-            second in mutations(),
-            before in proptest::collection::vec((name(), 0u16..100), 0..5),
-        ) {
-            let mut headers = HeaderMap::new();
-            for (name, value) in before {
-                headers.append(name, HeaderValue::from(value));
-            }
-            let mut in_turn = headers.clone();
-            apply(&first, &mut in_turn);
-            apply(&second, &mut in_turn);
-            apply(&first.then(&second), &mut headers);
-            prop_assert_eq!(in_turn, headers);
-        }
     }
 }

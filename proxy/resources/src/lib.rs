@@ -55,7 +55,7 @@ pub use decode::{Decoded, Resource, ResourceType, decode};
 pub use destination::{ClusterChoice, Destination, RouteTarget, WeightedCluster, WeightedClusters};
 pub use filter_chain::{FilterChain, Terminal};
 pub use hash_policy::{HashCookie, HashInput, HashPolicy};
-pub use headers::{AppendAction, HeaderMutations, HeaderSet};
+pub use headers::{AppendAction, HeaderMutations, HeaderProgram, HeaderSet, HeaderText};
 pub use http_connection_manager::{Codec, HttpConnectionManager, RouteSource};
 pub use internal_redirect::InternalRedirect;
 pub use listener::{Listener, ListenerKind, Sockets};

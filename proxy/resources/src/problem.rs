@@ -3,6 +3,7 @@
 use std::fmt;
 
 use thiserror::Error;
+use weft_format::FormatError;
 use weft_route::{HeaderKeyError, PatternError, PrefixError, RouteError};
 
 /// One reason why a resource is refused.
@@ -82,12 +83,12 @@ pub enum Problem {
     /// A header that routes must not touch.
     #[error("{0:?} must not be modified")]
     ForbiddenHeader(String),
-    /// `%…%` in a header value.
+    /// `%…%` where only literal text is taken.
     #[error("the substitution {0:?} is not supported")]
     Substitution(String),
-    /// A single `%`.
-    #[error("has a '%' that starts no substitution")]
-    Percent,
+    /// Not a format string.
+    #[error(transparent)]
+    Format(FormatError),
     /// Two fields that contradict each other.
     #[error("must not be set together with {0}")]
     Conflict(&'static str),
@@ -179,7 +180,6 @@ impl Problem {
             }
             Self::Address(_) => Some("names are not resolved: give an IP address"),
             Self::Substitution(_) => Some("only literal text; write %% for a percent sign"),
-            Self::Percent => Some("write %% for a percent sign"),
             Self::ForbiddenHeader(_) => {
                 Some("use host_rewrite_literal or prefix_rewrite for what they can do")
             }
@@ -212,6 +212,7 @@ impl Problem {
             | Self::TooLarge { .. }
             | Self::HeaderKey(_)
             | Self::OtherName(_)
+            | Self::Format(_)
             | Self::File { .. }
             | Self::AddressTaken { .. }
             | Self::Prefix(_)

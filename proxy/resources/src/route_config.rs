@@ -5,7 +5,7 @@ use weft_route::{HostOptions, RouteSpec, TlsRequirement, VirtualHostSpec};
 
 use crate::{
     extension,
-    headers::{self, HeaderMutations},
+    headers::{self, HeaderMutations, HeaderProgram},
     matching,
     name::{ClusterName, RouteConfigName},
     path::At,
@@ -64,9 +64,9 @@ pub struct RouteRule {
     pub action: RouteAction,
     /// Header changes towards the upstream: those of the route, its virtual host and the route
     /// configuration, in the order that `most_specific_header_mutations_wins` asks for.
-    pub request_headers: HeaderMutations,
+    pub request_headers: HeaderProgram,
     /// The same towards the client.
-    pub response_headers: HeaderMutations,
+    pub response_headers: HeaderProgram,
     /// `include_request_attempt_count` of the virtual host.
     pub count_attempts: bool,
 }
@@ -86,14 +86,14 @@ struct Inherited<'a> {
 impl Inherited<'_> {
     /// All changes of a route in order. What is applied later overwrites, so by default the
     /// route configuration has the last word.
-    fn combine(&self, route: &Changes) -> Changes {
+    fn combine(&self, route: &Changes) -> (HeaderProgram, HeaderProgram) {
         let in_order = |pick: fn(&Changes) -> &HeaderMutations| {
             let (config, host, route) = (pick(self.config), pick(self.host), pick(route));
-            if self.most_specific_wins {
-                config.then(host).then(route)
+            HeaderProgram::new(if self.most_specific_wins {
+                [config, host, route]
             } else {
-                route.then(host).then(config)
-            }
+                [route, host, config]
+            })
         };
         (in_order(|(request, _)| request), in_order(|(_, response)| response))
     }

@@ -33,8 +33,8 @@ use weft_proto::pb::{
     google::protobuf::{self, BoolValue, UInt32Value},
 };
 use weft_resources::{
-    AppendAction, Forward, HeaderMutations, HostRewrite, PathRewrite, Redirect, RedirectPath,
-    RouteAction, RouteConfiguration, RouteRule, RouteTarget, decode,
+    AppendAction, Forward, HeaderProgram, HeaderText, HostRewrite, PathRewrite, Redirect,
+    RedirectPath, RouteAction, RouteConfiguration, RouteRule, RouteTarget, decode,
 };
 use weft_route::{
     Denominator, Fraction, HeaderKey, HeaderMatch, HeaderValueMatch, PathMatch, Pattern,
@@ -292,8 +292,13 @@ fn other_conditions_are_read_too() {
 }
 
 /// The values that the levels set for one header, in the order of application.
-fn order(mutations: &HeaderMutations) -> Vec<&str> {
-    mutations.set.iter().map(|set| set.value.to_str().unwrap()).collect()
+fn order(program: &HeaderProgram) -> Vec<String> {
+    let sets = program.levels().iter().flat_map(|level| &level.set);
+    sets.map(|set| format!("{:?}", set.value)).collect()
+}
+
+fn literal(text: &'static str) -> String {
+    format!("{:?}", HeaderText::Literal(http::HeaderValue::from_static(text)))
 }
 
 #[test]
@@ -306,47 +311,49 @@ fn the_widest_level_comes_last_unless_told_otherwise() {
     message.virtual_hosts[0].request_headers_to_add = vec![add("x-level", "host")];
     let levels = |message: &Wire| {
         let spec = read(message).virtual_hosts.remove(0).routes.remove(0);
-        order(&spec.action.request_headers).join(" ")
+        order(&spec.action.request_headers)
     };
-    assert_eq!(levels(&message), "route host config");
+    assert_eq!(levels(&message), ["route", "host", "config"].map(literal));
     message.most_specific_header_mutations_wins = true;
-    assert_eq!(levels(&message), "config host route");
+    assert_eq!(levels(&message), ["config", "host", "route"].map(literal));
 }
 
 #[test]
-fn a_later_removal_takes_back_an_earlier_addition() {
-    let mut message = config(vec![Route {
-        response_headers_to_add: vec![add("x-a", "1"), add("x-b", "1")],
-        ..forwarding(to_cluster("a"))
-    }]);
+fn levels_without_changes_are_left_out() {
+    let mut message = config(vec![forwarding(to_cluster("a"))]);
+    let program = |message: &Wire| {
+        let spec = read(message).virtual_hosts.remove(0).routes.remove(0);
+        spec.action.response_headers
+    };
+    assert!(program(&message).is_empty());
     message.response_headers_to_remove = vec!["x-a".to_owned()];
-    message.response_headers_to_add = vec![add("x-c", "1")];
-    let spec = read(&message).virtual_hosts.remove(0).routes.remove(0);
-    let names: Vec<_> =
-        spec.action.response_headers.set.iter().map(|set| set.name.as_str()).collect();
-    assert_eq!(names, ["x-b", "x-c"]);
-    assert_eq!(spec.action.response_headers.remove[0], "x-a");
+    let program = program(&message);
+    let [level] = program.levels() else { panic!("{program:?}") };
+    assert_eq!((&*level.remove, level.set.len()), (&["x-a".parse().unwrap()][..], 0));
 }
 
 #[test]
-fn header_values_are_literal() {
+fn header_values_are_text_or_formats() {
     let with = |option: HeaderValueOption| {
         config(vec![Route { request_headers_to_add: vec![option], ..forwarding(to_cluster("a")) }])
     };
     let set = |option: HeaderValueOption| {
         let spec = read(&with(option)).virtual_hosts.remove(0).routes.remove(0);
-        spec.action.request_headers.set.first().cloned()
+        spec.action.request_headers.levels().first().map(|level| level.set[0].clone())
     };
-    assert_eq!(set(add("x-share", "100%%")).unwrap().value, "100%");
+    let value = |option| format!("{:?}", set(option).unwrap().value);
+    assert_eq!(value(add("x-share", "100%%")), literal("100%"));
     assert!(set(add("x-empty", "")).is_none());
     let kept = HeaderValueOption { keep_empty_value: true, ..add("x-empty", "") };
-    assert_eq!(set(kept).unwrap().value, "");
+    assert_eq!(value(kept), literal(""));
+    let format = "%REQ(:path)%".parse().unwrap();
+    assert_eq!(set(add("x", "%REQ(:path)%")).unwrap().value, HeaderText::Format(format));
     let overwrite = HeaderAppendAction::OverwriteIfExistsOrAdd.into();
     let overwrite = HeaderValueOption { append_action: overwrite, ..add("x", "1") };
     assert_eq!(set(overwrite).unwrap().append, AppendAction::OverwriteIfExistsOrAdd);
     for (key, value, part) in [
-        ("x", "%REQ(:path)%", "%REQ(:path)%"),
-        ("x", "50%", "starts no substitution"),
+        ("x", "%NO_SUCH(a)%", "the operator \"NO_SUCH\" is not supported"),
+        ("x", "50%", "at byte 2"),
         ("x", "a\nb", "request_headers_to_add[0].header.value"),
         ("Host", "a", "must not be modified"),
         (":path", "/", "must not be modified"),

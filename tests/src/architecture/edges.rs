@@ -13,15 +13,26 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("weft-config", &[]),
     ("weft-translate", &["weft-config", "weft-proto"]),
     ("weft-xds", &["weft-proto"]),
+    ("weft-format", &[]),
     ("weft-route", &[]),
     ("weft-balance", &[]),
     ("weft-telemetry", &[]),
     ("weft-net", &[]),
     ("weft-hpack", &[]),
-    ("weft-resources", &["weft-proto", "weft-route"]),
+    ("weft-resources", &["weft-format", "weft-proto", "weft-route"]),
     ("weft-compile", &["weft-balance", "weft-resources", "weft-route", "weft-telemetry"]),
     ("weft-h2", &["weft-hpack"]),
-    ("weft-http", &["weft-balance", "weft-compile", "weft-net", "weft-route", "weft-telemetry"]),
+    (
+        "weft-http",
+        &[
+            "weft-balance",
+            "weft-compile",
+            "weft-format",
+            "weft-net",
+            "weft-route",
+            "weft-telemetry",
+        ],
+    ),
     ("weft-admin", &["weft-balance", "weft-compile", "weft-net", "weft-proto", "weft-telemetry"]),
     (
         "weft-proxy",
@@ -76,6 +87,7 @@ const OUTSIDE: &[&str] = &["weft-benches", "weft-fuzz", "weft-tests"];
 /// What the request path and the pure crates must not see even by name.
 const FORBIDDEN: &[(&str, &[&str])] = &[
     ("weft-http", &["prost", "envoy-types", "serde", "serde_json", "tonic", "weft-proto"]),
+    ("weft-format", &["tokio", "prost", "serde", "hyper"]),
     ("weft-route", &["tokio", "prost", "serde", "hyper"]),
     ("weft-balance", &["tokio", "prost", "serde", "hyper"]),
     ("weft-h2", &["tokio", "prost", "serde", "hyper"]),
