@@ -4,18 +4,12 @@ mod table;
 
 use std::ops::ControlFlow;
 
-use bytes::{Bytes, BytesMut};
-
 use crate::{
     DEFAULT_TABLE_SIZE, DecodeError, FIELD_OVERHEAD, Field, field::Name, huffman, integer,
     static_table,
 };
 pub(crate) use table::Entry;
 use table::Table;
-
-/// Bytes that values are copied into, at least: as many as a few messages need, so that one allocation
-/// serves them all when they are gone by the time it is full.
-const CHUNK: usize = 1024;
 
 /// The receiving side of a connection's header compression.
 ///
@@ -28,8 +22,8 @@ pub struct Decoder {
     offered: usize,
     /// What the peer may use: what we offer, or more until it has acknowledged that.
     limit: usize,
-    /// Values that no table holds are slices of this.
-    chunk: BytesMut,
+    /// The last string that was in Huffman code, and perhaps more behind it.
+    text: Vec<u8>,
 }
 
 impl Decoder {
@@ -43,7 +37,7 @@ impl Decoder {
             table: Table::new(DEFAULT_TABLE_SIZE),
             offered: max_table_size,
             limit: max_table_size.max(DEFAULT_TABLE_SIZE),
-            chunk: BytesMut::new(),
+            text: Vec::new(),
         }
     }
 
@@ -54,7 +48,7 @@ impl Decoder {
 
     /// Gives back memory that holds no part of the table, for a connection that went idle.
     pub fn shrink(&mut self) {
-        self.chunk = BytesMut::new();
+        self.text = Vec::new();
         self.table.shrink();
     }
 
@@ -73,20 +67,28 @@ impl Decoder {
         block: &[u8],
         mut visit: impl FnMut(Field, usize) -> ControlFlow<()>,
     ) -> Result<(), DecodeError> {
-        self.reclaim(huffman::room(block.len()));
         let mut rest = self.size_updates(block)?;
         let mut wanted = true;
         while let Some((&first, tail)) = rest.split_first() {
             if first & 0x80 != 0 {
                 let (index, tail) = integer::decode(first, 7, tail)?;
-                let entry = self.entry(index)?;
+                let entry = entry(&self.table, index)?;
                 rest = tail;
-                wanted = wanted && visit(entry.field.clone(), entry.size).is_continue();
+                wanted = wanted && give(&mut visit, &entry.field, entry.size).is_continue();
             } else {
                 let (literal, tail) = Literal::parse(first, tail)?;
                 rest = tail;
-                if let Some(entry) = self.literal(&literal, wanted)? {
-                    wanted = wanted && visit(entry.field, entry.size).is_continue();
+                if literal.kind == Kind::Indexed {
+                    let entry = literal.entry(&self.table, &mut self.text)?;
+                    let field = wanted.then(|| entry.field.clone());
+                    let size = entry.size;
+                    self.table.insert(entry);
+                    wanted = field.is_some_and(|field| visit(field, size).is_continue());
+                } else if wanted {
+                    let Entry { field, size, .. } = literal.entry(&self.table, &mut self.text)?;
+                    wanted = visit(field, size).is_continue();
+                } else if literal.index > 0 {
+                    entry(&self.table, literal.index)?;
                 }
             }
         }
@@ -109,96 +111,30 @@ impl Decoder {
         }
         Ok(rest)
     }
+}
 
-    #[inline]
-    fn entry(&self, index: usize) -> Result<&Entry, DecodeError> {
-        let entry = match index.checked_sub(static_table::LEN + 1) {
-            Some(index) => self.table.get(index),
-            None => static_table::get(index),
-        };
-        entry.ok_or(DecodeError::Index { index, last: static_table::LEN + self.table.len() })
+/// Visits a copy of the field. Most are headers, and a copy that is known to be one is made where the
+/// caller wants it, not moved there.
+#[inline]
+fn give(
+    visit: &mut impl FnMut(Field, usize) -> ControlFlow<()>,
+    field: &Field,
+    size: usize,
+) -> ControlFlow<()> {
+    match field {
+        Field::Header(name, value) => visit(Field::Header(name.clone(), value.clone()), size),
+        other => visit(other.clone(), size),
     }
+}
 
-    /// The field, and the table with it. Nothing when neither the caller nor the table wants it.
-    fn literal(
-        &mut self,
-        literal: &Literal<'_>,
-        wanted: bool,
-    ) -> Result<Option<Entry>, DecodeError> {
-        let indexed = literal.kind == Kind::Indexed;
-        if !indexed && !wanted {
-            if literal.index > 0 {
-                self.entry(literal.index)?;
-            }
-            return Ok(None);
-        }
-        let (name, name_length) = self.name(literal)?;
-        let value = if indexed { self.own(&literal.value)? } else { self.slice(&literal.value)? };
-        let size = name_length + value.len() + FIELD_OVERHEAD;
-        let field = name.with(value, literal.kind == Kind::Never);
-        let entry = Entry { field, name: name_length, size };
-        if indexed {
-            self.table.insert(entry.clone());
-        }
-        Ok(Some(entry))
-    }
-
-    fn name(&mut self, literal: &Literal<'_>) -> Result<(Name, usize), DecodeError> {
-        if literal.index > 0 {
-            let entry = self.entry(literal.index)?;
-            return Ok((entry.field.name(), entry.name));
-        }
-        if !literal.name.huffman {
-            return Ok((Name::parse(literal.name.bytes), literal.name.bytes.len()));
-        }
-        let mark = self.chunk.len();
-        self.room(&literal.name);
-        huffman::decode(literal.name.bytes, &mut self.chunk)?;
-        let name = self.chunk.get(mark..).unwrap_or_default();
-        let parsed = (Name::parse(name), name.len());
-        self.chunk.truncate(mark);
-        Ok(parsed)
-    }
-
-    /// A value as part of the chunk: it lives as long as a message.
-    fn slice(&mut self, text: &Text<'_>) -> Result<Bytes, DecodeError> {
-        self.room(text);
-        if text.huffman {
-            huffman::decode(text.bytes, &mut self.chunk)?;
-        } else {
-            self.chunk.extend_from_slice(text.bytes);
-        }
-        Ok(self.chunk.split().freeze())
-    }
-
-    /// A value by itself: an entry of the table may live as long as the connection, and must not keep
-    /// a whole chunk that others filled.
-    fn own(&mut self, text: &Text<'_>) -> Result<Bytes, DecodeError> {
-        if !text.huffman {
-            return Ok(Bytes::copy_from_slice(text.bytes));
-        }
-        self.room(text);
-        huffman::decode(text.bytes, &mut self.chunk)?;
-        let value = Bytes::copy_from_slice(&self.chunk);
-        self.chunk.clear();
-        Ok(value)
-    }
-
-    /// Begins the chunk again, if it may not last for this block and nobody holds a part of it.
-    fn reclaim(&mut self, need: usize) {
-        if self.chunk.capacity() < need {
-            let _in_use = !self.chunk.try_reclaim(need.max(CHUNK));
-        }
-    }
-
-    /// Makes room for a string, and begins a new chunk when this one is full and in use.
-    #[inline]
-    fn room(&mut self, text: &Text<'_>) {
-        let need = if text.huffman { huffman::room(text.bytes.len()) } else { text.bytes.len() };
-        if self.chunk.capacity() - self.chunk.len() < need {
-            self.chunk.reserve(need.max(CHUNK));
-        }
-    }
+/// The entry at `index`, in whichever table.
+#[inline]
+fn entry(table: &Table, index: usize) -> Result<&Entry, DecodeError> {
+    let entry = match index.checked_sub(static_table::LEN + 1) {
+        Some(index) => table.get(index),
+        None => static_table::get(index),
+    };
+    entry.ok_or(DecodeError::Index { index, last: static_table::LEN + table.len() })
 }
 
 /// A field that is spelt out, at least its value (RFC 7541 §6.2).
@@ -238,9 +174,33 @@ impl<'a> Literal<'a> {
         let (value, rest) = Text::parse(rest)?;
         Ok((Self { kind, index, name, value }, rest))
     }
+
+    /// The field; `room` holds its strings while they are read.
+    #[inline]
+    fn entry(&self, table: &Table, room: &mut Vec<u8>) -> Result<Entry, DecodeError> {
+        let (name, length) = if self.index > 0 {
+            let entry = entry(table, self.index)?;
+            (entry.field.name(), entry.name)
+        } else {
+            let name = self.name.read(room)?;
+            (Name::parse(name), name.len())
+        };
+        let value = self.value.read(room)?;
+        let size = length + value.len() + FIELD_OVERHEAD;
+        Ok(Entry { field: name.with(value, self.kind == Kind::Never), name: length, size })
+    }
 }
 
 impl<'a> Text<'a> {
+    /// The string itself; `room` holds it when it was coded.
+    #[inline]
+    fn read<'r>(&self, room: &'r mut Vec<u8>) -> Result<&'r [u8], DecodeError>
+    where
+        'a: 'r,
+    {
+        if self.huffman { huffman::decode(self.bytes, room) } else { Ok(self.bytes) }
+    }
+
     #[inline]
     fn parse(block: &'a [u8]) -> Result<(Self, &'a [u8]), DecodeError> {
         let (&first, rest) = block.split_first().ok_or(DecodeError::Truncated)?;

@@ -1,12 +1,17 @@
 //! A field as the caller sees it: parsed, or known to be malformed.
 
-use bytes::Bytes;
+use std::borrow::Cow;
+
 use http::{
     HeaderName, HeaderValue, Method, StatusCode,
+    header::InvalidHeaderValue,
     uri::{Authority, PathAndQuery, Scheme},
 };
 
-use crate::known;
+use crate::{
+    common,
+    known::{self, KnownName},
+};
 
 /// One field of a header block.
 ///
@@ -65,70 +70,84 @@ pub enum Pseudo {
 
 /// A name by itself, as a literal field or a table has it.
 #[derive(Clone, Debug)]
-pub(crate) enum Name {
-    Header(HeaderName),
+pub(crate) enum Name<'a> {
+    Header(Cow<'a, HeaderName>),
     Malformed,
     Pseudo(Pseudo),
     UnknownPseudo,
 }
 
-impl Name {
+impl Name<'static> {
     pub(crate) fn parse(name: &[u8]) -> Self {
         if let Some(known) = known::find(name) {
-            return known.name.clone();
+            return match &known.name {
+                KnownName::Header(name) => Self::Header(Cow::Borrowed(name)),
+                KnownName::Pseudo(pseudo) => Self::Pseudo(*pseudo),
+            };
         }
         if name.starts_with(b":") {
             return Self::UnknownPseudo;
         }
-        HeaderName::from_lowercase(name).map_or(Self::Malformed, Self::Header)
+        HeaderName::from_lowercase(name)
+            .map_or(Self::Malformed, |name| Self::Header(Cow::Owned(name)))
     }
+}
 
-    pub(crate) fn with(self, value: Bytes, never_indexed: bool) -> Field {
+impl Name<'_> {
+    #[inline]
+    pub(crate) fn with(self, value: &[u8], never_indexed: bool) -> Field {
         match self {
-            Self::Header(name) => match HeaderValue::from_maybe_shared(value) {
-                Ok(mut value) => {
-                    value.set_sensitive(never_indexed);
-                    Field::Header(name, value)
-                }
-                Err(_) => Field::Malformed(Malformed::Value(name)),
+            Self::Header(name) => match header_value(value, never_indexed) {
+                Ok(value) => Field::Header(name.into_owned(), value),
+                Err(_) => Field::Malformed(Malformed::Value(name.into_owned())),
             },
             Self::Malformed => Field::Malformed(Malformed::Name),
-            Self::Pseudo(pseudo) => {
-                pseudo.with(value).unwrap_or(Field::Malformed(Malformed::Pseudo(pseudo)))
-            }
+            Self::Pseudo(pseudo) => pseudo.with(value),
             Self::UnknownPseudo => Field::UnknownPseudo,
         }
     }
 }
 
+#[inline]
+fn header_value(value: &[u8], never_indexed: bool) -> Result<HeaderValue, InvalidHeaderValue> {
+    if let Some(common) = common::find(value).filter(|_| !never_indexed) {
+        return Ok(common.clone());
+    }
+    let mut value = HeaderValue::from_bytes(value)?;
+    if never_indexed {
+        value.set_sensitive(true);
+    }
+    Ok(value)
+}
+
 impl Pseudo {
-    fn with(self, value: Bytes) -> Option<Field> {
-        match self {
-            Self::Authority => Authority::from_maybe_shared(value).ok().map(Field::Authority),
-            Self::Method => Method::from_bytes(&value).ok().map(Field::Method),
+    fn with(self, value: &[u8]) -> Field {
+        let field = match self {
+            Self::Authority => Authority::try_from(value).ok().map(Field::Authority),
+            Self::Method => Method::from_bytes(value).ok().map(Field::Method),
             Self::Path => path(value).map(Field::Path),
-            Self::Protocol => HeaderValue::from_maybe_shared(value).ok().map(Field::Protocol),
-            Self::Scheme => Scheme::try_from(&*value).ok().map(Field::Scheme),
-            Self::Status => StatusCode::from_bytes(&value).ok().map(Field::Status),
-        }
+            Self::Protocol => header_value(value, false).ok().map(Field::Protocol),
+            Self::Scheme => Scheme::try_from(value).ok().map(Field::Scheme),
+            Self::Status => StatusCode::from_bytes(value).ok().map(Field::Status),
+        };
+        field.unwrap_or(Field::Malformed(Malformed::Pseudo(self)))
     }
 }
 
 /// A path just as it came: `PathAndQuery` mends an empty one and drops fragments, which would hide from
 /// the caller that the request is malformed.
-fn path(value: Bytes) -> Option<PathAndQuery> {
-    let length = value.len();
-    let path = PathAndQuery::from_maybe_shared(value).ok()?;
-    (path.as_str().len() == length).then_some(path)
+fn path(value: &[u8]) -> Option<PathAndQuery> {
+    let path = PathAndQuery::try_from(value).ok()?;
+    (path.as_str().len() == value.len()).then_some(path)
 }
 
 impl Field {
     /// The name, for another field that refers to it.
-    pub(crate) fn name(&self) -> Name {
+    pub(crate) fn name(&self) -> Name<'_> {
         match self {
             Self::Authority(_) => Name::Pseudo(Pseudo::Authority),
             Self::Header(name, _) | Self::Malformed(Malformed::Value(name)) => {
-                Name::Header(name.clone())
+                Name::Header(Cow::Borrowed(name))
             }
             Self::Malformed(Malformed::Name) => Name::Malformed,
             Self::Malformed(Malformed::Pseudo(pseudo)) => Name::Pseudo(*pseudo),

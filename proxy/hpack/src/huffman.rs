@@ -3,8 +3,6 @@
 //! The code is canonical, so the lengths say all; tables are computed from them when this crate is
 //! built. Most text is 5 to 7 bits a letter: one look at [`PEEK`] bits yields two letters.
 
-use bytes::BytesMut;
-
 use crate::DecodeError;
 
 /// Length of the code of every byte, and of the symbol that ends a string.
@@ -31,8 +29,9 @@ const LENGTHS: [u8; 257] = [
 const LONGEST: usize = 30;
 const END: usize = 256;
 
-/// Bits that one look-up sees: two letters of 6 bits, while the table is a quarter of a first-level cache.
-const PEEK: u32 = 11;
+/// Bits that one look-up sees: two letters of 6 bits each. Fewer are slower, and
+/// the table takes 16 KiB, of which text touches a few lines.
+const PEEK: u32 = 12;
 
 /// What the next [`PEEK`] bits say.
 #[derive(Clone, Copy)]
@@ -60,20 +59,15 @@ static ORDER: [u16; 257] = order();
 static BY_LENGTH: [Length; LONGEST + 1] = by_length();
 static STEPS: [Step; 1 << PEEK] = steps();
 
-/// Bytes that decoding `length` bytes may need: no code is shorter than 5 bits, and a step writes two
-/// symbols even where it has one.
-#[inline]
-pub(crate) fn room(length: usize) -> usize {
-    length * 8 / 5 + 2
-}
-
-/// Decodes `input` to the end of `out`.
-pub(crate) fn decode(input: &[u8], out: &mut BytesMut) -> Result<(), DecodeError> {
-    let start = out.len();
-    out.resize(start + room(input.len()), 0);
-    let length = out.get_mut(start..).and_then(|room| fill(input, room));
-    out.truncate(start + length.unwrap_or(0));
-    length.map(|_| ()).ok_or(DecodeError::Huffman)
+/// Decodes `input` into `room`, which grows as needed and is used again, and returns the text.
+pub(crate) fn decode<'a>(input: &[u8], room: &'a mut Vec<u8>) -> Result<&'a [u8], DecodeError> {
+    // No code is shorter than 5 bits, and a step writes two symbols even where it has one.
+    let need = input.len() * 8 / 5 + 2;
+    if room.len() < need {
+        room.resize(need, 0);
+    }
+    let length = fill(input, room).ok_or(DecodeError::Huffman)?;
+    Ok(room.get(..length).unwrap_or_default())
 }
 
 /// Decodes into `room` and returns how many bytes; `None` when it is not valid code.
@@ -92,7 +86,7 @@ fn fill(input: &[u8], room: &mut [u8]) -> Option<usize> {
         }
         while have >= 32 {
             let (symbols, two, bits) = step(window)?;
-            room.get_mut(at..at + 2)?.copy_from_slice(&symbols);
+            *room.get_mut(at..)?.first_chunk_mut()? = symbols;
             at += 1 + usize::from(two);
             window <<= bits;
             have -= bits;
@@ -107,35 +101,60 @@ fn finish(rest: &[u8], window: u64, have: u32, room: &mut [u8], at: usize) -> Op
         window |= u64::from(*byte) << (56 - have);
         have += 8;
     }
-    // Ones after the end decode to nothing that fits, if the padding before them is right.
-    window |= u64::MAX.checked_shr(have).unwrap_or(0);
-    loop {
-        let (symbol, bits) = symbol(window)?;
+    while have >= PEEK {
+        let (symbols, two, bits) = step(window)?;
         if bits > have {
-            let padding = window.leading_ones() >= have;
-            return (have < 8 && padding).then_some(at);
+            break;
+        }
+        *room.get_mut(at..)?.first_chunk_mut()? = symbols;
+        at += 1 + usize::from(two);
+        window <<= bits;
+        have -= bits;
+    }
+    loop {
+        // No code is as short as padding may be and nothing but ones.
+        if have < 8 && window.leading_ones() >= have {
+            return Some(at);
+        }
+        let (symbol, bits) = one(window)?;
+        if bits > have {
+            return None;
         }
         *room.get_mut(at)? = symbol?;
         at += 1;
         window <<= bits;
-        window |= u64::MAX >> (64 - bits);
         have -= bits;
     }
 }
 
-/// The next symbols of at least 32 bits, whether they are two, and their bits.
+/// The next one or two symbols of at least 32 bits, whether they are two, and their bits.
 #[inline]
 fn step(window: u64) -> Option<([u8; 2], bool, u32)> {
-    let step = STEPS.get((window >> (64 - PEEK)) as usize)?;
+    let step = peek(window)?;
     if step.first > 0 {
         return Some((step.symbols, step.both > step.first, u32::from(step.both)));
     }
-    let (symbol, bits) = symbol(window)?;
+    let (symbol, bits) = long(window)?;
     Some(([symbol?, 0], false, bits))
 }
 
 /// The next symbol and its bits; no symbol when it is the one that ends a string.
-fn symbol(window: u64) -> Option<(Option<u8>, u32)> {
+#[inline]
+fn one(window: u64) -> Option<(Option<u8>, u32)> {
+    let step = peek(window)?;
+    if step.first > 0 {
+        return Some((Some(step.symbols[0]), u32::from(step.first)));
+    }
+    long(window)
+}
+
+#[inline]
+fn peek(window: u64) -> Option<&'static Step> {
+    STEPS.get((window >> (64 - PEEK)) as usize)
+}
+
+/// What [`one`] does, for codes of any length.
+fn long(window: u64) -> Option<(Option<u8>, u32)> {
     let next = window >> 32;
     let bits = (5..=LONGEST).find(|bits| BY_LENGTH.get(*bits).is_some_and(|it| next < it.limit))?;
     let length = BY_LENGTH.get(bits)?;

@@ -2,20 +2,23 @@
 
 use http::HeaderName;
 
-use crate::{
-    field::{Name, Pseudo},
-    hash,
-};
+use crate::{field::Pseudo, places::Places};
 use Use::{Repeats, Secret, Varies};
 
 /// What is known of a name.
 #[derive(Debug)]
 pub(crate) struct Known {
     text: &'static str,
-    pub(crate) name: Name,
+    pub(crate) name: KnownName,
     /// Where the static table has it; 0 when it does not.
     pub(crate) index: u8,
     pub(crate) values: Use,
+}
+
+#[derive(Debug)]
+pub(crate) enum KnownName {
+    Header(HeaderName),
+    Pseudo(Pseudo),
 }
 
 /// What the values of a field are like, which decides how the encoder writes it.
@@ -37,11 +40,11 @@ impl Known {
 }
 
 const fn header(text: &'static str, index: u8, values: Use) -> Known {
-    Known { text, name: Name::Header(HeaderName::from_static(text)), index, values }
+    Known { text, name: KnownName::Header(HeaderName::from_static(text)), index, values }
 }
 
 const fn pseudo(text: &'static str, pseudo: Pseudo, index: u8) -> Known {
-    Known { text, name: Name::Pseudo(pseudo), index, values: Repeats }
+    Known { text, name: KnownName::Pseudo(pseudo), index, values: Repeats }
 }
 
 const COUNT: usize = 150;
@@ -200,19 +203,7 @@ static KNOWN: [Known; COUNT] = [
     header("x-xss-protection", 0, Repeats),
 ];
 
-const SLOTS: usize = 2048;
-/// An empty slot.
-const NONE: u8 = u8::MAX;
-/// Where the search for a factor begins: at one that fits the names above. Any odd number will do when
-/// they change, but one that fits keeps builds quick.
-const FIRST_FACTOR: u64 = 0x9e37_79b9_7f4a_7c9b;
-static PLACES: Places = Places::find();
-
-/// Which name may be where: a hash of the names under which no two meet.
-struct Places {
-    factor: u64,
-    ids: [u8; SLOTS],
-}
+static PLACES: Places<2048> = Places::find(&texts(), 0x9e37_79b9_7f4a_7c9b);
 
 /// The known name that is written so.
 #[inline]
@@ -223,7 +214,7 @@ pub(crate) fn find(name: &[u8]) -> Option<&'static Known> {
 /// The number of the known name that is written so.
 #[inline]
 pub(crate) fn id(name: &[u8]) -> Option<u8> {
-    let id = *PLACES.ids.get(slot(name, PLACES.factor))?;
+    let id = PLACES.id(name);
     (get(id)?.text.as_bytes() == name).then_some(id)
 }
 
@@ -232,35 +223,45 @@ pub(crate) fn get(id: u8) -> Option<&'static Known> {
     KNOWN.get(usize::from(id))
 }
 
-#[inline]
-#[expect(clippy::cast_possible_truncation, reason = "what is left is less than SLOTS")]
-const fn slot(name: &[u8], factor: u64) -> usize {
-    (hash::ends(name).wrapping_mul(factor) >> (u64::BITS - SLOTS.ilog2())) as usize
+const fn texts() -> [&'static str; COUNT] {
+    let mut texts = [""; COUNT];
+    let mut id = 0;
+    while id < COUNT {
+        texts[id] = KNOWN[id].text;
+        id += 1;
+    }
+    texts
 }
 
-impl Places {
-    const fn find() -> Self {
-        let mut factor = FIRST_FACTOR;
-        loop {
-            if let Some(ids) = Self::ids(factor) {
-                return Self { factor, ids };
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::field::Name;
+
+    #[test]
+    fn every_name_is_found_and_nothing_else() {
+        for known in &KNOWN {
+            assert!(std::ptr::eq(find(known.text.as_bytes()).unwrap(), known), "{}", known.text);
+            if let KnownName::Header(name) = &known.name {
+                assert_eq!(name.as_str(), known.text);
             }
-            factor = factor.wrapping_add(2);
+            for other in [&known.text[1..], &format!("{}x", known.text)] {
+                assert!(find(other.as_bytes()).is_none_or(|found| found.text == other), "{other}");
+            }
         }
+        assert!(find(b"").is_none());
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "COUNT is less than NONE")]
-    const fn ids(factor: u64) -> Option<[u8; SLOTS]> {
-        let mut ids = [NONE; SLOTS];
-        let mut id = 0;
-        while id < COUNT {
-            let slot = slot(KNOWN[id].text.as_bytes(), factor);
-            if ids[slot] != NONE {
-                return None;
+    #[test]
+    fn indices_are_those_of_the_static_table() {
+        for known in KNOWN.iter().filter(|known| known.index > 0) {
+            let entry = crate::static_table::get(usize::from(known.index)).unwrap();
+            assert_eq!(entry.name, known.text.len());
+            match (entry.field.name(), &known.name) {
+                (Name::Header(one), KnownName::Header(other)) => assert_eq!(&*one, other),
+                (Name::Pseudo(one), KnownName::Pseudo(other)) => assert_eq!(one, *other),
+                (one, other) => panic!("{one:?} is not {other:?}"),
             }
-            ids[slot] = id as u8;
-            id += 1;
         }
-        Some(ids)
     }
 }

@@ -28,10 +28,18 @@
 //!
 //! # What it costs
 //!
-//! The decoder keeps fields in its table as they are handed out, so that a field that is referred to
-//! is a copy of a reference and never parsed again. The encoder finds a field by one hash, and
-//! puts one into its table only when it was seen before: what never repeats displaces nothing.
+//! The decoder keeps fields in its table as they are handed out, so that a field that is referred to is
+//! a copy of a reference and never parsed again. A literal is copied once, into memory of its own: parts
+//! of one shared buffer took as long, because each counts references where the allocator's fast path
+//! does not, and a value that is kept would keep the whole buffer. Common names and values take no
+//! memory.
+//!
+//! The encoder finds a field by one hash, and puts one into its table only when it was seen before: what
+//! never repeats displaces nothing. It writes strings as they are: Huffman code made a request with a
+//! new path and identifier 71 bytes instead of 92, but took the decoder 2 ns longer for every byte of
+//! text, and would take the encoder time too. What repeats is one byte either way.
 
+mod common;
 mod decoder;
 mod encoder;
 mod error;
@@ -40,6 +48,7 @@ mod hash;
 mod huffman;
 mod integer;
 mod known;
+mod places;
 mod static_table;
 
 pub use decoder::Decoder;
