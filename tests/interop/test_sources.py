@@ -116,7 +116,7 @@ def test_a_stream_ends_when_nothing_is_wanted_of_it(start, servers):
     until(lambda: rds.streams() == 0, "the stream to end")
 
 
-def test_the_server_may_be_behind_a_unix_socket_or_a_name(start, servers, tmp_path):
+def test_the_server_may_be_behind_a_unix_socket(start, servers, tmp_path):
     pipe = servers(pipe=tmp_path / "xds.sock")
     pipe.put(listeners=[listener("main", hcm(routes("r", virtual_host("all", ["*"], direct("/", 204)))))])
     made = ads_bootstrap(0)

@@ -1,0 +1,90 @@
+//! Resources that come from elsewhere than the one stream: names mean what they mean where they
+//! come from.
+
+mod fixture;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fixture::{Proxy, assignment, eds_cluster, find, ports};
+use prost::Message as _;
+use weft_compile::{FileSource, Origin, ResourceStatus, ResourceType, name_of_key};
+use weft_proto::pb::envoy::config::{
+    cluster::v3::Cluster,
+    core::v3::{ConfigSource, PathConfigSource, config_source::ConfigSourceSpecifier},
+};
+
+const CDS: ResourceType = ResourceType::Cluster;
+const EDS: ResourceType = ResourceType::Assignment;
+
+fn origin(path: &str) -> Origin {
+    Origin::File(Arc::new(FileSource { path: path.into(), watched_directory: None }))
+}
+
+/// An EDS cluster whose endpoints `svc` are in a file.
+fn from_file(name: &str, path: &str) -> Bytes {
+    let mut cluster = Cluster::decode(eds_cluster(name, "svc", 1)).unwrap();
+    let file = PathConfigSource { path: path.to_owned(), ..PathConfigSource::default() };
+    cluster.eds_cluster_config.as_mut().unwrap().eds_config = Some(ConfigSource {
+        config_source_specifier: Some(ConfigSourceSpecifier::PathConfigSource(file)),
+        ..ConfigSource::default()
+    });
+    cluster.encode_to_vec().into()
+}
+
+#[test]
+fn one_name_of_several_origins_is_several_resources() {
+    let mut proxy = Proxy::new();
+    let clusters = [
+        ("ads", eds_cluster("ads", "svc", 1)),
+        ("a", from_file("a", "/a.yaml")),
+        ("b", from_file("b", "/b.yaml")),
+    ];
+    proxy.set(CDS, &clusters);
+    let wanted = &proxy.compiler.wanted().assignments;
+    let mut origins: Vec<_> = wanted.iter().map(|(_, want)| want.origin.to_string()).collect();
+    origins.sort();
+    assert_eq!(origins, ["/a.yaml", "/b.yaml", "ADS"]);
+    assert!(wanted.iter().all(|(key, _)| name_of_key(key) == "svc"));
+
+    let (a, b) = (origin("/a.yaml").key("svc"), origin("/b.yaml").key("svc"));
+    proxy.add(EDS, &[("svc", assignment("svc", &[1])), (&a, assignment("svc", &[2]))]);
+    let tables = proxy.tables();
+    assert_eq!((ports(&tables, "ads"), ports(&tables, "a")), (Some(vec![1]), Some(vec![2])));
+    assert!(find(&tables, "b").is_none(), "its own endpoints have not come");
+    proxy.missing(EDS, &b);
+    assert_eq!(ports(&proxy.tables(), "b"), Some(Vec::new()));
+
+    let dump = proxy.compiler.dump();
+    let shown: Vec<_> = dump.of(EDS).iter().map(|dump| (&*dump.name, dump.status)).collect();
+    let (acked, absent) = (ResourceStatus::Acked, ResourceStatus::DoesNotExist);
+    assert_eq!(shown, [("svc", acked), ("svc", acked), ("svc", absent)]);
+}
+
+#[test]
+fn a_cluster_whose_endpoints_move_to_another_origin_serves_as_before_until_they_are_there() {
+    let mut proxy = Proxy::new();
+    proxy.set(CDS, &[("a", eds_cluster("a", "svc", 1))]);
+    proxy.add(EDS, &[("svc", assignment("svc", &[1]))]);
+    proxy.set(CDS, &[("a", from_file("a", "/a.yaml"))]);
+    assert_eq!(ports(&proxy.tables(), "a"), Some(vec![1]));
+    assert_eq!(proxy.compiler.wanted().assignments.len(), 2, "both are needed meanwhile");
+    let key = origin("/a.yaml").key("svc");
+    proxy.add(EDS, &[(&key, assignment("svc", &[2]))]);
+    assert_eq!(ports(&proxy.tables(), "a"), Some(vec![2]));
+    let wanted = &proxy.compiler.wanted().assignments;
+    assert_eq!(wanted.iter().map(|(key, _)| key).collect::<Vec<_>>(), [&key]);
+}
+
+#[test]
+fn what_a_file_calls_by_another_name_is_refused() {
+    let mut proxy = Proxy::new();
+    proxy.set(CDS, &[("a", from_file("a", "/a.yaml"))]);
+    let key = origin("/a.yaml").key("svc");
+    let report = proxy.add(EDS, &[(&key, assignment("other", &[1]))]);
+    assert!(!report.is_accepted());
+    assert_eq!(
+        report.rejected[0].reasons[0].to_string(),
+        "name: was delivered under the name \"svc\""
+    );
+}
