@@ -104,6 +104,7 @@ def test_sources_may_be_mixed(start, servers, http_upstream, mode):
     assert not ads.of(RDS)
 
 
+@pytest.mark.weft_only
 def test_a_stream_ends_when_nothing_is_wanted_of_it(start, servers):
     ads, rds = servers(), servers()
     ads.put(listeners=[listener("main", hcm(rds="main", source=api_source("s1")))])

@@ -1,8 +1,8 @@
 //! A source behind a management server, or behind one of several.
 
 use std::{
-    sync::{Arc, PoisonError},
-    time::Instant,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use tonic::Status;
@@ -14,10 +14,13 @@ use weft_xds::{
 
 use super::{
     link::{Link, Method, Said},
-    sources::SharedClient,
+    sources::{SharedClient, locked},
     subscriber::Subscriber,
 };
 use crate::{proxy::Proxy, server::Service};
+
+/// How long a preferred server may take to answer before the next one is tried.
+const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 
 /// Talks to the servers for as long as anything is wanted of them.
 pub(crate) async fn converse(
@@ -203,8 +206,7 @@ impl Conversation {
     fn ended(&mut self, server: usize, ended: &Ended) -> Next {
         let proxy = self.subscriber.proxy();
         proxy.stats().control_plane.stream_failed.inc();
-        let lacking =
-            self.subscriber.client().lock().unwrap_or_else(PoisonError::into_inner).is_lacking();
+        let lacking = locked(self.subscriber.client()).is_lacking();
         tracing::warn!(
             server = self.servers.name(server),
             source = %self.subscriber.id(),
@@ -233,7 +235,8 @@ async fn look_for_better(
     for failures in 0.. {
         tokio::time::sleep(backoff.wait(failures, proxy.random_u32())).await;
         for server in preferred.clone() {
-            match ask(&servers, server, &client).await {
+            let asked = tokio::time::timeout(ANSWER_LIMIT, ask(&servers, server, &client)).await;
+            match asked.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer"))) {
                 Ok(better) => return better,
                 Err(why) => {
                     tracing::debug!(server = servers.name(server), error = why.message(), "away");
@@ -247,7 +250,7 @@ async fn look_for_better(
 /// Begins a stream like the one there is, and waits for its first answer.
 async fn ask(servers: &Servers, server: usize, client: &SharedClient) -> Result<Better, Status> {
     let mut link = servers.open(server).await?;
-    let told = client.lock().unwrap_or_else(PoisonError::into_inner).opening();
+    let told = locked(client).opening();
     for request in &told {
         link.send(request.clone());
     }

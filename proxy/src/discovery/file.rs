@@ -15,11 +15,16 @@ use weft_xds::{Request, ResourceType, Response, client::Event};
 
 use super::{subscriber::Subscriber, watch::Watch};
 
+/// As much as a response on a stream may have.
+const MAX_BYTES: u64 = 256 * 1024 * 1024;
+
 /// Why a file is of no use.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FileError {
     #[error("cannot be read: {0}")]
     Unreadable(#[from] io::Error),
+    #[error("is no file of at most {MAX_BYTES} bytes")]
+    TooLarge,
     #[error("is not UTF-8")]
     NotText,
     #[error("{0}")]
@@ -67,7 +72,7 @@ struct File {
 impl File {
     /// Reads the file, and applies it if it is another than before.
     async fn take(&mut self) {
-        let read = tokio::fs::read(&self.path).await.map_err(FileError::from);
+        let read = read(&self.path).await;
         let response = read.and_then(|bytes| {
             if bytes == self.bytes {
                 return Ok(None);
@@ -110,6 +115,15 @@ impl File {
             }
         });
     }
+}
+
+/// The bytes of a file; pipes and devices may have no end.
+async fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+    let file = tokio::fs::metadata(path).await?;
+    if !file.is_file() || file.len() > MAX_BYTES {
+        return Err(FileError::TooLarge);
+    }
+    Ok(tokio::fs::read(path).await?)
 }
 
 /// Reads a response as the ending of the file's name says.

@@ -270,7 +270,7 @@ impl UpdateStats {
 /// `control_plane.*`.
 #[derive(Debug, Default)]
 pub struct ControlPlaneStats {
-    /// 1 while the ADS stream is up.
+    /// 1 while any stream to a management server is up.
     pub connected_state: Gauge,
     /// Streams opened.
     pub stream_opened: Counter,
