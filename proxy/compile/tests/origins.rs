@@ -1,6 +1,8 @@
 //! Resources that come from elsewhere than the one stream: names mean what they mean where they
 //! come from.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod fixture;
 
 use std::sync::Arc;
