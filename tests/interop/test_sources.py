@@ -47,7 +47,11 @@ def servers():
 
 
 def serving(port, upstream):
-    until(lambda: http1.request(port).json()["upstream"] == upstream, f"requests to reach {upstream}")
+    def reached():
+        answer = http1.request(port)
+        return answer.status == 200 and answer.json()["upstream"] == upstream
+
+    until(reached, f"requests to reach {upstream}")
 
 
 def answers(port, status):
