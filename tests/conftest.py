@@ -13,7 +13,7 @@ def pytest_addoption(parser):
         default="weft",
         help="what stands in the place of weft-proxy; `envoy` proves the tests themselves",
     )
-    parser.addoption("--generated-worlds", type=int, default=40, help="drawn configurations to compare, 60 requests each")
+    parser.addoption("--generated-worlds", type=int, default=60, help="drawn configurations to compare, 60 requests each")
     parser.addoption("--generated-seed", type=int, default=1, help="what they are drawn from")
 
 
