@@ -60,6 +60,9 @@ pub(crate) fn tcp_chain(tcp: &TcpProxy, names: &mut Names<'_>, stats: &Stats) ->
         target: target(&tcp.destination, names.clusters),
         idle_timeout: tcp.idle_timeout,
         max_connect_attempts: tcp.max_connect_attempts,
+        backoff: tcp.backoff,
+        max_duration: tcp.max_duration,
+        max_duration_jitter: tcp.max_duration_jitter,
     }
 }
 

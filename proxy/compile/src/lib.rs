@@ -66,10 +66,10 @@ pub use routing::{
     RouteConfig, RouteEntry, RouteNames, RouteTarget, WeightedCluster, WeightedRoute,
 };
 pub use tables::{
-    BindAddress, Chain, Chains, CircuitBreakers, ClientOptions, Cluster, ClusterId, Codec,
-    ConnectionSettings, FilterChain, HandOff, HttpChain, Inspection, KeptTlvs, Listener,
-    ListenerFilter, ListenerFilterKind, PortRule, ProxyProtocolRules, RouteConfigId, Routes,
-    Tables, Target, TcpChain, UpstreamProtocol, Weighted,
+    Backoff, BindAddress, Chain, Chains, CircuitBreakers, ClientOptions, Cluster, ClusterId, Codec,
+    ConnectionLimit, ConnectionSettings, FilterChain, HandOff, HttpChain, Inspection, KeptTlvs,
+    Listener, ListenerFilter, ListenerFilterKind, PortRule, ProxyProtocolRules, RouteConfigId,
+    Routes, Tables, Target, TcpChain, UpstreamProtocol, UpstreamProxyProtocol, Weighted,
 };
 pub use update::{Source, Update, Upsert};
 pub use weft_resources::{

@@ -14,14 +14,14 @@ use weft_telemetry::{ClusterStats, HttpStats, TcpStats};
 pub use inspection::{
     Inspection, KeptTlvs, ListenerFilter, ListenerFilterKind, PortRule, ProxyProtocolRules,
 };
-pub use listener::{Chain, Chains, FilterChain, HandOff, Listener};
+pub use listener::{Chain, Chains, ConnectionLimit, FilterChain, HandOff, Listener};
 
 use crate::{routing::RouteConfig, slots::SharedNames};
 
 // Values that are the same before and after compilation.
 pub use weft_resources::{
-    Address as BindAddress, CircuitBreakers, ClientOptions, Codec, ConnectionSettings,
-    UpstreamProtocol,
+    Address as BindAddress, Backoff, CircuitBreakers, ClientOptions, Codec, ConnectionSettings,
+    UpstreamProtocol, UpstreamProxyProtocol,
 };
 
 /// A cluster's slot in [`Tables::clusters`]. Stable for a name as long as the process lives, so
@@ -128,6 +128,34 @@ pub struct TcpChain {
     pub idle_timeout: Option<Duration>,
     /// Endpoints tried before giving up (`max_connect_attempts`, 1 by default).
     pub max_connect_attempts: u32,
+    /// How long to rest between attempts.
+    pub backoff: Option<Backoff>,
+    /// A connection ends after this long,
+    pub max_duration: Option<Duration>,
+    /// or by chance later by up to this share.
+    pub max_duration_jitter: f64,
+}
+
+impl TcpChain {
+    /// How long a connection may last, for a random number.
+    pub fn longest_life(&self, random: u64) -> Option<Duration> {
+        let share = share_of(random) * self.max_duration_jitter;
+        self.max_duration.map(|limit| limit.saturating_add(limit.mul_f64(share)))
+    }
+
+    /// How long to rest before an attempt, counted from 0, for a random number: anything up to the
+    /// interval, which doubles each time.
+    pub fn pause(&self, attempt: u32, random: u64) -> Option<Duration> {
+        let backoff = self.backoff.filter(|_| attempt > 0)?;
+        let doubled = backoff.base.saturating_mul(2u32.saturating_pow(attempt - 1));
+        Some(doubled.min(backoff.max).mul_f64(share_of(random)))
+    }
+}
+
+/// A random number as a share of 1.
+#[expect(clippy::cast_precision_loss, reason = "a share need not be exact")]
+fn share_of(random: u64) -> f64 {
+    (random >> 11) as f64 / (1u64 << 53) as f64
 }
 
 /// One cluster or several by weight.

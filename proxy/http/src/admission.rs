@@ -3,7 +3,8 @@
 use std::{rc::Rc, sync::Arc};
 
 use bytes::Bytes;
-use weft_compile::{Chain, FilterChain, Listener};
+use smallvec::SmallVec;
+use weft_compile::{Chain, ConnectionLimit, FilterChain, Listener};
 use weft_net::{PeerAddress, Rewind, Stream};
 use weft_telemetry::{GaugeGuard, ListenerStats};
 
@@ -101,21 +102,30 @@ fn begin(
     arrival: Arrival,
 ) {
     let Arrival { stream, begun, client, counted, .. } = arrival;
-    let held = Held::begin(listener, counted);
-    let life = life_of(worker, listener, chain);
     let stream = Rewind::new(begun, stream);
+    let held = Held::begin(listener, counted);
+    let mut limited = SmallVec::<[_; 1]>::new();
+    for limit in &chain.connection_limits {
+        match Limited::begin(limit) {
+            Some(one) => limited.push(one),
+            None => return refuse(limit, stream),
+        }
+    }
+    let held = (held, limited);
+    let life = life_of(worker, listener, chain);
     let worker = Rc::clone(worker);
     match chain.chain.clone() {
         Chain::Http(chain) => {
             tokio::task::spawn_local(async move {
                 let _held = held;
-                downstream::serve(worker, chain, stream, client.peer, life).await;
+                downstream::serve(worker, chain, stream, client, life).await;
             });
         }
-        Chain::Tcp(chain) => {
+        Chain::Tcp(tcp) => {
+            let chain = (Arc::clone(chain), tcp);
             tokio::task::spawn_local(async move {
                 let _held = held;
-                tcp::serve(worker, chain, stream, life).await;
+                tcp::serve(worker, chain, stream, client, life).await;
             });
         }
         Chain::Direct(bytes) => {
@@ -130,6 +140,32 @@ fn begin(
                 fixed::echo(stream, &life).await;
             });
         }
+    }
+}
+
+/// A connection under a limit of its chain.
+struct Limited {
+    _of_the_limit: GaugeGuard<Arc<ConnectionLimit>>,
+    _shown: GaugeGuard<Arc<ConnectionLimit>>,
+}
+
+impl Limited {
+    fn begin(limit: &Arc<ConnectionLimit>) -> Option<Self> {
+        let counted = GaugeGuard::raise_below(Arc::clone(limit), |l| &l.active, limit.max)?;
+        let shown = GaugeGuard::raise(Arc::clone(limit), |l| &l.stats.active_connections);
+        Some(Self { _of_the_limit: counted, _shown: shown })
+    }
+}
+
+/// One connection too many: held for a while if that is asked for, so that its client does not come
+/// back at once.
+fn refuse(limit: &Arc<ConnectionLimit>, stream: Rewind<Stream>) {
+    limit.stats.limited_connections.inc();
+    if let Some(delay) = limit.delay {
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(delay).await;
+            drop(stream);
+        });
     }
 }
 

@@ -27,6 +27,7 @@ pub(crate) use request_body::{RequestBody, RequestBroken};
 
 use crate::{
     body::Body,
+    client::Client,
     lives::Life,
     phase::{Phase, PhaseWatch},
     request,
@@ -64,11 +65,11 @@ pub(crate) async fn serve(
     worker: Rc<Worker>,
     chain: Arc<HttpChain>,
     stream: Rewind<Stream>,
-    peer: PeerAddress,
+    client: Client,
     life: Rc<Life>,
 ) {
     chain.stats.downstream_cx_total.inc();
-    let local = stream.get_ref().local_address();
+    let (peer, local) = (client.peer, client.destination(stream.get_ref()));
     let _active = GaugeGuard::raise(Arc::clone(&chain), |chain| &chain.stats.downstream_cx_active);
     let detected = match chain.codec {
         Codec::Http1 => Ok((Detected::Http1, stream)),

@@ -1,42 +1,86 @@
 //! Connections that are passed on as bytes (`tcp_proxy`).
 
-use std::{rc::Rc, sync::Arc};
+use std::{io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use smallvec::SmallVec;
-use weft_balance::EndpointId;
-use weft_compile::{Cluster, Target, TcpChain};
-use weft_net::{CopyEnd, Rewind, Stream, copy_both_ways};
-use weft_telemetry::{Gauge, GaugeGuard};
+use tokio::{
+    io::AsyncWriteExt as _,
+    time::{sleep, timeout},
+};
+use weft_balance::{ActiveRequest, EndpointId};
+use weft_compile::{Cluster, FilterChain, Target, TcpChain, UpstreamProxyProtocol};
+use weft_net::{CopyEnd, Moved, Rewind, Stream, copy_both_ways, encode_proxy_v1, encode_proxy_v2};
+use weft_telemetry::{Gauge, GaugeGuard, TcpStats};
 
-use crate::{lives::Life, phase::unless_closing, upstream, worker::Worker};
+use crate::{client::Client, lives::Life, phase::unless_closing, upstream, worker::Worker};
 
 /// Connects to an endpoint of the chain's cluster and copies until both sides have ended.
 pub(crate) async fn serve(
     worker: Rc<Worker>,
-    chain: Arc<TcpChain>,
-    mut client: Rewind<Stream>,
+    (within, chain): (Arc<FilterChain>, Arc<TcpChain>),
+    stream: Rewind<Stream>,
+    client: Client,
     life: Rc<Life>,
 ) {
     chain.stats.downstream_cx_total.inc();
     let _active = GaugeGuard::raise(Arc::clone(&chain), |chain| &chain.stats.downstream_cx_active);
     let _busy = worker.begin_busy();
-    let tables = worker.tables();
-    let id = match &chain.target {
-        Target::Cluster(id) => Some(*id),
-        Target::Weighted(weighted) => weighted.choose(worker.random_u64()),
-    };
-    let Some(cluster) = id.and_then(|id| tables.cluster(id)).cloned() else {
+    let Some(cluster) = choose(&worker, &within, &chain, &client) else {
         chain.stats.downstream_cx_no_route.inc();
         return;
     };
+    let passing = pass_on(&worker, &chain, &cluster, stream, &client);
+    let Some(longest) = chain.longest_life(worker.random_u64()) else {
+        unless_closing(life.phase_cell(), passing).await;
+        return;
+    };
+    let passing = timeout(longest, passing);
+    if let Some(Err(_)) = unless_closing(life.phase_cell(), passing).await {
+        chain.stats.max_downstream_connection_duration.inc();
+    }
+}
+
+/// The cluster of this connection, as the tables of this moment know it.
+fn choose(
+    worker: &Worker,
+    within: &FilterChain,
+    chain: &TcpChain,
+    client: &Client,
+) -> Option<Arc<Cluster>> {
+    let tables = worker.tables();
+    let named = client.server_name.as_deref().filter(|_| within.sni_cluster);
+    let id = match (named, &chain.target) {
+        (Some(name), _) => tables.cluster_named(name),
+        (None, Target::Cluster(id)) => Some(*id),
+        (None, Target::Weighted(weighted)) => weighted.choose(worker.random_u64()),
+    };
     // A connection may last for days; it holds its cluster, not the whole tables of its first day.
-    drop(tables);
-    let Some((mut upstream, _in_flight)) = connect(&worker, &chain, &cluster).await else { return };
-    let copying = copy_both_ways(&mut client, &mut upstream, chain.idle_timeout);
-    let Some(result) = unless_closing(life.phase_cell(), copying).await else { return };
-    chain.stats.downstream_cx_rx_bytes_total.add(result.a_to_b);
-    chain.stats.downstream_cx_tx_bytes_total.add(result.b_to_a);
-    match result.end {
+    id.and_then(|id| tables.cluster(id)).cloned()
+}
+
+async fn pass_on(
+    worker: &Worker,
+    chain: &TcpChain,
+    cluster: &Arc<Cluster>,
+    mut stream: Rewind<Stream>,
+    client: &Client,
+) {
+    let greeting = match &cluster.connection.proxy_protocol {
+        Some(asked) => greeting(asked, client, client.destination(stream.get_ref())),
+        None => Vec::new(),
+    };
+    let Some((mut upstream, _held)) = connect(worker, chain, cluster, &greeting).await else {
+        return;
+    };
+    let mut bytes = Bytes { moved: Moved::default(), stats: &chain.stats };
+    let end =
+        copy_both_ways(&mut stream, &mut upstream, chain.idle_timeout, &mut bytes.moved).await;
+    if end.is_reset() {
+        // Neither side is to take what broke for a whole.
+        stream.get_ref().reset_on_drop();
+        upstream.reset_on_drop();
+    }
+    match end {
         CopyEnd::Finished => {}
         CopyEnd::Idle => chain.stats.idle_timeout.inc(),
         CopyEnd::Broken(error) => {
@@ -45,14 +89,49 @@ pub(crate) async fn serve(
     }
 }
 
+/// What a connection moved, counted however it ends.
+struct Bytes<'a> {
+    moved: Moved,
+    stats: &'a TcpStats,
+}
+
+impl Drop for Bytes<'_> {
+    fn drop(&mut self) {
+        self.stats.downstream_cx_rx_bytes_total.add(self.moved.a_to_b);
+        self.stats.downstream_cx_tx_bytes_total.add(self.moved.b_to_a);
+    }
+}
+
+/// The header that tells an upstream who the client is.
+fn greeting(
+    asked: &UpstreamProxyProtocol,
+    client: &Client,
+    destination: Option<SocketAddr>,
+) -> Vec<u8> {
+    let addresses = client.peer.ip().zip(destination);
+    if !asked.binary {
+        return encode_proxy_v1(addresses);
+    }
+    let passed = client.tlvs.iter().filter(|tlv| asked.pass.keeps(tlv.kind));
+    let tlvs: SmallVec<[_; 4]> = passed.cloned().collect();
+    encode_proxy_v2(addresses, &tlvs)
+}
+
+/// What a connection counts for upstream.
+type Held = (ActiveRequest, GaugeGuard<Arc<Cluster>>);
+
 /// Tries as many endpoints as `max_connect_attempts` allows, each at most once.
 async fn connect(
     worker: &Worker,
     chain: &TcpChain,
     cluster: &Arc<Cluster>,
-) -> Option<(Stream, (weft_balance::ActiveRequest, GaugeGuard<Arc<Cluster>>))> {
+    greeting: &[u8],
+) -> Option<(Stream, Held)> {
     let mut tried: SmallVec<[EndpointId; 4]> = SmallVec::new();
-    for _ in 0..chain.max_connect_attempts.max(1) {
+    for attempt in 0..chain.max_connect_attempts.max(1) {
+        if let Some(pause) = chain.pause(attempt, worker.random_u64()) {
+            sleep(pause).await;
+        }
         let random = worker.random_u64();
         let Some(picked) = (if tried.is_empty() {
             cluster.balancer.pick(random)
@@ -76,10 +155,19 @@ async fn connect(
             return None;
         };
         let in_flight = endpoint.begin_request();
-        if let Ok(stream) = upstream::connect(cluster, endpoint, None).await {
-            cluster.stats.upstream_cx_total.inc();
+        let Ok(mut stream) = upstream::connect(cluster, endpoint, None).await else { continue };
+        cluster.stats.upstream_cx_total.inc();
+        if greet(&mut stream, greeting, cluster.connection.connect_timeout).await.is_ok() {
             return Some((stream, (in_flight, active)));
         }
     }
+    cluster.stats.upstream_cx_connect_attempts_exceeded.inc();
     None
+}
+
+async fn greet(stream: &mut Stream, greeting: &[u8], limit: Duration) -> io::Result<()> {
+    if greeting.is_empty() {
+        return Ok(());
+    }
+    timeout(limit, stream.write_all(greeting)).await.map_err(|_| io::ErrorKind::TimedOut)?
 }

@@ -153,6 +153,11 @@ pub(crate) async fn open(
     protocol: Protocol,
     limits: Limits,
 ) -> Result<Lane, Failure> {
+    if cluster.connection.proxy_protocol.is_some() {
+        // Connections are shared by clients, and this header would name only one of them.
+        tracing::debug!(cluster = %cluster.name, "the PROXY protocol is told for raw connections alone");
+        return Err(Failure::unsent(Fault::ConnectFailed));
+    }
     let most = cluster.circuit_breakers.max_pending_requests.into();
     let select: fn(&Arc<Cluster>) -> &Gauge = |cluster| &cluster.stats.upstream_rq_pending_active;
     let Some(_pending) = GaugeGuard::raise_below(Arc::clone(cluster), select, most) else {

@@ -16,5 +16,5 @@ pub use inspect::{
     encode_proxy_v1, encode_proxy_v2, inspect_client_hello, inspect_http_line,
     inspect_proxy_header,
 };
-pub use splice::{CopyEnd, CopyResult, copy_both_ways};
+pub use splice::{CopyEnd, Moved, copy_both_ways};
 pub use stream::{PeerAddress, Stream};

@@ -1,6 +1,7 @@
 //! Bytes both ways between two streams, each direction closing on its own.
 
 use std::{
+    cell::RefCell,
     future::{Future as _, poll_fn},
     io,
     pin::{Pin, pin},
@@ -13,14 +14,19 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-/// Bytes held for one direction.
-const BUFFER: usize = 16 * 1024;
+/// Bytes that one direction moves at a time. As large as a socket's buffer, so that bulk costs few
+/// system calls; a direction has one only while it holds bytes.
+const BUFFER: usize = 64 * 1024;
+/// Buffers that a thread keeps for the next direction.
+const KEPT: usize = 64;
 
-/// How a copy ended, and how much went through.
-#[derive(Debug)]
-pub struct CopyResult {
-    /// Why it ended.
-    pub end: CopyEnd,
+thread_local! {
+    static SPARE: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// How much went through, also while it does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moved {
     /// Bytes from `a` to `b`.
     pub a_to_b: u64,
     /// Bytes from `b` to `a`.
@@ -38,24 +44,38 @@ pub enum CopyEnd {
     Broken(io::Error),
 }
 
+impl CopyEnd {
+    /// Whether a side reset its connection, which the other is to learn.
+    pub fn is_reset(&self) -> bool {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset};
+        matches!(self, Self::Broken(error) if matches!(error.kind(), ConnectionReset | BrokenPipe))
+    }
+}
+
 /// Copies until both sides have ended, one broke, or nothing moved for `idle`. The end of one
-/// direction is passed on as a half-close while the other goes on.
-pub async fn copy_both_ways<A, B>(a: &mut A, b: &mut B, idle: Option<Duration>) -> CopyResult
+/// direction is passed on as a half-close while the other goes on. Nothing is read that the other
+/// side has not made room for. Dropping the future leaves `moved` true.
+pub async fn copy_both_ways<A, B>(
+    a: &mut A,
+    b: &mut B,
+    idle: Option<Duration>,
+    moved: &mut Moved,
+) -> CopyEnd
 where
     A: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut up = Direction::new();
-    let mut down = Direction::new();
+    let mut up = Direction::default();
+    let mut down = Direction::default();
     let mut watch = idle.map(IdleWatch::new);
     let mut watch = pin!(watch.as_mut());
-    let end = poll_fn(|cx| {
-        let moved_before = up.moved + down.moved;
-        let up_done = match up.poll(cx, a, b) {
+    poll_fn(|cx| {
+        let before = *moved;
+        let up_done = match up.poll(cx, a, b, &mut moved.a_to_b) {
             Poll::Ready(Err(e)) => return Poll::Ready(CopyEnd::Broken(e)),
             polled => polled.is_ready(),
         };
-        let down_done = match down.poll(cx, b, a) {
+        let down_done = match down.poll(cx, b, a, &mut moved.b_to_a) {
             Poll::Ready(Err(e)) => return Poll::Ready(CopyEnd::Broken(e)),
             polled => polled.is_ready(),
         };
@@ -63,7 +83,7 @@ where
             return Poll::Ready(CopyEnd::Finished);
         }
         if let Some(watch) = watch.as_mut().get_mut().as_mut() {
-            if up.moved + down.moved != moved_before {
+            if *moved != before {
                 watch.touch();
             }
             ready!(watch.poll_expired(cx));
@@ -71,65 +91,98 @@ where
         }
         Poll::Pending
     })
-    .await;
-    CopyResult { end, a_to_b: up.moved, b_to_a: down.moved }
+    .await
 }
 
+/// A buffer for as long as a direction holds bytes.
+struct Buffer(Option<Box<[u8]>>);
+
+impl Buffer {
+    fn take() -> Self {
+        let spare = SPARE.with_borrow_mut(Vec::pop);
+        Self(Some(spare.unwrap_or_else(|| vec![0; BUFFER].into_boxed_slice())))
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        self.0.as_deref_mut().unwrap_or_default()
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let Some(buffer) = self.0.take() else { return };
+        // At the end of a thread its spares may be gone already.
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < KEPT {
+                spare.push(buffer);
+            }
+        });
+    }
+}
+
+#[derive(Default)]
 struct Direction {
-    buffer: Box<[u8]>,
-    from: usize,
-    to: usize,
-    moved: u64,
     state: State,
 }
 
+#[derive(Default)]
 enum State {
-    Copying,
+    /// Nothing is held.
+    #[default]
+    Reading,
+    /// What was read and not written.
+    Writing {
+        buffer: Buffer,
+        from: usize,
+        to: usize,
+    },
     Closing,
     Closed,
 }
 
 impl Direction {
-    fn new() -> Self {
-        Self {
-            buffer: vec![0; BUFFER].into_boxed_slice(),
-            from: 0,
-            to: 0,
-            moved: 0,
-            state: State::Copying,
-        }
-    }
-
-    fn poll<R, W>(&mut self, cx: &mut Context<'_>, from: &mut R, to: &mut W) -> Poll<io::Result<()>>
+    fn poll<R, W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut R,
+        to: &mut W,
+        moved: &mut u64,
+    ) -> Poll<io::Result<()>>
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
         loop {
-            match self.state {
-                State::Copying if self.from < self.to => {
-                    let pending = self.buffer.get(self.from..self.to).unwrap_or_default();
+            self.state = match &mut self.state {
+                State::Reading => {
+                    let mut buffer = Buffer::take();
+                    let mut buf = ReadBuf::new(buffer.bytes());
+                    ready!(Pin::new(&mut *from).poll_read(cx, &mut buf))?;
+                    match buf.filled().len() {
+                        0 => State::Closing,
+                        to => State::Writing { buffer, from: 0, to },
+                    }
+                }
+                State::Writing { buffer, from, to: end } => {
+                    let pending = buffer.bytes().get(*from..*end).unwrap_or_default();
                     let n = ready!(Pin::new(&mut *to).poll_write(cx, pending))?;
                     if n == 0 {
                         return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                     }
-                    self.from += n;
-                    self.moved += n as u64;
-                }
-                State::Copying => {
-                    let mut buf = ReadBuf::new(&mut self.buffer);
-                    ready!(Pin::new(&mut *from).poll_read(cx, &mut buf))?;
-                    (self.from, self.to) = (0, buf.filled().len());
-                    if self.to == 0 {
-                        self.state = State::Closing;
+                    *moved += n as u64;
+                    *from += n;
+                    if *from < *end {
+                        continue;
                     }
+                    State::Reading
                 }
                 State::Closing => {
                     ready!(Pin::new(&mut *to).poll_shutdown(cx))?;
-                    self.state = State::Closed;
+                    State::Closed
                 }
                 State::Closed => return Poll::Ready(Ok(())),
-            }
+            };
         }
     }
 }
@@ -172,7 +225,8 @@ mod tests {
     async fn one_side_may_end_while_the_other_goes_on() {
         let (mut client, mut a) = duplex(8);
         let (mut server, mut b) = duplex(8);
-        let proxy = copy_both_ways(&mut a, &mut b, None);
+        let mut moved = Moved::default();
+        let proxy = copy_both_ways(&mut a, &mut b, None, &mut moved);
         let talk = async {
             // Nobody may write more than the pipes hold before somebody reads: do both at once.
             let ask = async {
@@ -191,11 +245,11 @@ mod tests {
             read.unwrap();
             (asked, answer)
         };
-        let (result, (asked, answer)) = tokio::join!(proxy, talk);
+        let (end, (asked, answer)) = tokio::join!(proxy, talk);
         assert_eq!(asked, "a question longer than a pipe");
         assert_eq!(answer, "an answer after the end");
-        assert!(matches!(result.end, CopyEnd::Finished));
-        assert_eq!((result.a_to_b, result.b_to_a), (29, 23));
+        assert!(matches!(end, CopyEnd::Finished));
+        assert_eq!(moved, Moved { a_to_b: 29, b_to_a: 23 });
     }
 
     #[tokio::test(start_paused = true)]
@@ -204,13 +258,36 @@ mod tests {
         let (_server, mut b) = duplex(64);
         let began = Instant::now();
         let limit = Duration::from_secs(10);
-        let proxy = copy_both_ways(&mut a, &mut b, Some(limit));
+        let mut moved = Moved::default();
+        let proxy = copy_both_ways(&mut a, &mut b, Some(limit), &mut moved);
         let talk = async {
             sleep(Duration::from_secs(7)).await;
             client.write_all(b"x").await.unwrap();
         };
-        let (result, ()) = tokio::join!(proxy, talk);
-        assert!(matches!(result.end, CopyEnd::Idle));
+        let (end, ()) = tokio::join!(proxy, talk);
+        assert!(matches!(end, CopyEnd::Idle));
         assert_eq!(began.elapsed().as_secs(), 17);
+    }
+
+    #[tokio::test]
+    async fn who_holds_no_bytes_holds_no_buffer() {
+        let (mut client, mut a) = duplex(8);
+        let (mut server, mut b) = duplex(8);
+        let mut moved = Moved::default();
+        let proxy = copy_both_ways(&mut a, &mut b, None, &mut moved);
+        let talk = async {
+            let mut byte = [0; 1];
+            for _ in 0..3 {
+                client.write_all(b"x").await.unwrap();
+                server.read_exact(&mut byte).await.unwrap();
+            }
+            // Both directions wait, and share nothing but the one buffer that was needed.
+            tokio::task::yield_now().await;
+            let spare = SPARE.with_borrow(Vec::len);
+            drop((client, server));
+            spare
+        };
+        let (_, spare) = tokio::join!(proxy, talk);
+        assert_eq!(spare, 1);
     }
 }

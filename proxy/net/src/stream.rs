@@ -6,6 +6,7 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::BytesMut;
@@ -88,6 +89,14 @@ impl Stream {
             socket.original_dst_v6()
         };
         found.ok()?.as_socket().map(canonical)
+    }
+
+    /// Resets the connection when it is dropped, instead of closing it: the peer learns that it broke.
+    pub fn reset_on_drop(&self) {
+        if let Self::Tcp(stream) = self {
+            // A socket that is gone already needs no reset.
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
     }
 
     /// Waits until there is something to read, without holding memory for it.

@@ -2,25 +2,19 @@
 
 use std::time::Duration;
 
-use weft_proto::pb::{
-    envoy::{
-        config::{cluster::v3 as wire, core::v3 as core},
-        extensions::transport_sockets::raw_buffer::v3::RawBuffer,
-    },
-    google::protobuf,
-};
+use weft_proto::pb::{envoy::config::cluster::v3 as wire, google::protobuf};
 
 use crate::{
     assignment::{self, Assignment},
     balancing::{self, Balancing},
     circuit_breakers::{self, CircuitBreakers},
     config_source::{self, ConfigSource, FetchTimeout, Origin},
-    extension,
     name::{AssignmentName, ClusterName},
     path::At,
     problem::{Notes, Problem},
     protocol_options::{self, HttpOptions, UpstreamProtocol},
     scalar,
+    transport::{self, UpstreamProxyProtocol},
     upstream_connection::{self, SourceAddresses, TcpKeepalive},
 };
 
@@ -84,6 +78,8 @@ pub struct ConnectionSettings {
     pub tcp_keepalive: Option<TcpKeepalive>,
     /// `upstream_bind_config`.
     pub sources: SourceAddresses,
+    /// `transport_socket` of the type `upstream_proxy_protocol`.
+    pub proxy_protocol: Option<UpstreamProxyProtocol>,
 }
 
 /// Reads a cluster.
@@ -97,9 +93,10 @@ pub(crate) fn read(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> O
     let connect_at = at.field("connect_timeout");
     let connect_timeout =
         scalar::duration_or(message.connect_timeout.as_ref(), CONNECT_TIMEOUT, &connect_at, notes);
-    if let Some(socket) = &message.transport_socket {
-        plaintext(socket, &at.field("transport_socket"), notes);
-    }
+    let proxy_protocol = match &message.transport_socket {
+        Some(socket) => transport::of_cluster(socket, &at.field("transport_socket"), notes)?,
+        None => None,
+    };
     let sources = upstream_connection::sources(message, at, notes);
     let HttpOptions {
         protocol,
@@ -117,6 +114,7 @@ pub(crate) fn read(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> O
             .unwrap_or(BUFFER_LIMIT),
         tcp_keepalive: upstream_connection::tcp_keepalive(message),
         sources,
+        proxy_protocol,
     };
     Some(Cluster {
         name,
@@ -182,23 +180,6 @@ fn eds(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> Option<Discov
     };
     let name = AssignmentName::from(origin.key(name));
     Some(Discovery::Eds { name, origin, fetch_timeout })
-}
-
-/// Accepts the one transport socket that changes nothing: bytes as they are.
-pub(crate) fn plaintext(message: &core::TransportSocket, at: &At<'_>, notes: &mut Notes) {
-    use core::transport_socket::ConfigType;
-    match &message.config_type {
-        Some(ConfigType::TypedConfig(any)) if extension::holds::<RawBuffer>(any) => {}
-        Some(ConfigType::TypedConfig(any)) => {
-            unsupported_socket(extension::type_name(any), at, notes);
-        }
-        None if message.name == "envoy.transport_sockets.raw_buffer" => {}
-        None => unsupported_socket(&message.name, at, notes),
-    }
-}
-
-fn unsupported_socket(what: &str, at: &At<'_>, notes: &mut Notes) {
-    notes.unsupported::<()>(at, what, "raw_buffer is");
 }
 
 /// A `UInt32Value` as an option.

@@ -5,20 +5,23 @@ use prost::Message as _;
 use weft_proto::pb::envoy::{
     config::listener::v3 as wire,
     extensions::filters::network::{
+        connection_limit::v3::ConnectionLimit as ConnectionLimitMessage,
         direct_response::v3::Config as DirectResponseMessage, echo::v3::Echo,
         http_connection_manager::v3::HttpConnectionManager as HttpMessage,
-        tcp_proxy::v3::TcpProxy as TcpMessage,
+        sni_cluster::v3::SniCluster, tcp_proxy::v3::TcpProxy as TcpMessage,
     },
 };
 use weft_route::ChainMatch;
 
 use crate::{
-    chain_match, cluster, extension,
+    chain_match, extension,
     http_connection_manager::{self, HttpConnectionManager},
+    network_filter::{self, ConnectionLimit},
     path::At,
     problem::{Notes, Problem},
     scalar,
     tcp_proxy::{self, TcpProxy},
+    transport,
 };
 
 /// A chain of filters, with the connections it takes.
@@ -30,6 +33,10 @@ pub struct FilterChain {
     pub path: Box<str>,
     /// `filter_chain_match`.
     pub conditions: ChainMatch,
+    /// Filters of the type `connection_limit`, in order.
+    pub connection_limits: Vec<ConnectionLimit>,
+    /// `sni_cluster`: the server name of a TLS hello names the cluster of a `tcp_proxy`.
+    pub sni_cluster: bool,
     /// The last filter, which handles the connection.
     pub terminal: Terminal,
     /// What it was read from: chains with the same text do the same.
@@ -65,14 +72,17 @@ pub(crate) fn read(
     let match_at = at.field("filter_chain_match");
     let conditions = chain_match::read(message.filter_chain_match.as_ref(), &match_at, notes);
     if let Some(socket) = &message.transport_socket {
-        cluster::plaintext(socket, &at.field("transport_socket"), notes);
+        transport::plaintext(socket, &at.field("transport_socket"), notes);
     }
-    let terminal = filters(&message.filters, at, notes);
+    let filters = filters(&message.filters, at, notes);
+    let (gates, terminal) = filters?;
     Some(FilterChain {
         name: message.name.as_str().into(),
         path: at.to_string().into(),
         conditions: conditions?,
-        terminal: terminal?,
+        connection_limits: gates.connection_limits,
+        sni_cluster: gates.sni_cluster,
+        terminal,
         identity: identity(message),
     })
 }
@@ -83,7 +93,14 @@ fn identity(message: &wire::FilterChain) -> Box<[u8]> {
     wire::FilterChain { metadata: None, ..message.clone() }.encode_to_vec().into()
 }
 
-fn filters(filters: &[wire::Filter], at: &At<'_>, notes: &mut Notes) -> Option<Terminal> {
+/// What stands before the last filter.
+#[derive(Default)]
+struct Gates {
+    connection_limits: Vec<ConnectionLimit>,
+    sni_cluster: bool,
+}
+
+fn filters(filters: &[wire::Filter], at: &At<'_>, notes: &mut Notes) -> Option<(Gates, Terminal)> {
     const ORDER: Problem = Problem::FilterOrder(
         "needs exactly one filter that handles the connection, as its last: \
          http_connection_manager, tcp_proxy, direct_response or echo",
@@ -91,13 +108,37 @@ fn filters(filters: &[wire::Filter], at: &At<'_>, notes: &mut Notes) -> Option<T
     let Some((last, before)) = filters.split_last() else {
         return notes.refuse(&at.field("filters"), ORDER);
     };
+    let mut gates = Gates::default();
     for (index, filter) in before.iter().enumerate() {
         let at = at.item("filters", index);
-        if terminal(filter, &at, notes).is_some() {
+        if gate(filter, &mut gates, &at, notes).is_none() && terminal(filter, &at, notes).is_some()
+        {
             notes.refuse::<()>(&at, ORDER);
         }
     }
-    terminal(last, &at.item("filters", before.len()), notes)
+    let terminal = terminal(last, &at.item("filters", before.len()), notes)?;
+    Some((gates, terminal))
+}
+
+/// Reads a filter that lets connections through; `None` when it is none.
+fn gate(message: &wire::Filter, gates: &mut Gates, at: &At<'_>, notes: &mut Notes) -> Option<()> {
+    let Some(wire::filter::ConfigType::TypedConfig(any)) = &message.config_type else {
+        return None;
+    };
+    if extension::holds::<SniCluster>(any) {
+        gates.sni_cluster = true;
+        return Some(());
+    }
+    if !extension::holds::<ConnectionLimitMessage>(any) {
+        return None;
+    }
+    let at = at.field("typed_config");
+    if let Some(message) = extension::unpack::<ConnectionLimitMessage>(any, &at, notes)
+        && let Some(limit) = network_filter::connection_limit(&message, &at, notes)
+    {
+        gates.connection_limits.extend(limit);
+    }
+    Some(())
 }
 
 fn terminal(message: &wire::Filter, at: &At<'_>, notes: &mut Notes) -> Option<Terminal> {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use weft_proto::pb::envoy::extensions::filters::network::tcp_proxy::v3 as wire;
+use weft_proto::pb::envoy::{
+    config::core::v3 as core, extensions::filters::network::tcp_proxy::v3 as wire,
+};
 
 use crate::{
     cluster::optional,
@@ -28,6 +30,22 @@ pub struct TcpProxy {
     pub idle_timeout: Option<Duration>,
     /// `max_connect_attempts`: endpoints tried before giving up (1 by default).
     pub max_connect_attempts: u32,
+    /// `backoff_options`: how long to rest between attempts; `None` not at all.
+    pub backoff: Option<Backoff>,
+    /// `max_downstream_connection_duration`: a connection ends after this long.
+    pub max_duration: Option<Duration>,
+    /// `max_downstream_connection_duration_jitter_percentage`: how much longer it may be by chance,
+    /// as a share of 1.
+    pub max_duration_jitter: f64,
+}
+
+/// `core.v3.BackoffStrategy`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// `base_interval`: the longest first rest. Doubled each time.
+    pub base: Duration,
+    /// `max_interval` (ten times the base by default).
+    pub max: Duration,
 }
 
 /// Reads the filter.
@@ -39,7 +57,6 @@ pub(crate) fn read(message: &wire::TcpProxy, at: &At<'_>, notes: &mut Notes) -> 
     for (set, field, what) in [
         (message.tunneling_config.is_some(), "tunneling_config", "tunnelling"),
         (message.on_demand.is_some(), "on_demand", "discovery on demand"),
-        (!message.hash_policy.is_empty(), "hash_policy", "hashing"),
     ] {
         if set {
             notes.unsupported::<()>(&at.field(field), what, SUPPORTED);
@@ -55,7 +72,35 @@ pub(crate) fn read(message: &wire::TcpProxy, at: &At<'_>, notes: &mut Notes) -> 
         destination: destination?,
         idle_timeout,
         max_connect_attempts: max_connect_attempts.max(1),
+        backoff: backoff(message.backoff_options.as_ref(), &at.field("backoff_options"), notes),
+        max_duration: scalar::timeout_or(
+            message.max_downstream_connection_duration.as_ref(),
+            None,
+            &at.field("max_downstream_connection_duration"),
+            notes,
+        ),
+        max_duration_jitter: message
+            .max_downstream_connection_duration_jitter_percentage
+            .map_or(0.0, |percent| percent.value / 100.0),
     })
+}
+
+fn backoff(
+    message: Option<&core::BackoffStrategy>,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<Backoff> {
+    let message = message?;
+    let base = message.base_interval.as_ref()?;
+    let base = scalar::duration(base, &at.field("base_interval"), notes)?;
+    let ten = base.saturating_mul(10);
+    let max = message.max_interval.as_ref();
+    let max = scalar::duration_or(max, ten, &at.field("max_interval"), notes);
+    if max < base {
+        return notes
+            .refuse(&at.field("max_interval"), Problem::Conflict("a longer base_interval"));
+    }
+    Some(Backoff { base, max })
 }
 
 fn destination(message: &wire::TcpProxy, at: &At<'_>, notes: &mut Notes) -> Option<Destination> {

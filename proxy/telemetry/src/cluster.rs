@@ -24,6 +24,8 @@ pub struct ClusterStats {
     pub upstream_cx_connect_timeout: Counter,
     /// Picks that found no endpoint to use.
     pub upstream_cx_none_healthy: Counter,
+    /// Raw connections given up after as many attempts as are allowed.
+    pub upstream_cx_connect_attempts_exceeded: Counter,
     /// Connections not opened because of `max_connections`.
     pub upstream_cx_overflow: Counter,
     /// Connections closed because they were idle for too long.
@@ -114,6 +116,7 @@ impl ClusterStats {
             upstream_cx_connect_fail,
             upstream_cx_connect_timeout,
             upstream_cx_none_healthy,
+            upstream_cx_connect_attempts_exceeded,
             upstream_cx_overflow,
             upstream_cx_idle_timeout,
             upstream_cx_max_requests,
@@ -156,6 +159,7 @@ impl ClusterStats {
             ("upstream_cx_connect_fail", upstream_cx_connect_fail),
             ("upstream_cx_connect_timeout", upstream_cx_connect_timeout),
             ("upstream_cx_none_healthy", upstream_cx_none_healthy),
+            ("upstream_cx_connect_attempts_exceeded", upstream_cx_connect_attempts_exceeded),
             ("upstream_cx_overflow", upstream_cx_overflow),
             ("upstream_cx_idle_timeout", upstream_cx_idle_timeout),
             ("upstream_cx_max_requests", upstream_cx_max_requests),

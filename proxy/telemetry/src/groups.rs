@@ -154,6 +154,8 @@ pub struct TcpStats {
     pub downstream_cx_tx_bytes_total: Counter,
     /// Connections closed because nothing moved for too long.
     pub idle_timeout: Counter,
+    /// Connections closed because they lasted as long as they may.
+    pub max_downstream_connection_duration: Counter,
 }
 
 impl TcpStats {
@@ -165,8 +167,10 @@ impl TcpStats {
             downstream_cx_rx_bytes_total,
             downstream_cx_tx_bytes_total,
             idle_timeout,
+            max_downstream_connection_duration,
         } = self;
         for (name, counter) in [
+            ("max_downstream_connection_duration", max_downstream_connection_duration),
             ("downstream_cx_total", downstream_cx_total),
             ("downstream_cx_no_route", downstream_cx_no_route),
             ("downstream_cx_rx_bytes_total", downstream_cx_rx_bytes_total),
@@ -176,6 +180,23 @@ impl TcpStats {
             see(name, Value::Counter(counter.get()));
         }
         see("downstream_cx_active", Value::Gauge(downstream_cx_active.get()));
+    }
+}
+
+/// `connection_limit.<stat_prefix>.*`.
+#[derive(Debug, Default)]
+pub struct ConnectionLimitStats {
+    /// Connections under the limit now.
+    pub active_connections: Gauge,
+    /// Connections closed because there were too many.
+    pub limited_connections: Counter,
+}
+
+impl ConnectionLimitStats {
+    pub(crate) fn visit<'a>(&'a self, see: &mut dyn FnMut(&'static str, Value<'a>)) {
+        let Self { active_connections, limited_connections } = self;
+        see("limited_connections", Value::Counter(limited_connections.get()));
+        see("active_connections", Value::Gauge(active_connections.get()));
     }
 }
 

@@ -14,7 +14,8 @@ mod render;
 
 pub use cluster::{CircuitBreakerStats, ClusterStats};
 pub use groups::{
-    ControlPlaneStats, HttpStats, ListenerStats, StatusClasses, TcpStats, UpdateStats,
+    ConnectionLimitStats, ControlPlaneStats, HttpStats, ListenerStats, StatusClasses, TcpStats,
+    UpdateStats,
 };
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use inspection::{InspectionStats, ProxyProtocolStats};

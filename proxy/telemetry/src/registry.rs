@@ -8,7 +8,9 @@ use std::{
 
 use crate::{
     cluster::ClusterStats,
-    groups::{ControlPlaneStats, HttpStats, ListenerStats, TcpStats, UpdateStats},
+    groups::{
+        ConnectionLimitStats, ControlPlaneStats, HttpStats, ListenerStats, TcpStats, UpdateStats,
+    },
     histogram::Histogram,
     inspection::InspectionStats,
     metric::{Counter, Gauge},
@@ -24,6 +26,7 @@ pub struct Stats {
     clusters: Groups<ClusterStats>,
     http: Groups<HttpStats>,
     tcp: Groups<TcpStats>,
+    connection_limits: Groups<ConnectionLimitStats>,
     listeners: Groups<ListenerStats>,
     /// What listener filters find out.
     pub inspection: Arc<InspectionStats>,
@@ -59,6 +62,7 @@ impl Stats {
             clusters: Groups::default(),
             http: Groups::default(),
             tcp: Groups::default(),
+            connection_limits: Groups::default(),
             listeners: Groups::default(),
             inspection: Arc::default(),
             control_plane: ControlPlaneStats::default(),
@@ -90,6 +94,11 @@ impl Stats {
         group(&self.tcp, stat_prefix)
     }
 
+    /// `connection_limit.<stat_prefix>.*`.
+    pub fn connection_limit(&self, stat_prefix: &str) -> Arc<ConnectionLimitStats> {
+        group(&self.connection_limits, stat_prefix)
+    }
+
     /// `listener.<address>.*`; the address as written in the configuration (`127.0.0.1_8080` in
     /// metric names, as Envoy writes it).
     pub fn listener(&self, address: &str) -> Arc<ListenerStats> {
@@ -103,6 +112,7 @@ impl Stats {
         sweep(&self.listeners);
         sweep(&self.http);
         sweep(&self.tcp);
+        sweep(&self.connection_limits);
     }
 
     /// Shows every metric once, grouped by scope and in a stable order.
@@ -125,6 +135,11 @@ impl Stats {
         each(&self.tcp, |name, stats| {
             stats.visit(&mut |metric, value| {
                 see(Sample { scope: Scope::Tcp(name), metric, value });
+            });
+        });
+        each(&self.connection_limits, |name, stats| {
+            stats.visit(&mut |metric, value| {
+                see(Sample { scope: Scope::ConnectionLimit(name), metric, value });
             });
         });
         self.visit_process(now, see);
@@ -193,6 +208,8 @@ pub enum Scope<'a> {
     Listener(&'a str),
     /// `tcp.<stat_prefix>`.
     Tcp(&'a str),
+    /// `connection_limit.<stat_prefix>`.
+    ConnectionLimit(&'a str),
     /// A part of the process, such as `server`.
     Process(&'static str),
 }

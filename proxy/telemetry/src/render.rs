@@ -165,6 +165,7 @@ fn dotted(sample: &Sample<'_>) -> String {
         Scope::Http(prefix) => format!("http.{prefix}.{metric}"),
         Scope::Listener(address) => format!("listener.{address}.{metric}"),
         Scope::Tcp(prefix) => format!("tcp.{prefix}.{metric}"),
+        Scope::ConnectionLimit(prefix) => format!("connection_limit.{prefix}.{metric}"),
         Scope::Process(scope) => format!("{scope}.{metric}"),
     }
 }
@@ -175,6 +176,9 @@ fn family_and_labels(sample: &Sample<'_>) -> (String, String) {
         Scope::Http(prefix) => ("http", Some(("envoy_http_conn_manager_prefix", prefix))),
         Scope::Listener(address) => ("listener", Some(("envoy_listener_address", address))),
         Scope::Tcp(prefix) => ("tcp", Some(("envoy_tcp_prefix", prefix))),
+        Scope::ConnectionLimit(prefix) => {
+            ("connection_limit", Some(("envoy_connection_limit_prefix", prefix)))
+        }
         Scope::Process(scope) => (scope, None),
     };
     let scope = scope.replace('.', "_");

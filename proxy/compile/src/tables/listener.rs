@@ -4,12 +4,13 @@ use std::{
     collections::HashMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 use weft_route::{ChainTable, ConnectionView};
-use weft_telemetry::ListenerStats;
+use weft_telemetry::{ConnectionLimitStats, Gauge, ListenerStats};
 
 use super::{BindAddress, HttpChain, Inspection, TcpChain};
 use crate::references::Reference;
@@ -78,12 +79,29 @@ impl Chains {
 pub struct FilterChain {
     /// `name`, or where in the listener it stands.
     pub name: Arc<str>,
+    /// How many connections it has at once, by each of its `connection_limit` filters.
+    pub connection_limits: Box<[Arc<ConnectionLimit>]>,
+    /// Whether the server name of a TLS hello names the cluster of a TCP chain.
+    pub sni_cluster: bool,
     /// Its last filter.
     pub chain: Chain,
     /// The route configuration it needs.
     pub(crate) routes: Option<Reference>,
     /// Identifies what it was built from.
     pub(crate) identity: u128,
+}
+
+/// `connection_limit`, with what counts against it in all workers.
+#[derive(Debug)]
+pub struct ConnectionLimit {
+    /// How many there may be.
+    pub max: u64,
+    /// How long one too many is held before it is closed.
+    pub delay: Option<Duration>,
+    /// How many there are.
+    pub active: Gauge,
+    /// `connection_limit.<stat_prefix>.*`.
+    pub stats: Arc<ConnectionLimitStats>,
 }
 
 /// What handles a connection of a filter chain.

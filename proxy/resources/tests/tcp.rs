@@ -1,0 +1,122 @@
+//! Chains that pass bytes on, and what stands before them.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+use std::time::Duration;
+
+use prost::{Message, Name};
+use weft_proto::{
+    json,
+    pb::{
+        envoy::{
+            config::{cluster::v3::Cluster as WireCluster, listener::v3::Listener as Wire},
+            extensions::filters::network::tcp_proxy::v3::TcpProxy,
+        },
+        google::protobuf::Any,
+    },
+};
+use weft_resources::{
+    Backoff, Cluster, Decoded, FilterChain, KeptTlvs, Listener, ListenerKind, Terminal, decode,
+};
+
+const FILTERS: &str = "\"@type\": type.googleapis.com/envoy.extensions.filters.network";
+const SOCKETS: &str = "\"@type\": type.googleapis.com/envoy.extensions.transport_sockets";
+
+/// A listener of one chain with these filters, before a `tcp_proxy` with these settings.
+fn listener(before: &str, settings: &str) -> String {
+    format!(
+        "{{name: in, address: {{socket_address: {{address: 127.0.0.1, port_value: 80}}}}, \
+         filter_chains: [{{filters: [{before} {{name: tcp, typed_config: {{\
+         {FILTERS}.tcp_proxy.v3.TcpProxy, stat_prefix: t, cluster: c{settings}}}}}]}}]}}"
+    )
+}
+
+fn read(yaml: &str) -> Result<FilterChain, String> {
+    let message: Wire = json::from_yaml(yaml).unwrap();
+    let decoded = decode::<Listener>(&message.encode_to_vec());
+    let decoded = decoded.map_err(|reasons| format!("{reasons:?}"))?;
+    let ListenerKind::Sockets(mut sockets) = decoded.resource.kind else { panic!("no sockets") };
+    Ok(sockets.chains.remove(0))
+}
+
+#[test]
+fn settings_are_read() {
+    let limit = format!(
+        "{{name: l, typed_config: {{{FILTERS}.connection_limit.v3.ConnectionLimit, stat_prefix: l, \
+         max_connections: 7, delay: 2s}}}},"
+    );
+    let off = limit.replace("delay: 2s", "runtime_enabled: {default_value: false}");
+    let sni = format!("{{name: s, typed_config: {{{FILTERS}.sni_cluster.v3.SniCluster}}}},");
+    let settings = ", backoff_options: {base_interval: 0.1s}, max_connect_attempts: 3, \
+                    max_downstream_connection_duration: 60s, hash_policy: [{source_ip: {}}], \
+                    max_downstream_connection_duration_jitter_percentage: {value: 25}";
+    let chain = read(&listener(&format!("{limit}{off}{sni}"), settings)).unwrap();
+    let [limit] = &chain.connection_limits[..] else { panic!("{chain:?}") };
+    assert_eq!((limit.max, limit.delay), (7, Some(Duration::from_secs(2))));
+    assert!(chain.sni_cluster);
+    let Terminal::Tcp(tcp) = chain.terminal else { panic!("not TCP") };
+    let expected = Backoff { base: Duration::from_millis(100), max: Duration::from_secs(1) };
+    assert_eq!(tcp.backoff, Some(expected));
+    assert_eq!(tcp.max_duration, Some(Duration::from_secs(60)));
+    assert!((tcp.max_duration_jitter - 0.25).abs() < 1e-9);
+    assert_eq!(tcp.max_connect_attempts, 3);
+}
+
+#[test]
+fn what_is_not_followed_is_refused_by_name() {
+    for (settings, named) in [
+        (", tunneling_config: {hostname: h}", "tunneling_config"),
+        (", metadata_match: {filter_metadata: {a: {}}}", "metadata_match"),
+        (", on_demand: {}", "on_demand"),
+        (", proxy_protocol_tlvs: [{type: 1, value: eA==}]", "proxy_protocol_tlvs"),
+        (
+            ", upstream_connect_mode: ON_DOWNSTREAM_DATA, max_early_data_bytes: 9",
+            "upstream_connect_mode",
+        ),
+        (", backoff_options: {base_interval: 2s, max_interval: 1s}", "max_interval"),
+    ] {
+        let text = read(&listener("", settings)).unwrap_err();
+        assert!(text.contains(named), "{settings}: {text}");
+    }
+}
+
+fn cluster(socket: &str) -> Result<Decoded<Cluster>, String> {
+    let yaml = format!("{{name: c, transport_socket: {{name: s, typed_config: {{{socket}}}}}}}");
+    let message: WireCluster = json::from_yaml(&yaml).unwrap();
+    decode::<Cluster>(&message.encode_to_vec()).map_err(|reasons| format!("{reasons:?}"))
+}
+
+#[test]
+fn clusters_may_be_told_who_the_client_is() {
+    let upstream = format!("{SOCKETS}.proxy_protocol.v3.ProxyProtocolUpstreamTransport");
+    let raw = format!(
+        "transport_socket: {{name: r, typed_config: {{{SOCKETS}.raw_buffer.v3.RawBuffer}}}}"
+    );
+    let second = format!(
+        "{upstream}, {raw}, config: {{version: V2, pass_through_tlvs: {{match_type: INCLUDE, tlv_type: [5]}}}}"
+    );
+    let read = cluster(&second).unwrap();
+    let told = read.resource.connection.proxy_protocol.unwrap();
+    assert_eq!((told.binary, told.pass), (true, KeptTlvs::Only([5].into())));
+    assert!(
+        read.warnings.iter().any(|warning| warning.text.contains("HTTP")),
+        "{:?}",
+        read.warnings
+    );
+    let first = cluster(&format!("{upstream}, {raw}")).unwrap().resource.connection;
+    assert!(!first.proxy_protocol.unwrap().binary);
+    assert!(cluster(&upstream).unwrap_err().contains("transport_socket"));
+    let added = format!("{upstream}, {raw}, config: {{added_tlvs: [{{type: 9, value: eA==}}]}}");
+    assert!(cluster(&added).unwrap_err().contains("added_tlvs"));
+}
+
+#[test]
+fn a_type_that_is_no_filter_is_named() {
+    let any = Any { type_url: TcpProxy::type_url(), value: vec![0xff] };
+    let yaml = listener("", "");
+    let mut message: Wire = json::from_yaml(&yaml).unwrap();
+    message.filter_chains[0].filters[0].config_type =
+        Some(weft_proto::pb::envoy::config::listener::v3::filter::ConfigType::TypedConfig(any));
+    let reasons = decode::<Listener>(&message.encode_to_vec()).unwrap_err();
+    assert!(reasons[0].path.contains("filters[0].typed_config"), "{reasons:?}");
+}
