@@ -78,10 +78,9 @@ impl Section {
         value: HeaderValue,
         kind: Kind,
     ) -> Result<(), Violation> {
+        // RFC 9113 §8.2.1 forbids blanks around a value. They are let through, as Envoy does: they
+        // mean nothing in any version of HTTP.
         let bytes = value.as_bytes();
-        if bytes.first().is_some_and(is_blank) || bytes.last().is_some_and(is_blank) {
-            return Err(Violation::FieldValue);
-        }
         if name == CONTENT_LENGTH && kind != Kind::Trailers {
             let length = parse_length(bytes).ok_or(Violation::ContentLength)?;
             if self.length.is_some_and(|before| before != length) {
@@ -153,18 +152,17 @@ fn once<T>(place: &mut Option<T>, value: T, allowed: bool) -> Result<(), Violati
     Ok(())
 }
 
-fn is_blank(byte: &u8) -> bool {
-    matches!(byte, b' ' | b'\t')
-}
-
-/// RFC 9113 §8.2.2.
+/// RFC 9113 §8.2.2: fields of HTTP/1.1 connections, which are neither taken nor sent.
+#[inline]
 fn is_of_connections(name: &HeaderName, value: &[u8]) -> bool {
-    (*name == TE && !value.eq_ignore_ascii_case(b"trailers"))
-        || *name == CONNECTION
-        || *name == TRANSFER_ENCODING
-        || *name == UPGRADE
-        || *name == KEEP_ALIVE
-        || *name == PROXY_CONNECTION
+    match name.as_str().len() {
+        2 => *name == TE && !value.eq_ignore_ascii_case(b"trailers"),
+        7 => *name == UPGRADE,
+        10 => *name == CONNECTION || *name == KEEP_ALIVE,
+        16 => *name == PROXY_CONNECTION,
+        17 => *name == TRANSFER_ENCODING,
+        _ => false,
+    }
 }
 
 /// RFC 9110 §8.6: digits alone.
@@ -237,7 +235,7 @@ impl Connection {
                 block.protocol(protocol);
             }
             for (name, value) in head.headers {
-                if name != http::header::HOST {
+                if name != http::header::HOST && !is_of_connections(name, value.as_bytes()) {
                     block.field(name, value);
                 }
             }
@@ -256,7 +254,9 @@ impl Connection {
             let mut block = encoder.block(out);
             block.status(status);
             for (name, value) in headers {
-                block.field(name, value);
+                if !is_of_connections(name, value.as_bytes()) {
+                    block.field(name, value);
+                }
             }
         });
     }

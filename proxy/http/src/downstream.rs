@@ -126,9 +126,10 @@ async fn detect(
 fn answer(
     connection: &Rc<Connection>,
     request: Request<RequestBody>,
+    caller: Caller,
 ) -> impl Future<Output = Response<Body>> + use<> {
     let open = OpenRequest::new(connection);
-    let answer = request::handle(Rc::clone(connection), request, Caller::default());
+    let answer = request::handle(Rc::clone(connection), request, caller);
     async move {
         let response = answer.await;
         drop(open);

@@ -26,6 +26,7 @@ mod fixed;
 mod forward;
 mod headers;
 mod http1;
+mod http2;
 mod inspection;
 mod lives;
 mod local_reply;

@@ -273,7 +273,7 @@ impl Exchange {
     pub(crate) fn takes_more(&self) -> bool {
         match self {
             Self::Http1(exchange) => !exchange.upload().is_finished(),
-            Self::Http2(exchange) => !exchange.upload().is_finished(),
+            Self::Http2(exchange) => exchange.takes_more(),
         }
     }
 
@@ -296,8 +296,7 @@ impl Exchange {
     pub(crate) fn take_whole(&mut self) -> Option<Bytes> {
         match self {
             Self::Http1(exchange) => exchange.take_whole(),
-            // Frames of a stream are not to be had without waiting for its connection's task.
-            Self::Http2(_) => None,
+            Self::Http2(exchange) => exchange.take_whole(),
         }
     }
 
@@ -312,7 +311,7 @@ impl Exchange {
     pub(crate) fn upload_moved(&self) -> Option<Instant> {
         match self {
             Self::Http1(exchange) => exchange.upload().last_moved(),
-            Self::Http2(exchange) => exchange.upload().last_moved(),
+            Self::Http2(exchange) => exchange.upload()?.last_moved(),
         }
     }
 
@@ -320,7 +319,7 @@ impl Exchange {
     pub(crate) fn recover_upload(self) -> Option<Upload> {
         let upload = match self {
             Self::Http1(exchange) => exchange.into_upload(),
-            Self::Http2(exchange) => exchange.into_upload(),
+            Self::Http2(exchange) => exchange.into_upload()?,
         };
         upload.is_untouched().then_some(upload)
     }

@@ -28,6 +28,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "weft-balance",
             "weft-compile",
             "weft-format",
+            "weft-h2",
             "weft-net",
             "weft-route",
             "weft-telemetry",

@@ -4,7 +4,7 @@ use std::{rc::Rc, task::Context};
 
 use http::Response;
 
-use super::http1::Wire;
+use super::{http1::Wire, http2::StreamHints};
 use crate::http1::Spelling;
 
 /// The client's side of one request.
@@ -24,6 +24,8 @@ pub(crate) enum Interim {
     Unwanted,
     /// On an HTTP/1.1 connection.
     Http1(Rc<Wire>),
+    /// On a stream of an h2 connection.
+    Http2(StreamHints),
 }
 
 impl Interim {
@@ -32,6 +34,7 @@ impl Interim {
         match self {
             Self::Unwanted => {}
             Self::Http1(wire) => wire.interim(cx, head),
+            Self::Http2(stream) => stream.send(head),
         }
     }
 }

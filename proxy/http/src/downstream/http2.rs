@@ -1,58 +1,244 @@
-//! h2 towards clients.
+//! HTTP/2 towards clients.
+//!
+//! One task drives a connection and all of its requests. A read may bring many requests and news may
+//! come for many responses; what they say in one turn leaves in one write.
+
+mod slots;
 
 use std::{
-    convert::Infallible,
+    future::Future,
     pin::{Pin, pin},
     rc::Rc,
+    task::{Context, Poll, ready},
 };
 
-use hyper::{rt::Executor, server::conn::http2, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use bytes::BytesMut;
+use http::{Request, Response};
+use tokio::io::{AsyncRead, AsyncWrite};
+use weft_h2::{Event, ResetCause, Role, StreamKey, Violation};
 use weft_net::{Rewind, Stream};
 
-use super::{Connection, MAX_HEAD, RequestBody, answer, drive};
+use super::{Caller, Connection, Interim, MAX_HEAD, RequestBody, answer, drive};
+use crate::{
+    body::Body,
+    http2::{self, Broken, Ended, Handle, Link, Pump},
+};
+use slots::Slots;
 
 /// Streams a client may have open at once unless the chain says otherwise.
 const MAX_CONCURRENT_STREAMS: u32 = 1024;
-/// Flow-control windows towards clients, in bytes: of a stream and of a connection.
-const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
 /// Serves a connection until it ends.
 pub(super) async fn serve(connection: Rc<Connection>, stream: Rewind<Stream>) {
     connection.chain.stats.downstream_cx_http2_total.inc();
-    let mut builder = http2::Builder::new(OnThisThread);
-    builder
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
-        .max_concurrent_streams(
-            connection.chain.max_concurrent_streams.unwrap_or(MAX_CONCURRENT_STREAMS),
-        );
+    let settings = weft_h2::Settings {
+        max_header_list_size: u32::try_from(MAX_HEAD).unwrap_or(u32::MAX),
+        max_concurrent_streams: connection
+            .chain
+            .max_concurrent_streams
+            .unwrap_or(MAX_CONCURRENT_STREAMS),
+        ..http2::settings()
+    };
     let shared = Rc::clone(&connection);
-    let service = service_fn(move |request: http::Request<_>| {
-        let answer = answer(&shared, request.map(RequestBody::http2));
-        async move { Ok::<_, Infallible>(answer.await) }
+    let mut server = pin!(Server {
+        connection: Rc::clone(&connection),
+        link: Link::new(Role::Server, settings),
+        pump: Pump::new(stream),
+        slots: Slots::new(move |request, caller| answer(&shared, request, caller)),
+        failed: None,
     });
-    let mut http = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    // h2's GOAWAY comes in two steps, so no stream on its way is lost.
-    let close = |http: Pin<&mut _>, _| http2::Connection::graceful_shutdown(http);
-    if let Err(error) = drive(&connection, http.as_mut(), close).await {
-        let malformed = error.is_parse() || error.is_parse_too_large();
-        connection.ended(malformed, &error);
+    // GOAWAY comes in two steps, so no stream on its way is lost.
+    let close = |server: Pin<&mut Server<_, _, _>>, _| server.link.shut_down();
+    if let Err(ended) = drive(&connection, server.as_mut(), close).await {
+        let malformed = matches!(ended, Ended::Malformed(_));
+        connection.ended(malformed, &ended);
     }
 }
 
-/// Runs h2 streams on the worker's own thread.
-#[derive(Clone, Copy, Debug)]
-struct OnThisThread;
+/// A client's connection.
+struct Server<S, F, A> {
+    connection: Rc<Connection>,
+    link: Rc<Link>,
+    pump: Pump<S>,
+    slots: Slots<F, A>,
+    /// Why nothing is read any more; GOAWAY is on its way.
+    failed: Option<Violation>,
+}
 
-impl<F> Executor<F> for OnThisThread
+impl<S, F, A> Future for Server<S, F, A>
 where
-    F: Future<Output = ()> + 'static,
+    S: AsyncRead + AsyncWrite + Unpin,
+    F: Future<Output = Response<Body>>,
+    A: FnMut(Request<RequestBody>, Caller) -> F + Unpin,
 {
-    fn execute(&self, stream: F) {
-        tokio::task::spawn_local(stream);
+    type Output = Result<(), Ended>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
+        let this = self.get_mut();
+        this.link.enter(cx);
+        let ended = this.poll_turns(cx);
+        if ended.is_ready() {
+            this.link.end_all(Broken::Closed);
+            this.slots.clear();
+        }
+        this.link.leave();
+        ended
+    }
+}
+
+impl<S, F, A> Server<S, F, A>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    F: Future<Output = Response<Body>>,
+    A: FnMut(Request<RequestBody>, Caller) -> F + Unpin,
+{
+    fn poll_turns(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
+        loop {
+            if let Some(violation) = self.failed {
+                return self.poll_failed(cx, violation);
+            }
+            let read = match self.pump.poll_read(cx, self.connection.worker.pools().blocks()) {
+                Poll::Ready(input) => {
+                    self.take(input?);
+                    true
+                }
+                Poll::Pending => false,
+            };
+            self.slots.poll_ready(&self.link, self.connection.worker.as_ref());
+            while let Some(key) = self.link.next_writable() {
+                self.slots.poll(key, &self.link, self.connection.worker.as_ref());
+            }
+            let wrote = match self.pump.poll_write(cx, &self.link) {
+                Poll::Ready(wrote) => wrote?,
+                Poll::Pending => false,
+            };
+            if self.link.is_finished() && self.link.with_output(|output| output.is_empty()) {
+                // The peer sees the end before it sees that nobody listens.
+                ready!(self.pump.poll_shutdown(cx)).map_err(Ended::Broke)?;
+                return Poll::Ready(Ok(()));
+            }
+            if !read && !wrote && self.failed.is_none() && self.slots.rest(cx, &self.link) {
+                if self.link.open_streams() == 0 {
+                    self.link.let_go();
+                    self.slots.let_go();
+                }
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Handles everything in what was read.
+    fn take(&mut self, mut input: BytesMut) {
+        loop {
+            match self.link.receive(&mut input) {
+                Ok(Some(event)) => self.handle(event),
+                Ok(None) => break,
+                Err(error) => {
+                    self.failed = Some(error.0);
+                    return;
+                }
+            }
+        }
+        self.pump.keep(&input);
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Request { stream, head, end } => {
+                let body = if end {
+                    RequestBody::None
+                } else {
+                    self.link.open_inbox(stream);
+                    RequestBody::Http2(StreamBody { link: Handle::new(&self.link), key: stream })
+                };
+                let hints = StreamHints { link: Handle::new(&self.link), key: stream };
+                let caller = Caller { interim: Interim::Http2(hints), ..Caller::default() };
+                let asked = (head.map(|()| body), caller);
+                self.slots.start(stream, asked, &self.link, self.connection.worker.as_ref());
+            }
+            Event::Data { stream, data, end } => self.link.put_data(stream, data, end),
+            Event::Trailers { stream, fields } => self.link.put_trailers(stream, fields),
+            Event::Reset { stream, cause } => {
+                self.count_malformed(cause);
+                self.link.put_end(stream, Broken::Reset(cause));
+                self.slots.stop(stream);
+            }
+            Event::Refused(violation) => {
+                self.count_malformed(ResetCause::Refused(violation));
+            }
+            // A client's GOAWAY says only that it takes no pushes.
+            Event::GoAway { .. } | Event::Pong(_) => {}
+            // A server's machine never says so.
+            Event::Response { .. } | Event::Informational { .. } => {}
+        }
+    }
+
+    fn count_malformed(&self, cause: ResetCause) {
+        if let ResetCause::Refused(violation) = cause {
+            tracing::debug!(peer = ?self.connection.peer, %violation, "stream refused");
+        }
+    }
+
+    /// Writes what is left, GOAWAY above all.
+    fn poll_failed(
+        &mut self,
+        cx: &mut Context<'_>,
+        violation: Violation,
+    ) -> Poll<Result<(), Ended>> {
+        self.slots.clear();
+        let _ = ready!(self.pump.poll_write(cx, &self.link));
+        if self.link.with_output(|output| output.is_empty()) {
+            let _ = ready!(self.pump.poll_shutdown(cx));
+        }
+        Poll::Ready(Err(Ended::Malformed(violation)))
+    }
+}
+
+/// A request's body on its stream.
+#[derive(Debug)]
+pub(crate) struct StreamBody {
+    link: Handle,
+    key: StreamKey,
+}
+
+impl StreamBody {
+    pub(super) fn is_end_stream(&self) -> bool {
+        self.link.is_drained(self.key)
+    }
+
+    pub(super) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<bytes::Bytes>, super::RequestBroken>>> {
+        self.link.poll_frame(self.key, cx).map(|frame| frame.map(|it| it.map_err(broken)))
+    }
+}
+
+impl Drop for StreamBody {
+    fn drop(&mut self) {
+        self.link.abandon(self.key);
+    }
+}
+
+/// The way for interim responses on a stream.
+#[derive(Debug)]
+pub(crate) struct StreamHints {
+    link: Handle,
+    key: StreamKey,
+}
+
+impl StreamHints {
+    pub(super) fn send(&self, head: &Response<()>) {
+        // If the stream is gone, whoever answers it learns that by itself.
+        let _ = self.link.respond(self.key, head.status(), head.headers(), false);
+    }
+}
+
+fn broken(why: Broken) -> super::RequestBroken {
+    match why {
+        Broken::Reset(ResetCause::Refused(_)) | Broken::Malformed => {
+            super::RequestBroken::Malformed
+        }
+        Broken::Reset(_) | Broken::Closed => super::RequestBroken::Gone,
     }
 }

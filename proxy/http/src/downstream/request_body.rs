@@ -1,16 +1,14 @@
 //! The body of a request, whichever protocol it comes in.
 
 use std::{
-    pin::Pin,
     rc::Rc,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use http_body::{Body as _, Frame};
-use hyper::body::Incoming;
+use http_body::Frame;
 
-use super::http1::Wire;
+use super::{http1::Wire, http2::StreamBody};
 
 /// A request's body on its way from the client. Nothing is read before it is asked for.
 #[derive(Debug)]
@@ -20,7 +18,7 @@ pub(crate) enum RequestBody {
     /// Of an HTTP/1 message.
     Http1(Rc<Wire>),
     /// Of an h2 stream.
-    Http2(Incoming),
+    Http2(StreamBody),
 }
 
 /// Why a request's body does not go on.
@@ -35,11 +33,6 @@ pub(crate) enum RequestBroken {
 }
 
 impl RequestBody {
-    /// What an h2 stream carries.
-    pub(crate) fn http2(body: Incoming) -> Self {
-        if body.is_end_stream() { Self::None } else { Self::Http2(body) }
-    }
-
     /// Whether nothing (more) comes.
     pub(crate) fn is_end_stream(&self) -> bool {
         match self {
@@ -57,11 +50,7 @@ impl RequestBody {
         match self {
             Self::None => Poll::Ready(None),
             Self::Http1(wire) => wire.poll_frame(cx),
-            Self::Http2(body) => Pin::new(body).poll_frame(cx).map_err(|error| broken(&error)),
+            Self::Http2(body) => body.poll_frame(cx),
         }
     }
-}
-
-fn broken(error: &hyper::Error) -> RequestBroken {
-    if error.is_parse() { RequestBroken::Malformed } else { RequestBroken::Gone }
 }

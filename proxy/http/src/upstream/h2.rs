@@ -5,16 +5,18 @@ mod exchange;
 use std::{
     cell::Cell,
     future::Future,
+    pin::Pin,
     rc::Rc,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
-use h2::client::SendRequest;
+use bytes::BytesMut;
 use tokio::sync::Notify;
 use weft_balance::EndpointState;
 use weft_compile::Cluster;
+use weft_h2::{Event, NotOpened, Role, Violation};
+use weft_net::Stream;
 
 pub(crate) use exchange::Exchange;
 
@@ -24,11 +26,12 @@ use super::{
     pool::Pool,
     until,
 };
-use crate::{body::Limits, fault::Fault};
+use crate::{
+    body::Limits,
+    fault::Fault,
+    http2::{self, Blocks, Broken, Ended, Handle, Link, Pump},
+};
 
-/// Flow-control windows towards upstreams, in bytes: of a stream and of a connection.
-const STREAM_WINDOW: u32 = 1024 * 1024;
-const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 /// Bytes of a response's header list at most.
 const MAX_HEAD: u32 = 64 * 1024;
 /// Streams of one connection before another is opened, whatever the peer allows.
@@ -48,7 +51,7 @@ pub(super) struct Shared {
 /// An open connection; its frames are moved by a task of its own.
 #[derive(Clone, Debug)]
 struct Connection {
-    sender: SendRequest<Bytes>,
+    link: Handle,
     load: Rc<Load>,
 }
 
@@ -106,46 +109,45 @@ impl Shared {
 
     /// The connection with the fewest streams that takes another.
     fn take(&mut self) -> Option<Connection> {
-        self.forget_dead();
-        self.open
-            .iter()
-            .filter(|c| c.load.streams.get() < c.sender.current_max_send_streams().min(MAX_STREAMS))
-            .min_by_key(|c| c.load.streams.get())
-            .cloned()
+        let mut best: Option<&Connection> = None;
+        for connection in &self.open {
+            let streams = connection.load.streams.get();
+            let takes = !connection.load.finished.get() && streams < MAX_STREAMS;
+            if takes && best.is_none_or(|best| streams < best.load.streams.get()) {
+                match connection.link.can_open() {
+                    Ok(()) => best = Some(connection),
+                    Err(NotOpened::Full) => {}
+                    Err(NotOpened::Leaving) => connection.load.finished.set(true),
+                }
+            }
+        }
+        best.cloned()
     }
 }
 
 /// A connection that takes a stream right now.
 pub(crate) struct Lane {
-    sender: SendRequest<Bytes>,
+    link: Handle,
     slot: StreamSlot,
 }
 
 impl Lane {
     pub(super) fn begin(self, outgoing: &mut Outgoing, upload: Upload) -> Exchange {
-        Exchange::new(self.sender, self.slot, outgoing, upload)
+        Exchange::new(self.link, self.slot, outgoing, upload)
     }
 }
 
 /// A connection of the pool that takes a stream now.
 pub(super) fn reuse(pool: &Pool, cluster: &Cluster) -> Option<Lane> {
-    loop {
-        let mut connection = pool.h2.borrow_mut().take()?;
-        let slot = StreamSlot::take(&connection.load);
-        if let Some(most) = cluster.connection.max_requests_per_connection
-            && connection.load.requests.get() >= most
-        {
-            connection.load.finished.set(true);
-        }
-        // Below the peer's limit of streams a connection is ready, unless it is broken. Nobody
-        // waits here, so there is nobody to wake.
-        let mut nobody = Context::from_waker(Waker::noop());
-        match connection.sender.poll_ready(&mut nobody) {
-            Poll::Ready(Ok(())) => return Some(Lane { sender: connection.sender, slot }),
-            Poll::Ready(Err(_)) => connection.load.finished.set(true),
-            Poll::Pending => return None,
-        }
+    let connection = pool.h2.borrow_mut().take()?;
+    let slot = StreamSlot::take(&connection.load);
+    if let Some(most) = cluster.connection.max_requests_per_connection
+        && connection.load.requests.get() >= most
+    {
+        connection.load.finished.set(true);
+        pool.h2.borrow_mut().forget_dead();
     }
+    Some(Lane { link: connection.link, slot })
 }
 
 /// A stream on a connection that is opened for it, or is being opened already.
@@ -220,19 +222,26 @@ async fn establish(
     connecting: Rc<Connecting>,
     slot: ConnectionSlot<()>,
 ) {
-    match handshake(&cluster, &endpoint).await {
-        Ok((sender, connection)) => {
+    match connect(&cluster, &endpoint, None).await {
+        Ok(io) => {
+            cluster.stats.upstream_cx_total.inc();
+            cluster.stats.upstream_cx_http2_total.inc();
+            let settings =
+                weft_h2::Settings { max_header_list_size: MAX_HEAD, ..http2::settings() };
+            let link = Link::new(Role::Client, settings);
             let load = Rc::new(Load::new(&pool));
+            let blocks = Rc::clone(&pool.blocks);
             {
                 let mut shared = pool.h2.borrow_mut();
                 shared.connecting = None;
-                shared.open.push(Connection { sender, load: Rc::clone(&load) });
+                shared.open.push(Connection { link: Handle::new(&link), load: Rc::clone(&load) });
             }
             connecting.done.notify_waiters();
             drop((pool, endpoint));
-            if let Err(error) = connection.await {
-                tracing::debug!(cluster = %cluster.name, %error, "h2 connection ended");
-            }
+            let client =
+                Client { link, load: Rc::clone(&load), pump: Pump::new(io), blocks, failed: None };
+            let ended = client.await;
+            tracing::debug!(cluster = %cluster.name, %ended, "h2 connection ended");
             load.finished.set(true);
             drop(slot);
         }
@@ -244,20 +253,104 @@ async fn establish(
     }
 }
 
-async fn handshake(
-    cluster: &Arc<Cluster>,
-    endpoint: &EndpointState,
-) -> Result<(SendRequest<Bytes>, impl Future<Output = Result<(), h2::Error>> + use<>), Failure> {
-    let io = connect(cluster, endpoint, None).await?;
-    let (sender, connection) = h2::client::Builder::new()
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(MAX_HEAD)
-        .enable_push(false)
-        .handshake(io)
-        .await
-        .map_err(|_| Failure::unsent(Fault::ConnectFailed))?;
-    cluster.stats.upstream_cx_total.inc();
-    cluster.stats.upstream_cx_http2_total.inc();
-    Ok((sender, connection))
+/// Drives a connection to an upstream. Ready when it has ended.
+struct Client {
+    link: Rc<Link>,
+    load: Rc<Load>,
+    pump: Pump<Stream>,
+    blocks: Rc<Blocks>,
+    /// Why nothing is read any more; GOAWAY is on its way.
+    failed: Option<Violation>,
+}
+
+impl Future for Client {
+    type Output = Ended;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
+        let this = self.get_mut();
+        this.link.enter(cx);
+        let ended = this.poll_turns(cx);
+        if let Poll::Ready(ended) = &ended {
+            this.load.finished.set(true);
+            let malformed = matches!(ended, Ended::Malformed(_));
+            this.link.end_all(if malformed { Broken::Malformed } else { Broken::Closed });
+        }
+        this.link.leave();
+        ended
+    }
+}
+
+impl Client {
+    fn poll_turns(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        loop {
+            if let Some(violation) = self.failed {
+                self.load.finished.set(true);
+                self.link.end_all(Broken::Malformed);
+                let _ = ready!(self.pump.poll_write(cx, &self.link));
+                return Poll::Ready(Ended::Malformed(violation));
+            }
+            let read = match self.pump.poll_read(cx, &self.blocks) {
+                Poll::Ready(Ok(input)) => {
+                    self.take(input);
+                    true
+                }
+                Poll::Ready(Err(ended)) => return Poll::Ready(ended),
+                Poll::Pending => false,
+            };
+            while let Some(key) = self.link.next_writable() {
+                self.link.wake(key);
+            }
+            // Nobody can ask for a stream any more.
+            if Rc::strong_count(&self.link) == 1 {
+                self.link.shut_down();
+            }
+            let wrote = match self.pump.poll_write(cx, &self.link) {
+                Poll::Ready(Ok(wrote)) => wrote,
+                Poll::Ready(Err(ended)) => return Poll::Ready(ended),
+                Poll::Pending => false,
+            };
+            if self.link.is_finished() && self.link.with_output(|output| output.is_empty()) {
+                return Poll::Ready(Ended::Closed);
+            }
+            if !read && !wrote && self.failed.is_none() {
+                if self.link.open_streams() == 0 {
+                    self.link.let_go();
+                }
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Handles everything in what was read.
+    fn take(&mut self, mut input: BytesMut) {
+        loop {
+            match self.link.receive(&mut input) {
+                Ok(Some(event)) => self.handle(event),
+                Ok(None) => break,
+                Err(error) => {
+                    self.failed = Some(error.0);
+                    return;
+                }
+            }
+        }
+        self.pump.keep(&input);
+    }
+
+    fn handle(&self, event: Event) {
+        let link = &self.link;
+        match event {
+            Event::Response { stream, head, end } => link.put_head(stream, head, end),
+            Event::Informational { stream, head } => link.put_head(stream, head, false),
+            Event::Data { stream, data, end } => link.put_data(stream, data, end),
+            Event::Trailers { stream, fields } => link.put_trailers(stream, fields),
+            Event::Reset { stream, cause } => link.put_end(stream, Broken::Reset(cause)),
+            Event::GoAway { code } => {
+                tracing::debug!(?code, "upstream says GOAWAY");
+                self.load.finished.set(true);
+            }
+            Event::Pong(_) => {}
+            // A client's machine never says so.
+            Event::Request { .. } | Event::Refused(_) => {}
+        }
+    }
 }

@@ -10,12 +10,15 @@ use std::{
 
 use weft_balance::{EndpointId, EndpointState};
 
+use crate::http2::Blocks;
+
 use super::{h1, h2, idle_limit::IdleLimit, occupancy::Occupancy};
 
 /// All pools of a worker. Keyed by endpoint identity, which stands for the address and all
 /// settings that decide what a connection is good for.
 #[derive(Debug, Default)]
 pub(crate) struct Pools {
+    blocks: Rc<Blocks>,
     by_endpoint: RefCell<HashMap<EndpointId, Rc<Pool>, foldhash::fast::RandomState>>,
 }
 
@@ -27,11 +30,18 @@ pub(crate) struct Pool {
     pub(super) h1_occupancy: Rc<Occupancy<h1::Connection>>,
     pub(super) idle_limit: RefCell<IdleLimit>,
     pub(super) h2: RefCell<h2::Shared>,
+    /// What its h2 connections read into.
+    pub(super) blocks: Rc<Blocks>,
     /// Whoever waits here is told that streams have become free, and looks for one.
     pub(super) h2_occupancy: Rc<Occupancy<()>>,
 }
 
 impl Pools {
+    /// What the h2 connections of the worker read into, on both sides.
+    pub(crate) fn blocks(&self) -> &Blocks {
+        &self.blocks
+    }
+
     /// The pool of this endpoint.
     pub(crate) fn of(&self, endpoint: &Arc<EndpointState>) -> Rc<Pool> {
         let mut pools = self.by_endpoint.borrow_mut();
@@ -42,6 +52,7 @@ impl Pools {
                 h1_occupancy: Rc::default(),
                 idle_limit: RefCell::default(),
                 h2: RefCell::default(),
+                blocks: Rc::clone(&self.blocks),
                 h2_occupancy: Rc::default(),
             })
         });

@@ -1,81 +1,65 @@
 //! One request and its response as an h2 stream.
 
-use std::{
-    future::Future as _,
-    pin::Pin,
-    task::{Context, Poll, ready},
-};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use h2::{
-    Reason, RecvStream, SendStream,
-    client::{ResponseFuture, SendRequest},
-};
-use http::{
-    HeaderMap, Request, Response, Uri, Version,
-    header::HOST,
-    uri::{Parts, Scheme},
-};
+use http::header::CONTENT_LENGTH;
 use http_body::Frame;
+use weft_h2::{Code, RequestHead, ResetCause, StreamKey};
 
 use super::StreamSlot;
 use crate::{
     fault::{Fault, Processed},
-    upstream::{Answer, Failure, Outgoing, Upload},
+    http2::{Broken, Handle},
+    upstream::{Answer, Authority, Failure, Outgoing, Upload},
 };
 
-/// Drives both directions of one stream from whoever polls it.
+/// Drives both directions of one stream from whoever polls it. Dropping it before its end breaks the
+/// stream off.
 #[derive(Debug)]
 pub(crate) struct Exchange {
-    upload: Upload,
+    stream: Stream,
+    upload: Option<Upload>,
     sending: Sending,
-    receiving: Receiving,
+    /// The response says how long it is.
+    has_length: bool,
     _slot: StreamSlot,
+}
+
+/// The stream, or why there is none.
+#[derive(Debug)]
+enum Stream {
+    Open(Handle, StreamKey),
+    Refused(Failure),
 }
 
 #[derive(Debug)]
 enum Sending {
     /// Frames may come.
-    Body(SendStream<Bytes>),
+    Body,
     /// This much of a frame waits for room in the peer's window.
-    Data(SendStream<Bytes>, Bytes),
+    Data(Bytes),
     /// The request has ended.
     Done,
 }
 
-#[derive(Debug)]
-enum Receiving {
-    /// The stream could not be opened.
-    Refused(Failure),
-    Head(ResponseFuture),
-    Body(RecvStream),
-    Done,
-}
-
 impl Exchange {
-    pub(super) fn new(
-        mut sender: SendRequest<Bytes>,
-        slot: StreamSlot,
-        outgoing: &mut Outgoing,
-        upload: Upload,
-    ) -> Self {
-        let (sending, receiving) = match open_stream(&mut sender, outgoing, &upload) {
-            Ok((response, stream)) if upload.is_finished() => {
-                drop(stream);
-                (Sending::Done, Receiving::Head(response))
-            }
-            Ok((response, stream)) => (Sending::Body(stream), Receiving::Head(response)),
-            Err(failure) => (Sending::Done, Receiving::Refused(failure)),
+    pub(super) fn new(link: Handle, slot: StreamSlot, outgoing: &Outgoing, upload: Upload) -> Self {
+        let end = upload.is_finished();
+        let stream = match open_stream(&link, outgoing, end) {
+            Ok(key) => Stream::Open(link, key),
+            Err(failure) => Stream::Refused(failure),
         };
-        Self { upload, sending, receiving, _slot: slot }
+        let sending = if end { Sending::Done } else { Sending::Body };
+        Self { stream, upload: Some(upload), sending, has_length: false, _slot: slot }
     }
 
-    pub(crate) fn upload(&self) -> &Upload {
-        &self.upload
+    pub(crate) fn upload(&self) -> Option<&Upload> {
+        self.upload.as_ref()
     }
 
-    pub(crate) fn into_upload(self) -> Upload {
-        self.upload
+    pub(crate) fn into_upload(mut self) -> Option<Upload> {
+        self.upload.take()
     }
 
     /// Goes on sending the request while nobody asks for the response.
@@ -84,11 +68,23 @@ impl Exchange {
         let _ = self.poll_send(cx);
     }
 
+    /// Whether more of the request is to be sent.
+    pub(crate) fn takes_more(&self) -> bool {
+        !matches!(self.sending, Sending::Done)
+    }
+
     pub(crate) fn is_end_stream(&self) -> bool {
-        match &self.receiving {
-            Receiving::Body(stream) => stream.is_end_stream(),
-            Receiving::Done => true,
-            Receiving::Head(_) | Receiving::Refused(_) => false,
+        match &self.stream {
+            Stream::Open(link, key) => link.is_drained(*key),
+            Stream::Refused(_) => false,
+        }
+    }
+
+    /// The whole body, if it has come already. What is of unknown length stays so for the client.
+    pub(crate) fn take_whole(&mut self) -> Option<Bytes> {
+        match &self.stream {
+            Stream::Open(link, key) if self.has_length => link.take_whole(*key),
+            Stream::Open(..) | Stream::Refused(_) => None,
         }
     }
 
@@ -96,21 +92,18 @@ impl Exchange {
         if let Poll::Ready(Err(fault)) = self.poll_send(cx) {
             return Poll::Ready(Err(Failure::unknown(fault)));
         }
-        let response = match &mut self.receiving {
-            Receiving::Head(response) => response,
-            Receiving::Refused(failure) => return Poll::Ready(Err(*failure)),
-            Receiving::Body(_) | Receiving::Done => {
-                return Poll::Ready(Err(Failure::unknown(Fault::UpstreamReset)));
-            }
+        let (link, key) = match &self.stream {
+            Stream::Open(link, key) => (link, *key),
+            Stream::Refused(failure) => return Poll::Ready(Err(*failure)),
         };
-        match ready!(Pin::new(response).poll(cx)) {
-            Ok(response) => {
-                let (head, body) = response.into_parts();
-                self.receiving = Receiving::Body(body);
-                Poll::Ready(Ok(Answer::Final(Response::from_parts(head, ()))))
+        Poll::Ready(match ready!(link.poll_head(key, cx)) {
+            Ok(head) if head.status().is_informational() => Ok(Answer::Interim(head)),
+            Ok(head) => {
+                self.has_length = head.headers().contains_key(CONTENT_LENGTH);
+                Ok(Answer::Final(head))
             }
-            Err(error) => Poll::Ready(Err(failure_of(&error))),
-        }
+            Err(broken) => Err(failure_of(broken)),
+        })
     }
 
     pub(crate) fn poll_frame(
@@ -118,141 +111,92 @@ impl Exchange {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         if let Poll::Ready(Err(fault)) = self.poll_send(cx) {
-            self.receiving = Receiving::Done;
             return Poll::Ready(Some(Err(fault)));
         }
-        let Receiving::Body(stream) = &mut self.receiving else { return Poll::Ready(None) };
-        let frame = match ready!(stream.poll_data(cx)) {
-            Some(Ok(data)) => {
-                // The window opens again as the client takes the bytes, which is back-pressure.
-                let _ = stream.flow_control().release_capacity(data.len());
-                return Poll::Ready(Some(Ok(Frame::data(data))));
-            }
-            Some(Err(error)) => Some(Err(error)),
-            None => match ready!(stream.poll_trailers(cx)) {
-                Ok(Some(trailers)) => Some(Ok(Frame::trailers(trailers))),
-                Ok(None) => None,
-                Err(error) => Some(Err(error)),
-            },
-        };
-        self.receiving = Receiving::Done;
-        Poll::Ready(match frame {
-            // RFC 9113 §8.1: NO_ERROR after a complete response only stops the request's body.
-            Some(Err(error)) if error.reason() == Some(Reason::NO_ERROR) => None,
-            Some(Err(error)) => Some(Err(failure_of(&error).fault)),
-            Some(Ok(frame)) => Some(Ok(frame)),
-            None => None,
-        })
+        match &self.stream {
+            Stream::Open(link, key) => link
+                .poll_frame(*key, cx)
+                .map(|frame| frame.map(|it| it.map_err(|broken| failure_of(broken).fault))),
+            Stream::Refused(_) => Poll::Ready(None),
+        }
     }
 
     /// Sends as much of the request's body as the peer's window takes.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        let (Stream::Open(link, key), Some(upload)) = (&self.stream, &mut self.upload) else {
+            return Poll::Ready(Ok(()));
+        };
         loop {
-            match std::mem::replace(&mut self.sending, Sending::Done) {
+            match &mut self.sending {
                 Sending::Done => return Poll::Ready(Ok(())),
-                Sending::Data(mut stream, data) => {
-                    stream.reserve_capacity(data.len());
-                    match stream.poll_capacity(cx) {
-                        Poll::Ready(Some(Ok(room))) => {
-                            self.sending = send_data(stream, data, room, self.upload.is_finished());
-                        }
-                        // The peer has reset the stream; its answer, if any, tells why.
-                        Poll::Ready(Some(Err(_)) | None) => {}
-                        Poll::Pending => {
-                            self.sending = Sending::Data(stream, data);
-                            return Poll::Pending;
-                        }
-                    }
-                }
-                Sending::Body(mut stream) => match self.upload.poll_frame(cx) {
-                    Poll::Pending => {
-                        if stream.poll_reset(cx).is_pending() {
-                            self.sending = Sending::Body(stream);
-                        }
+                Sending::Data(data) => match link.send_data(*key, data, upload.is_finished()) {
+                    Ok(true) if upload.is_finished() => self.sending = Sending::Done,
+                    Ok(true) => self.sending = Sending::Body,
+                    Ok(false) => {
+                        link.wait(*key, cx);
                         return Poll::Pending;
                     }
-                    Poll::Ready(Some(Ok(frame))) => self.sending = self.send_frame(stream, frame),
-                    Poll::Ready(None) => {
-                        let _ = stream.send_data(Bytes::new(), true);
+                    // The peer has reset the stream; its answer, if any, tells why.
+                    Err(_gone) => self.sending = Sending::Done,
+                },
+                Sending::Body => match ready!(upload.poll_frame(cx)) {
+                    Some(Ok(frame)) => {
+                        self.sending = match frame.into_data() {
+                            Ok(data) => Sending::Data(data),
+                            Err(frame) => {
+                                let trailers = frame.into_trailers().unwrap_or_default();
+                                let _ = link.send_trailers(*key, &trailers);
+                                Sending::Done
+                            }
+                        }
                     }
-                    Poll::Ready(Some(Err(_))) => {
-                        stream.send_reset(Reason::CANCEL);
+                    None => self.sending = Sending::Data(Bytes::new()),
+                    Some(Err(_)) => {
+                        self.sending = Sending::Done;
+                        link.reset(*key, Code::Cancel);
                         return Poll::Ready(Err(Fault::ClientGone));
                     }
                 },
             }
         }
     }
+}
 
-    fn send_frame(&self, mut stream: SendStream<Bytes>, frame: Frame<Bytes>) -> Sending {
-        match frame.into_data() {
-            // No room in the window is needed for no bytes, and none would ever be given.
-            Ok(data) if data.is_empty() => send_data(stream, data, 0, self.upload.is_finished()),
-            Ok(data) => Sending::Data(stream, data),
-            Err(frame) => {
-                let trailers = frame.into_trailers().unwrap_or_default();
-                let _ = stream.send_trailers(trailers);
-                Sending::Done
-            }
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if let Stream::Open(link, key) = &self.stream {
+            link.reset(*key, Code::Cancel);
         }
     }
 }
 
-/// Sends what fits; the last piece ends the stream when nothing follows.
-fn send_data(mut stream: SendStream<Bytes>, mut data: Bytes, room: usize, last: bool) -> Sending {
-    let piece = data.split_to(room.min(data.len()));
-    let ends = last && data.is_empty();
-    if stream.send_data(piece, ends).is_err() || ends {
-        return Sending::Done;
+fn open_stream(link: &Handle, outgoing: &Outgoing, end: bool) -> Result<StreamKey, Failure> {
+    if matches!(outgoing.authority, Authority::Field(_)) && outgoing.authority.to_uri().is_none() {
+        return Err(Failure::unknown(Fault::BadRequest("authority is not valid for h2")));
     }
-    if data.is_empty() { Sending::Body(stream) } else { Sending::Data(stream, data) }
-}
-
-fn open_stream(
-    sender: &mut SendRequest<Bytes>,
-    outgoing: &mut Outgoing,
-    upload: &Upload,
-) -> Result<(ResponseFuture, SendStream<Bytes>), Failure> {
-    let mut uri = Parts::default();
-    uri.scheme = Some(Scheme::HTTP);
-    let authority = outgoing.authority.to_uri();
-    uri.authority = Some(
-        authority.ok_or(Failure::unknown(Fault::BadRequest("authority is not valid for h2")))?,
-    );
-    uri.path_and_query = Some(outgoing.path.clone());
-    let uri = Uri::from_parts(uri)
-        .map_err(|_| Failure::unknown(Fault::BadRequest("path is not valid for h2")))?;
-    let mut request = Request::new(());
-    *request.method_mut() = outgoing.method.clone();
-    *request.uri_mut() = uri;
-    *request.version_mut() = Version::HTTP_2;
-    *request.headers_mut() = headers_for(outgoing, upload);
-    sender.send_request(request, upload.is_finished()).map_err(|error| failure_of(&error))
-}
-
-/// A request with a body is sent once only, so its headers move; others may be sent again.
-fn headers_for(outgoing: &mut Outgoing, upload: &Upload) -> HeaderMap {
-    outgoing.headers.remove(HOST);
-    if upload.is_finished() {
-        outgoing.headers.clone()
-    } else {
-        std::mem::take(&mut outgoing.headers)
-    }
-}
-
-fn failure_of(error: &h2::Error) -> Failure {
-    let refused = error.reason() == Some(Reason::REFUSED_STREAM);
-    // GOAWAY resets only streams above the last one that the peer will process.
-    let beyond_goaway = error.is_go_away() && error.is_remote();
-    let fault = if refused {
-        Fault::UpstreamRefused
-    } else if error.is_io() || beyond_goaway {
-        Fault::UpstreamClosed
-    } else if error.is_library() {
-        Fault::UpstreamProtocol
-    } else {
-        Fault::UpstreamReset
+    let head = RequestHead {
+        method: &outgoing.method,
+        scheme: "http",
+        authority: outgoing.authority.as_bytes(),
+        path: outgoing.path.as_str(),
+        protocol: None,
+        headers: &outgoing.headers,
     };
-    let processed = if refused || beyond_goaway { Processed::No } else { Processed::Unknown };
-    Failure { fault, processed }
+    link.open(head, end).map_err(|_| Failure::unsent(Fault::UpstreamRefused))
+}
+
+fn failure_of(broken: Broken) -> Failure {
+    match broken {
+        Broken::Reset(ResetCause::Peer(Code::RefusedStream)) => {
+            Failure { fault: Fault::UpstreamRefused, processed: Processed::No }
+        }
+        Broken::Reset(ResetCause::NotProcessed) => {
+            Failure { fault: Fault::UpstreamClosed, processed: Processed::No }
+        }
+        Broken::Reset(ResetCause::Peer(_)) => Failure::unknown(Fault::UpstreamReset),
+        Broken::Reset(ResetCause::Refused(_)) | Broken::Malformed => {
+            Failure::unknown(Fault::UpstreamProtocol)
+        }
+        Broken::Closed => Failure::unknown(Fault::UpstreamClosed),
+    }
 }
