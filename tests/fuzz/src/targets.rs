@@ -1,6 +1,7 @@
 //! What is fed.
 
 mod bootstrap;
+mod hpack;
 mod mesh;
 mod resources;
 mod wire;
@@ -95,6 +96,15 @@ pub(crate) const ALL: &[Target] = &[
         words: &[b"\n---\n", b"kind: ", b"metadata: {name: ", b"&a ", b"*a", b"!!str ", b"<<: "],
         seed: whole,
         runner: |_| Ok(Box::new(Pure(mesh::run))),
+    },
+    Target {
+        name: "hpack",
+        about: "header blocks of HTTP/2 to fields, and back",
+        shape: Shape::Frames,
+        corpus: "h2-server",
+        words: &[],
+        seed: whole,
+        runner: |_| Ok(Box::new(Pure(hpack::run))),
     },
     Target {
         name: "http1-server",

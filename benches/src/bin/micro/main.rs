@@ -6,6 +6,7 @@
 
 mod configuration;
 mod harness;
+mod headers;
 mod routing;
 
 use std::path::PathBuf;
@@ -47,6 +48,7 @@ fn main() -> Result<()> {
     let mut bench = Bench::new(arguments.rounds, arguments.round_ms, &arguments.only);
     println!("{}", Row::HEADING);
     routing::run(&mut bench)?;
+    headers::run(&mut bench)?;
     configuration::run(&mut bench)?;
     let report = Report { machine: Machine::here()?, rows: bench.into_rows() };
     if let Some(path) = &arguments.json {
