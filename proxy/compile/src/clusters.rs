@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use weft_resources::{Cluster as Resource, Discovery};
+use weft_resources::{Cluster as Resource, Discovery, Origin};
 use weft_telemetry::Stats;
 
 use crate::{
@@ -11,11 +11,11 @@ use crate::{
     endpoints::{self, Parts},
     entry::Entry,
     intake,
-    references::{Reference, References, WantedNames},
+    references::{self, Reference, References, WantedNames},
     report::Report,
     slots::{self, Slots},
     tables::{Cluster, ClusterId},
-    update::{Moment, Update},
+    update::{Moment, Source, Update},
 };
 
 /// Clusters by name.
@@ -45,8 +45,21 @@ impl Clusters {
         for name in &intake.back {
             self.relink(name, wanted);
         }
+        // Those of the bootstrap may name each other.
+        let fixed: BTreeSet<&str> = match update.source {
+            Source::Static => update.upserts.iter().map(|upsert| &*upsert.name).collect(),
+            Source::Dynamic => BTreeSet::new(),
+        };
         for (fresh, resource) in intake.fresh {
             let name = &fresh.upsert.name;
+            let unreachable = references::unreachable(origin(&resource), |server| {
+                self.is_static(server) || fixed.contains(server)
+            });
+            if !unreachable.is_empty() {
+                let at = (fresh.upsert, fresh.index);
+                self.catalog.refuse(at, unreachable, (update.source, now), report);
+                continue;
+            }
             report.warn(name, fresh.warnings.clone());
             let version = fresh.version(resource, now);
             let entry = self.catalog.entry(name, update.source);
@@ -97,6 +110,11 @@ impl Clusters {
     /// Whether there is a cluster of this name, warm or not.
     pub(crate) fn is_known(&self, name: &str) -> bool {
         self.catalog.get(name).is_some_and(Entry::is_known)
+    }
+
+    /// Whether there is a cluster of this name in the bootstrap.
+    pub(crate) fn is_static(&self, name: &str) -> bool {
+        self.catalog.get(name).is_some_and(|entry| entry.source == Source::Static)
     }
 
     pub(crate) fn is_dirty(&self) -> bool {
@@ -178,6 +196,14 @@ fn references(entry: &Entry<Resource>) -> Vec<Reference> {
             }),
         })
         .collect()
+}
+
+/// Where the endpoints of a cluster come from, if they are discovered.
+fn origin(cluster: &Resource) -> Option<&Origin> {
+    match &cluster.discovery {
+        Discovery::Static(_) => None,
+        Discovery::Eds { origin, .. } => Some(origin),
+    }
 }
 
 pub(crate) fn eds_name(cluster: &Resource) -> Option<&str> {

@@ -20,7 +20,7 @@ use crate::{
     files::Files,
     filter_chains,
     intake::{self, Fresh},
-    references::{Reference, References, WantedNames},
+    references::{self, Reference, References, WantedNames},
     report::Report,
     route_configs::RouteConfigs,
     tables::{Chain, FilterChain, Inspection, Listener, ListenerFilter, ListenerFilterKind},
@@ -250,6 +250,11 @@ fn compile(
         chains.iter().filter_map(|chain| chain.routes.clone()).collect();
     routes.sort_by(|one, other| one.name.cmp(&other.name));
     routes.dedup_by(|one, other| one.name == other.name);
+    let origins = routes.iter().map(|routes| &routes.origin);
+    let unreachable = references::unreachable(origins, |name| around.clusters.is_static(name));
+    if !unreachable.is_empty() {
+        return Err(unreachable);
+    }
     let main = addresses.first().map(ToString::to_string).unwrap_or_default();
     let stats = around.stats.listener(&main);
     let hash = endpoints::hash(&[&upsert.value]);

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use weft_resources::{FetchTimeout, Origin, ResourceType};
+use weft_resources::{FetchTimeout, Origin, Problem, Reason, ResourceType};
 
 /// Names that resources held now refer to: what to subscribe to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -96,6 +96,25 @@ pub(crate) struct Reference {
     pub(crate) name: Arc<str>,
     pub(crate) origin: Origin,
     pub(crate) fetch_timeout: FetchTimeout,
+}
+
+/// Why what comes from these origins cannot be had: streams to servers that are no static clusters.
+pub(crate) fn unreachable<'o>(
+    origins: impl IntoIterator<Item = &'o Origin>,
+    is_static: impl Fn(&str) -> bool,
+) -> Vec<Reason> {
+    let services = origins.into_iter().filter_map(|origin| match origin {
+        Origin::Api(api) => Some(&api.services),
+        Origin::Aggregated | Origin::File(_) => None,
+    });
+    services
+        .flatten()
+        .filter(|service| !is_static(&service.cluster))
+        .map(|service| Reason {
+            path: "api_config_source".to_owned(),
+            problem: Problem::UnknownServer(service.cluster.to_string()),
+        })
+        .collect()
 }
 
 /// Who refers to what, kept up to date as parents change.

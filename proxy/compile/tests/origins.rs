@@ -8,9 +8,9 @@ mod fixture;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fixture::{Proxy, assignment, eds_cluster, find, ports};
+use fixture::{Proxy, assignment, eds_cluster, find, ports, static_cluster, update};
 use prost::Message as _;
-use weft_compile::{FileSource, Origin, ResourceStatus, ResourceType, name_of_key};
+use weft_compile::{FileSource, Origin, ResourceStatus, ResourceType, Source, Update, name_of_key};
 use weft_proto::pb::envoy::config::{
     cluster::v3::Cluster,
     core::v3::{ConfigSource, PathConfigSource, config_source::ConfigSourceSpecifier},
@@ -76,6 +76,39 @@ fn a_cluster_whose_endpoints_move_to_another_origin_serves_as_before_until_they_
     assert_eq!(ports(&proxy.tables(), "a"), Some(vec![2]));
     let wanted = &proxy.compiler.wanted().assignments;
     assert_eq!(wanted.iter().map(|(key, _)| key).collect::<Vec<_>>(), [&key]);
+}
+
+/// An EDS cluster whose endpoints come over a stream of their own to `server`.
+fn from_stream(name: &str, server: &str) -> Bytes {
+    let mut cluster = Cluster::decode(eds_cluster(name, "svc", 1)).unwrap();
+    let source = weft_proto::json::from_yaml(&format!(
+        "{{resource_api_version: V3, api_config_source: {{api_type: GRPC, transport_api_version: V3,
+           grpc_services: [{{envoy_grpc: {{cluster_name: {server}}}}}]}}}}"
+    ));
+    cluster.eds_cluster_config.as_mut().unwrap().eds_config = Some(source.unwrap());
+    cluster.encode_to_vec().into()
+}
+
+#[test]
+fn only_clusters_of_the_bootstrap_lead_to_management_servers() {
+    let mut proxy = Proxy::new();
+    let fixed = [("a", from_stream("a", "xds")), ("xds", static_cluster("xds", &[1]))];
+    let fixed = Update { source: Source::Static, ..update(CDS, &fixed) };
+    assert!(proxy.apply(&fixed).is_accepted(), "they may name each other");
+    let added = [
+        ("b", from_stream("b", "xds")),
+        ("c", from_stream("c", "dynamic")),
+        ("dynamic", static_cluster("dynamic", &[1])),
+    ];
+    let report = proxy.add(CDS, &added);
+    let refused: Vec<_> = report.rejected.iter().map(|refused| &*refused.name).collect();
+    assert_eq!(refused, ["c"]);
+    assert_eq!(
+        report.rejected[0].reasons[0].to_string(),
+        "api_config_source: asks \"dynamic\", which is no cluster of the bootstrap \
+         (management servers are reached by clusters of static_resources)"
+    );
+    assert_eq!(proxy.compiler.wanted().assignments.len(), 1, "a and b share theirs");
 }
 
 #[test]

@@ -132,6 +132,9 @@ pub enum Problem {
     /// A route names a cluster that is not there, and `validate_clusters` asks for that to matter.
     #[error("unknown cluster {0:?}")]
     UnknownCluster(String),
+    /// A stream to a management server that cannot be reached.
+    #[error("asks {0:?}, which is no cluster of the bootstrap")]
+    UnknownServer(String),
     /// The name inside the resource is not the one it was delivered under.
     #[error("was delivered under the name {0:?}")]
     OtherName(String),
@@ -191,6 +194,9 @@ impl Problem {
             }
             Self::ChainOverlap { .. } => {
                 Some("give each chain a condition that the other does not have")
+            }
+            Self::UnknownServer(_) => {
+                Some("management servers are reached by clusters of static_resources")
             }
             Self::Undecodable(_)
             | Self::Refused(_)
