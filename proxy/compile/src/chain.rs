@@ -45,6 +45,7 @@ pub(crate) fn http_chain(
         routes,
         server_name: http.server_name,
         client: http.client,
+        upgrades: http.upgrades,
         use_remote_address: http.use_remote_address,
         generate_request_id: http.generate_request_id,
         preserve_external_request_id: http.preserve_external_request_id,

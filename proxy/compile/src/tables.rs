@@ -16,6 +16,8 @@ pub use inspection::{
 };
 pub use listener::{Chain, Chains, ConnectionLimit, FilterChain, HandOff, Listener};
 
+use weft_resources::Upgrade;
+
 use crate::{routing::RouteConfig, slots::SharedNames};
 
 // Values that are the same before and after compilation.
@@ -96,6 +98,8 @@ pub struct HttpChain {
     pub server_name: HeaderValue,
     /// How connections of clients are held.
     pub client: ClientOptions,
+    /// `upgrade_configs`.
+    pub upgrades: Box<[Upgrade]>,
     /// `use_remote_address`: trust the peer's address over `x-forwarded-for`, and append it.
     pub use_remote_address: bool,
     /// `generate_request_id` (true by default).

@@ -122,7 +122,8 @@ impl Streaming {
         if self.timer.is_fresh() {
             self.last_moved = Instant::now();
         }
-        let Some((at, fault)) = self.limits.next(self.last_moved) else {
+        let uploaded = self.incoming.upload_moved().unwrap_or(self.last_moved);
+        let Some((at, fault)) = self.limits.next(self.last_moved.max(uploaded)) else {
             return Poll::Pending;
         };
         self.timer.poll_at(cx, at).map(|()| fault)

@@ -11,17 +11,27 @@ const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// Digits a `grpc-timeout` may have.
 const DIGITS: usize = 8;
 
+/// What holds for a request where its route has nothing to say.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timing {
+    /// The route's timeout, which a tunnel does not have.
+    pub(crate) timeout: Option<Duration>,
+    /// The connection manager's `max_stream_duration`.
+    pub(crate) limit: Option<Duration>,
+}
+
 /// When a request must have ended, and what is said if it has not: the nearer of the route's
 /// timeout and its `max_stream_duration`. What the upstream is told of the time it has is brought
 /// up to date.
 pub(crate) fn of(
     to: &Forward,
+    timing: Timing,
     began: Instant,
     is_grpc: bool,
     fields: &mut HeaderMap,
 ) -> Option<(Instant, Fault)> {
-    let timeout = to.timeout.map(|timeout| (timeout, Fault::RequestTimeout));
-    let limit = stream_limit(&to.stream_limit, is_grpc, fields);
+    let timeout = timing.timeout.map(|timeout| (timeout, Fault::RequestTimeout));
+    let limit = stream_limit(&to.stream_limit, timing.limit, is_grpc, fields);
     let limit = limit.map(|limit| (limit, Fault::StreamDuration));
     let nearer = match (timeout, limit) {
         (Some(timeout), Some(limit)) => Some(if limit.0 < timeout.0 { limit } else { timeout }),
@@ -30,10 +40,15 @@ pub(crate) fn of(
     nearer.and_then(|(after, fault)| Some((began.checked_add(after)?, fault)))
 }
 
-fn stream_limit(limit: &StreamLimit, is_grpc: bool, fields: &mut HeaderMap) -> Option<Duration> {
+fn stream_limit(
+    limit: &StreamLimit,
+    default: Option<Duration>,
+    is_grpc: bool,
+    fields: &mut HeaderMap,
+) -> Option<Duration> {
     let asked = limit.grpc_max.and_then(|cap| Some((cap, parse(fields.get(GRPC_TIMEOUT)?)?)));
     let left = match asked {
-        None => limit.limit.filter(|limit| !limit.is_zero())?,
+        None => limit.limit.or(default).filter(|limit| !limit.is_zero())?,
         Some((cap, asked)) => {
             let capped = if cap.is_zero() { asked } else { asked.min(cap) };
             capped.saturating_sub(limit.grpc_offset.unwrap_or_default())
@@ -83,7 +98,7 @@ mod tests {
         if let Some(asked) = asked {
             fields.insert(GRPC_TIMEOUT, HeaderValue::from_static(asked));
         }
-        let limit = stream_limit(&limit, true, &mut fields);
+        let limit = stream_limit(&limit, None, true, &mut fields);
         let told = fields.get(GRPC_TIMEOUT).map(|told| told.to_str().unwrap().to_owned());
         (limit.map(|limit| u64::try_from(limit.as_millis()).unwrap()), told)
     }

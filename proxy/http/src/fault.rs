@@ -35,6 +35,8 @@ pub enum Fault {
     StreamDuration,
     /// Nothing moved for the stream idle timeout.
     StreamIdle,
+    /// Another protocol was asked for that is not configured here.
+    UpgradeRefused,
     /// The client's message is not acceptable.
     BadRequest(&'static str),
     /// The client broke off while its request was being sent on.
@@ -67,6 +69,7 @@ impl Fault {
             Self::UpstreamProtocol => StatusCode::BAD_GATEWAY,
             Self::RequestTimeout | Self::StreamDuration => StatusCode::GATEWAY_TIMEOUT,
             Self::StreamIdle => StatusCode::REQUEST_TIMEOUT,
+            Self::UpgradeRefused => StatusCode::FORBIDDEN,
             Self::BadRequest(_) | Self::ClientGone => StatusCode::BAD_REQUEST,
         }
     }
@@ -95,6 +98,7 @@ impl Fault {
             Self::StreamDuration => "max_duration_timeout",
             Self::StreamIdle => "stream_idle_timeout",
             Self::BadRequest(_) => "http1.codec_error",
+            Self::UpgradeRefused => "upgrade_failed",
             Self::ClientGone => "downstream_remote_disconnect",
         }
     }
@@ -115,6 +119,7 @@ impl Fault {
             Self::StreamDuration => "DT",
             Self::StreamIdle => "SI",
             Self::BadRequest(_) => "DPE",
+            Self::UpgradeRefused => "",
             Self::ClientGone => "DC",
         }
     }
@@ -122,7 +127,7 @@ impl Fault {
     /// The body (and `grpc-message`) that says why. Empty where Envoy's is.
     pub fn message(self) -> &'static str {
         match self {
-            Self::NoRoute | Self::NoCluster(_) => "",
+            Self::NoRoute | Self::NoCluster(_) | Self::UpgradeRefused => "",
             Self::NoHealthyUpstream => "no healthy upstream",
             Self::ConnectFailed => {
                 "upstream connect error or disconnect/reset before headers. reset reason: remote \

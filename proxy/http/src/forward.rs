@@ -4,8 +4,8 @@
 use std::{future::poll_fn, rc::Rc, sync::Arc, task::Poll, time::Instant};
 
 use http::{
-    HeaderMap, HeaderValue, Method, Response, StatusCode, Version, request::Parts,
-    uri::PathAndQuery,
+    HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header::UPGRADE, request::Parts,
+    response, uri::PathAndQuery,
 };
 use smallvec::SmallVec;
 use weft_balance::{EndpointId, EndpointState};
@@ -14,7 +14,7 @@ use weft_format::{Upstream, View};
 
 use crate::{
     body::{Body, Limits, Streaming},
-    deadline,
+    deadline::{self, Timing},
     downstream::{Caller, Connection, Interim, RequestBody},
     facts::{self, Kept},
     fault::{Fault, Processed},
@@ -23,7 +23,10 @@ use crate::{
     record::Record,
     rewrite,
     timer::Timer,
-    upstream::{self, Answer, Authority, Exchange, Failure, Framing, Lane, Outgoing, Upload},
+    tunnel::Tunnel,
+    upstream::{
+        self, Answer, Authority, Exchange, Failure, Framing, Lane, Outgoing, Pool, Protocol, Upload,
+    },
 };
 
 /// How often one request is tried when each time it was provably not processed.
@@ -61,6 +64,8 @@ pub(crate) struct Choice<'a> {
     pub(crate) random: u64,
     /// What the first client spoke.
     pub(crate) scheme: &'static str,
+    /// What its connection is to become, where it asks for that.
+    pub(crate) tunnel: Option<Tunnel>,
     /// Whether faults are told the gRPC way.
     pub(crate) is_grpc: bool,
 }
@@ -69,7 +74,7 @@ impl Journey {
     /// Makes the request ready for the wire.
     pub(crate) fn begin(
         connection: &Connection,
-        Choice { entry, to, cluster, weighted, random, scheme, is_grpc }: Choice<'_>,
+        Choice { entry, to, cluster, weighted, tunnel, random, scheme, is_grpc }: Choice<'_>,
         (asked, rewritten): (Authority, Option<PathAndQuery>),
         parts: Parts,
         (body, caller): (RequestBody, Caller),
@@ -108,7 +113,9 @@ impl Journey {
         if entry.count_attempts {
             headers::set_attempt(&mut fields, 1);
         }
-        let deadline = deadline::of(to, record.began(), is_grpc, &mut fields);
+        let limit = chain.client.max_stream_duration;
+        let timing = Timing { timeout: to.timeout.filter(|_| tunnel.is_none()), limit };
+        let deadline = deadline::of(to, timing, record.began(), is_grpc, &mut fields);
         if !chain.suppress_envoy_headers
             && let Some(timeout) = to.timeout
         {
@@ -125,7 +132,10 @@ impl Journey {
             Kept::new(&entry.names, parts.version, &parts.method, &request)
         });
         Self {
-            upload: Some(Upload::new(body, &fields)),
+            upload: Some(match &tunnel {
+                None => Upload::new(body, &fields),
+                Some(_) => Upload::tunnel(body),
+            }),
             outgoing: Outgoing {
                 method: parts.method,
                 authority,
@@ -133,6 +143,7 @@ impl Journey {
                 headers: fields,
                 downstream: parts.version,
                 spelling: caller.spelling,
+                tunnel,
             },
             cluster: Arc::clone(cluster),
             limits: Limits {
@@ -234,7 +245,13 @@ impl Journey {
         endpoint: &Arc<EndpointState>,
     ) -> Result<Lane, Failure> {
         let pool = connection.worker.pools().of(endpoint);
-        let protocol = upstream::protocol(&self.cluster, self.outgoing.downstream);
+        let protocol = match &self.outgoing.tunnel {
+            Some(Tunnel::Terminated) => Protocol::Http1,
+            _ => upstream::protocol(&self.cluster, self.outgoing.downstream),
+        };
+        if self.outgoing.tunnel.is_some() {
+            return self.reach_for_tunnel(pool, endpoint, protocol).await;
+        }
         match upstream::reuse(&pool, &self.cluster, protocol, self.is_lost_if_stale()) {
             Some(lane) => Ok(lane),
             None => {
@@ -242,6 +259,20 @@ impl Journey {
                 Box::pin(upstream::open(pool, &self.cluster, endpoint, protocol, limits)).await
             }
         }
+    }
+
+    /// A connection that a tunnel takes over as a whole: one that nothing else was sent on.
+    async fn reach_for_tunnel(
+        &self,
+        pool: Rc<Pool>,
+        endpoint: &Arc<EndpointState>,
+        protocol: Protocol,
+    ) -> Result<Lane, Failure> {
+        if protocol == Protocol::Http2 {
+            // Its streams are shared, and the upstream was not asked whether it knows RFC 8441.
+            return Err(Failure::unknown(Fault::UpgradeRefused));
+        }
+        Box::pin(upstream::open(pool, &self.cluster, endpoint, protocol, self.limits)).await
     }
 
     /// Whether the request could not be sent again if its connection turned out to be closed.
@@ -293,7 +324,7 @@ impl Journey {
     }
 
     fn respond(
-        self,
+        mut self,
         connection: &Connection,
         head: Response<()>,
         mut exchange: Exchange,
@@ -301,7 +332,14 @@ impl Journey {
         self.record.upstream_responded(head.status());
         self.record.responded(head.status());
         let (mut head, ()) = head.into_parts();
+        let upgrade = head.headers.remove(UPGRADE).filter(|_| is_switch(&head));
         headers::remove_hop_by_hop(&mut head.headers, head.version);
+        if let Some(upgrade) = upgrade {
+            head.headers.insert(UPGRADE, upgrade);
+        }
+        if exchange.is_tunnel() {
+            self.record.upgraded();
+        }
         if !connection.chain.suppress_envoy_headers
             && let Some(millis) = self.record.upstream_millis()
         {
@@ -320,6 +358,10 @@ impl Journey {
         };
         Response::from_parts(head, body.spelled(spelling))
     }
+}
+
+fn is_switch(head: &response::Parts) -> bool {
+    head.status == StatusCode::SWITCHING_PROTOCOLS
 }
 
 /// Waits for the response's head while the request's body goes up.

@@ -38,6 +38,7 @@ mod request;
 mod rewrite;
 mod tcp;
 mod timer;
+mod tunnel;
 mod upstream;
 mod worker;
 

@@ -5,6 +5,7 @@ use std::{rc::Rc, sync::Arc, time::Instant};
 use http::StatusCode;
 use weft_balance::ActiveRequest;
 use weft_compile::{Cluster, HttpChain};
+use weft_telemetry::GaugeGuard;
 
 use crate::{
     upstream::RequestSlot,
@@ -18,6 +19,7 @@ pub(crate) struct Record {
     chain: Arc<HttpChain>,
     began: Instant,
     upstream: Option<UpstreamRecord>,
+    upgrade: Option<GaugeGuard<Arc<HttpChain>>>,
     _busy: Busy,
 }
 
@@ -39,6 +41,7 @@ impl Record {
             chain: Arc::clone(chain),
             began: Instant::now(),
             upstream: None,
+            upgrade: None,
             _busy: worker.begin_busy(),
         }
     }
@@ -102,6 +105,14 @@ impl Record {
     pub(crate) fn upstream_millis(&self) -> Option<u64> {
         let upstream = self.upstream.as_ref()?;
         u64::try_from(upstream.began.elapsed().as_millis()).ok()
+    }
+
+    /// The connection carries another protocol from here on.
+    pub(crate) fn upgraded(&mut self) {
+        self.chain.stats.downstream_cx_upgrades_total.inc();
+        self.upgrade = Some(GaugeGuard::raise(Arc::clone(&self.chain), |chain| {
+            &chain.stats.downstream_cx_upgrades_active
+        }));
     }
 
     /// A response head goes to the client.

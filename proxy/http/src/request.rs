@@ -26,6 +26,7 @@ use crate::{
     phase::Phase,
     record::Record,
     redirect, rewrite,
+    tunnel::Wanted,
 };
 
 /// Answers one request. Never fails: a fault is an answer too.
@@ -101,6 +102,12 @@ fn decide(connection: &Rc<Connection>, request: Request<RequestBody>, caller: Ca
             };
         }
     };
+    let Ok(tunnel) = Wanted::of(&parts).allowed(&connection.chain, entry) else {
+        // The client may take what it sends next for another protocol.
+        let mut refusal = local_reply::fault(Fault::UpgradeRefused, is_grpc);
+        headers::close_after(refusal.headers_mut(), parts.version);
+        return answer(refusal);
+    };
     let with_changes = |status: StatusCode, mut headers: HeaderMap| {
         let request = weft_format::Request {
             method: parts.method.as_str(),
@@ -146,7 +153,7 @@ fn decide(connection: &Rc<Connection>, request: Request<RequestBody>, caller: Ca
                 Err(why) => return fault(why),
             };
             let Some(asked) = rewrite::asked(&parts) else { return fault(Fault::BadRequest("")) };
-            let choice = Choice { entry, to, cluster, weighted, random, scheme, is_grpc };
+            let choice = Choice { entry, to, cluster, weighted, tunnel, random, scheme, is_grpc };
             let target = (asked, path);
             Decision::Forward(Journey::begin(
                 connection,
@@ -179,8 +186,8 @@ pub(crate) struct Head<'a> {
 impl<'a> Head<'a> {
     fn read(parts: &'a Parts) -> Result<Self, Fault> {
         if parts.method == Method::CONNECT {
-            // A tunnel needs a route with a connect matcher, and there is no such route.
-            return Err(Fault::NoRoute);
+            let authority = parts.uri.authority().ok_or(Fault::BadRequest(""))?.as_str();
+            return Ok(Self { authority, path_and_query: "" });
         }
         let mut hosts = parts.headers.get_all(HOST).iter();
         let host = hosts.next();

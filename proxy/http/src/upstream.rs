@@ -28,14 +28,14 @@ use weft_compile::{Cluster, ConnectionSettings, UpstreamProtocol};
 use weft_net::{ConnectError, Keepalive, Stream, TcpOptions, connect_pipe, connect_tcp};
 use weft_telemetry::{Gauge, GaugeGuard};
 
-use pool::Pool;
-pub(crate) use pool::Pools;
+pub(crate) use pool::{Pool, Pools};
 pub(crate) use upload::{Framing, Upload};
 
 use crate::{
     body::Limits,
     fault::{Fault, Processed},
     http1::Spelling,
+    tunnel::Tunnel,
 };
 
 /// Whom a request is for, in the form in which it came: h2 needs the one and HTTP/1.1 the other, and
@@ -86,6 +86,8 @@ pub(crate) struct Outgoing {
     pub(crate) downstream: Version,
     /// How the client spelled the names of those fields.
     pub(crate) spelling: Spelling,
+    /// What the connection is to become.
+    pub(crate) tunnel: Option<Tunnel>,
 }
 
 /// An attempt failed before a response head came.
@@ -274,6 +276,14 @@ impl Exchange {
         match self {
             Self::Http1(exchange) => !exchange.upload().is_finished(),
             Self::Http2(exchange) => exchange.takes_more(),
+        }
+    }
+
+    /// Whether bytes go both ways from here on.
+    pub(crate) fn is_tunnel(&self) -> bool {
+        match self {
+            Self::Http1(exchange) => exchange.is_tunnel(),
+            Self::Http2(_) => false,
         }
     }
 

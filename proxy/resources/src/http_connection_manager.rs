@@ -15,6 +15,7 @@ use crate::{
     problem::{Notes, Problem},
     route_config::{self, RouteConfiguration},
     scalar,
+    upgrade::{self, Upgrade},
 };
 
 /// What the `server` header says unless it is configured.
@@ -33,6 +34,8 @@ pub struct HttpConnectionManager {
     pub server_name: HeaderValue,
     /// How connections of clients are held.
     pub client: ClientOptions,
+    /// `upgrade_configs`.
+    pub upgrades: Box<[Upgrade]>,
     /// `use_remote_address`.
     pub use_remote_address: bool,
     /// `generate_request_id` (true by default).
@@ -96,6 +99,7 @@ pub(crate) fn read(
         routes: routes?,
         server_name: server_name?,
         client,
+        upgrades: upgrade::of_connections(&message.upgrade_configs, at, notes),
         use_remote_address: scalar::bool_or(message.use_remote_address.as_ref(), false),
         generate_request_id: scalar::bool_or(message.generate_request_id.as_ref(), true),
         preserve_external_request_id: message.preserve_external_request_id,

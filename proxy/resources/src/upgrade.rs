@@ -1,6 +1,9 @@
-//! `RouteAction.upgrade_configs`: which protocols a connection may be switched to.
+//! `upgrade_configs`, of routes and of connection managers: which protocols a connection may be switched to.
 
-use weft_proto::pb::envoy::config::route::v3::route_action as wire;
+use weft_proto::pb::envoy::{
+    config::route::v3::route_action as wire,
+    extensions::filters::network::http_connection_manager::v3::http_connection_manager as manager,
+};
 
 use crate::{
     path::At,
@@ -24,6 +27,28 @@ pub struct Upgrade {
 pub struct ConnectTermination {
     /// `allow_post`: the payload of a POST is treated in the same way.
     pub allow_post: bool,
+}
+
+/// Reads `upgrade_configs` of a connection manager.
+pub(crate) fn of_connections(
+    message: &[manager::UpgradeConfig],
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Box<[Upgrade]> {
+    let mut upgrades: Vec<Upgrade> = Vec::with_capacity(message.len());
+    for (index, upgrade) in message.iter().enumerate() {
+        let at = at.item("upgrade_configs", index);
+        let protocol = upgrade.upgrade_type.to_ascii_lowercase();
+        if upgrades.iter().any(|known| *known.protocol == *protocol) {
+            notes.refuse::<()>(&at.field("upgrade_type"), Problem::Duplicate(protocol.clone()));
+        }
+        upgrades.push(Upgrade {
+            protocol: protocol.into(),
+            is_enabled: scalar::bool_or(upgrade.enabled.as_ref(), true),
+            connect: None,
+        });
+    }
+    upgrades.into()
 }
 
 /// Reads the upgrades of a route; each protocol may be named once.

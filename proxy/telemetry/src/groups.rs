@@ -55,6 +55,10 @@ pub struct HttpStats {
     pub downstream_cx_protocol_error: Counter,
     /// Connections closed for being idle.
     pub downstream_cx_idle_timeout: Counter,
+    /// Connections and streams that became tunnels.
+    pub downstream_cx_upgrades_total: Counter,
+    /// Tunnels open now.
+    pub downstream_cx_upgrades_active: Gauge,
     /// Connections ended at their `max_connection_duration`.
     pub downstream_cx_max_duration_reached: Counter,
     /// Connections ended at their `max_requests_per_connection`.
@@ -92,6 +96,8 @@ impl HttpStats {
             downstream_cx_http2_total,
             downstream_cx_protocol_error,
             downstream_cx_idle_timeout,
+            downstream_cx_upgrades_total,
+            downstream_cx_upgrades_active,
             downstream_cx_max_duration_reached,
             downstream_cx_max_requests_reached,
             downstream_rq_total,
@@ -119,6 +125,7 @@ impl HttpStats {
             ("downstream_cx_http2_total", downstream_cx_http2_total),
             ("downstream_cx_protocol_error", downstream_cx_protocol_error),
             ("downstream_cx_idle_timeout", downstream_cx_idle_timeout),
+            ("downstream_cx_upgrades_total", downstream_cx_upgrades_total),
             ("downstream_cx_max_duration_reached", downstream_cx_max_duration_reached),
             ("downstream_cx_max_requests_reached", downstream_cx_max_requests_reached),
             ("downstream_rq_total", downstream_rq_total),
@@ -134,6 +141,8 @@ impl HttpStats {
         }
         downstream_rq_xx.visit(&CLASSES, see);
         see("downstream_cx_active", Value::Gauge(downstream_cx_active.get()));
+        let tunnels = Value::Gauge(downstream_cx_upgrades_active.get());
+        see("downstream_cx_upgrades_active", tunnels);
         see("downstream_rq_active", Value::Gauge(downstream_rq_active.get()));
         see("downstream_rq_time", Value::Histogram(downstream_rq_time));
     }

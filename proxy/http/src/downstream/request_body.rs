@@ -42,6 +42,13 @@ impl RequestBody {
         }
     }
 
+    /// The bytes that follow are a tunnel's. On an h2 stream they come as its body anyway.
+    pub(crate) fn begin_tunnel(&self) {
+        if let Self::Http1(wire) = self {
+            wire.begin_tunnel();
+        }
+    }
+
     /// The next frame; `None` at the end.
     pub(crate) fn poll_frame(
         &mut self,

@@ -20,6 +20,8 @@ pub(crate) enum Framing {
     Length,
     /// Chunked.
     Chunked,
+    /// Bytes as they come, once the upstream has agreed to a tunnel.
+    Tunnel,
 }
 
 /// The client's body, and whether any of it was taken.
@@ -45,6 +47,17 @@ impl Upload {
         let framing =
             if headers.contains_key(CONTENT_LENGTH) { Framing::Length } else { Framing::Chunked };
         Self { body, framing, last_moved: Some(Instant::now()), untouched: true }
+    }
+
+    /// What will go through a tunnel.
+    pub(crate) fn tunnel(body: RequestBody) -> Self {
+        let last_moved = Some(Instant::now());
+        Self { body, framing: Framing::Tunnel, last_moved, untouched: true }
+    }
+
+    /// The upstream has agreed: from here on the client's bytes are the tunnel's.
+    pub(crate) fn begin_tunnel(&mut self) {
+        self.body.begin_tunnel();
     }
 
     pub(crate) fn framing(&self) -> Framing {

@@ -132,6 +132,11 @@ impl Wire {
         io.release_if_empty();
     }
 
+    /// From here on bytes come as they are until the client has finished.
+    pub(in super::super) fn begin_tunnel(&self) {
+        self.io.borrow_mut().body = Body::UntilClose;
+    }
+
     /// The next part of the request's body.
     pub(in super::super) fn poll_frame(
         &self,

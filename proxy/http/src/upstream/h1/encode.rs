@@ -7,7 +7,8 @@ use http::{
 };
 
 use crate::{
-    http1::encode::fields,
+    http1::encode::{field, fields},
+    tunnel::Tunnel,
     upstream::{Outgoing, upload::Framing},
 };
 
@@ -20,19 +21,23 @@ pub(super) fn head(out: &mut BytesMut, outgoing: &Outgoing, framing: Framing) {
     out.reserve(256 + path.len() + authority.len() + outgoing.headers.len() * 48);
     out.put_slice(method);
     out.put_slice(b" ");
-    out.put_slice(path);
+    out.put_slice(if outgoing.method == Method::CONNECT { authority } else { path });
     out.put_slice(b" HTTP/1.1\r\nhost: ");
     out.put_slice(authority);
     out.put_slice(b"\r\n");
     // `te` would have to be named by `connection` here; gRPC over HTTP/1.1 does not exist.
     fields(out, &outgoing.headers, &outgoing.spelling, |name| name != HOST && name != TE);
+    if let Some(Tunnel::Upgrade(to)) = &outgoing.tunnel {
+        field(out, b"connection", b"upgrade");
+        field(out, b"upgrade", to.as_bytes());
+    }
     match framing {
         Framing::Chunked => out.put_slice(b"transfer-encoding: chunked\r\n"),
         // Some servers ask for a length (411) where a body would have a meaning.
         Framing::None if means_body(&outgoing.method) && !has_length(&outgoing.headers) => {
             out.put_slice(b"content-length: 0\r\n");
         }
-        Framing::None | Framing::Length => {}
+        Framing::None | Framing::Length | Framing::Tunnel => {}
     }
     out.put_slice(b"\r\n");
 }

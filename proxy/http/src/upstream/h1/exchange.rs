@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::{Buf as _, Bytes};
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use tokio::io::AsyncWrite as _;
 
@@ -20,6 +20,7 @@ use crate::{
         self, Malformed, Spelling,
         encode::{chunk_size, last_chunk},
     },
+    tunnel::Tunnel,
     upstream::{
         Answer, Failure, Outgoing, Upload, idle_limit::announced, pool::Pool, upload::Framing,
     },
@@ -44,8 +45,20 @@ pub(crate) struct Exchange {
     anything_read: bool,
     keep_alive: bool,
     body: http1::Body,
+    tunnel: Option<TunnelState>,
     /// How the upstream spelled its header names.
     spelling: Spelling,
+}
+
+/// How far a tunnel is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TunnelState {
+    /// The upstream has not answered.
+    Asked,
+    /// There is nobody to ask: the connection itself is the agreement.
+    Given,
+    /// Bytes go both ways.
+    Open,
 }
 
 /// How far the request is.
@@ -55,6 +68,8 @@ enum Sending {
     Body,
     /// Everything is in the buffers.
     LastBytes,
+    /// The client's side of a tunnel has ended, and the upstream is told.
+    Finish,
     /// Everything is on the wire.
     Done,
     /// The connection takes no more, but a response may still come.
@@ -71,8 +86,16 @@ impl Exchange {
     ) -> Self {
         connection.requests += 1;
         connection.write.clear();
-        encode::head(&mut connection.write, outgoing, upload.framing());
-        let sending = if upload.is_finished() { Sending::LastBytes } else { Sending::Body };
+        let tunnel = outgoing.tunnel.as_ref().map(|tunnel| match tunnel {
+            Tunnel::Terminated => TunnelState::Given,
+            Tunnel::Upgrade(_) | Tunnel::Connect => TunnelState::Asked,
+        });
+        if tunnel != Some(TunnelState::Given) {
+            encode::head(&mut connection.write, outgoing, upload.framing());
+        }
+        // What goes into a tunnel waits until there is one.
+        let is_whole = upload.is_finished() || tunnel.is_some();
+        let sending = if is_whole { Sending::LastBytes } else { Sending::Body };
         Self {
             connection: Some(connection),
             pool,
@@ -87,8 +110,22 @@ impl Exchange {
             anything_read: false,
             keep_alive: false,
             body: http1::Body::UntilClose,
+            tunnel,
             spelling: Spelling::default(),
         }
+    }
+
+    pub(crate) fn is_tunnel(&self) -> bool {
+        self.tunnel == Some(TunnelState::Open)
+    }
+
+    /// The upstream has agreed.
+    fn begin_tunnel(&mut self) {
+        self.tunnel = Some(TunnelState::Open);
+        self.upload.begin_tunnel();
+        self.keep_alive = false;
+        self.body = http1::Body::UntilClose;
+        self.sending = Sending::Body;
     }
 
     pub(crate) fn upload(&self) -> &Upload {
@@ -141,6 +178,10 @@ impl Exchange {
         if let Poll::Ready(Err(fault)) = self.poll_send(cx) {
             return Poll::Ready(Err(Failure::unknown(fault)));
         }
+        if self.tunnel == Some(TunnelState::Given) {
+            self.begin_tunnel();
+            return Poll::Ready(Ok(Answer::Final(Response::new(()))));
+        }
         loop {
             let Some(connection) = &mut self.connection else {
                 return Poll::Ready(Err(Failure::unknown(Fault::UpstreamClosed)));
@@ -148,6 +189,11 @@ impl Exchange {
             if !connection.read.is_empty() {
                 match decode::head(&mut connection.read, &self.method) {
                     Ok(None) => {}
+                    Ok(Some(head)) if self.agrees(head.response.status()) => {
+                        self.spelling = head.spelling;
+                        self.begin_tunnel();
+                        return Poll::Ready(Ok(Answer::Final(head.response)));
+                    }
                     // Nobody asked for another protocol.
                     Ok(Some(head)) if head.response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                         return Poll::Ready(Err(Failure::unknown(Fault::UpstreamProtocol)));
@@ -175,6 +221,13 @@ impl Exchange {
                 Ok(_) | Err(_) => return Poll::Ready(Err(self.closed_before_response())),
             }
         }
+    }
+
+    /// Whether this answer opens the tunnel that was asked for.
+    fn agrees(&self, status: StatusCode) -> bool {
+        self.tunnel == Some(TunnelState::Asked)
+            && (status == StatusCode::SWITCHING_PROTOCOLS
+                || (self.method == Method::CONNECT && status.is_success()))
     }
 
     /// Takes note of how long the upstream keeps idle connections, if it says so.
@@ -251,6 +304,12 @@ impl Exchange {
         loop {
             match self.sending {
                 Sending::Done | Sending::Broken => return Poll::Ready(Ok(())),
+                Sending::Finish => {
+                    let Some(connection) = &mut self.connection else { return Poll::Ready(Ok(())) };
+                    let _ = ready!(Pin::new(&mut connection.io).poll_shutdown(cx));
+                    self.sending = Sending::Done;
+                    continue;
+                }
                 Sending::Body | Sending::LastBytes => {}
             }
             if ready!(self.poll_write(cx)).is_err() {
@@ -258,7 +317,7 @@ impl Exchange {
                 continue;
             }
             if self.sending == Sending::LastBytes {
-                self.sending = Sending::Done;
+                self.sending = if self.is_tunnel() { Sending::Finish } else { Sending::Done };
                 continue;
             }
             let frame = match ready!(self.upload.poll_frame(cx)) {
