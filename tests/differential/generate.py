@@ -20,6 +20,8 @@ EXPRESSIONS = ["/[a-z]+", "/v[0-9]+/.*", "/(a|b)/?.*", "/.*\\.png", "/[^/]+/[^/]
 VALUE_EXPRESSIONS = ["on[ef]", "[0-9]+", ".*two", "(one|two)?", "[A-Z].*"]
 APPEND = ["APPEND_IF_EXISTS_OR_ADD", "ADD_IF_ABSENT", "OVERWRITE_IF_EXISTS_OR_ADD", "OVERWRITE_IF_EXISTS"]
 
+FORMATS = ["%PROTOCOL%", "%REQ(X-B)%", "%REQ(X-NONE?:PATH)%", "<%REQ(:METHOD)%>"]
+
 
 class World:
     """One drawn configuration and the requests for it."""
@@ -169,11 +171,12 @@ class World:
         return made
 
     def _options(self, where):
-        names = self._draw.sample([*NAMES[:3], "x-added"], k=self._draw.randint(1, 3))
+        """Names may repeat, so that what comes first within a level matters."""
+        names = self._draw.choices([*NAMES[:3], "x-added"], k=self._draw.randint(1, 3))
         return [self._option(where, name) for name in names]
 
     def _option(self, where, name):
-        value = self._one_of(where, where, where, "100%%", "")
+        value = self._one_of(where, where, "100%%", "", *FORMATS)
         made = {"header": {"key": name, "value": value}}
         if self._sometimes(0.7):
             made["append_action"] = self._draw.choice(APPEND)
