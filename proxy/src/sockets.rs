@@ -10,8 +10,8 @@ use std::{
 };
 
 use tokio::sync::oneshot;
-use weft_compile::{BindAddress, Tables};
-use weft_net::{bind_pipe, bind_tcp};
+use weft_compile::{BindAddress, Listener, SocketSettings, Tables};
+use weft_net::{ListenOptions, bind_pipe, bind_tcp};
 use weft_telemetry::Stats;
 
 use crate::workers::{Command, Workers};
@@ -72,6 +72,7 @@ impl Place {
 #[derive(Debug)]
 struct Bound {
     listener: Arc<str>,
+    socket: SocketSettings,
     actual: BoundAddress,
     _accepting: Vec<oneshot::Sender<()>>,
 }
@@ -121,9 +122,14 @@ impl Sockets {
                 } else {
                     let old = before.remove(&place);
                     match old {
-                        Some(bound) if bound.listener == listener.name => Ok(bound),
+                        Some(bound)
+                            if bound.listener == listener.name
+                                && bound.socket == listener.socket =>
+                        {
+                            Ok(bound)
+                        }
                         // Port by port the kernel lets both listen for a moment.
-                        old => bind(address, &listener.name, old.is_some(), workers),
+                        old => bind(address, listener, old.is_some(), workers),
                     }
                 };
                 match result {
@@ -176,12 +182,12 @@ fn wanted(tables: &Tables) -> BTreeMap<Place, &Arc<str>> {
 /// Binds an address. `ours` says that another listener of ours has it at this moment.
 fn bind(
     address: &BindAddress,
-    listener: &Arc<str>,
+    listener: &Listener,
     ours: bool,
     workers: &Workers,
 ) -> io::Result<Bound> {
     let (actual, sockets) = match address {
-        BindAddress::Ip(address) => bind_ip(*address, workers.count())?,
+        BindAddress::Ip(address) => bind_ip(*address, options(listener.socket), workers.count())?,
         BindAddress::Pipe(path) => bind_unix(path.clone(), ours, workers.count())?,
     };
     let accepting = sockets
@@ -189,21 +195,40 @@ fn bind(
         .enumerate()
         .map(|(worker, socket)| {
             let (stop, until) = oneshot::channel();
-            let listener = Arc::clone(listener);
+            let listener = Arc::clone(&listener.name);
             workers.tell(worker, Command::Accept { listener, socket, until });
             stop
         })
         .collect();
-    Ok(Bound { listener: Arc::clone(listener), actual, _accepting: accepting })
+    Ok(Bound {
+        listener: Arc::clone(&listener.name),
+        socket: listener.socket,
+        actual,
+        _accepting: accepting,
+    })
+}
+
+fn options(settings: SocketSettings) -> ListenOptions {
+    let default = ListenOptions::default();
+    let backlog = settings.backlog.map(|size| i32::try_from(size).unwrap_or(i32::MAX));
+    ListenOptions {
+        backlog: backlog.unwrap_or(default.backlog),
+        freebind: settings.freebind,
+        transparent: settings.transparent,
+    }
 }
 
 /// A socket for each worker on the same port.
-fn bind_ip(address: SocketAddr, workers: usize) -> io::Result<(BoundAddress, Vec<Socket>)> {
-    let first = bind_tcp(address)?;
+fn bind_ip(
+    address: SocketAddr,
+    options: ListenOptions,
+    workers: usize,
+) -> io::Result<(BoundAddress, Vec<Socket>)> {
+    let first = bind_tcp(address, options)?;
     let actual = first.local_addr()?;
     let mut sockets = vec![Socket::Tcp(first)];
     for _ in 1..workers {
-        sockets.push(Socket::Tcp(bind_tcp(actual)?));
+        sockets.push(Socket::Tcp(bind_tcp(actual, options)?));
     }
     Ok((BoundAddress::Ip(actual), sockets))
 }

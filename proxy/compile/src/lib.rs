@@ -69,7 +69,8 @@ pub use tables::{
     Backoff, BindAddress, Chain, Chains, CircuitBreakers, ClientOptions, Cluster, ClusterId, Codec,
     ConnectionLimit, ConnectionSettings, FilterChain, HandOff, HttpChain, Inspection, KeptTlvs,
     Listener, ListenerFilter, ListenerFilterKind, PortRule, ProxyProtocolRules, RouteConfigId,
-    Routes, Tables, Target, TcpChain, UpstreamProtocol, UpstreamProxyProtocol, Weighted,
+    Routes, SocketSettings, Tables, Target, TcpChain, UpstreamProtocol, UpstreamProxyProtocol,
+    Weighted,
 };
 pub use update::{Source, Update, Upsert};
 pub use weft_resources::{

@@ -231,6 +231,7 @@ fn compile(
         continue_on_filters_timeout,
         hand_off,
         bind,
+        socket,
     } = *sockets;
     let unknown: Vec<Reason> = chains
         .iter()
@@ -265,7 +266,8 @@ fn compile(
         continue_on_timeout: continue_on_filters_timeout,
         stats: Arc::clone(&around.stats.inspection),
     };
-    let listener = Listener { name, addresses, inspection, hand_off, bind, chains, stats, hash };
+    let listener =
+        Listener { name, addresses, inspection, hand_off, bind, socket, chains, stats, hash };
     Ok(Compiled { listener: Arc::new(listener), routes })
 }
 

@@ -23,7 +23,7 @@ use crate::{routing::RouteConfig, slots::SharedNames};
 // Values that are the same before and after compilation.
 pub use weft_resources::{
     Address as BindAddress, Backoff, CircuitBreakers, ClientOptions, Codec, ConnectionSettings,
-    UpstreamProtocol, UpstreamProxyProtocol,
+    SocketSettings, UpstreamProtocol, UpstreamProxyProtocol,
 };
 
 /// A cluster's slot in [`Tables::clusters`]. Stable for a name as long as the process lives, so

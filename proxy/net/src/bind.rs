@@ -10,21 +10,48 @@ use crate::stream::{PeerAddress, Stream, canonical};
 /// Pending connections the kernel holds for us. Bounded again by `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
+/// What is asked of a listening TCP socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenOptions {
+    /// Connections the kernel holds before they are accepted; bounded again by `net.core.somaxconn`.
+    pub backlog: i32,
+    /// `IP_FREEBIND`: the address need not be one of this host (yet).
+    pub freebind: bool,
+    /// `IP_TRANSPARENT`: connections to any address are taken; needs `CAP_NET_ADMIN`.
+    pub transparent: bool,
+}
+
+impl Default for ListenOptions {
+    fn default() -> Self {
+        Self { backlog: BACKLOG, freebind: false, transparent: false }
+    }
+}
+
 /// Binds and listens on `address`. With `SO_REUSEPORT` each worker has a socket and a queue of its
 /// own, so that no accept wakes more than one of them.
 ///
 /// # Errors
 /// What the system says: address in use, not available, permission denied.
-pub fn bind_tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+pub fn bind_tcp(address: SocketAddr, options: ListenOptions) -> io::Result<std::net::TcpListener> {
     let socket =
         Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
+        if options.freebind {
+            socket.set_freebind_v6(true)?;
+        }
+    } else if options.freebind {
+        socket.set_freebind_v4(true)?;
+    }
+    match address {
+        _ if !options.transparent => {}
+        SocketAddr::V4(_) => socket.set_ip_transparent_v4(true)?,
+        SocketAddr::V6(_) => socket.set_ip_transparent_v6(true)?,
     }
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(options.backlog)?;
     Ok(socket.into())
 }
 

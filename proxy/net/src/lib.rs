@@ -8,7 +8,7 @@ mod inspect;
 mod splice;
 mod stream;
 
-pub use bind::{Acceptor, bind_pipe, bind_tcp};
+pub use bind::{Acceptor, ListenOptions, bind_pipe, bind_tcp};
 pub use connect::{ConnectError, Keepalive, TcpOptions, connect_pipe, connect_tcp};
 pub use detect::{Detected, Rewind, detect_http};
 pub use inspect::{

@@ -60,7 +60,7 @@ pub use hash_policy::{HashCookie, HashInput, HashPolicy};
 pub use headers::{AppendAction, HeaderMutations, HeaderProgram, HeaderSet, HeaderText};
 pub use http_connection_manager::{Codec, HttpConnectionManager, RouteSource};
 pub use internal_redirect::InternalRedirect;
-pub use listener::{Listener, ListenerKind, Sockets};
+pub use listener::{Listener, ListenerKind, SocketSettings, Sockets};
 pub use listener_filter::{KeptTlvs, ListenerFilter, ListenerFilterKind, PortRule, ProxyProtocol};
 pub use name::{AssignmentName, ClusterName, ListenerName, Name, RouteConfigName, kind};
 pub use network_filter::ConnectionLimit;

@@ -42,6 +42,17 @@ pub enum ListenerKind {
     Api(Box<HttpConnectionManager>),
 }
 
+/// How the TCP sockets of a listener are bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SocketSettings {
+    /// `tcp_backlog_size`: connections that the kernel holds before they are accepted.
+    pub backlog: Option<u32>,
+    /// `freebind`: the address need not be one of this host.
+    pub freebind: bool,
+    /// `transparent`: connections to any address are taken.
+    pub transparent: bool,
+}
+
 /// A listener as a proxy serves it.
 #[derive(Debug)]
 pub struct Sockets {
@@ -60,6 +71,8 @@ pub struct Sockets {
     /// `use_original_dst`: a connection that was redirected goes to the listener of the address it
     /// was meant for, if there is one.
     pub hand_off: bool,
+    /// How its TCP sockets are bound.
+    pub socket: SocketSettings,
     /// `bind_to_port`: without it the listener only gets what others hand off.
     pub bind: bool,
 }
@@ -109,6 +122,11 @@ pub(crate) fn read(message: &wire::Listener, at: &At<'_>, notes: &mut Notes) -> 
         continue_on_filters_timeout: message.continue_on_listener_filters_timeout,
         hand_off: scalar::bool_or(message.use_original_dst.as_ref(), false),
         bind: scalar::bool_or(message.bind_to_port.as_ref(), true),
+        socket: SocketSettings {
+            backlog: message.tcp_backlog_size.as_ref().map(|size| size.value),
+            freebind: scalar::bool_or(message.freebind.as_ref(), false),
+            transparent: scalar::bool_or(message.transparent.as_ref(), false),
+        },
     };
     Some(Listener { name, kind: ListenerKind::Sockets(Box::new(sockets)) })
 }

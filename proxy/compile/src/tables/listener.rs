@@ -12,7 +12,7 @@ use foldhash::fast::RandomState;
 use weft_route::{ChainTable, ConnectionView};
 use weft_telemetry::{ConnectionLimitStats, Gauge, ListenerStats};
 
-use super::{BindAddress, HttpChain, Inspection, TcpChain};
+use super::{BindAddress, HttpChain, Inspection, SocketSettings, TcpChain};
 use crate::references::Reference;
 
 /// A listener that is ready to accept.
@@ -29,6 +29,8 @@ pub struct Listener {
     pub hand_off: bool,
     /// Whether its addresses are bound; else it only gets what other listeners hand off.
     pub bind: bool,
+    /// How its TCP sockets are bound.
+    pub socket: SocketSettings,
     /// What handles its connections.
     pub chains: Chains,
     /// `listener.<address>.*`.
