@@ -98,6 +98,14 @@ def test_a_body_of_another_length_than_announced_is_refused(target, length, body
     assert all(length == "0" and not report["body"] for report in target.attacked("/bad"))
 
 
+def test_trailers_with_pseudo_headers_are_refused(target):
+    fields = request("POST", "/bad", ("te", "trailers"))
+    with Raw(target.port) as connection:
+        connection.send(headers(1, fields, end=False) + frame(DATA, 0, 1, b"x") + headers(1, [(":path", "/other")]))
+        assert connection.outcome(1) in MALFORMED
+    assert not target.attacked("/bad")
+
+
 OPEN = headers(1, request("POST", "/hold"), end=False)
 
 CONNECTION_ERRORS = {
@@ -143,7 +151,7 @@ CONNECTION_ERRORS = {
 
 
 @pytest.mark.parametrize("name", CONNECTION_ERRORS)
-def test_what_breaks_framing_ends_the_connection(target, name):
+def test_what_breaks_framing_ends_the_connection(target, counted, name):
     attack, code = CONNECTION_ERRORS[name]
     # Another code of the same weight tells as much: which check comes first is not prescribed.
     codes = {code, PROTOCOL_ERROR} | ({FRAME_SIZE_ERROR} if code == PROTOCOL_ERROR else set())
@@ -183,7 +191,7 @@ def test_more_data_than_the_window_is_refused(target):
 
 
 @pytest.mark.weft_only
-def test_streams_are_opened_in_order(target):
+def test_streams_are_opened_in_order(target, counted):
     """§5.1.1. Envoy takes the lower stream for one that was closed, and ignores it."""
     with Raw(target.port) as connection:
         connection.send(headers(5, request(path="/direct")) + headers(3, request()))
@@ -212,6 +220,6 @@ def granted(connection):
 
 
 def test_what_is_no_preface_is_closed(target):
-    for attack in (b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", b"PRI * HTTP/1.1\r\n\r\nSM\r\n\r\n"):
+    for attack in (b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(PING, 0, 0, b"12345678")):
         with Raw(target.port, preface=attack) as connection:
             assert connection.outcome(1)[0] in ("closed", "goaway", "status")

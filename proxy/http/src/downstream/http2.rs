@@ -112,7 +112,9 @@ where
                 Poll::Ready(wrote) => wrote?,
                 Poll::Pending => false,
             };
-            if self.link.is_finished() && self.link.with_output(|output| output.is_empty()) {
+            // A connection that failed is ended, and counted, by `poll_failed`.
+            let finished = self.failed.is_none() && self.link.is_finished();
+            if finished && self.link.with_output(|output| output.is_empty()) {
                 // The peer sees the end before it sees that nobody listens.
                 ready!(self.pump.poll_shutdown(cx)).map_err(Ended::Broke)?;
                 return Poll::Ready(Ok(()));
