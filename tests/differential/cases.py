@@ -273,6 +273,12 @@ def local():
     yield Case("local", "close on a local reply", target="/nowhere", headers=(("connection", "close"),))
 
 
+ROUGH_PATHS = r"""
+/a/../b /a/./b /../a /a/.. /a/. /.. / //a//b /a//../b /%2e%2e/a /a%2fb /a%2Fb%5Cc /a%2F%2Fb /a\b\..\c /%41%7e%2d /%zz /%4 /a%00b
+/a?b=/../c /a%2fb?c%2fd /a/b?x//y /... /a/...b /a;b=c /a:b@c!$&'()*+,=[]{|}~ /a%20b /%c3%a9 /a/%2e /a//
+""".split()
+
+
 def managers():
     headers = {
         "plain": (),
@@ -282,6 +288,24 @@ def managers():
         "request id": (("x-request-id", "7f8d1c2e-0000-4000-8000-000000000000"),),
         "internal": (("x-envoy-internal", "true"), ("x-envoy-external-address", "1.2.3.4")),
     }
+    several = {
+        "xff inside": (("x-forwarded-for", "10.9.9.9"), ("x-envoy-retry-on", "5xx")),
+        "xff of two": (("x-forwarded-for", "8.8.8.8, 10.1.2.3"),),
+        "xff of two lines": (("x-forwarded-for", "8.8.8.8"), ("x-forwarded-for", "10.1.2.3, 9.9.9.9")),
+        "xff of nobody": (("x-forwarded-for", "unknown"),),
+        "xfp and xfport": (("x-forwarded-proto", "https"), ("x-forwarded-port", "8443")),
+        "via": (("via", "1.1 before"),),
+    }
+    for world in ("trusted-hops", "trusted-inside", "skip-append", "internal", "internal-edge", "server-absent", "server-through", "via"):
+        for name, sent in {**headers, **several}.items():
+            yield from both(world, name, headers=sent)
+        yield from both(world, "own server header", headers=plan(headers=[["server", "upstream's own"], ["via", "1.1 inner"]]))
+    for world in ("normal", "merged", "both-normal", "escaped-reject", "escaped-redirect"):
+        for path in ROUGH_PATHS:
+            yield from both(world, f"path {path}", target=path)
+    for world in ("strip-any", "strip-matching"):
+        for host in ("weft.test:81", "weft.test.", "weft.test.:81", "[::1]:81", "[::1]", "weft.test:", "weft.test"):
+            yield from both(world, f"host {host}", host=host)
     for world in ("server-name", "remote-address", "no-request-id", "preserve-request-id"):
         for name, sent in headers.items():
             yield from both(world, name, headers=sent)

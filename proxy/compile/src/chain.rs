@@ -46,9 +46,7 @@ pub(crate) fn http_chain(
         server_name: http.server_name,
         client: http.client,
         upgrades: http.upgrades,
-        use_remote_address: http.use_remote_address,
-        generate_request_id: http.generate_request_id,
-        preserve_external_request_id: http.preserve_external_request_id,
+        heads: http.heads,
         suppress_envoy_headers: http.suppress_envoy_headers,
         max_concurrent_streams: http.max_concurrent_streams,
     };

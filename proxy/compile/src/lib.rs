@@ -75,6 +75,7 @@ pub use tables::{
 pub use update::{Source, Update, Upsert};
 pub use weft_resources::{
     ApiSource, ConfigSource, ConnectTermination, FetchTimeout, FileSource, GrpcService, HashCookie,
-    HashInput, HashPolicy, Http1Settings, InternalRedirect, Origin, Problem, RateLimit, Reason,
-    ResourceType, StreamLimit, Underscores, Upgrade, Warning, name_of_key,
+    HashInput, HashPolicy, HeadRules, Http1Settings, InternalAddresses, InternalRedirect, Origin,
+    Problem, RateLimit, Reason, ResourceType, ServerHeader, StreamLimit, StripPort, Underscores,
+    Upgrade, Warning, name_of_key,
 };

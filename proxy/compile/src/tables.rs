@@ -16,7 +16,7 @@ pub use inspection::{
 };
 pub use listener::{Chain, Chains, ConnectionLimit, FilterChain, HandOff, Listener};
 
-use weft_resources::Upgrade;
+use weft_resources::{HeadRules, Upgrade};
 
 use crate::{routing::RouteConfig, slots::SharedNames};
 
@@ -100,12 +100,8 @@ pub struct HttpChain {
     pub client: ClientOptions,
     /// `upgrade_configs`.
     pub upgrades: Box<[Upgrade]>,
-    /// `use_remote_address`: trust the peer's address over `x-forwarded-for`, and append it.
-    pub use_remote_address: bool,
-    /// `generate_request_id` (true by default).
-    pub generate_request_id: bool,
-    /// `preserve_external_request_id`.
-    pub preserve_external_request_id: bool,
+    /// What becomes of the heads of requests and responses.
+    pub heads: HeadRules,
     /// Router's `suppress_envoy_headers`: no `x-envoy-*` headers are added.
     pub suppress_envoy_headers: bool,
     /// `http2_protocol_options.max_concurrent_streams`, if set.

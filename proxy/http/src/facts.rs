@@ -11,7 +11,7 @@ use weft_compile::RouteNames;
 use weft_format::{Address, Request, Upstream, View};
 use weft_net::PeerAddress;
 
-use crate::{downstream::Connection, upstream::Authority};
+use crate::{downstream::Connection, head_rules::Origin, upstream::Authority};
 
 /// What a client speaks, as people write it.
 pub(crate) fn protocol(version: Version) -> &'static str {
@@ -36,17 +36,17 @@ pub(crate) fn request<'a>(
 /// What is known of a request as soon as it has a route.
 pub(crate) fn view<'a>(
     connection: &'a Connection,
+    origin: &Origin,
     names: &'a RouteNames,
     began: Instant,
     version: Version,
     request: Request<'a>,
 ) -> View<'a> {
-    let remote = address(connection.peer);
     View {
         request: Some(request),
         protocol: Some(protocol(version)),
-        remote,
-        direct_remote: remote,
+        remote: address(origin.remote),
+        direct_remote: address(connection.peer),
         local: connection.local.map(Address::Ip),
         route: names.route.as_deref(),
         virtual_host: Some(&names.virtual_host),
@@ -72,7 +72,7 @@ pub(crate) struct Kept {
     method: Method,
     path: Box<str>,
     authority: Box<[u8]>,
-    scheme: &'static str,
+    origin: Origin,
     headers: HeaderMap,
     version: Version,
     /// The endpoint that answers.
@@ -83,6 +83,7 @@ impl Kept {
     /// Keeps what a request says now.
     pub(crate) fn new(
         names: &Arc<RouteNames>,
+        origin: Origin,
         version: Version,
         method: &Method,
         request: &Request<'_>,
@@ -92,7 +93,7 @@ impl Kept {
             method: method.clone(),
             path: request.path.into(),
             authority: request.authority.into(),
-            scheme: if request.scheme == "https" { "https" } else { "http" },
+            origin,
             headers: request.headers.clone(),
             version,
             endpoint: None,
@@ -115,7 +116,7 @@ impl Kept {
             method: self.method.as_str(),
             path: &self.path,
             authority: &self.authority,
-            scheme: self.scheme,
+            scheme: self.origin.scheme,
             headers: &self.headers,
         };
         let endpoint = self.endpoint.as_ref().and_then(|endpoint| match endpoint.address() {
@@ -123,6 +124,9 @@ impl Kept {
             EndpointAddress::Pipe(path) => path.to_str().map(Address::Pipe),
         });
         let upstream = Upstream { cluster: Some(cluster), address: endpoint, protocol: None };
-        View { upstream, ..view(connection, &self.names, began, self.version, request) }
+        View {
+            upstream,
+            ..view(connection, &self.origin, &self.names, began, self.version, request)
+        }
     }
 }

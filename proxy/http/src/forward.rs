@@ -4,8 +4,11 @@
 use std::{future::poll_fn, rc::Rc, sync::Arc, task::Poll, time::Instant};
 
 use http::{
-    HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header::UPGRADE, request::Parts,
-    response, uri::PathAndQuery,
+    HeaderMap, HeaderValue, Method, Response, StatusCode, Version,
+    header::{EXPECT, UPGRADE},
+    request::Parts,
+    response,
+    uri::PathAndQuery,
 };
 use smallvec::SmallVec;
 use weft_balance::{EndpointId, EndpointState};
@@ -18,6 +21,7 @@ use crate::{
     downstream::{Caller, Connection, Interim, RequestBody},
     facts::{self, Kept},
     fault::{Fault, Processed},
+    head_rules::Origin,
     headers, local_reply,
     mutation::{self, Side},
     record::Record,
@@ -62,8 +66,8 @@ pub(crate) struct Choice<'a> {
     pub(crate) weighted: Option<&'a WeightedCluster>,
     /// The number that the route and the cluster were chosen with.
     pub(crate) random: u64,
-    /// What the first client spoke.
-    pub(crate) scheme: &'static str,
+    /// Where the request comes from.
+    pub(crate) origin: Origin,
     /// What its connection is to become, where it asks for that.
     pub(crate) tunnel: Option<Tunnel>,
     /// Whether faults are told the gRPC way.
@@ -74,7 +78,7 @@ impl Journey {
     /// Makes the request ready for the wire.
     pub(crate) fn begin(
         connection: &Connection,
-        Choice { entry, to, cluster, weighted, tunnel, random, scheme, is_grpc }: Choice<'_>,
+        Choice { entry, to, cluster, weighted, tunnel, random, origin, is_grpc }: Choice<'_>,
         (asked, rewritten): (Authority, Option<PathAndQuery>),
         parts: Parts,
         (body, caller): (RequestBody, Caller),
@@ -82,23 +86,18 @@ impl Journey {
     ) -> Self {
         let chain = &connection.chain;
         let mut fields = parts.headers;
-        headers::remove_hop_by_hop(&mut fields, parts.version);
-        headers::keep_only_te_trailers(&mut fields);
-        if parts.version >= Version::HTTP_2 {
-            headers::join_cookies(&mut fields);
-        }
-        connection.worker.with_random(|random| {
-            headers::add_forwarding(&mut fields, chain, connection.peer, "http", random);
-        });
+        // The client's 100 (Continue) comes from us, when its body is first asked for.
+        fields.remove(EXPECT);
         let path = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
         let request_headers =
             weighted.map_or(&entry.request_headers, |weighted| &weighted.request_headers);
         if request_headers.has_formats() {
             // The headers themselves are filled in as they are at each level.
             let none = HeaderMap::new();
-            let request = facts::request(&parts.method, path, &asked, scheme, &none);
+            let request = facts::request(&parts.method, path, &asked, origin.scheme, &none);
             let names = &entry.names;
-            let view = facts::view(connection, names, record.began(), parts.version, request);
+            let view =
+                facts::view(connection, &origin, names, record.began(), parts.version, request);
             let upstream = Upstream { cluster: Some(&cluster.name), ..Upstream::default() };
             let view = View { upstream, ..view };
             mutation::apply(request_headers, &mut fields, Side::Request, &view);
@@ -128,8 +127,9 @@ impl Journey {
         let response_headers =
             weighted.map_or(&entry.response_headers, |weighted| &weighted.response_headers);
         let kept = response_headers.has_formats().then(|| {
-            let request = facts::request(&parts.method, path.as_str(), &authority, scheme, &fields);
-            Kept::new(&entry.names, parts.version, &parts.method, &request)
+            let request =
+                facts::request(&parts.method, path.as_str(), &authority, origin.scheme, &fields);
+            Kept::new(&entry.names, origin, parts.version, &parts.method, &request)
         });
         Self {
             upload: Some(match &tunnel {

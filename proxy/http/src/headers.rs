@@ -2,17 +2,11 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Version,
-    header::{CONNECTION, COOKIE, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE},
+    header::{CONNECTION, COOKIE, HOST, TE, TRANSFER_ENCODING, UPGRADE},
 };
-use weft_compile::HttpChain;
-use weft_net::PeerAddress;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const X_ENVOY_EXTERNAL_ADDRESS: HeaderName = HeaderName::from_static("x-envoy-external-address");
 const X_ENVOY_ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
 const X_ENVOY_ORIGINAL_HOST: HeaderName = HeaderName::from_static("x-envoy-original-host");
 const X_ENVOY_ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
@@ -75,50 +69,9 @@ fn remove_named_by_connection(headers: &mut HeaderMap) {
     }
 }
 
-/// The scheme that the first client used: what a trusted hop says of it, or else this one's.
-pub(crate) fn scheme(headers: &HeaderMap, chain: &HttpChain) -> &'static str {
-    let said = headers.get(X_FORWARDED_PROTO).filter(|_| !chain.use_remote_address);
-    if said.is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"https")) {
-        "https"
-    } else {
-        "http"
-    }
-}
-
-/// What this hop adds to a request, by the chain's settings.
-///
-/// No caller is taken for internal, as in Envoy without `internal_address_config`.
-pub(crate) fn add_forwarding(
-    headers: &mut HeaderMap,
-    chain: &HttpChain,
-    peer: PeerAddress,
-    scheme: &'static str,
-    random: &mut fastrand::Rng,
-) {
-    if headers.keys().any(|name| name.as_str().starts_with("x-envoy-")) {
-        remove_forged(headers, chain.use_remote_address);
-    }
-    if chain.use_remote_address {
-        add_peer(headers, peer);
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
-    } else if !headers.contains_key(&X_FORWARDED_PROTO) {
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
-    }
-    if headers.contains_key(EXPECT) {
-        // The client's 100 (Continue) comes from us, when its body is first asked for.
-        headers.remove(EXPECT);
-    }
-    if chain.generate_request_id {
-        let keep = !chain.use_remote_address || chain.preserve_external_request_id;
-        if !(keep && headers.contains_key(&X_REQUEST_ID)) {
-            headers.insert(X_REQUEST_ID, request_id(random));
-        }
-    }
-}
-
 /// What only a hop of the mesh may say, and a caller must not be able to.
 #[cold]
-fn remove_forged(headers: &mut HeaderMap, is_edge: bool) {
+pub(crate) fn remove_forged(headers: &mut HeaderMap, is_edge: bool) {
     const ANYWHERE: [&str; 15] = [
         "x-envoy-expected-rq-timeout-ms",
         "x-envoy-force-trace",
@@ -194,22 +147,8 @@ pub(crate) fn close_after(headers: &mut HeaderMap, version: Version) {
     }
 }
 
-fn add_peer(headers: &mut HeaderMap, peer: PeerAddress) {
-    let PeerAddress::Ip(address) = peer else { return };
-    let ip = bytes::Bytes::from(address.ip().to_string());
-    let joined = match headers.get(X_FORWARDED_FOR) {
-        Some(before) => bytes::Bytes::from([before.as_bytes(), b",", &ip].concat()),
-        None => ip.clone(),
-    };
-    for (name, value) in [(X_FORWARDED_FOR, joined), (X_ENVOY_EXTERNAL_ADDRESS, ip)] {
-        if let Ok(value) = HeaderValue::from_maybe_shared(value) {
-            headers.insert(name, value);
-        }
-    }
-}
-
 /// A version 4 UUID (RFC 9562 §5.4).
-fn request_id(random: &mut fastrand::Rng) -> HeaderValue {
+pub(crate) fn request_id(random: &mut fastrand::Rng) -> HeaderValue {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let bits =
         random.u128(..) & !(0xf000 << 64) & !(0xc000 << 48) | (0x4000 << 64) | (0x8000 << 48);

@@ -7,8 +7,8 @@
 use std::rc::Rc;
 
 use http::{
-    HeaderMap, Method, Request, Response, StatusCode, Version,
-    header::{HOST, LOCATION, SERVER},
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
+    header::{HOST, LOCATION},
     request::Parts,
 };
 use weft_compile::{Action, RouteEntry, Tables};
@@ -21,6 +21,7 @@ use crate::{
     facts,
     fault::Fault,
     forward::{Choice, Journey},
+    head_rules::{self, Origin, Turned},
     headers, local_reply,
     mutation::{self, Side},
     phase::Phase,
@@ -38,7 +39,8 @@ pub(crate) fn handle(
     let version = request.version();
     // An HTTP/1 connection leaves out by itself what no body may follow.
     let is_h2_head = version >= Version::HTTP_2 && request.method() == Method::HEAD;
-    let mut decided = decide(&connection, request, caller);
+    let mut request_id = None;
+    let mut decided = decide(&connection, request, caller, &mut request_id);
     async move {
         let outcome = match &mut decided {
             Decision::Forward(journey) => Some(journey.travel(&connection).await),
@@ -49,7 +51,7 @@ pub(crate) fn handle(
             (Decision::Answer(response), _) => response,
             (Decision::Forward(_), None) => local_reply::fault(Fault::NoRoute, false),
         };
-        finish(&connection, &mut response, version);
+        finish(&connection, &mut response, version, request_id);
         if is_h2_head {
             response.body_mut().leave_out();
         }
@@ -68,7 +70,12 @@ enum Decision {
 }
 
 /// Match, then act.
-fn decide(connection: &Rc<Connection>, request: Request<RequestBody>, caller: Caller) -> Decision {
+fn decide(
+    connection: &Rc<Connection>,
+    request: Request<RequestBody>,
+    caller: Caller,
+    request_id: &mut Option<HeaderValue>,
+) -> Decision {
     let record = Record::begin(&connection.chain, &connection.worker);
     let is_grpc = local_reply::is_grpc(request.headers());
     let answer = |response: Response<Body>| {
@@ -76,16 +83,30 @@ fn decide(connection: &Rc<Connection>, request: Request<RequestBody>, caller: Ca
         Decision::Answer(response)
     };
     let fault = |fault| answer(local_reply::fault(fault, is_grpc));
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    if let Err(why) = Head::read(&parts) {
+        return fault(why);
+    }
+    // Read while it is there: what asks for an upgrade concerns this hop alone.
+    let wanted = Wanted::of(&parts);
+    let origin = match head_rules::enter(connection, &mut parts) {
+        Ok(origin) => origin,
+        Err(Turned::Away(why)) => return fault(why),
+        Err(Turned::To(status, location)) => {
+            let headers = HeaderMap::from_iter([(LOCATION, location)]);
+            return answer(local_reply::redirect(status, headers));
+        }
+    };
+    *request_id = head_rules::returned_id(&connection.chain.heads, &parts.headers);
     let head = match Head::read(&parts) {
         Ok(head) => head,
         Err(why) => return fault(why),
     };
+    let scheme = origin.scheme;
     let random = connection.worker.random_u64();
-    let scheme = headers::scheme(&parts.headers, &connection.chain);
     // Everything about this request is decided by these tables, whatever is published meanwhile.
     let tables = connection.worker.tables();
-    let entry = match find_route(connection, &tables, &head, &parts, (scheme, random)) {
+    let entry = match find_route(connection, &tables, &head, &parts, (&origin, random)) {
         Found::Route(entry) => entry,
         Found::Nothing => {
             connection.chain.stats.no_route.inc();
@@ -102,7 +123,7 @@ fn decide(connection: &Rc<Connection>, request: Request<RequestBody>, caller: Ca
             };
         }
     };
-    let Ok(tunnel) = Wanted::of(&parts).allowed(&connection.chain, entry) else {
+    let Ok(tunnel) = wanted.allowed(&connection.chain, entry) else {
         // The client may take what it sends next for another protocol.
         let mut refusal = local_reply::fault(Fault::UpgradeRefused, is_grpc);
         headers::close_after(refusal.headers_mut(), parts.version);
@@ -117,7 +138,7 @@ fn decide(connection: &Rc<Connection>, request: Request<RequestBody>, caller: Ca
             headers: &parts.headers,
         };
         let began = record.began();
-        let view = facts::view(connection, &entry.names, began, parts.version, request);
+        let view = facts::view(connection, &origin, &entry.names, began, parts.version, request);
         let details = Some("direct_response");
         let view = View { status: Some(status.as_u16()), details, ..view };
         mutation::apply(&entry.response_headers, &mut headers, Side::Response, &view);
@@ -153,7 +174,7 @@ fn decide(connection: &Rc<Connection>, request: Request<RequestBody>, caller: Ca
                 Err(why) => return fault(why),
             };
             let Some(asked) = rewrite::asked(&parts) else { return fault(Fault::BadRequest("")) };
-            let choice = Choice { entry, to, cluster, weighted, tunnel, random, scheme, is_grpc };
+            let choice = Choice { entry, to, cluster, weighted, tunnel, random, origin, is_grpc };
             let target = (asked, path);
             Decision::Forward(Journey::begin(
                 connection,
@@ -168,9 +189,14 @@ fn decide(connection: &Rc<Connection>, request: Request<RequestBody>, caller: Ca
 }
 
 /// What every response of ours carries.
-fn finish(connection: &Connection, response: &mut Response<Body>, version: Version) {
+fn finish(
+    connection: &Connection,
+    response: &mut Response<Body>,
+    version: Version,
+    request_id: Option<HeaderValue>,
+) {
     let headers = response.headers_mut();
-    headers.insert(SERVER, connection.chain.server_name.clone());
+    head_rules::leave(connection, headers, request_id);
     if connection.life.phase() != Phase::Serving {
         headers::close_after(headers, version);
     }
@@ -224,15 +250,15 @@ fn find_route<'t>(
     tables: &'t Tables,
     head: &Head<'_>,
     parts: &Parts,
-    (scheme, random): (&str, u64),
+    (origin, random): (&Origin, u64),
 ) -> Found<'t> {
     let Some(routes) = tables.routes_of(&connection.chain) else { return Found::Nothing };
     let view = RequestView {
         authority: head.authority,
         path_and_query: head.path_and_query,
         method: parts.method.as_str(),
-        scheme,
-        is_internal: false,
+        scheme: origin.scheme,
+        is_internal: origin.is_internal,
         headers: &parts.headers,
         random,
     };

@@ -52,7 +52,7 @@ pub(crate) fn read(
     (notes.reasons.len() == before).then_some(conditions)
 }
 
-fn prefixes(
+pub(crate) fn prefixes(
     ranges: &[core::CidrRange],
     field: &'static str,
     at: &At<'_>,

@@ -9,12 +9,13 @@ use crate::{
     client_options::{self, ClientOptions},
     cluster::optional,
     config_source::{self, ConfigSource, FetchTimeout, Origin},
-    extension, headers,
+    extension,
+    head_rules::{self, HeadRules},
+    headers,
     name::RouteConfigName,
     path::At,
     problem::{Notes, Problem},
     route_config::{self, RouteConfiguration},
-    scalar,
     upgrade::{self, Upgrade},
 };
 
@@ -36,12 +37,8 @@ pub struct HttpConnectionManager {
     pub client: ClientOptions,
     /// `upgrade_configs`.
     pub upgrades: Box<[Upgrade]>,
-    /// `use_remote_address`.
-    pub use_remote_address: bool,
-    /// `generate_request_id` (true by default).
-    pub generate_request_id: bool,
-    /// `preserve_external_request_id`.
-    pub preserve_external_request_id: bool,
+    /// What becomes of the heads of requests and responses.
+    pub heads: HeadRules,
     /// The router's `suppress_envoy_headers`.
     pub suppress_envoy_headers: bool,
     /// `http2_protocol_options.max_concurrent_streams`.
@@ -89,6 +86,7 @@ pub(crate) fn read(
         name => headers::header_value(name.as_bytes(), &at.field("server_name"), notes),
     };
     let client = client_options::read(message, at, notes);
+    let heads = head_rules::read(message, at, notes);
     let max_concurrent_streams = message
         .http2_protocol_options
         .as_ref()
@@ -100,9 +98,7 @@ pub(crate) fn read(
         server_name: server_name?,
         client,
         upgrades: upgrade::of_connections(&message.upgrade_configs, at, notes),
-        use_remote_address: scalar::bool_or(message.use_remote_address.as_ref(), false),
-        generate_request_id: scalar::bool_or(message.generate_request_id.as_ref(), true),
-        preserve_external_request_id: message.preserve_external_request_id,
+        heads: heads?,
         suppress_envoy_headers: router?.suppress_envoy_headers,
         max_concurrent_streams,
     })

@@ -128,8 +128,8 @@ fn defaults_are_those_of_envoy() {
     assert_eq!(read.client.idle_timeout, Some(Duration::from_secs(3600)));
     assert_eq!(read.client.stream_idle_timeout, Some(Duration::from_secs(300)));
     assert_eq!(read.client.request_headers_timeout, None);
-    assert!(read.generate_request_id && !read.preserve_external_request_id);
-    assert!(!read.use_remote_address && !read.suppress_envoy_headers);
+    assert!(read.heads.generate_request_id && !read.heads.preserve_external_request_id);
+    assert!(!read.heads.use_remote_address && !read.suppress_envoy_headers);
     let RouteSource::Rds { name, fetch_timeout, .. } = read.routes else { panic!("not RDS") };
     assert_eq!(name.as_str(), "outbound");
     assert_eq!(fetch_timeout, FetchTimeout::After(Duration::from_secs(15)));
@@ -149,7 +149,11 @@ fn settings_are_read() {
     });
     assert_eq!((read.codec, read.server_name.to_str().unwrap()), (Codec::Http2, "edge"));
     assert_eq!(read.client.stream_idle_timeout, None);
-    assert!(read.use_remote_address && !read.generate_request_id && read.suppress_envoy_headers);
+    assert!(
+        read.heads.use_remote_address
+            && !read.heads.generate_request_id
+            && read.suppress_envoy_headers
+    );
     let seconds = |seconds| Some(protobuf::Duration { seconds, nanos: 0 });
     let inline = RouteConfiguration { name: "own".to_owned(), ..RouteConfiguration::default() };
     let read = read_http(&Http {
@@ -170,7 +174,7 @@ fn settings_are_read() {
     assert_eq!((read.codec, read.max_concurrent_streams), (Codec::Http1, Some(6)));
     assert_eq!(read.client.request_headers_timeout, Some(Duration::from_secs(4)));
     assert_eq!(read.client.idle_timeout, Some(Duration::from_secs(5)));
-    assert!(read.preserve_external_request_id);
+    assert!(read.heads.preserve_external_request_id);
     let RouteSource::Inline(own) = read.routes else { panic!("not inline") };
     assert_eq!(own.name.as_str(), "own");
     assert_eq!(&*own.path, "filter_chains[0].filters[0].typed_config.route_config");
