@@ -188,16 +188,16 @@ fn weights_are_needed_and_must_add_up() {
 #[test]
 fn what_is_not_supported_is_refused_by_name_and_all_at_once() {
     let none = Some(route::Action::FilterAction(Default::default()));
-    let connect = matching(PathSpecifier::ConnectMatcher(Default::default()));
+    let extension = matching(PathSpecifier::PathMatchPolicy(Default::default()));
     let routes = vec![
         Route { r#match: Some(prefix("/")), action: none, ..Route::default() },
-        Route { r#match: Some(connect), ..forwarding(to_cluster("a")) },
+        Route { r#match: Some(extension), ..forwarding(to_cluster("a")) },
         Route { r#match: None, ..forwarding(to_cluster("")) },
     ];
     let text = refusals(&config(routes)).join("\n");
     for path in [
         "virtual_hosts[0].routes[0].filter_action",
-        "virtual_hosts[0].routes[1].match.connect_matcher",
+        "virtual_hosts[0].routes[1].match.path_match_policy",
         "virtual_hosts[0].routes[2].match",
         "virtual_hosts[0].routes[2].route.cluster",
     ] {
