@@ -17,6 +17,7 @@ mod plane;
 mod probe;
 mod proxy;
 mod registration;
+mod resolution;
 mod run;
 mod server;
 mod sidecar;

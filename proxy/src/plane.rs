@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use weft_compile::{Compiler, Report, ResourceType, Tables, Update, name_of_key};
+use weft_compile::{Answer, Compiler, Question, Report, ResourceType, Tables, Update, name_of_key};
 use weft_telemetry::Stats;
 
 use crate::{
@@ -72,6 +72,11 @@ impl Plane {
         let why = if timed_out { "not received in time" } else { "not to be had" };
         tracing::warn!(%name, %kind, "{why}; going on without it");
         self.compiler.missing(kind, key, SystemTime::now())
+    }
+
+    /// A name of a cluster was looked up; [`Plane::publish`] makes it count.
+    pub(crate) fn resolved(&mut self, cluster: &Arc<str>, question: &Question, answer: Answer) {
+        self.compiler.resolved(cluster, question, answer);
     }
 
     /// Publishes the tables if they changed, and binds what they ask for. An address that cannot be

@@ -14,7 +14,9 @@ use tokio::sync::{Notify, oneshot};
 use weft_admin::{
     BootstrapView, BoundListener, LogLevel, ServerInfo, ServerState, SubscriptionView,
 };
-use weft_compile::{BindAddress, ClusterView, Dump, Report, ResourceType, Update, Wanted};
+use weft_compile::{
+    Answer, BindAddress, ClusterView, Dump, Question, Report, ResourceType, Update, Wanted,
+};
 use weft_http::{Load, Phase};
 use weft_proto::{discovery::Node, json};
 use weft_telemetry::Stats;
@@ -37,6 +39,10 @@ pub(crate) struct Proxy {
     started: Instant,
     state: AtomicU8,
     live: Notify,
+    /// Other names may have to be looked up.
+    names_changed: Notify,
+    /// A name was looked up, so that something may have become warm.
+    resolved: Notify,
     random: Mutex<fastrand::Rng>,
     pub(crate) facts: Facts,
 }
@@ -65,6 +71,8 @@ impl Proxy {
             started,
             state: AtomicU8::new(0),
             live: Notify::new(),
+            names_changed: Notify::new(),
+            resolved: Notify::new(),
             random: Mutex::new(fastrand::Rng::new()),
             facts,
         };
@@ -109,6 +117,30 @@ impl Proxy {
             (report, wanted)
         };
         (report, self.follow(source, wanted))
+    }
+
+    /// Other names may have to be looked up after this.
+    pub(crate) fn names_changed(&self) -> &Notify {
+        &self.names_changed
+    }
+
+    /// A name of a cluster was looked up.
+    pub(crate) fn resolved(&self, cluster: &Arc<str>, question: &Question, answer: Answer) {
+        self.plane().resolved(cluster, question, answer);
+        self.publish();
+        self.resolved.notify_waiters();
+    }
+
+    /// Returns once nothing waits for its parts any more, in a process that is told by nobody but
+    /// name servers.
+    pub(crate) async fn until_warm(&self) {
+        loop {
+            let resolved = self.resolved.notified();
+            if self.plane().compiler().warming().is_over() {
+                return;
+            }
+            resolved.await;
+        }
     }
 
     /// A resource that is not going to come; says what is wanted of the source from now on if that
@@ -164,6 +196,7 @@ impl Proxy {
     /// Makes what was applied count. Listeners open when all lists have been answered for and
     /// nothing waits for its parts any more.
     pub(crate) fn publish(&self) {
+        self.names_changed.notify_one();
         let answered = self.sources().are_answered();
         let failed = {
             let mut plane = self.plane();

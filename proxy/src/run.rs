@@ -26,6 +26,7 @@ use crate::{
     plane::Plane,
     proxy::{Facts, Proxy, report},
     registration::Registration,
+    resolution,
     server::ServerAddress,
     sidecar, standalone,
     workers::Workers,
@@ -211,11 +212,16 @@ async fn live(args: &RunArgs, start: Start, proxy: Arc<Proxy>) -> anyhow::Result
         let admin = Admin::new(proxy.clone(), orders, weft_admin::Settings::default());
         tokio::spawn(admin.serve(listener));
     }
+    tokio::spawn(resolution::follow(Arc::clone(&proxy)));
     // Listeners, static ones among them, open when the first configuration is complete.
     if proxy.subscribe(start.bootstrap.discovery, start.bootstrap.node) {
         proxy.publish();
     } else {
-        proxy.open_now()?;
+        tokio::select! {
+            () = proxy.until_warm() => proxy.open_now()?,
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+        }
     }
     let registering = start.workload.map(|(server, mut state)| {
         let proxy = Arc::clone(&proxy);

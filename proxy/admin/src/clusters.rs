@@ -3,7 +3,7 @@
 //! Envoy's lines and fields, as far as the proxy knows: counters that it keeps for a cluster but
 //! not for each of its endpoints are left out rather than shown as zero.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, net::SocketAddr};
 
 use regex::Regex;
 use serde_json::{Map, Value, json};
@@ -39,6 +39,10 @@ fn host_lines(out: &mut String, cluster: &str, host: &Host) {
     let address = match host.endpoint.address() {
         EndpointAddress::Ip(address) => address.to_string(),
         EndpointAddress::Pipe(path) => path.display().to_string(),
+        EndpointAddress::Name(name) => match host.endpoint.ways().first() {
+            Some(address) => address.to_string(),
+            None => name.to_string(),
+        },
     };
     let nowhere = Locality::default();
     let locality = host.locality.as_deref().unwrap_or(&nowhere);
@@ -98,12 +102,7 @@ fn host_status(host: &Host) -> Value {
     }
     let health = if host.health == Health::Unknown { Health::Healthy } else { host.health };
     let mut status = json!({
-        "address": match host.endpoint.address() {
-            EndpointAddress::Ip(address) => json!({
-                "socket_address": { "address": address.ip(), "port_value": address.port() }
-            }),
-            EndpointAddress::Pipe(path) => json!({ "pipe": { "path": path } }),
-        },
+        "address": address(host),
         "stats": [active],
         "health_status": { "eds_health_status": health.name() },
         "weight": host.weight,
@@ -113,6 +112,16 @@ fn host_status(host: &Host) -> Value {
         status["priority"] = host.priority.into();
     }
     status
+}
+
+/// `core.v3.Address`.
+fn address(host: &Host) -> Value {
+    let socket = |address: &SocketAddr| json!({ "socket_address": { "address": address.ip(), "port_value": address.port() } });
+    match host.endpoint.address() {
+        EndpointAddress::Ip(address) => socket(address),
+        EndpointAddress::Pipe(path) => json!({ "pipe": { "path": path } }),
+        EndpointAddress::Name(_) => host.endpoint.ways().first().map_or(Value::Null, socket),
+    }
 }
 
 /// `core.v3.Locality`.

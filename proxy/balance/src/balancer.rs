@@ -88,6 +88,8 @@ pub struct Picked<'a> {
 /// Picks endpoints of one version of a cluster.
 #[derive(Debug)]
 pub struct Balancer {
+    /// Policy and overprovisioning factor of the first group.
+    first: Option<(Policy, u32)>,
     hosts: Box<[Host]>,
     /// Where picks go.
     tiers: Box<[Tier]>,
@@ -121,6 +123,7 @@ impl Balancer {
     pub fn of_groups(groups: Vec<Group>, settings: Settings) -> Self {
         let mut hosts = Vec::with_capacity(groups.iter().map(|group| group.hosts.len()).sum());
         let mut priorities = Vec::new();
+        let first = groups.first().map(|group| (group.policy, group.overprovisioning));
         for (index, group) in groups.into_iter().enumerate() {
             let Group { policy, overprovisioning, hosts: members } = group;
             let mut of_group: BTreeMap<u32, Priority> = BTreeMap::new();
@@ -137,12 +140,18 @@ impl Balancer {
             priorities.extend(of_group.into_values());
         }
         let tiers = tiers(&hosts, &priorities, settings);
-        Self { hosts: hosts.into_boxed_slice(), tiers }
+        Self { first, hosts: hosts.into_boxed_slice(), tiers }
     }
 
     /// Every host, available or not.
     pub fn hosts(&self) -> &[Host] {
         &self.hosts
+    }
+
+    /// The hosts of a cluster as a group of an aggregate.
+    pub fn to_group(&self) -> Group {
+        let (policy, overprovisioning) = self.first.unwrap_or((Policy::RoundRobin, 140));
+        Group { policy, overprovisioning, hosts: self.hosts.to_vec() }
     }
 
     /// The endpoint for a request; `None` when there is none to be used. `random` is uniformly

@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
@@ -16,6 +16,8 @@ pub enum EndpointAddress {
     Ip(SocketAddr),
     /// A Unix stream socket (`core.v3.Pipe`).
     Pipe(PathBuf),
+    /// Wherever a name leads, as `host:port` (`LOGICAL_DNS`): see [`EndpointState::ways`].
+    Name(Arc<str>),
 }
 
 /// Names one endpoint for the life of the process. Worker-local pools are keyed by it, so two
@@ -45,13 +47,20 @@ impl EndpointId {
 pub struct EndpointState {
     id: EndpointId,
     address: EndpointAddress,
+    /// Asked for by who opens a connection only.
+    ways: RwLock<Arc<[SocketAddr]>>,
     active_requests: AtomicU32,
 }
 
 impl EndpointState {
     /// A new identity for `address`, with nothing in flight.
     pub fn new(address: EndpointAddress) -> Arc<Self> {
-        Arc::new(Self { id: EndpointId::next(), address, active_requests: AtomicU32::new(0) })
+        Arc::new(Self {
+            id: EndpointId::next(),
+            address,
+            ways: RwLock::default(),
+            active_requests: AtomicU32::new(0),
+        })
     }
 
     /// This endpoint's identity.
@@ -62,6 +71,20 @@ impl EndpointState {
     /// Where to connect.
     pub fn address(&self) -> &EndpointAddress {
         &self.address
+    }
+
+    /// All addresses that lead to it, where there may be several: in the order in which they are
+    /// to be tried. Empty for an endpoint that has just its [`Self::address`].
+    pub fn ways(&self) -> Arc<[SocketAddr]> {
+        Arc::clone(&self.ways.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on new connections take these ways; those that are open stay.
+    pub fn set_ways(&self, ways: &[SocketAddr]) {
+        let mut held = self.ways.write().unwrap_or_else(PoisonError::into_inner);
+        if **held != *ways {
+            *held = Arc::from(ways);
+        }
     }
 
     /// Requests in flight from all workers.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use weft_resources::{Cluster as Resource, Discovery, Origin};
+use weft_resources::{Cluster as Resource, ClusterName, Discovery, Dns, Origin};
 use weft_telemetry::Stats;
 
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
     endpoints::{self, Parts},
     entry::Entry,
     intake,
+    names::{Answer, Names, Question},
     references::{self, Reference, References, WantedNames},
     report::Report,
     slots::{self, Slots},
@@ -28,6 +29,10 @@ pub(crate) struct Clusters {
     /// Names whose slot in `built` is out of date.
     dirty: BTreeSet<Arc<str>>,
     references: References,
+    /// Names of clusters that are found by name.
+    pub(crate) names: Names,
+    /// Names of clusters that consist of others.
+    aggregates: BTreeSet<Arc<str>>,
 }
 
 impl Clusters {
@@ -63,8 +68,13 @@ impl Clusters {
             report.warn(name, fresh.warnings.clone());
             let version = fresh.version(resource, now);
             let entry = self.catalog.entry(name, update.source);
-            let settled = eds_name(&version.value)
-                .is_none_or(|eds| assignments.catalog.is_settled(eds, entry.active.is_some()));
+            let settled = match &version.value.discovery {
+                Discovery::Eds { name, .. } => {
+                    assignments.catalog.is_settled(name.as_str(), entry.active.is_some())
+                }
+                Discovery::Dns(dns) => self.names.are_settled(name, dns),
+                _ => true,
+            };
             if settled {
                 entry.activate(version);
                 self.dirty.insert(Arc::clone(name));
@@ -107,6 +117,29 @@ impl Clusters {
         self.forget_orphans(assignments, wanted);
     }
 
+    /// A name of a cluster was looked up: whoever waited for it is warm now, and whoever uses it
+    /// may have other endpoints.
+    pub(crate) fn resolved(
+        &mut self,
+        cluster: &Arc<str>,
+        question: &Question,
+        answer: Answer,
+        wanted: &mut WantedNames,
+    ) {
+        let changed = self.names.answer(cluster, question, answer);
+        let Some(entry) = self.catalog.get_mut(cluster) else { return };
+        let waited = entry.warming.as_ref().and_then(|version| dns(&version.value));
+        let promoted =
+            waited.is_some_and(|dns| self.names.are_settled(cluster, dns)) && entry.promote();
+        let uses = entry.active.as_ref().is_some_and(|version| dns(&version.value).is_some());
+        if promoted || (uses && changed) {
+            self.dirty.insert(Arc::clone(cluster));
+        }
+        if promoted {
+            self.relink(cluster, wanted);
+        }
+    }
+
     /// Whether there is a cluster of this name, warm or not.
     pub(crate) fn is_known(&self, name: &str) -> bool {
         self.catalog.get(name).is_some_and(Entry::is_known)
@@ -127,28 +160,77 @@ impl Clusters {
         assignments: &Assignments,
         stats: &Stats,
     ) -> &[Option<Arc<Cluster>>] {
-        for name in std::mem::take(&mut self.dirty) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        // Those that consist of others come after them, and follow when one of them changes.
+        let mut aggregates: Vec<Arc<str>> = self
+            .aggregates
+            .iter()
+            .filter(|name| !dirty.is_empty() || dirty.contains(*name))
+            .cloned()
+            .collect();
+        aggregates.retain(|name| {
+            let is_dirty = dirty.remove(name);
+            let before = self.published_by_name(name);
+            let mut before = before.iter().flat_map(|cluster| &cluster.members);
+            is_dirty
+                || before.any(|member| dirty.contains(&member.name))
+                || self.leaves(name).iter().any(|leaf| dirty.contains(leaf))
+        });
+        for name in dirty.into_iter().chain(aggregates) {
             let slot = self.slots.of(&name);
-            let active = self.catalog.get(&name).and_then(|entry| entry.active.as_ref());
-            let cluster = active.map(|version| {
-                let eds = eds_name(&version.value).and_then(|name| assignments.get(name));
-                let assignment = match &version.value.discovery {
-                    Discovery::Static(assignment) => Some(assignment),
-                    Discovery::Eds { .. } => eds.map(|version| &version.value),
-                };
-                Arc::new(endpoints::build(Parts {
-                    id: ClusterId(slot),
-                    stats: stats.cluster(&name),
-                    resource: &version.value,
-                    resource_bytes: &version.bytes,
-                    assignment,
-                    assignment_bytes: eds.map_or(&[], |version| &version.bytes),
-                    previous: self.published(slot),
-                }))
-            });
+            let cluster = self.build_one(&name, slot, assignments, stats).map(Arc::new);
             slots::put(&mut self.built, slot, cluster);
         }
         &self.built
+    }
+
+    fn build_one(
+        &self,
+        name: &Arc<str>,
+        slot: u32,
+        assignments: &Assignments,
+        stats: &Stats,
+    ) -> Option<Cluster> {
+        let version = self.catalog.get(name)?.active.as_ref()?;
+        let eds = eds_name(&version.value).and_then(|name| assignments.get(name));
+        let assignment = match &version.value.discovery {
+            Discovery::Static(assignment) => Some(assignment),
+            Discovery::Dns(dns) => Some(&dns.assignment),
+            Discovery::Eds { .. } => eds.map(|version| &version.value),
+            Discovery::OriginalDestination(_) | Discovery::Aggregate(_) => None,
+        };
+        let leaves = self.leaves(name);
+        Some(endpoints::build(Parts {
+            id: ClusterId(slot),
+            stats: stats.cluster(name),
+            resource: &version.value,
+            resource_bytes: &version.bytes,
+            assignment,
+            assignment_bytes: eds.map_or(&[], |version| &version.bytes),
+            names: &self.names,
+            previous: self.published(slot),
+            members: leaves.iter().filter_map(|leaf| self.published_by_name(leaf)).collect(),
+        }))
+    }
+
+    /// The clusters with endpoints that an aggregate consists of, each once and in order; none for
+    /// any other cluster.
+    fn leaves(&self, aggregate: &str) -> Vec<Arc<str>> {
+        let mut leaves = Vec::new();
+        let mut seen = BTreeSet::new();
+        let mut ahead = vec![aggregate];
+        while let Some(name) = ahead.pop() {
+            let version = self.catalog.get(name).and_then(|entry| entry.active.as_ref());
+            let Some(version) = version.filter(|_| seen.insert(name)) else { continue };
+            match &version.value.discovery {
+                Discovery::Aggregate(members) => {
+                    ahead.extend(members.iter().rev().map(ClusterName::as_str));
+                }
+                _ if name != aggregate => leaves.push(version.value.name.to_shared()),
+                _ => {}
+            }
+        }
+        leaves
     }
 
     /// The cluster as published last.
@@ -171,6 +253,14 @@ impl Clusters {
 
     /// Notes what a cluster refers to now.
     fn relink(&mut self, name: &Arc<str>, wanted: &mut WantedNames) {
+        let entry = self.catalog.get(name);
+        let found = entry.into_iter().flat_map(Entry::versions);
+        self.names.replace(name, found.filter_map(|version| dns(&version.value)));
+        let active = entry.and_then(|entry| entry.active.as_ref());
+        match active.map(|version| &version.value.discovery) {
+            Some(Discovery::Aggregate(_)) => self.aggregates.insert(Arc::clone(name)),
+            _ => self.aggregates.remove(name),
+        };
         let references = self.catalog.get(name).map(references).unwrap_or_default();
         self.references.replace(name, references, wanted);
     }
@@ -188,12 +278,12 @@ fn references(entry: &Entry<Resource>) -> Vec<Reference> {
     entry
         .versions()
         .filter_map(|version| match &version.value.discovery {
-            Discovery::Static(_) => None,
             Discovery::Eds { name, origin, fetch_timeout } => Some(Reference {
                 name: name.to_shared(),
                 origin: origin.clone(),
                 fetch_timeout: *fetch_timeout,
             }),
+            _ => None,
         })
         .collect()
 }
@@ -201,14 +291,21 @@ fn references(entry: &Entry<Resource>) -> Vec<Reference> {
 /// Where the endpoints of a cluster come from, if they are discovered.
 fn origin(cluster: &Resource) -> Option<&Origin> {
     match &cluster.discovery {
-        Discovery::Static(_) => None,
         Discovery::Eds { origin, .. } => Some(origin),
+        _ => None,
     }
 }
 
 pub(crate) fn eds_name(cluster: &Resource) -> Option<&str> {
     match &cluster.discovery {
-        Discovery::Static(_) => None,
         Discovery::Eds { name, .. } => Some(name.as_str()),
+        _ => None,
+    }
+}
+
+fn dns(cluster: &Resource) -> Option<&Dns> {
+    match &cluster.discovery {
+        Discovery::Dns(dns) => Some(dns),
+        _ => None,
     }
 }

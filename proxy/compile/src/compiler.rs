@@ -10,6 +10,7 @@ use crate::{
     clusters::Clusters,
     files::{Files, ReadFile},
     listeners::{Listeners, Surroundings},
+    names::{Answer, Names, Question},
     references::Wanted,
     report::Report,
     route_configs::RouteConfigs,
@@ -121,6 +122,30 @@ impl Compiler {
             }
             ResourceType::Cluster | ResourceType::Listener => {}
         }
+        self.wanted.changes() != wanted_before
+    }
+
+    /// The names that clusters are found by, to be looked up.
+    pub fn names(&self) -> &Names {
+        &self.clusters.names
+    }
+
+    /// A name of a cluster was looked up. Returns whether [`Self::wanted`] says something else than
+    /// before.
+    pub fn resolved(&mut self, cluster: &Arc<str>, question: &Question, answer: Answer) -> bool {
+        let wanted_before = self.wanted.changes();
+        let stats = self.stats.cluster(cluster);
+        stats.update_attempt.inc();
+        match &answer {
+            Answer::Failed => stats.update_failure.inc(),
+            Answer::Leads(leads) => {
+                stats.update_success.inc();
+                if leads.is_empty() {
+                    stats.update_empty.inc();
+                }
+            }
+        }
+        self.clusters.resolved(cluster, question, answer, &mut self.wanted.assignments);
         self.wanted.changes() != wanted_before
     }
 

@@ -1,22 +1,19 @@
 //! A cluster with its endpoints.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use foldhash::{fast::RandomState, quality::FixedState};
 use weft_balance::{
-    Balancer, DropOverload, DropOverloads, EndpointAddress, EndpointState, Health, Host, Locality,
-    OnPanic, Policy, Settings,
+    Balancer, DropOverload, DropOverloads, Health, Host, OnPanic, Policy, Settings,
 };
-use weft_resources::{
-    Address, Assignment, CircuitBreakers, Cluster as Resource, HealthStatus, LocalityEndpoints,
-    LocalityWeights, Picker,
-};
+use weft_resources::{Assignment, CircuitBreakers, Cluster as Resource, Discovery, Picker};
 use weft_telemetry::ClusterStats;
 
-use crate::tables::{Cluster, ClusterId};
+use crate::{
+    hosts::hosts,
+    names::Names,
+    tables::{Cluster, ClusterId},
+};
 
 /// What a cluster is built from.
 pub(crate) struct Parts<'a> {
@@ -27,26 +24,28 @@ pub(crate) struct Parts<'a> {
     /// `None` for endpoints that do not exist on the server.
     pub(crate) assignment: Option<&'a Assignment>,
     pub(crate) assignment_bytes: &'a [u8],
+    pub(crate) names: &'a Names,
     /// The cluster of this name in the tables before.
     pub(crate) previous: Option<&'a Cluster>,
+    /// Of an aggregate: clusters with endpoints of their own, in order.
+    pub(crate) members: Vec<Arc<Cluster>>,
 }
 
 /// Builds a cluster, with the endpoints of the previous one where address and connection settings
 /// are the same.
 pub(crate) fn build(parts: Parts<'_>) -> Cluster {
-    let Parts { id, stats, resource, resource_bytes, assignment, assignment_bytes, previous } =
-        parts;
+    let Parts { id, stats, resource, assignment, names, previous, members, .. } = parts;
     let previous = previous.filter(|previous| *previous.connection == resource.connection);
     let connection = previous
         .map_or_else(|| Arc::new(resource.connection.clone()), |p| Arc::clone(&p.connection));
     let hosts = match assignment {
         None => Vec::new(),
         Some(assignment) => {
-            let carried = hosts(assignment, resource, previous);
+            let carried = hosts(resource, assignment, names, previous);
             match previous {
                 // With identities of their own connections to the old ones drain.
                 Some(previous) if drains(resource, previous, &carried) => {
-                    hosts(assignment, resource, None)
+                    hosts(resource, assignment, names, None)
                 }
                 _ => carried,
             }
@@ -64,13 +63,28 @@ pub(crate) fn build(parts: Parts<'_>) -> Cluster {
         connection,
         circuit_breakers: resource.circuit_breakers,
         drop_overloads: drop_overloads(assignment),
-        balancer: Balancer::with_settings(
-            policy(resource.balancing.picker),
-            settings(resource, assignment),
-            hosts,
-        ),
-        hash: hash(&[resource_bytes, assignment_bytes]),
+        balancer: balancer(resource, assignment, hosts, &members),
+        members: members.into_boxed_slice(),
+        original_destination: match &resource.discovery {
+            Discovery::OriginalDestination(found) => Some(found.clone()),
+            _ => None,
+        },
+        hash: hash(&[parts.resource_bytes, parts.assignment_bytes]),
     }
+}
+
+fn balancer(
+    resource: &Resource,
+    assignment: Option<&Assignment>,
+    hosts: Vec<Host>,
+    members: &[Arc<Cluster>],
+) -> Balancer {
+    let settings = settings(resource, assignment);
+    if members.is_empty() {
+        return Balancer::with_settings(policy(resource.balancing.picker), settings, hosts);
+    }
+    let groups = members.iter().map(|member| member.balancer.to_group()).collect();
+    Balancer::of_groups(groups, settings)
 }
 
 fn count_members(stats: &ClusterStats, hosts: &[Host]) {
@@ -124,57 +138,4 @@ fn drains(resource: &Resource, previous: &Cluster, hosts: &[Host]) -> bool {
     };
     resource.drain_on_host_set_change
         && (hosts.len() != previous.balancer.hosts().len() || carried() != hosts.len())
-}
-
-fn hosts(assignment: &Assignment, cluster: &Resource, previous: Option<&Cluster>) -> Vec<Host> {
-    let known: HashMap<&EndpointAddress, &Arc<EndpointState>, RandomState> = previous
-        .into_iter()
-        .flat_map(|previous| previous.balancer.hosts())
-        .map(|host| (host.endpoint.address(), &host.endpoint))
-        .collect();
-    let count = assignment.localities.iter().map(|group| group.endpoints.len()).sum();
-    let mut hosts = Vec::with_capacity(count);
-    for group in &assignment.localities {
-        let LocalityEndpoints { locality, priority, weight, endpoints } = group;
-        let locality = Arc::new(Locality {
-            region: locality.region.clone(),
-            zone: locality.zone.clone(),
-            sub_zone: locality.sub_zone.clone(),
-        });
-        let locality_weight = match cluster.balancing.localities {
-            LocalityWeights::Ignored => None,
-            LocalityWeights::Followed => *weight,
-        };
-        hosts.extend(endpoints.iter().map(|endpoint| {
-            let address = address(&endpoint.address);
-            let carried = known.get(&address).map(|endpoint| Arc::clone(endpoint));
-            Host {
-                endpoint: carried.unwrap_or_else(|| EndpointState::new(address)),
-                weight: endpoint.weight,
-                health: health(endpoint.health),
-                priority: *priority,
-                locality: Some(Arc::clone(&locality)),
-                locality_weight,
-            }
-        }));
-    }
-    hosts
-}
-
-fn address(address: &Address) -> EndpointAddress {
-    match address {
-        Address::Ip(address) => EndpointAddress::Ip(*address),
-        Address::Pipe(path) => EndpointAddress::Pipe(path.clone()),
-    }
-}
-
-fn health(status: HealthStatus) -> Health {
-    match status {
-        HealthStatus::Unknown => Health::Unknown,
-        HealthStatus::Healthy => Health::Healthy,
-        HealthStatus::Unhealthy => Health::Unhealthy,
-        HealthStatus::Draining => Health::Draining,
-        HealthStatus::Timeout => Health::Timeout,
-        HealthStatus::Degraded => Health::Degraded,
-    }
 }

@@ -41,8 +41,10 @@ mod endpoints;
 mod entry;
 mod files;
 mod filter_chains;
+mod hosts;
 mod intake;
 mod listeners;
+mod names;
 mod references;
 mod report;
 mod route_configs;
@@ -58,6 +60,7 @@ pub use dump::{
     ClusterView, Dump, RefusedDump, ResourceDump, ResourceStatus, TypeDump, VersionDump,
 };
 pub use files::ReadFile;
+pub use names::{Answer, Lead, Names, Question, ServiceRecord};
 pub use references::{Want, Wanted, WantedNames};
 pub use report::{Rejected, Report, Warned};
 pub use routing::{
@@ -68,9 +71,9 @@ pub use routing::{
 pub use tables::{
     Backoff, BindAddress, Chain, Chains, CircuitBreakers, ClientOptions, Cluster, ClusterId, Codec,
     ConnectionLimit, ConnectionSettings, FilterChain, HandOff, HttpChain, Inspection, KeptTlvs,
-    Listener, ListenerFilter, ListenerFilterKind, PortRule, ProxyProtocolRules, RouteConfigId,
-    Routes, SocketSettings, Tables, Target, TcpChain, UpstreamProtocol, UpstreamProxyProtocol,
-    Weighted,
+    Listener, ListenerFilter, ListenerFilterKind, OriginalDestination, PortRule,
+    ProxyProtocolRules, RouteConfigId, Routes, SocketSettings, Tables, Target, TcpChain,
+    UpstreamProtocol, UpstreamProxyProtocol, Weighted,
 };
 pub use update::{Source, Update, Upsert};
 pub use weft_resources::{

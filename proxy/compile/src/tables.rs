@@ -23,7 +23,7 @@ use crate::{routing::RouteConfig, slots::SharedNames};
 // Values that are the same before and after compilation.
 pub use weft_resources::{
     Address as BindAddress, Backoff, CircuitBreakers, ClientOptions, Codec, ConnectionSettings,
-    SocketSettings, UpstreamProtocol, UpstreamProxyProtocol,
+    OriginalDestination, SocketSettings, UpstreamProtocol, UpstreamProxyProtocol,
 };
 
 /// A cluster's slot in [`Tables::clusters`]. Stable for a name as long as the process lives, so
@@ -202,6 +202,11 @@ pub struct Cluster {
     pub drop_overloads: DropOverloads,
     /// Picks an endpoint.
     pub balancer: Balancer,
+    /// Of an aggregate: the clusters that its endpoints belong to, by the group of a pick. Their
+    /// settings and limits hold for what goes there.
+    pub members: Box<[Arc<Cluster>]>,
+    /// `ORIGINAL_DST`: the request or its connection says where it goes.
+    pub original_destination: Option<OriginalDestination>,
     /// Identifies cluster resource + endpoints; see [`Listener::hash`].
     pub hash: u64,
 }

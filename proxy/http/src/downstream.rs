@@ -43,6 +43,8 @@ pub(crate) struct Connection {
     pub(crate) worker: Rc<Worker>,
     pub(crate) chain: Arc<HttpChain>,
     pub(crate) peer: PeerAddress,
+    /// Where the client wanted to go before it was led here.
+    pub(crate) meant_for: Option<SocketAddr>,
     pub(crate) life: Rc<Life>,
     /// The address that the client connected to, unless it is a socket's path.
     pub(crate) local: Option<SocketAddr>,
@@ -81,6 +83,7 @@ pub(crate) async fn serve(
         worker,
         chain,
         peer,
+        meant_for: client.meant_for,
         life,
         local,
         open_requests: Cell::new(0),

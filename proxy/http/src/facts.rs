@@ -122,6 +122,7 @@ impl Kept {
         let endpoint = self.endpoint.as_ref().and_then(|endpoint| match endpoint.address() {
             EndpointAddress::Ip(address) => Some(Address::Ip(*address)),
             EndpointAddress::Pipe(path) => path.to_str().map(Address::Pipe),
+            EndpointAddress::Name(_) => endpoint.ways().first().copied().map(Address::Ip),
         });
         let upstream = Upstream { cluster: Some(cluster), address: endpoint, protocol: None };
         View {

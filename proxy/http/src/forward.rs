@@ -45,6 +45,8 @@ pub(crate) struct Journey {
     /// Taken by the attempt under way.
     upload: Option<Upload>,
     cluster: Arc<Cluster>,
+    /// Of an aggregate: the cluster of the endpoint picked last.
+    member: Option<Arc<Cluster>>,
     record: Record,
     limits: Limits,
     /// Empty for nearly every route.
@@ -146,6 +148,7 @@ impl Journey {
                 tunnel,
             },
             cluster: Arc::clone(cluster),
+            member: None,
             limits: Limits {
                 deadline,
                 idle: to.idle_timeout.unwrap_or(chain.client.stream_idle_timeout),
@@ -171,13 +174,14 @@ impl Journey {
         while tried.len() < ATTEMPTS {
             let Some(endpoint) = self.pick(connection, &tried) else { break };
             if !tried.is_empty() {
-                self.cluster.stats.upstream_rq_retry.inc();
+                self.leaf().stats.upstream_rq_retry.inc();
                 if self.count_attempts {
                     headers::set_attempt(&mut self.outgoing.headers, tried.len() + 1);
                 }
             }
             tried.push(endpoint.id());
-            self.record.begin_upstream(&self.cluster, endpoint.begin_request());
+            let leaf = self.member.as_ref().unwrap_or(&self.cluster);
+            self.record.begin_upstream(leaf, endpoint.begin_request());
             match self.attempt(connection, &endpoint).await {
                 Ok(arrived) => {
                     if let Some(kept) = &mut self.kept {
@@ -197,7 +201,20 @@ impl Journey {
         Err(last)
     }
 
-    fn pick(&self, connection: &Connection, tried: &[EndpointId]) -> Option<Arc<EndpointState>> {
+    /// The cluster whose endpoint was picked, and whose settings hold.
+    fn leaf(&self) -> &Arc<Cluster> {
+        self.member.as_ref().unwrap_or(&self.cluster)
+    }
+
+    fn pick(
+        &mut self,
+        connection: &Connection,
+        tried: &[EndpointId],
+    ) -> Option<Arc<EndpointState>> {
+        if self.cluster.original_destination.is_some() {
+            // There is no other place to try.
+            return if tried.is_empty() { self.original(connection) } else { None };
+        }
         let balancer = &self.cluster.balancer;
         let picked = if tried.is_empty() {
             balancer.pick(self.random)?
@@ -207,7 +224,23 @@ impl Journey {
         if picked.panicking {
             self.cluster.stats.lb_healthy_panic.inc();
         }
+        self.member = self.cluster.members.get(picked.group).cloned();
         Some(Arc::clone(picked.endpoint))
+    }
+
+    /// Where the request or its connection was meant to go.
+    fn original(&self, connection: &Connection) -> Option<Arc<EndpointState>> {
+        let rule = self.cluster.original_destination.as_ref()?;
+        match upstream::destination(rule, &self.outgoing.headers, connection.meant_for) {
+            Ok(address) => {
+                let known = connection.worker.pools().original();
+                known.at(&self.cluster, address?, Instant::now())
+            }
+            Err(()) => {
+                self.cluster.stats.original_dst_host_invalid.inc();
+                None
+            }
+        }
     }
 
     /// One attempt. Puts the body back if nothing was taken from it.
@@ -217,7 +250,7 @@ impl Journey {
         endpoint: &Arc<EndpointState>,
     ) -> Result<(Response<()>, Exchange), Failure> {
         let lane = self.reach(connection, endpoint).await?;
-        match upstream::begin_request(&self.cluster) {
+        match upstream::begin_request(self.leaf()) {
             Ok(slot) => self.record.sent(slot),
             Err(failure) => {
                 lane.release();
@@ -247,16 +280,16 @@ impl Journey {
         let pool = connection.worker.pools().of(endpoint);
         let protocol = match &self.outgoing.tunnel {
             Some(Tunnel::Terminated) => Protocol::Http1,
-            _ => upstream::protocol(&self.cluster, self.outgoing.downstream),
+            _ => upstream::protocol(self.leaf(), self.outgoing.downstream),
         };
         if self.outgoing.tunnel.is_some() {
             return self.reach_for_tunnel(pool, endpoint, protocol).await;
         }
-        match upstream::reuse(&pool, &self.cluster, protocol, self.is_lost_if_stale()) {
+        match upstream::reuse(&pool, self.leaf(), protocol, self.is_lost_if_stale()) {
             Some(lane) => Ok(lane),
             None => {
                 let limits = self.limits;
-                Box::pin(upstream::open(pool, &self.cluster, endpoint, protocol, limits)).await
+                Box::pin(upstream::open(pool, self.leaf(), endpoint, protocol, limits)).await
             }
         }
     }
@@ -272,7 +305,7 @@ impl Journey {
             // Its streams are shared, and the upstream was not asked whether it knows RFC 8441.
             return Err(Failure::unknown(Fault::UpgradeRefused));
         }
-        Box::pin(upstream::open(pool, &self.cluster, endpoint, protocol, self.limits)).await
+        Box::pin(upstream::open(pool, self.leaf(), endpoint, protocol, self.limits)).await
     }
 
     /// Whether the request could not be sent again if its connection turned out to be closed.

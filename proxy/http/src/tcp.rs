@@ -1,13 +1,20 @@
 //! Connections that are passed on as bytes (`tcp_proxy`).
 
-use std::{io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use http::HeaderMap;
 use smallvec::SmallVec;
 use tokio::{
     io::AsyncWriteExt as _,
     time::{sleep, timeout},
 };
-use weft_balance::{ActiveRequest, EndpointId};
+use weft_balance::{ActiveRequest, EndpointId, EndpointState};
 use weft_compile::{Cluster, FilterChain, Target, TcpChain, UpstreamProxyProtocol};
 use weft_net::{CopyEnd, Moved, Rewind, Stream, copy_both_ways, encode_proxy_v1, encode_proxy_v2};
 use weft_telemetry::{Gauge, GaugeGuard, TcpStats};
@@ -69,9 +76,12 @@ async fn pass_on(
         Some(asked) => greeting(asked, client, client.destination(stream.get_ref())),
         None => Vec::new(),
     };
-    let Some((mut upstream, _held)) = connect(worker, chain, cluster, &greeting).await else {
-        return;
+    let connected = if cluster.original_destination.is_some() {
+        original(worker, cluster, client.meant_for, &greeting).await
+    } else {
+        connect(worker, chain, cluster, &greeting).await
     };
+    let Some((mut upstream, _held)) = connected else { return };
     let mut bytes = Bytes { moved: Moved::default(), stats: &chain.stats };
     let end =
         copy_both_ways(&mut stream, &mut upstream, chain.idle_timeout, &mut bytes.moved).await;
@@ -147,22 +157,59 @@ async fn connect(
             cluster.stats.lb_healthy_panic.inc();
         }
         let endpoint = picked.endpoint;
+        let cluster = cluster.members.get(picked.group).unwrap_or(cluster);
         tried.push(endpoint.id());
-        let most = cluster.circuit_breakers.max_connections.into();
-        let select: fn(&Arc<Cluster>) -> &Gauge = |cluster| &cluster.stats.upstream_cx_active;
-        let Some(active) = GaugeGuard::raise_below(Arc::clone(cluster), select, most) else {
-            cluster.stats.upstream_cx_overflow.inc();
-            return None;
-        };
-        let in_flight = endpoint.begin_request();
-        let Ok(mut stream) = upstream::connect(cluster, endpoint, None).await else { continue };
-        cluster.stats.upstream_cx_total.inc();
-        if greet(&mut stream, greeting, cluster.connection.connect_timeout).await.is_ok() {
-            return Some((stream, (in_flight, active)));
+        let active = admit(cluster)?;
+        if let Some(opened) = open(cluster, endpoint, active, greeting).await {
+            return Some(opened);
         }
     }
     cluster.stats.upstream_cx_connect_attempts_exceeded.inc();
     None
+}
+
+/// Connects to where the client wanted to go.
+async fn original(
+    worker: &Worker,
+    cluster: &Arc<Cluster>,
+    meant_for: Option<SocketAddr>,
+    greeting: &[u8],
+) -> Option<(Stream, Held)> {
+    let rule = cluster.original_destination.as_ref()?;
+    let nothing_said = HeaderMap::new();
+    let address = upstream::destination(rule, &nothing_said, meant_for).ok().flatten();
+    let now = Instant::now();
+    let endpoint = address.and_then(|at| worker.pools().original().at(cluster, at, now));
+    let Some(endpoint) = endpoint else {
+        cluster.stats.upstream_cx_none_healthy.inc();
+        return None;
+    };
+    let active = admit(cluster)?;
+    open(cluster, &endpoint, active, greeting).await
+}
+
+/// A connection's place within `max_connections`.
+fn admit(cluster: &Arc<Cluster>) -> Option<GaugeGuard<Arc<Cluster>>> {
+    let most = cluster.circuit_breakers.max_connections.into();
+    let select: fn(&Arc<Cluster>) -> &Gauge = |cluster| &cluster.stats.upstream_cx_active;
+    let active = GaugeGuard::raise_below(Arc::clone(cluster), select, most);
+    if active.is_none() {
+        cluster.stats.upstream_cx_overflow.inc();
+    }
+    active
+}
+
+async fn open(
+    cluster: &Arc<Cluster>,
+    endpoint: &Arc<EndpointState>,
+    active: GaugeGuard<Arc<Cluster>>,
+    greeting: &[u8],
+) -> Option<(Stream, Held)> {
+    let in_flight = endpoint.begin_request();
+    let mut stream = upstream::connect(cluster, endpoint, None).await.ok()?;
+    cluster.stats.upstream_cx_total.inc();
+    greet(&mut stream, greeting, cluster.connection.connect_timeout).await.ok()?;
+    Some((stream, (in_flight, active)))
 }
 
 async fn greet(stream: &mut Stream, greeting: &[u8], limit: Duration) -> io::Result<()> {

@@ -5,11 +5,12 @@ mod h1;
 mod h2;
 mod idle_limit;
 mod occupancy;
+mod original;
 mod pool;
 mod upload;
 
 use std::{
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     rc::Rc,
     sync::Arc,
     task::{Context, Poll},
@@ -25,9 +26,12 @@ use http_body::{Frame, SizeHint};
 use tokio::sync::oneshot;
 use weft_balance::{EndpointAddress, EndpointState};
 use weft_compile::{Cluster, ConnectionSettings, UpstreamProtocol};
-use weft_net::{ConnectError, Keepalive, Stream, TcpOptions, connect_pipe, connect_tcp};
+use weft_net::{
+    ConnectError, Keepalive, Stream, TcpOptions, connect_any, connect_pipe, connect_tcp,
+};
 use weft_telemetry::{Gauge, GaugeGuard};
 
+pub(crate) use original::destination;
 pub(crate) use pool::{Pool, Pools};
 pub(crate) use upload::{Framing, Upload};
 
@@ -355,10 +359,14 @@ pub(crate) async fn connect(
     let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
     let timeout = cluster.connection.connect_timeout;
     let limit = left.map_or(timeout, |left| left.min(timeout));
+    let options = |address: SocketAddr| tcp_options(&cluster.connection, address.ip());
+    let ways = endpoint.ways();
     let connected = match endpoint.address() {
-        EndpointAddress::Ip(address) => {
-            let options = tcp_options(&cluster.connection, address.ip());
-            connect_tcp(*address, options, limit).await
+        EndpointAddress::Ip(address) if ways.is_empty() => {
+            connect_tcp(*address, options(*address), limit).await
+        }
+        EndpointAddress::Ip(_) | EndpointAddress::Name(_) => {
+            connect_any(&ways, options, limit).await
         }
         EndpointAddress::Pipe(path) => connect_pipe(path, limit).await,
     };

@@ -1,6 +1,15 @@
 //! Outgoing connections, bounded in time.
 
-use std::{io, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    collections::VecDeque,
+    future::{Future, poll_fn},
+    io,
+    net::SocketAddr,
+    path::Path,
+    pin::Pin,
+    task::Poll,
+    time::{Duration, Instant},
+};
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
@@ -80,6 +89,74 @@ pub async fn connect_tcp(
     Ok(Stream::Tcp(stream))
 }
 
+/// How long each address is tried alone before the next one is tried beside it, as in Envoy.
+const ATTEMPT_DELAY: Duration = Duration::from_millis(300);
+
+/// An attempt under way.
+type Attempt<'a> = Pin<Box<dyn Future<Output = Result<Stream, ConnectError>> + 'a>>;
+
+/// Connects to whichever of some addresses answers first, within `limit` for all of them together
+/// (Happy Eyeballs, RFC 8305). They are tried one by one, each a moment after the one before or as
+/// soon as that one has failed, alternating between the families.
+///
+/// # Errors
+/// [`ConnectError`] of the last attempt.
+pub async fn connect_any(
+    addresses: &[SocketAddr],
+    options: impl Fn(SocketAddr) -> TcpOptions,
+    limit: Duration,
+) -> Result<Stream, ConnectError> {
+    let ends = Instant::now() + limit;
+    let order = alternate(addresses);
+    let mut next = order.iter();
+    let mut running: Vec<Attempt<'_>> = Vec::new();
+    let mut failed = ConnectError::Io(io::ErrorKind::AddrNotAvailable.into());
+    loop {
+        if let Some(address) = next.next() {
+            let left = ends.saturating_duration_since(Instant::now());
+            running.push(Box::pin(connect_tcp(*address, options(*address), left)));
+        }
+        if running.is_empty() {
+            return Err(failed);
+        }
+        let wait = if next.len() == 0 { limit } else { ATTEMPT_DELAY };
+        // Overdue: another one is tried beside those under way.
+        match timeout(wait, first_ended(&mut running)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => failed = error,
+            Err(_) => {}
+        }
+    }
+}
+
+/// The outcome of the attempt that ends first, which is taken out.
+async fn first_ended(running: &mut Vec<Attempt<'_>>) -> Result<Stream, ConnectError> {
+    poll_fn(|cx| {
+        for at in 0..running.len() {
+            let Some(attempt) = running.get_mut(at) else { break };
+            if let Poll::Ready(outcome) = attempt.as_mut().poll(cx) {
+                drop(running.swap_remove(at));
+                return Poll::Ready(outcome);
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// One of each family in turn, beginning with that of the first address.
+fn alternate(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let leads = addresses.first().is_some_and(SocketAddr::is_ipv4);
+    let (mut one, mut other): (VecDeque<SocketAddr>, VecDeque<SocketAddr>) =
+        addresses.iter().partition(|address| address.is_ipv4() == leads);
+    let mut order = Vec::with_capacity(addresses.len());
+    while !one.is_empty() || !other.is_empty() {
+        order.extend(one.pop_front());
+        order.extend(other.pop_front());
+    }
+    order
+}
+
 /// Connects to a Unix stream socket within `limit`.
 ///
 /// # Errors
@@ -89,4 +166,67 @@ pub async fn connect_pipe(path: &Path, limit: Duration) -> Result<Stream, Connec
         .await
         .map_err(|_| ConnectError::Timeout(limit))??;
     Ok(Stream::Unix(stream))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn families_take_turns() {
+        let given = addresses(&["[::1]:1", "[::1]:2", "[::1]:3", "127.0.0.1:4", "127.0.0.1:5"]);
+        let order: Vec<u16> = alternate(&given).iter().map(SocketAddr::port).collect();
+        assert_eq!(order, [1, 4, 2, 5, 3]);
+        assert!(alternate(&[]).is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_refuses_is_passed_over_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let open = listener.local_addr().unwrap();
+        let closed = {
+            let held = TcpListener::bind("127.0.0.1:0").unwrap();
+            held.local_addr().unwrap()
+        };
+        let options = |_| TcpOptions::default();
+        let limit = Duration::from_secs(10);
+        assert!(connect_any(&[closed, closed, open], options, limit).await.is_ok());
+        let all_refuse = connect_any(&[closed, closed], options, limit).await;
+        assert!(matches!(all_refuse, Err(ConnectError::Io(_))));
+        let none = connect_any(&[], options, limit).await;
+        assert!(matches!(none, Err(ConnectError::Io(_))));
+    }
+
+    /// A listener whose queue is full answers nobody, like an address that leads nowhere.
+    #[tokio::test]
+    async fn what_does_not_answer_is_overtaken() {
+        let silent =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        silent.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        silent.listen(0).unwrap();
+        let nowhere = silent.local_addr().unwrap().as_socket().unwrap();
+        let mut filling = Vec::new();
+        let options = |_| TcpOptions::default();
+        // Fill the queue until a connection is not answered any more.
+        while let Ok(stream) =
+            connect_tcp(nowhere, TcpOptions::default(), Duration::from_millis(200)).await
+        {
+            filling.push(stream);
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let open = listener.local_addr().unwrap();
+        let began = Instant::now();
+        let limit = Duration::from_secs(30);
+        assert!(connect_any(&[nowhere, open], options, limit).await.is_ok());
+        assert!(began.elapsed() < limit / 2, "{:?}", began.elapsed());
+        let short = Duration::from_millis(100);
+        let late = connect_any(&[nowhere, nowhere], options, short).await;
+        assert!(matches!(late, Err(ConnectError::Timeout(_))));
+    }
 }

@@ -52,6 +52,35 @@ pub(crate) fn address(
     }
 }
 
+/// The name and port of a socket address that is no literal; `None` leaves it to [`address`].
+pub(crate) fn named<'m>(
+    message: Option<&'m core::Address>,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<(&'m str, u16)> {
+    let Some(core::address::Address::SocketAddress(socket)) = message?.address.as_ref() else {
+        return None;
+    };
+    let host = socket.address.as_str();
+    let is_name = host.parse::<IpAddr>().is_err()
+        && !host.is_empty()
+        && host.len() <= 253
+        && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+    if !is_name || socket.protocol != core::socket_address::Protocol::Tcp as i32 {
+        return None;
+    }
+    if !socket.resolver_name.is_empty() {
+        let at = at.field("socket_address");
+        notes.unsupported::<()>(&at.field("resolver_name"), "a resolver", "leave it out");
+    }
+    match socket.port_specifier {
+        Some(core::socket_address::PortSpecifier::PortValue(port)) => {
+            Some((host, u16::try_from(port).ok()?))
+        }
+        _ => None,
+    }
+}
+
 /// Reads a literal TCP address.
 pub(crate) fn socket_address(
     message: &core::SocketAddress,

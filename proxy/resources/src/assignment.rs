@@ -2,6 +2,8 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
+    fmt,
+    net::SocketAddr,
     sync::Arc,
 };
 
@@ -89,11 +91,52 @@ pub struct Locality {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// `endpoint.address`.
-    pub address: Address,
+    pub address: EndpointAddress,
+    /// `endpoint.additional_addresses`: other ways to it.
+    pub alternatives: Vec<SocketAddr>,
     /// `load_balancing_weight`; 1 unless set.
     pub weight: u32,
     /// `health_status`.
     pub health: HealthStatus,
+}
+
+/// Where an endpoint is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum EndpointAddress {
+    /// At an address.
+    Literal(Address),
+    /// Where a name leads (in clusters of a DNS type only).
+    Named {
+        /// The name.
+        host: Arc<str>,
+        /// The port. 0 with a name like `_service._proto.domain` takes it from SRV records.
+        port: u16,
+    },
+}
+
+impl EndpointAddress {
+    /// Whether its name stands for SRV records.
+    pub fn is_service(&self) -> bool {
+        matches!(self, Self::Named { host, port: 0 } if host.starts_with('_'))
+    }
+}
+
+impl fmt::Display for EndpointAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Literal(address) => address.fmt(f),
+            Self::Named { host, port } => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
+/// Whether names may stand in place of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Names {
+    /// No.
+    Refused,
+    /// Yes.
+    LookedUp,
 }
 
 /// `core.v3.HealthStatus`.
@@ -127,9 +170,19 @@ impl HealthStatus {
     }
 }
 
-/// Reads an assignment.
+/// Reads an assignment whose endpoints have addresses.
 pub(crate) fn read(
     message: &wire::ClusterLoadAssignment,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<Assignment> {
+    read_with(message, Names::Refused, at, notes)
+}
+
+/// Reads an assignment.
+pub(crate) fn read_with(
+    message: &wire::ClusterLoadAssignment,
+    names: Names,
     at: &At<'_>,
     notes: &mut Notes,
 ) -> Option<Assignment> {
@@ -139,7 +192,7 @@ pub(crate) fn read(
     let mut localities = Vec::with_capacity(message.endpoints.len());
     let mut seen = HashSet::new();
     for (index, group) in message.endpoints.iter().enumerate() {
-        localities.extend(locality(group, &mut seen, &at.item("endpoints", index), notes));
+        localities.extend(locality(group, names, &mut seen, &at.item("endpoints", index), notes));
     }
     check_sum(&localities, at, notes);
     let policy = message.policy.as_ref();
@@ -180,7 +233,8 @@ fn drop_overload(
 
 fn locality(
     message: &wire::LocalityLbEndpoints,
-    seen: &mut HashSet<Address>,
+    names: Names,
+    seen: &mut HashSet<EndpointAddress>,
     at: &At<'_>,
     notes: &mut Notes,
 ) -> Option<LocalityEndpoints> {
@@ -194,7 +248,7 @@ fn locality(
     let mut endpoints = Vec::with_capacity(message.lb_endpoints.len());
     for (index, endpoint) in message.lb_endpoints.iter().enumerate() {
         let at = at.item("lb_endpoints", index);
-        let Some(endpoint) = self::endpoint(endpoint, &at, notes) else { continue };
+        let Some(endpoint) = self::endpoint(endpoint, names, &at, notes) else { continue };
         if seen.insert(endpoint.address.clone()) {
             endpoints.push(endpoint);
         } else {
@@ -220,7 +274,12 @@ fn place(message: &core::Locality) -> Locality {
     }
 }
 
-fn endpoint(message: &wire::LbEndpoint, at: &At<'_>, notes: &mut Notes) -> Option<Endpoint> {
+fn endpoint(
+    message: &wire::LbEndpoint,
+    names: Names,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<Endpoint> {
     use core::HealthStatus as Wire;
     use wire::lb_endpoint::HostIdentifier;
     let health = match Wire::try_from(message.health_status) {
@@ -243,14 +302,54 @@ fn endpoint(message: &wire::LbEndpoint, at: &At<'_>, notes: &mut Notes) -> Optio
         }
         Some(HostIdentifier::Endpoint(endpoint)) => {
             let at = at.field("endpoint");
-            let at = at.field("address");
-            let address = address::address(endpoint.address.as_ref(), &at, notes)?;
-            if matches!(&address, Address::Ip(ip) if ip.port() == 0) {
-                return notes.refuse(&at, Problem::Port(0));
-            }
-            Some(Endpoint { address, weight, health: health? })
+            let address = destination(endpoint, names, &at.field("address"), notes)?;
+            let alternatives = alternatives(endpoint, &at, notes)?;
+            Some(Endpoint { address, alternatives, weight, health: health? })
         }
     }
+}
+
+fn destination(
+    message: &wire::Endpoint,
+    names: Names,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<EndpointAddress> {
+    if names == Names::LookedUp
+        && let Some((host, port)) = address::named(message.address.as_ref(), at, notes)
+    {
+        let found = EndpointAddress::Named { host: Arc::from(host), port };
+        if port == 0 && !found.is_service() {
+            return notes.refuse(at, Problem::Port(0));
+        }
+        return Some(found);
+    }
+    let address = address::address(message.address.as_ref(), at, notes)?;
+    if matches!(&address, Address::Ip(ip) if ip.port() == 0) {
+        return notes.refuse(at, Problem::Port(0));
+    }
+    Some(EndpointAddress::Literal(address))
+}
+
+/// Further addresses of an endpoint, which are IP addresses as its first one is.
+fn alternatives(
+    message: &wire::Endpoint,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<Vec<SocketAddr>> {
+    message
+        .additional_addresses
+        .iter()
+        .enumerate()
+        .map(|(index, additional)| {
+            let at = at.item("additional_addresses", index);
+            let at = at.field("address");
+            match address::address(additional.address.as_ref(), &at, notes)? {
+                Address::Ip(address) => Some(address),
+                Address::Pipe(_) => notes.unsupported(&at, "a Unix socket", "socket_address is"),
+            }
+        })
+        .collect()
 }
 
 fn weight(message: Option<&protobuf::UInt32Value>, at: &At<'_>, notes: &mut Notes) -> u32 {

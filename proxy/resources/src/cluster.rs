@@ -9,6 +9,8 @@ use crate::{
     balancing::{self, Balancing},
     circuit_breakers::{self, CircuitBreakers},
     config_source::{self, ConfigSource, FetchTimeout, Origin},
+    custom_cluster::{self, OriginalDestination},
+    dns::{self, Dns, DnsKind},
     name::{AssignmentName, ClusterName},
     path::At,
     problem::{Notes, Problem},
@@ -56,6 +58,12 @@ pub enum Discovery {
         /// How long to wait for the endpoints before serving without any.
         fetch_timeout: FetchTimeout,
     },
+    /// `STRICT_DNS`, `LOGICAL_DNS` and `envoy.clusters.dns`.
+    Dns(Dns),
+    /// `ORIGINAL_DST`.
+    OriginalDestination(OriginalDestination),
+    /// `envoy.clusters.aggregate`: the priorities of these clusters, one after the other.
+    Aggregate(Vec<ClusterName>),
 }
 
 /// What decides whether an existing upstream connection can still be used after an update.
@@ -116,11 +124,13 @@ pub(crate) fn read(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> O
         sources,
         proxy_protocol,
     };
+    let (discovery, balancing) = (discovery?, balancing?);
+    custom_cluster::check_policy(&discovery, &balancing, at, notes);
     Some(Cluster {
         name,
-        discovery: discovery?,
+        discovery,
         connection,
-        balancing: balancing?,
+        balancing,
         circuit_breakers: circuit_breakers::of_cluster(message),
         drain_on_host_set_change: message
             .common_lb_config
@@ -131,7 +141,6 @@ pub(crate) fn read(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> O
 
 fn discovery(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> Option<Discovery> {
     use wire::cluster::{ClusterDiscoveryType, DiscoveryType};
-    const SUPPORTED: &str = "STATIC and EDS are";
     let kind = match &message.cluster_discovery_type {
         // Not set is STATIC, as for any enum in proto3.
         None => Ok(DiscoveryType::Static),
@@ -139,16 +148,26 @@ fn discovery(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> Option<
             DiscoveryType::try_from(*number).map_err(|_| *number)
         }
         Some(ClusterDiscoveryType::ClusterType(custom)) => {
-            let at = at.field("cluster_type");
-            return notes.unsupported(&at, format!("cluster type {:?}", custom.name), SUPPORTED);
+            match custom_cluster::built_in(&custom.name) {
+                Some(kind) if custom.typed_config.is_none() => Ok(kind),
+                _ => return custom_cluster::read(message, custom, at, notes),
+            }
         }
     };
-    let at_type = at.field("type");
     match kind {
         Ok(DiscoveryType::Static) => static_endpoints(message, at, notes),
         Ok(DiscoveryType::Eds) => eds(message, at, notes),
-        Ok(other) => notes.unsupported(&at_type, other.as_str_name(), SUPPORTED),
-        Err(number) => notes.refuse(&at_type, Problem::UnknownEnum(number)),
+        Ok(DiscoveryType::StrictDns) => {
+            dns::by_fields(message, DnsKind::Strict, at, notes).map(Discovery::Dns)
+        }
+        Ok(DiscoveryType::LogicalDns) => {
+            dns::by_fields(message, DnsKind::Logical, at, notes).map(Discovery::Dns)
+        }
+        Ok(DiscoveryType::OriginalDst) => {
+            let found = custom_cluster::original_destination(message, at, notes);
+            found.map(Discovery::OriginalDestination)
+        }
+        Err(number) => notes.refuse(&at.field("type"), Problem::UnknownEnum(number)),
     }
 }
 

@@ -17,8 +17,11 @@ mod circuit_breakers;
 mod client_options;
 mod cluster;
 mod config_source;
+mod custom_cluster;
 mod decode;
 mod destination;
+mod dns;
+mod dns_resolver;
 mod extension;
 mod filter_chain;
 mod hash_policy;
@@ -47,15 +50,18 @@ mod upstream_connection;
 pub use address::Address;
 pub use api_source::{ApiSource, GrpcService, RateLimit};
 pub use assignment::{
-    Assignment, DropOverload, Endpoint, HealthStatus, Locality, LocalityEndpoints,
+    Assignment, DropOverload, Endpoint, EndpointAddress, HealthStatus, Locality, LocalityEndpoints,
 };
 pub use balancing::{Balancing, LocalityWeights, Picker};
 pub use circuit_breakers::CircuitBreakers;
 pub use client_options::{ClientOptions, Http1Settings, Underscores};
 pub use cluster::{Cluster, ConnectionSettings, Discovery};
 pub use config_source::{ConfigSource, FetchTimeout, FileSource, Origin, name_of_key};
+pub use custom_cluster::OriginalDestination;
 pub use decode::{Decoded, Resource, ResourceType, decode};
 pub use destination::{ClusterChoice, Destination, RouteTarget, WeightedCluster, WeightedClusters};
+pub use dns::{Dns, DnsKind, DnsQuery, DnsRefresh, FailureRefresh, LookupFamily};
+pub use dns_resolver::{DnsResolver, DnsServers};
 pub use filter_chain::{FilterChain, Terminal};
 pub use hash_policy::{HashCookie, HashInput, HashPolicy};
 pub use head_rules::{HeadRules, InternalAddresses, ServerHeader, StripPort};

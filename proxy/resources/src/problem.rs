@@ -181,7 +181,9 @@ impl Problem {
             Self::UnknownType(_) => {
                 Some("remove the filter, or mark it is_optional where that is allowed")
             }
-            Self::Address(_) => Some("names are not resolved: give an IP address"),
+            Self::Address(_) => Some(
+                "give an IP address; clusters of type STRICT_DNS and LOGICAL_DNS look names up",
+            ),
             Self::Substitution(_) => Some("only literal text; write %% for a percent sign"),
             Self::ForbiddenHeader(_) => {
                 Some("use host_rewrite_literal or prefix_rewrite for what they can do")

@@ -51,8 +51,8 @@ use weft_proto::pb::{
     google::protobuf::{self, UInt32Value},
 };
 use weft_resources::{
-    Address, Assignment, Cluster, Discovery, FetchTimeout, HealthStatus, Locality, LocalityWeights,
-    Picker, Problem, Reason, UpstreamProtocol, decode,
+    Address, Assignment, Cluster, Discovery, EndpointAddress, FetchTimeout, HealthStatus, Locality,
+    LocalityWeights, Picker, Problem, Reason, UpstreamProtocol, decode,
 };
 
 fn read(message: &Wire) -> Result<Cluster, Vec<Reason>> {
@@ -141,7 +141,7 @@ fn defaults_are_those_of_envoy() {
 fn eds_names_the_service_or_the_cluster() {
     let name = |message: &Wire| match read(message).unwrap().discovery {
         Discovery::Eds { name, fetch_timeout, .. } => (name.as_str().to_owned(), fetch_timeout),
-        Discovery::Static(_) => panic!("not EDS"),
+        other => panic!("not EDS: {other:?}"),
     };
     let fifteen = FetchTimeout::After(Duration::from_secs(15));
     let mut message = eds("catalog.default:80");
@@ -181,7 +181,7 @@ fn what_is_not_supported_is_refused_by_name_and_all_at_once() {
         ..named("a")
     };
     let text = refusals(&message).join("\n");
-    assert!(text.contains("type: STRICT_DNS is not supported"), "{text}");
+    assert!(text.contains("load_assignment: is required"), "{text}");
     assert!(text.contains("lb_policy: MAGLEV is not supported"), "{text}");
     assert!(text.contains("connect_timeout: "), "{text}");
     let unknown =
@@ -409,7 +409,7 @@ fn an_endpoint_may_be_a_unix_socket() {
     };
     let read = decode::<Assignment>(&at("/run/app.sock")).unwrap().resource;
     let address = &read.localities[0].endpoints[0].address;
-    assert_eq!(*address, Address::Pipe("/run/app.sock".into()));
+    assert_eq!(*address, EndpointAddress::Literal(Address::Pipe("/run/app.sock".into())));
     for refused in ["", "@abstract"] {
         assert!(decode::<Assignment>(&at(refused)).is_err(), "{refused:?}");
     }

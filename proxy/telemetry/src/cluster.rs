@@ -60,6 +60,8 @@ pub struct ClusterStats {
     pub upstream_rq_drop_overload: Counter,
     /// Picks that disregarded the state of hosts because too few were available.
     pub lb_healthy_panic: Counter,
+    /// Requests whose header named no address (`ORIGINAL_DST`).
+    pub original_dst_host_invalid: Counter,
     /// Endpoints.
     pub membership_total: Gauge,
     /// Endpoints that may be picked.
@@ -134,6 +136,7 @@ impl ClusterStats {
             upstream_rq_active_overflow,
             upstream_rq_drop_overload,
             lb_healthy_panic,
+            original_dst_host_invalid,
             membership_total,
             membership_healthy,
             membership_degraded,
@@ -174,6 +177,7 @@ impl ClusterStats {
             ("upstream_rq_active_overflow", upstream_rq_active_overflow),
             ("upstream_rq_drop_overload", upstream_rq_drop_overload),
             ("lb_healthy_panic", lb_healthy_panic),
+            ("original_dst_host_invalid", original_dst_host_invalid),
             ("update_attempt", update_attempt),
             ("update_success", update_success),
             ("update_failure", update_failure),

@@ -22,6 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("weft-resources", &["weft-format", "weft-proto", "weft-route"]),
     ("weft-compile", &["weft-balance", "weft-resources", "weft-route", "weft-telemetry"]),
     ("weft-h2", &["weft-hpack"]),
+    ("weft-resolve", &["weft-compile", "weft-resources"]),
     (
         "weft-http",
         &[
@@ -45,6 +46,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "weft-http",
             "weft-net",
             "weft-proto",
+            "weft-resolve",
             "weft-resources",
             "weft-route",
             "weft-telemetry",

@@ -12,7 +12,7 @@ use weft_balance::{EndpointId, EndpointState};
 
 use crate::http2::Blocks;
 
-use super::{h1, h2, idle_limit::IdleLimit, occupancy::Occupancy};
+use super::{h1, h2, idle_limit::IdleLimit, occupancy::Occupancy, original::OriginalEndpoints};
 
 /// All pools of a worker. Keyed by endpoint identity, which stands for the address and all
 /// settings that decide what a connection is good for.
@@ -20,6 +20,7 @@ use super::{h1, h2, idle_limit::IdleLimit, occupancy::Occupancy};
 pub(crate) struct Pools {
     blocks: Rc<Blocks>,
     by_endpoint: RefCell<HashMap<EndpointId, Rc<Pool>, foldhash::fast::RandomState>>,
+    original: OriginalEndpoints,
 }
 
 /// The connections to one endpoint.
@@ -59,9 +60,15 @@ impl Pools {
         Rc::clone(pool)
     }
 
+    /// Endpoints that come into being when they are asked for.
+    pub(crate) fn original(&self) -> &OriginalEndpoints {
+        &self.original
+    }
+
     /// Closes what has been idle for too long, and everything idle to endpoints that no table and
     /// no request knows any more.
     pub(crate) fn sweep(&self, now: Instant) {
+        self.original.sweep(now);
         self.by_endpoint.borrow_mut().retain(|_, pool| {
             let known = pool.endpoint.strong_count() > 0;
             if known {

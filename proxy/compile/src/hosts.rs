@@ -1,0 +1,168 @@
+//! The hosts of a cluster: its endpoints, with the identities they had before.
+
+use std::{
+    collections::{HashMap, HashSet},
+    net::SocketAddr,
+    sync::Arc,
+};
+
+use foldhash::fast::RandomState;
+use weft_balance::{EndpointAddress, EndpointState, Health, Host, Locality};
+use weft_resources::{
+    Address, Assignment, Cluster as Resource, Discovery, Dns, DnsKind, Endpoint,
+    EndpointAddress as Configured, HealthStatus, LocalityEndpoints, LocalityWeights,
+};
+
+use crate::{
+    names::{Lead, Names, Question},
+    tables::Cluster,
+};
+
+/// Makes hosts, with the endpoints of the previous version where their addresses are the same.
+pub(crate) fn hosts(
+    resource: &Resource,
+    assignment: &Assignment,
+    names: &Names,
+    previous: Option<&Cluster>,
+) -> Vec<Host> {
+    let known = previous
+        .into_iter()
+        .flat_map(|previous| previous.balancer.hosts())
+        .map(|host| (host.endpoint.address(), &host.endpoint))
+        .collect();
+    let count = assignment.localities.iter().map(|group| group.endpoints.len()).sum();
+    let mut making = Making { resource, names, known, made: HashSet::default() };
+    let mut hosts = Vec::with_capacity(count);
+    for group in &assignment.localities {
+        making.group(group, &mut hosts);
+    }
+    hosts
+}
+
+struct Making<'a> {
+    resource: &'a Resource,
+    names: &'a Names,
+    known: HashMap<&'a EndpointAddress, &'a Arc<EndpointState>, RandomState>,
+    /// Addresses there are already: several names may lead to one.
+    made: HashSet<EndpointAddress, RandomState>,
+}
+
+impl Making<'_> {
+    fn group(&mut self, group: &LocalityEndpoints, hosts: &mut Vec<Host>) {
+        let LocalityEndpoints { locality, priority, weight, endpoints } = group;
+        let locality = Arc::new(Locality {
+            region: locality.region.clone(),
+            zone: locality.zone.clone(),
+            sub_zone: locality.sub_zone.clone(),
+        });
+        let locality_weight = match self.resource.balancing.localities {
+            LocalityWeights::Ignored => None,
+            LocalityWeights::Followed => *weight,
+        };
+        for configured in endpoints {
+            let template = Template {
+                weight: configured.weight,
+                health: health(configured.health),
+                priority: *priority,
+                locality: &locality,
+                locality_weight,
+            };
+            self.endpoint(configured, &template, hosts);
+        }
+    }
+
+    fn endpoint(&mut self, configured: &Endpoint, template: &Template<'_>, hosts: &mut Vec<Host>) {
+        let dns = match &self.resource.discovery {
+            Discovery::Dns(dns) => Some(dns),
+            _ => None,
+        };
+        match (&configured.address, dns) {
+            (Configured::Literal(Address::Ip(address)), _) => {
+                let mut ways = vec![*address];
+                ways.extend(&configured.alternatives);
+                let ways = if ways.len() > 1 { ways } else { Vec::new() };
+                self.add(EndpointAddress::Ip(*address), &ways, *template, hosts);
+            }
+            (Configured::Literal(Address::Pipe(path)), _) => {
+                self.add(EndpointAddress::Pipe(path.clone()), &[], *template, hosts);
+            }
+            (Configured::Named { host, port }, Some(dns)) => {
+                self.named((host, *port), &configured.address, dns, template, hosts);
+            }
+            // Names are read in clusters of a DNS type only.
+            (Configured::Named { .. }, None) => {}
+        }
+    }
+
+    fn named(
+        &mut self,
+        (host, port): (&Arc<str>, u16),
+        address: &Configured,
+        dns: &Dns,
+        template: &Template<'_>,
+        hosts: &mut Vec<Host>,
+    ) {
+        let Some(question) = Question::about(address, &dns.query) else { return };
+        let leads = self.names.leads(self.resource.name.as_str(), &question);
+        let at = |lead: &Lead| {
+            SocketAddr::new(lead.ip, lead.service.map_or(port, |service| service.port))
+        };
+        match dns.kind {
+            DnsKind::Logical if leads.is_empty() => {}
+            DnsKind::Logical => {
+                let ways: Vec<SocketAddr> = leads.iter().map(at).collect();
+                let name = EndpointAddress::Name(Arc::from(format!("{host}:{port}")));
+                self.add(name, &ways, *template, hosts);
+            }
+            DnsKind::Strict => {
+                for lead in leads.iter() {
+                    let mut made = *template;
+                    if let Some(service) = lead.service {
+                        made.weight = made.weight.saturating_mul(service.weight.max(1).into());
+                        made.priority = made.priority.saturating_add(service.rank.into());
+                    }
+                    self.add(EndpointAddress::Ip(at(lead)), &[], made, hosts);
+                }
+            }
+        }
+    }
+
+    fn add(
+        &mut self,
+        address: EndpointAddress,
+        ways: &[SocketAddr],
+        made: Template<'_>,
+        hosts: &mut Vec<Host>,
+    ) {
+        if !self.made.insert(address.clone()) {
+            return;
+        }
+        let carried = self.known.get(&address).map(|endpoint| Arc::clone(endpoint));
+        let endpoint = carried.unwrap_or_else(|| EndpointState::new(address));
+        endpoint.set_ways(ways);
+        let Template { weight, health, priority, locality, locality_weight } = made;
+        let locality = Some(Arc::clone(locality));
+        hosts.push(Host { endpoint, weight, health, priority, locality, locality_weight });
+    }
+}
+
+/// What the hosts of one configured endpoint have in common.
+#[derive(Clone, Copy)]
+struct Template<'a> {
+    weight: u32,
+    health: Health,
+    priority: u32,
+    locality: &'a Arc<Locality>,
+    locality_weight: Option<u32>,
+}
+
+fn health(status: HealthStatus) -> Health {
+    match status {
+        HealthStatus::Unknown => Health::Unknown,
+        HealthStatus::Healthy => Health::Healthy,
+        HealthStatus::Unhealthy => Health::Unhealthy,
+        HealthStatus::Draining => Health::Draining,
+        HealthStatus::Timeout => Health::Timeout,
+        HealthStatus::Degraded => Health::Degraded,
+    }
+}
