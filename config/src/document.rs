@@ -11,6 +11,8 @@ pub const DEFAULT_NAMESPACE: &str = "default";
 pub const WEFT_API: &str = "weft.dev/v1";
 /// `apiVersion` of the kinds taken from Gateway API.
 pub const GATEWAY_API: &str = "gateway.networking.k8s.io/v1";
+/// `apiVersion` of the kinds of Gateway API that are not in its `v1` yet.
+pub const GATEWAY_API_ALPHA: &str = "gateway.networking.k8s.io/v1alpha2";
 
 /// The kinds of the mesh model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,15 +23,40 @@ pub enum Kind {
     Subset,
     /// Where requests for a Service go, from Gateway API.
     HttpRoute,
+    /// Where gRPC calls to a Service go, from Gateway API.
+    GrpcRoute,
+    /// Where connections to a Service go, from Gateway API.
+    TcpRoute,
+    /// How requests to a Service are treated: time, balancing, limits.
+    TrafficPolicy,
+    /// What holds for the whole mesh.
+    MeshConfig,
     /// What `weft up` starts on this machine.
     Workload,
 }
 
 impl Kind {
     /// Every kind, in the order in which they refer to each other.
-    pub const ALL: [Self; 4] = [Self::Service, Self::Subset, Self::HttpRoute, Self::Workload];
-    pub(crate) const NAMES: &'static [&'static str] =
-        &["Service", "Subset", "HTTPRoute", "Workload"];
+    pub const ALL: [Self; 8] = [
+        Self::Service,
+        Self::Subset,
+        Self::HttpRoute,
+        Self::GrpcRoute,
+        Self::TcpRoute,
+        Self::TrafficPolicy,
+        Self::MeshConfig,
+        Self::Workload,
+    ];
+    pub(crate) const NAMES: &'static [&'static str] = &[
+        "Service",
+        "Subset",
+        "HTTPRoute",
+        "GRPCRoute",
+        "TCPRoute",
+        "TrafficPolicy",
+        "MeshConfig",
+        "Workload",
+    ];
 
     /// The name as documents write it.
     pub fn as_str(self) -> &'static str {
@@ -37,6 +64,10 @@ impl Kind {
             Self::Service => "Service",
             Self::Subset => "Subset",
             Self::HttpRoute => "HTTPRoute",
+            Self::GrpcRoute => "GRPCRoute",
+            Self::TcpRoute => "TCPRoute",
+            Self::TrafficPolicy => "TrafficPolicy",
+            Self::MeshConfig => "MeshConfig",
             Self::Workload => "Workload",
         }
     }
@@ -44,8 +75,13 @@ impl Kind {
     /// The `apiVersion` a document of this kind must have.
     pub fn api_version(self) -> &'static str {
         match self {
-            Self::HttpRoute => GATEWAY_API,
-            Self::Service | Self::Subset | Self::Workload => WEFT_API,
+            Self::HttpRoute | Self::GrpcRoute => GATEWAY_API,
+            Self::TcpRoute => GATEWAY_API_ALPHA,
+            Self::Service
+            | Self::Subset
+            | Self::TrafficPolicy
+            | Self::MeshConfig
+            | Self::Workload => WEFT_API,
         }
     }
 }
@@ -58,7 +94,7 @@ impl fmt::Display for Kind {
 
 /// A word that is not a kind of the mesh model.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no kind {0:?} (the kinds are: Service, Subset, HTTPRoute, Workload)")]
+#[error("there is no kind {0:?} (the kinds are: {kinds})", kinds = Kind::NAMES.join(", "))]
 pub struct UnknownKind(pub String);
 
 impl FromStr for Kind {
@@ -66,12 +102,15 @@ impl FromStr for Kind {
 
     /// Reads a kind in any letter case, and its plural, as people type it at a prompt.
     fn from_str(text: &str) -> Result<Self, UnknownKind> {
-        let lower = text.to_ascii_lowercase();
-        let singular = lower.strip_suffix('s').unwrap_or(&lower);
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.as_str().eq_ignore_ascii_case(singular))
-            .ok_or_else(|| UnknownKind(text.to_owned()))
+        let is_meant = |kind: &Self| {
+            let name = kind.as_str().to_ascii_lowercase();
+            let plural = match name.strip_suffix('y') {
+                Some(stem) => format!("{stem}ies"),
+                None => format!("{name}s"),
+            };
+            text.eq_ignore_ascii_case(&name) || text.eq_ignore_ascii_case(&plural)
+        };
+        Self::ALL.into_iter().find(is_meant).ok_or_else(|| UnknownKind(text.to_owned()))
     }
 }
 
@@ -158,8 +197,10 @@ mod tests {
     fn kinds_are_read_as_people_type_them() {
         for kind in Kind::ALL {
             assert_eq!(kind.as_str().parse(), Ok(kind));
-            assert_eq!(format!("{}s", kind.as_str().to_lowercase()).parse(), Ok(kind));
+            assert_eq!(kind.as_str().to_lowercase().parse(), Ok(kind));
         }
+        assert_eq!("services".parse(), Ok(Kind::Service));
+        assert_eq!("trafficPolicies".parse(), Ok(Kind::TrafficPolicy));
         assert!("pod".parse::<Kind>().is_err());
         assert_eq!(Kind::ALL.map(Kind::as_str), Kind::NAMES);
     }

@@ -39,9 +39,10 @@ mod syntax;
 mod tree;
 mod yaml;
 
-pub use binding::{Backend, BoundRoute, BoundRule};
+pub use binding::{Attachment, Backend, BoundRoute, BoundRule, BoundTcpRoute};
 pub use document::{
-    DEFAULT_NAMESPACE, Document, DocumentId, GATEWAY_API, Key, Kind, UnknownKind, WEFT_API,
+    DEFAULT_NAMESPACE, Document, DocumentId, GATEWAY_API, GATEWAY_API_ALPHA, Key, Kind,
+    UnknownKind, WEFT_API,
 };
 pub use emit::to_yaml;
 pub use mesh::{Applied, Mesh, Source};

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::binding::own_names;
 use crate::document::{DocumentId, Key, Kind};
 use crate::mesh::Mesh;
+use crate::model::policy::PolicyTarget;
 use crate::problem::{Conflict, Problem, Reason};
 use crate::tree::Node;
 
@@ -70,8 +72,15 @@ pub(crate) fn names<'a>(keys: impl Iterator<Item = &'a Key>, namespace: &str) ->
     keys.filter(|key| key.namespace == namespace).map(|key| key.name.clone()).collect()
 }
 
-/// Records every problem between Services, Subsets and Workloads.
+/// Records every problem between documents that are no routes.
 pub(crate) fn link(mesh: &Mesh, origins: &Origins, problems: &mut Vec<Problem>) {
+    link_services_named(mesh, origins, problems);
+    link_listeners(mesh, origins, problems);
+    link_hostnames(mesh, origins, problems);
+    link_policies(mesh, origins, problems);
+}
+
+fn link_services_named(mesh: &Mesh, origins: &Origins, problems: &mut Vec<Problem>) {
     let services_named =
         mesh.subsets.iter().map(|(key, subset)| (Kind::Subset, key, &subset.service)).chain(
             mesh.workloads.iter().map(|(key, workload)| (Kind::Workload, key, &workload.service)),
@@ -83,6 +92,17 @@ pub(crate) fn link(mesh: &Mesh, origins: &Origins, problems: &mut Vec<Problem>) 
             problems.push(origins.problem(id, "spec.service".to_owned(), reason));
         }
     }
+    for (key, subset) in &mesh.subsets {
+        let service = mesh.services.get(&Key::new(&key.namespace, &subset.service));
+        if service.is_some_and(|service| service.dns().is_some()) {
+            let id = DocumentId::new(Kind::Subset, key.clone());
+            let conflict = Conflict::SubsetOfDns { service: subset.service.clone() };
+            problems.push(origins.problem(id, "spec.service".to_owned(), conflict.into()));
+        }
+    }
+}
+
+fn link_listeners(mesh: &Mesh, origins: &Origins, problems: &mut Vec<Problem>) {
     let mut listeners: BTreeMap<SocketAddr, String> = BTreeMap::new();
     for (key, service) in &mesh.services {
         for (index, port) in service.ports.iter().enumerate() {
@@ -99,6 +119,68 @@ pub(crate) fn link(mesh: &Mesh, origins: &Origins, problems: &mut Vec<Problem>) 
             } else {
                 listeners.insert(address, format!("{key}:{}", port.port));
             }
+        }
+    }
+}
+
+/// A host name leads to one Service only, or to one host outside of the mesh.
+fn link_hostnames(mesh: &Mesh, origins: &Origins, problems: &mut Vec<Problem>) {
+    let owners = own_names(mesh);
+    let mut check = |id: &DocumentId, field: String, hostname: &String| {
+        let reason = match owners.get(hostname) {
+            Some(owner) if owner != id => {
+                Conflict::Hostname { hostname: hostname.clone(), owner: Box::new(owner.clone()) }
+                    .into()
+            }
+            _ if !hostname.contains('.') && *hostname != id.key.name => Reason::Invalid {
+                found: hostname.clone(),
+                expected: "a host name with a dot".to_owned(),
+            },
+            _ => return,
+        };
+        problems.push(origins.problem(id.clone(), field, reason));
+    };
+    for (key, service) in &mesh.services {
+        let id = DocumentId::new(Kind::Service, key.clone());
+        for (index, hostname) in service.hostnames.iter().enumerate() {
+            check(&id, format!("spec.hostnames[{index}]"), hostname);
+        }
+    }
+    if let Some(config) = mesh.config() {
+        let id = DocumentId::new(Kind::MeshConfig, config.metadata.key());
+        for (index, host) in config.egress.hosts().iter().enumerate() {
+            check(&id, format!("spec.egress.hosts[{index}].host"), &host.host);
+        }
+    }
+}
+
+/// Every policy has a target, and every target one policy.
+fn link_policies(mesh: &Mesh, origins: &Origins, problems: &mut Vec<Problem>) {
+    let mut owners: BTreeMap<(&str, &PolicyTarget), DocumentId> = BTreeMap::new();
+    for (key, policy) in &mesh.policies {
+        let id = DocumentId::new(Kind::TrafficPolicy, key.clone());
+        let (kind, name) = policy.target_ref.parts();
+        let target = Key::new(&key.namespace, name);
+        let missing = match &policy.target_ref {
+            PolicyTarget::Service(_) => missing_service(mesh, origins, &target),
+            PolicyTarget::Subset(_) => {
+                let exists =
+                    mesh.subsets.contains_key(&target) || origins.is_unread(Kind::Subset, &target);
+                (!exists).then(|| Reason::Dangling {
+                    kind: "Subset",
+                    name: name.to_owned(),
+                    existing: names(mesh.subsets.keys(), &key.namespace),
+                })
+            }
+        };
+        if let Some(reason) = missing {
+            problems.push(origins.problem(id, "spec.targetRef.name".to_owned(), reason));
+        } else if let Some(owner) = owners.get(&(&*key.namespace, &policy.target_ref)) {
+            let target = DocumentId::new(kind, target).to_string();
+            let conflict = Conflict::SecondPolicy { target, owner: owner.to_string() };
+            problems.push(origins.problem(id, "spec.targetRef".to_owned(), conflict.into()));
+        } else {
+            owners.insert((&key.namespace, &policy.target_ref), id);
         }
     }
 }

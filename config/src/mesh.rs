@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::binding::{Bindings, BoundRoute, bind};
+use crate::binding::{Attachment, Bindings, BoundRoute, BoundTcpRoute, bind};
 use crate::document::{Document, DocumentId, Key, Kind};
 use crate::link::{Origins, link};
-use crate::model::{HttpRoute, Resource, Service, Subset, Workload};
+use crate::model::policy::{PolicyTarget, TrafficSettings};
+use crate::model::{
+    GrpcRoute, HttpRoute, MeshConfig, Resource, Service, Subset, TcpRoute, TrafficPolicy, Workload,
+};
 use crate::problem::{Problem, Problems, Reason};
 use crate::read::{AnyResource, claimed_id, document};
 use crate::reader::Reader;
@@ -37,6 +40,10 @@ pub struct Mesh {
     pub(crate) services: BTreeMap<Key, Arc<Service>>,
     pub(crate) subsets: BTreeMap<Key, Arc<Subset>>,
     pub(crate) routes: BTreeMap<Key, Arc<HttpRoute>>,
+    pub(crate) grpc_routes: BTreeMap<Key, Arc<GrpcRoute>>,
+    pub(crate) tcp_routes: BTreeMap<Key, Arc<TcpRoute>>,
+    pub(crate) policies: BTreeMap<Key, Arc<TrafficPolicy>>,
+    pub(crate) configs: BTreeMap<Key, Arc<MeshConfig>>,
     pub(crate) workloads: BTreeMap<Key, Arc<Workload>>,
     bindings: Bindings,
 }
@@ -113,6 +120,10 @@ impl Mesh {
                 Kind::Service => mesh.services.remove(key).is_some(),
                 Kind::Subset => mesh.subsets.remove(key).is_some(),
                 Kind::HttpRoute => mesh.routes.remove(key).is_some(),
+                Kind::GrpcRoute => mesh.grpc_routes.remove(key).is_some(),
+                Kind::TcpRoute => mesh.tcp_routes.remove(key).is_some(),
+                Kind::TrafficPolicy => mesh.policies.remove(key).is_some(),
+                Kind::MeshConfig => mesh.configs.remove(key).is_some(),
                 Kind::Workload => mesh.workloads.remove(key).is_some(),
             };
             if !found {
@@ -177,6 +188,10 @@ impl Mesh {
             AnyResource::Service(service) => put(&mut self.services, key, service),
             AnyResource::Subset(subset) => put(&mut self.subsets, key, subset),
             AnyResource::HttpRoute(route) => put(&mut self.routes, key, route),
+            AnyResource::GrpcRoute(route) => put(&mut self.grpc_routes, key, route),
+            AnyResource::TcpRoute(route) => put(&mut self.tcp_routes, key, route),
+            AnyResource::TrafficPolicy(policy) => put(&mut self.policies, key, policy),
+            AnyResource::MeshConfig(config) => put(&mut self.configs, key, config),
             AnyResource::Workload(workload) => put(&mut self.workloads, key, workload),
         }
     }
@@ -205,9 +220,43 @@ impl Mesh {
         &self.routes
     }
 
+    /// What holds for the whole mesh, if anything was said.
+    pub fn config(&self) -> Option<&MeshConfig> {
+        self.configs.values().next().map(AsRef::as_ref)
+    }
+
+    /// The settings for requests to a Service, or to a Subset of it: the most specific of the
+    /// Subset's policy, the Service's, and the mesh's defaults, field by field.
+    pub fn settings(&self, service: &Key, subset: Option<&str>) -> TrafficSettings {
+        let defaults = self.config().map(|config| config.defaults).unwrap_or_default();
+        let of = |target: &PolicyTarget| {
+            let mut policies = self.policies.iter();
+            let found = policies.find(|(key, policy)| {
+                key.namespace == service.namespace && policy.target_ref == *target
+            });
+            found.map(|(_, policy)| policy.settings).unwrap_or_default()
+        };
+        let service = of(&PolicyTarget::Service(service.name.clone())).over(defaults);
+        match subset {
+            Some(subset) => of(&PolicyTarget::Subset(subset.to_owned())).over(service),
+            None => service,
+        }
+    }
+
     /// The Workloads.
     pub fn workloads(&self) -> &BTreeMap<Key, Arc<Workload>> {
         &self.workloads
+    }
+
+    /// The route that decides about connections to a tcp port of a Service; without one they go to
+    /// its endpoints.
+    pub fn bound_tcp_route(&self, service: &Key, port: u16) -> Option<&Arc<BoundTcpRoute>> {
+        self.bindings.of_connections(service, port)
+    }
+
+    /// Where a route is attached, and whether it is accepted there.
+    pub fn attachments(&self, route: &DocumentId) -> &[Attachment] {
+        self.bindings.attachments(route)
     }
 
     /// The routes that decide about requests to a port of a Service, in the order of their
@@ -224,6 +273,10 @@ impl Mesh {
             .map(of(Kind::Service))
             .chain(self.subsets.keys().map(of(Kind::Subset)))
             .chain(self.routes.keys().map(of(Kind::HttpRoute)))
+            .chain(self.grpc_routes.keys().map(of(Kind::GrpcRoute)))
+            .chain(self.tcp_routes.keys().map(of(Kind::TcpRoute)))
+            .chain(self.policies.keys().map(of(Kind::TrafficPolicy)))
+            .chain(self.configs.keys().map(of(Kind::MeshConfig)))
             .chain(self.workloads.keys().map(of(Kind::Workload)))
     }
 
@@ -233,6 +286,10 @@ impl Mesh {
             Kind::Service => self.services.get(&id.key).map(|service| service.document()),
             Kind::Subset => self.subsets.get(&id.key).map(|subset| subset.document()),
             Kind::HttpRoute => self.routes.get(&id.key).map(|route| route.document()),
+            Kind::GrpcRoute => self.grpc_routes.get(&id.key).map(|route| route.document()),
+            Kind::TcpRoute => self.tcp_routes.get(&id.key).map(|route| route.document()),
+            Kind::TrafficPolicy => self.policies.get(&id.key).map(|policy| policy.document()),
+            Kind::MeshConfig => self.configs.get(&id.key).map(|config| config.document()),
             Kind::Workload => self.workloads.get(&id.key).map(|workload| workload.document()),
         }
     }

@@ -181,6 +181,12 @@ pub enum Reason {
         /// The choice it resembles.
         did_you_mean: Option<String>,
     },
+    /// None of several fields is there.
+    #[error("none of these is given: {}", .fields.join(", "))]
+    AtLeastOne {
+        /// The fields.
+        fields: &'static [&'static str],
+    },
     /// A reference to something that does not exist.
     #[error("no {kind} {name:?}{}", there_are(.existing))]
     Dangling {
@@ -225,12 +231,12 @@ pub enum Conflict {
     #[error("a Service with registered endpoints cannot have both tcp and HTTP ports")]
     MixedTransports,
     /// One host name would belong to two Services.
-    #[error("the host name {hostname:?} already belongs to Service/{owner}")]
+    #[error("the host name {hostname:?} already belongs to {owner}")]
     Hostname {
         /// The name.
         hostname: String,
-        /// The Service that has it, as `namespace/name`.
-        owner: String,
+        /// What has it: a Service, or the MeshConfig for hosts outside of the mesh.
+        owner: Box<DocumentId>,
     },
     /// Two ports ask for the same listening address.
     #[error("the address {address} is already the listener of {owner}")]
@@ -274,6 +280,49 @@ pub enum Conflict {
     /// A rewrite of the whole path needs to know the whole path.
     #[error("URLRewrite with ReplaceFullPath needs every match of the rule to have an Exact path")]
     FullPathWithoutExact,
+    /// Endpoints found by name cannot be merged with others in one cluster.
+    #[error("endpoints by dns cannot be merged with other sources")]
+    DnsWithOthers,
+    /// Endpoints found by name have no labels to select them by.
+    #[error("Service {service:?} has its endpoints from DNS, where they have no labels")]
+    SubsetOfDns {
+        /// The Service.
+        service: String,
+    },
+    /// No backend of a rule would ever be chosen.
+    #[error("every backend has the weight 0")]
+    NoWeight,
+    /// HTTP rules and tcp ports, or the reverse.
+    #[error("port {port} of Service {service:?} is not a tcp port")]
+    HttpPort {
+        /// The Service.
+        service: String,
+        /// The port.
+        port: u16,
+    },
+    /// A route for connections is attached to a Service without any tcp port.
+    #[error("Service {service:?} has no tcp port")]
+    NoTcpPort {
+        /// The Service.
+        service: String,
+    },
+    /// A route for calls is attached where no HTTP/2 is spoken.
+    #[error("Service {service:?} has no such port that speaks http2 or grpc")]
+    NoGrpcPort {
+        /// The Service.
+        service: String,
+    },
+    /// Two policies for the same target.
+    #[error("{target} already has a policy, {owner}")]
+    SecondPolicy {
+        /// The target.
+        target: String,
+        /// The policy it has.
+        owner: String,
+    },
+    /// There is one MeshConfig.
+    #[error("a MeshConfig is named default, in the namespace default")]
+    OtherMeshConfig,
     /// Several instances cannot listen on one port.
     #[error("{instances} instances cannot all listen on port {port}")]
     SharedPort {
@@ -308,6 +357,7 @@ impl Reason {
             }
             Self::WrongType { expected, .. } => format!("write {expected} here"),
             Self::Missing { field } => format!("add {field}"),
+            Self::AtLeastOne { fields } => format!("write at least one of: {}", fields.join(", ")),
             Self::ExactlyOne { fields } => format!("write one of: {}", fields.join(", ")),
             Self::Invalid { expected, .. } => format!("write {expected}"),
             Self::UnknownChoice { allowed, .. } => format!("write one of: {}", allowed.join(", ")),
@@ -338,6 +388,17 @@ impl Conflict {
             Self::RedirectWithRewrite => "remove one of the two filters",
             Self::PrefixWithoutPrefix => "match by PathPrefix, or use ReplaceFullPath",
             Self::FullPathWithoutExact => "match by Exact, or use ReplacePrefixMatch",
+            Self::DnsWithOthers => {
+                "make two Services and share requests among them by an HTTPRoute"
+            }
+            Self::SubsetOfDns { .. } => "use static endpoints, which have labels",
+            Self::NoWeight => "give one of them a weight",
+            Self::HttpPort { .. } | Self::NoTcpPort { .. } => {
+                "a TCPRoute needs a port with protocol tcp"
+            }
+            Self::NoGrpcPort { .. } => "a GRPCRoute needs a port with protocol grpc or http2",
+            Self::SecondPolicy { .. } => "put all settings for a target into one TrafficPolicy",
+            Self::OtherMeshConfig => "give it that name, or remove it",
             Self::SharedPort { .. } => "leave port out and listen on the port in the variable PORT",
         }
     }

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use crate::document::{GATEWAY_API, WEFT_API};
+use crate::document::{GATEWAY_API, GATEWAY_API_ALPHA, WEFT_API};
 
 /// A schema (draft 2020-12) that every valid document satisfies.
 pub fn json_schema() -> Value {
@@ -15,6 +15,20 @@ pub fn json_schema() -> Value {
             document("Service", WEFT_API, "What callers dial, and where it runs.", &service()),
             document("Subset", WEFT_API, "Some endpoints of a Service, by label.", &subset()),
             document("HTTPRoute", GATEWAY_API, "Where requests for a Service go.", &http_route()),
+            document("GRPCRoute", GATEWAY_API, "Where gRPC calls to a Service go.", &grpc_route()),
+            document(
+                "TCPRoute",
+                GATEWAY_API_ALPHA,
+                "Where connections to a Service go.",
+                &tcp_route(),
+            ),
+            document(
+                "TrafficPolicy",
+                WEFT_API,
+                "How requests to a Service are treated.",
+                &traffic_policy(),
+            ),
+            document("MeshConfig", WEFT_API, "What holds for the whole mesh.", &mesh_config()),
             document("Workload", WEFT_API, "What `weft up` starts on this machine.", &workload()),
         ],
     })
@@ -63,18 +77,30 @@ fn service() -> Value {
         ],
     );
     let registered = about_it(object(&[], &[]), "Sidecars that were started for the Service.");
-    let mut source = object(&[], &[("registered", registered), ("static", list(&endpoint, 0))]);
+    let dns = object(
+        &["host"],
+        &[
+            ("host", about_it(text(), "A name; every address it has is an endpoint.")),
+            ("port", about_it(port_number(), "Their port; the one dialled without it.")),
+        ],
+    );
+    let sources = [("registered", registered), ("static", list(&endpoint, 0)), ("dns", dns)];
+    let mut source = object(&[], &sources);
     source["minProperties"] = json!(1);
     source["maxProperties"] = json!(1);
-    object(&["ports"], &[("ports", list(&port, 1)), ("endpoints", list(&source, 1))])
+    let hostnames = about_it(list(&text(), 0), "Names it is dialled by besides its own.");
+    object(
+        &["ports"],
+        &[("ports", list(&port, 1)), ("hostnames", hostnames), ("endpoints", list(&source, 1))],
+    )
 }
 
 fn subset() -> Value {
     object(&["service", "labels"], &[("service", text()), ("labels", strings())])
 }
 
-fn http_route() -> Value {
-    let parent = object(
+fn parent() -> Value {
+    object(
         &["kind", "name"],
         &[
             ("group", choice(&["", "weft.dev"])),
@@ -84,8 +110,11 @@ fn http_route() -> Value {
             ("port", port_number()),
             ("sectionName", text()),
         ],
-    );
-    let backend = object(
+    )
+}
+
+fn backend() -> Value {
+    object(
         &["name"],
         &[
             ("group", choice(&["", "weft.dev"])),
@@ -95,7 +124,10 @@ fn http_route() -> Value {
             ("port", port_number()),
             ("weight", integer(0, 1_000_000)),
         ],
-    );
+    )
+}
+
+fn http_route() -> Value {
     let timeouts =
         object(&[], &[("request", about_it(text(), "Such as 500ms or 2s; 0s is no limit."))]);
     let rule = object(
@@ -104,27 +136,130 @@ fn http_route() -> Value {
             ("name", text()),
             ("matches", list(&route_match(), 0)),
             ("filters", list(&filter(), 0)),
-            ("backendRefs", list(&backend, 0)),
+            ("backendRefs", list(&backend(), 0)),
             ("timeouts", timeouts),
         ],
     );
     object(
         &["parentRefs"],
         &[
-            ("parentRefs", list(&parent, 1)),
+            ("parentRefs", list(&parent(), 1)),
             ("hostnames", list(&text(), 0)),
             ("rules", list(&rule, 1)),
         ],
     )
 }
 
+fn grpc_route() -> Value {
+    let method = object(
+        &[],
+        &[
+            ("type", choice(&["Exact", "RegularExpression"])),
+            ("service", about_it(text(), "The full name of the gRPC service.")),
+            ("method", text()),
+        ],
+    );
+    let matched = object(&[], &[("method", method), ("headers", list(&named_match(), 0))]);
+    let rule = object(
+        &[],
+        &[
+            ("name", text()),
+            ("matches", list(&matched, 0)),
+            ("filters", list(&json!({"oneOf": header_modifiers()}), 0)),
+            ("backendRefs", list(&backend(), 0)),
+        ],
+    );
+    object(
+        &["parentRefs"],
+        &[
+            ("parentRefs", list(&parent(), 1)),
+            ("hostnames", list(&text(), 0)),
+            ("rules", list(&rule, 1)),
+        ],
+    )
+}
+
+fn tcp_route() -> Value {
+    let rule = object(&["backendRefs"], &[("name", text()), ("backendRefs", list(&backend(), 1))]);
+    object(
+        &["parentRefs", "rules"],
+        &[("parentRefs", list(&parent(), 1)), ("rules", list(&rule, 1))],
+    )
+}
+
+/// The fields of `TrafficPolicy` that `MeshConfig` has defaults for.
+fn settings() -> [(&'static str, Value); 4] {
+    let most = i32::MAX.unsigned_abs();
+    let timeouts = [
+        ("request", about_it(text(), "When the route does not say; 0s is no limit.")),
+        ("connect", about_it(text(), "Connecting to an endpoint.")),
+    ];
+    let policies = choice(&["RoundRobin", "LeastRequest", "Random"]);
+    let breaker = [
+        ("maxConnections", integer(1, most)),
+        ("maxPending", integer(0, most)),
+        ("maxRequests", integer(1, most)),
+    ];
+    let pool = [
+        ("maxRequestsPerConnection", integer(1, most)),
+        ("idleTimeout", about_it(text(), "0s keeps idle connections for ever.")),
+    ];
+    [
+        ("timeouts", object(&[], &timeouts)),
+        ("loadBalancer", object(&[], &[("policy", policies)])),
+        ("circuitBreaker", object(&[], &breaker)),
+        ("connectionPool", object(&[], &pool)),
+    ]
+}
+
+fn traffic_policy() -> Value {
+    let target = object(
+        &["kind", "name"],
+        &[
+            ("group", choice(&["", "weft.dev"])),
+            ("kind", choice(&["Service", "Subset"])),
+            ("name", text()),
+        ],
+    );
+    let fields: Vec<_> = [("targetRef", target)].into_iter().chain(settings()).collect();
+    object(&["targetRef"], &fields)
+}
+
+fn mesh_config() -> Value {
+    let host = object(
+        &["host"],
+        &[
+            ("host", text()),
+            ("port", port_number()),
+            ("protocol", choice(&["http", "http2", "grpc"])),
+        ],
+    );
+    let deny = object(&["policy"], &[("policy", json!({"const": "Deny"}))]);
+    let allow = object(
+        &["policy", "hosts"],
+        &[("policy", json!({"const": "AllowList"})), ("hosts", list(&host, 1))],
+    );
+    object(
+        &[],
+        &[
+            ("trustDomain", text()),
+            ("defaults", object(&[], &settings())),
+            ("egress", json!({"oneOf": [deny, allow]})),
+        ],
+    )
+}
+
+fn named_match() -> Value {
+    object(
+        &["name", "value"],
+        &[("name", text()), ("type", choice(&["Exact", "RegularExpression"])), ("value", text())],
+    )
+}
+
 fn route_match() -> Value {
     let kinds = choice(&["Exact", "PathPrefix", "RegularExpression"]);
     let path = object(&[], &[("type", kinds), ("value", text())]);
-    let named = object(
-        &["name", "value"],
-        &[("name", text()), ("type", choice(&["Exact", "RegularExpression"])), ("value", text())],
-    );
+    let named = named_match();
     let methods = choice(&["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"]);
     object(
         &[],
@@ -137,12 +272,19 @@ fn route_match() -> Value {
     )
 }
 
-fn filter() -> Value {
+fn header_modifiers() -> [Value; 2] {
     let header = object(&["name", "value"], &[("name", text()), ("value", text())]);
     let modifier = object(
         &[],
         &[("set", list(&header, 0)), ("add", list(&header, 0)), ("remove", list(&text(), 0))],
     );
+    [
+        of_type("RequestHeaderModifier", "requestHeaderModifier", modifier.clone()),
+        of_type("ResponseHeaderModifier", "responseHeaderModifier", modifier),
+    ]
+}
+
+fn filter() -> Value {
     let path = json!({"oneOf": [
         of_type("ReplaceFullPath", "replaceFullPath", text()),
         of_type("ReplacePrefixMatch", "replacePrefixMatch", text()),
@@ -158,12 +300,10 @@ fn filter() -> Value {
         ],
     );
     let rewrite = object(&[], &[("hostname", text()), ("path", path)]);
-    json!({"oneOf": [
-        of_type("RequestHeaderModifier", "requestHeaderModifier", modifier.clone()),
-        of_type("ResponseHeaderModifier", "responseHeaderModifier", modifier),
-        of_type("RequestRedirect", "requestRedirect", redirect),
-        of_type("URLRewrite", "urlRewrite", rewrite),
-    ]})
+    let mut kinds = header_modifiers().to_vec();
+    kinds.push(of_type("RequestRedirect", "requestRedirect", redirect));
+    kinds.push(of_type("URLRewrite", "urlRewrite", rewrite));
+    json!({"oneOf": kinds})
 }
 
 /// `{type: KIND, FIELD: …}`

@@ -16,6 +16,12 @@ pub(crate) const ADDRESS: &str = "an address such as 127.0.0.1:9000 or [::1]:900
 pub(crate) const LABEL_VALUE: &str =
     "a label value of at most 63 letters, digits, dashes, dots and underscores";
 
+pub(crate) const DNS_NAME: &str = "a DNS name such as db.example.com";
+pub(crate) const GRPC_SERVICE: &str = "the full name of a gRPC service such as shop.v1.Catalog";
+pub(crate) const GRPC_METHOD: &str = "the name of a gRPC method such as GetItem";
+pub(crate) const TRUST_DOMAIN: &str =
+    "a SPIFFE trust domain: at most 255 lower-case letters, digits, dots, dashes and underscores";
+
 /// RFC 1123 label, as Kubernetes names a Service.
 pub(crate) fn is_label(text: &str) -> bool {
     text.len() <= 63
@@ -34,6 +40,29 @@ pub(crate) fn is_subdomain(text: &str) -> bool {
 pub(crate) fn is_hostname(text: &str) -> bool {
     let name = text.strip_prefix("*.").unwrap_or(text);
     is_subdomain(name) && text.parse::<std::net::IpAddr>().is_err()
+}
+
+/// A name to be looked up: no wildcard, no IP address; underscores as in SRV names are left out.
+pub(crate) fn is_dns_name(text: &str) -> bool {
+    is_subdomain(text) && text.parse::<std::net::IpAddr>().is_err()
+}
+
+/// What protobuf takes for an identifier.
+pub(crate) fn is_grpc_method(text: &str) -> bool {
+    (1..=1024).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && !text.starts_with(|first: char| first.is_ascii_digit())
+}
+
+/// Identifiers separated by dots.
+pub(crate) fn is_grpc_service(text: &str) -> bool {
+    text.len() <= 1024 && text.split('.').all(is_grpc_method)
+}
+
+/// SPIFFE-ID section 2.1.
+pub(crate) fn is_trust_domain(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
+    (1..=255).contains(&text.len()) && text.bytes().all(allowed)
 }
 
 /// RFC 9110 section 5.1.
@@ -133,6 +162,11 @@ mod tests {
             assert!(!is_label(bad), "{bad}");
         }
         assert!(is_subdomain("a.b-c.d") && !is_subdomain("a..b") && !is_subdomain(".a"));
+        assert!(is_dns_name("db.example.com") && is_dns_name("db"));
+        assert!(!is_dns_name("*.example.com") && !is_dns_name("10.0.0.1") && !is_dns_name(""));
+        assert!(is_grpc_service("a.v1.B_c") && !is_grpc_service("a..B") && !is_grpc_service("a/B"));
+        assert!(is_grpc_method("Get_2") && !is_grpc_method("2Get") && !is_grpc_method("a.b"));
+        assert!(is_trust_domain("prod.example_1-x") && !is_trust_domain("Prod"));
         assert!(is_hostname("*.example.com") && is_hostname("shop"));
         assert!(!is_hostname("127.0.0.1") && !is_hostname("*") && !is_hostname("a.*.b"));
         assert!(

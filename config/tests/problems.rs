@@ -90,7 +90,7 @@ spec: {service: none, labels: {version: 2}}
             "first.yaml:5:3: Service/Catalog spec: the field \"ports\" is missing",
             "first.yaml:5:3: Service/Catalog spec.port: unknown field, did you mean \"ports\"?",
             "first.yaml:7:7: Service/Catalog spec.endpoints[0]: exactly one of the fields registered, \
-             static must be given",
+             static, dns must be given",
             "first.yaml:7:7: Service/Catalog spec.endpoints[0].registred: unknown field, did you mean \
              \"registered\"?",
             "first.yaml:8:26: Service/Catalog spec.endpoints[1].static[0].address: \"localhost:80\" is \
@@ -100,7 +100,7 @@ spec: {service: none, labels: {version: 2}}
             "first.yaml:10:1: the field \"apiVersion\" is missing",
             "first.yaml:10:1: the field \"metadata\" is missing",
             "first.yaml:10:1: the field \"spec\" is missing",
-            "first.yaml:10:7: kind: \"Pod\" is not one of Service, Subset, HTTPRoute, Workload",
+            "first.yaml:10:7: kind: \"Pod\" is not one of Service, Subset, HTTPRoute, GRPCRoute, TCPRoute, TrafficPolicy, MeshConfig, Workload",
             "second.yaml:1:13: Subset/shop/v1 apiVersion: \"weft.dev/v2\" is not the apiVersion of \
              Subset: weft.dev/v1",
             "second.yaml:4:41: Subset/shop/v1 spec.labels.version: expected a string, found the number 2",
@@ -318,7 +318,7 @@ fn a_host_name_belongs_to_one_service() {
         messages(&claimed_twice),
         [(
             "spec.hostnames[0]".to_owned(),
-            "the host name \"shop.example.com\" already belongs to Service/default/a".to_owned()
+            "the host name \"shop.example.com\" already belongs to Service/a".to_owned()
         )]
     );
     for (hostname, refused) in
@@ -351,4 +351,148 @@ fn removing_what_is_referred_to_is_refused() {
     assert_eq!(mesh.remove(&[service, route]).expect("both").ids().count(), 0);
     let unknown = id(weft_config::Kind::Subset, "nope");
     assert!(mesh.remove(&[unknown]).is_err());
+}
+
+/// A Service of each kind of port: `http`, `calls` (grpc) and `bytes` (tcp).
+fn with_services(text: &str) -> String {
+    let named = |name: &str, protocol: &str| {
+        service(&format!("{{ports: [{{port: 80, protocol: {protocol}}}]}}"))
+            .replace("name: a", &format!("name: {name}"))
+    };
+    let services = [named("plain", "http"), named("calls", "grpc"), named("bytes", "tcp")];
+    format!("{}---\n{text}", services.join("---\n"))
+}
+
+fn document(kind: &str, name: &str, spec: &str) -> String {
+    let version = kind.parse::<weft_config::Kind>().expect("a kind").api_version();
+    format!("apiVersion: {version}\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {spec}\n")
+}
+
+#[test]
+fn routes_fit_their_ports() {
+    let cases = [
+        (
+            "GRPCRoute",
+            "plain",
+            "{}",
+            "Service \"plain\" has no such port that speaks http2 or grpc",
+        ),
+        (
+            "TCPRoute",
+            "calls",
+            "{backendRefs: [{name: bytes}]}",
+            "Service \"calls\" has no tcp port",
+        ),
+        (
+            "TCPRoute",
+            "bytes",
+            "{backendRefs: [{name: calls}]}",
+            "port 80 of Service \"calls\" is not a tcp port",
+        ),
+        (
+            "GRPCRoute",
+            "calls",
+            "{backendRefs: [{name: bytes}]}",
+            "port 80 of Service \"bytes\" is a tcp port",
+        ),
+        (
+            "TCPRoute",
+            "bytes",
+            "{backendRefs: [{name: bytes, weight: 0}]}",
+            "every backend has the weight 0",
+        ),
+        ("TCPRoute", "bytes", "{}", "the field \"backendRefs\" is missing"),
+        (
+            "GRPCRoute",
+            "calls",
+            "{matches: [{method: {}}]}",
+            "none of these is given: service, method",
+        ),
+        (
+            "GRPCRoute",
+            "calls",
+            "{filters: [{type: URLRewrite, urlRewrite: {hostname: x.y}}]}",
+            "a RequestRedirect or URLRewrite in a GRPCRoute is not supported",
+        ),
+    ];
+    for (kind, parent, rule, expected) in cases {
+        let spec = format!("{{parentRefs: [{{kind: Service, name: {parent}}}], rules: [{rule}]}}");
+        let found = messages(&with_services(&document(kind, "r", &spec)));
+        let found: Vec<&str> = found.iter().map(|(_, message)| message.as_str()).collect();
+        assert_eq!(found, [expected], "{kind} {parent} {rule}");
+    }
+}
+
+#[test]
+fn policies_fit_their_targets() {
+    let policy = |name: &str, spec: &str| document("TrafficPolicy", name, spec);
+    let target = "targetRef: {kind: Service, name: plain}";
+    let cases = [
+        (
+            policy("p", "{targetRef: {kind: Service, name: nope}}"),
+            "no Service \"nope\" (there are: bytes, calls, plain)",
+        ),
+        (
+            policy("p", "{targetRef: {kind: Subset, name: nope}}"),
+            "no Subset \"nope\" (there are none)",
+        ),
+        (
+            policy("p", &format!("{{{target}, timeouts: {{connect: 0s}}}}")),
+            "\"0s\" is not a duration above zero",
+        ),
+        (
+            policy("p", &format!("{{{target}, circuitBreaker: {{maxRequests: 0}}}}")),
+            "\"0\" is not a whole number from 1 to 2147483647",
+        ),
+        (policy("p", &format!("{{{target}, retries: {{}}}}")), "retries is not supported"),
+        (
+            format!(
+                "{}---\n{}",
+                policy("p", &format!("{{{target}}}")),
+                policy("q", &format!("{{{target}}}"))
+            ),
+            "Service/plain already has a policy, TrafficPolicy/p",
+        ),
+        (
+            document("MeshConfig", "other", "{}"),
+            "a MeshConfig is named default, in the namespace default",
+        ),
+        (
+            document("MeshConfig", "default", "{egress: {policy: Allow}}"),
+            "egress to any host is not supported",
+        ),
+        (
+            document(
+                "MeshConfig",
+                "default",
+                "{egress: {policy: AllowList, hosts: [{host: plain.default}]}}",
+            ),
+            "the host name \"plain.default\" already belongs to Service/plain",
+        ),
+        (
+            service("{ports: [{port: 80}], hostnames: [calls.default]}"),
+            "the host name \"calls.default\" already belongs to Service/calls",
+        ),
+        (
+            service("{ports: [{port: 80}], hostnames: [single]}"),
+            "\"single\" is not a host name with a dot",
+        ),
+        (
+            service("{ports: [{port: 80}], endpoints: [{dns: {host: x.y}}, {registered: {}}]}"),
+            "endpoints by dns cannot be merged with other sources",
+        ),
+        (
+            format!(
+                "{}---\n{}",
+                service("{ports: [{port: 80}], endpoints: [{dns: {host: x.y}}]}"),
+                document("Subset", "s", "{service: a, labels: {v: '1'}}")
+            ),
+            "Service \"a\" has its endpoints from DNS, where they have no labels",
+        ),
+    ];
+    for (text, expected) in cases {
+        let found = messages(&with_services(&text));
+        let found: Vec<&str> = found.iter().map(|(_, message)| message.as_str()).collect();
+        assert_eq!(found, [expected], "{text}");
+    }
 }

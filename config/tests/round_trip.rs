@@ -61,6 +61,52 @@ spec:
           requestRedirect: {scheme: https, hostname: e.com, port: 8443, statusCode: 301,
                             path: {type: ReplacePrefixMatch, replacePrefixMatch: ''}}
 ---
+apiVersion: gateway.networking.k8s.io/v1
+kind: GRPCRoute
+metadata: {name: shop, namespace: prod}
+spec:
+  parentRefs: [{kind: Service, name: shop, port: 81}]
+  hostnames: [calls.example.com]
+  rules:
+    - name: first
+      matches:
+        - {method: {service: a.B, method: C}, headers: [{name: x-a, value: '1'}]}
+        - {method: {type: RegularExpression, service: 'a[.].*'}}
+      filters:
+        - {type: ResponseHeaderModifier, responseHeaderModifier: {remove: [x-powered-by]}}
+      backendRefs: [{group: weft.dev, kind: Subset, name: shop.v1, port: 81, weight: 0}]
+    - {}
+---
+apiVersion: gateway.networking.k8s.io/v1alpha2
+kind: TCPRoute
+metadata: {name: shop, namespace: prod}
+spec:
+  parentRefs: [{kind: Service, name: shop}]
+  rules: [{name: only, backendRefs: [{name: shop, port: 83}]}]
+---
+apiVersion: weft.dev/v1
+kind: TrafficPolicy
+metadata: {name: shop, namespace: prod}
+spec:
+  targetRef: {kind: Subset, name: shop.v1}
+  timeouts: {request: 0s, connect: 90s}
+  loadBalancer: {policy: Random}
+  circuitBreaker: {maxPending: 0}
+  connectionPool: {idleTimeout: 0s, maxRequestsPerConnection: 1}
+---
+apiVersion: weft.dev/v1
+kind: MeshConfig
+metadata: {name: default}
+spec:
+  trustDomain: prod.example
+  defaults: {timeouts: {request: 1s}}
+  egress: {policy: AllowList, hosts: [{host: api.example.com}, {host: rpc.example.com, port: 81, protocol: grpc}]}
+---
+apiVersion: weft.dev/v1
+kind: Service
+metadata: {name: zfound}
+spec: {ports: [{port: 80}], hostnames: [found.example.com], endpoints: [{dns: {host: localhost, port: 9}}]}
+---
 apiVersion: weft.dev/v1
 kind: Workload
 metadata: {name: shop, namespace: prod}
@@ -101,7 +147,7 @@ fn through_yaml_text() {
 fn unchanged_documents_keep_their_allocation() {
     let mesh = everything();
     let again = mesh.apply(&[Source::new("t", EVERYTHING)]).expect("valid");
-    assert_eq!(again.documents.len(), 6);
+    assert_eq!(again.documents.len(), 11);
     for (key, service) in mesh.services() {
         assert!(std::sync::Arc::ptr_eq(service, &again.mesh.services()[key]));
     }

@@ -63,7 +63,8 @@ fn read(name: &str) -> String {
 #[test]
 fn every_example_satisfies_it() {
     let schema = json_schema();
-    for name in ["shop.yaml", "standalone.yaml", "routing.yaml", "namespaces.yaml"] {
+    for name in ["shop.yaml", "standalone.yaml", "routing.yaml", "namespaces.yaml", "traffic.yaml"]
+    {
         let mesh =
             Mesh::parse(&[Source::new(name, read(&format!("examples/{name}")))]).expect("valid");
         for document in mesh.documents() {
@@ -141,7 +142,7 @@ fn visit(
 fn it_has_the_fields_of_the_reader() {
     let schema = json_schema();
     let (mut by_schema, mut by_reader) = (Fields::new(), Fields::new());
-    for name in ["shop.yaml", "standalone.yaml", "routing.yaml"] {
+    for name in ["shop.yaml", "standalone.yaml", "routing.yaml", "traffic.yaml"] {
         let mesh =
             Mesh::parse(&[Source::new(name, read(&format!("examples/{name}")))]).expect("valid");
         let documents = mesh.documents();

@@ -3,8 +3,11 @@
 //! Serialising gives the canonical form of `spec`, with defaults left out.
 
 pub(crate) mod filter;
+pub mod grpc_route;
+pub mod policy;
 pub mod route;
 pub mod service;
+pub mod tcp_route;
 pub mod workload;
 
 use serde::Serialize;
@@ -12,8 +15,11 @@ use serde::Serialize;
 use crate::document::{Document, Key, Kind};
 use crate::reader::StringMap;
 
+pub use grpc_route::GrpcRoute;
+pub use policy::{MeshConfig, TrafficPolicy};
 pub use route::HttpRoute;
 pub use service::{Service, Subset};
+pub use tcp_route::TcpRoute;
 pub use workload::Workload;
 
 /// Name, namespace, and what users attach for their own use.

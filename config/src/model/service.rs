@@ -16,7 +16,10 @@ pub struct Service {
     pub metadata: Metadata,
     /// What callers dial, at least one, each number and name once.
     pub ports: Vec<ServicePort>,
-    /// Where the endpoints come from; they are merged.
+    /// Names it is dialled by besides its own, from every namespace.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hostnames: Vec<String>,
+    /// Where the endpoints come from; they are merged. `Dns` is always alone.
     pub endpoints: Vec<EndpointSource>,
 }
 
@@ -68,6 +71,18 @@ pub enum EndpointSource {
     Registered,
     /// Addresses written down.
     Static(Vec<StaticEndpoint>),
+    /// Whatever addresses a name has.
+    Dns(DnsEndpoint),
+}
+
+/// Endpoints found by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DnsEndpoint {
+    /// The name to look up.
+    pub host: String,
+    /// Their port; the one dialled without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
 }
 
 impl Serialize for EndpointSource {
@@ -76,6 +91,7 @@ impl Serialize for EndpointSource {
         match self {
             Self::Registered => map.serialize_entry("registered", &StringMap::new())?,
             Self::Static(endpoints) => map.serialize_entry("static", endpoints)?,
+            Self::Dns(name) => map.serialize_entry("dns", name)?,
         }
         map.end()
     }
@@ -117,11 +133,19 @@ impl Service {
         self.endpoints.contains(&EndpointSource::Registered)
     }
 
+    /// The name by which all its endpoints are found, if they are found so.
+    pub fn dns(&self) -> Option<&DnsEndpoint> {
+        self.endpoints.iter().find_map(|source| match source {
+            EndpointSource::Dns(name) => Some(name),
+            EndpointSource::Registered | EndpointSource::Static(_) => None,
+        })
+    }
+
     /// The endpoints written down.
     pub fn static_endpoints(&self) -> impl Iterator<Item = &StaticEndpoint> {
         self.endpoints.iter().flat_map(|source| match source {
             EndpointSource::Static(endpoints) => endpoints.as_slice(),
-            EndpointSource::Registered => &[],
+            EndpointSource::Registered | EndpointSource::Dns(_) => &[],
         })
     }
 }

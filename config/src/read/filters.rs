@@ -62,6 +62,17 @@ pub(super) fn filters(reader: &mut Reader, node: &Node) -> Option<Filters> {
     Some(filters)
 }
 
+/// The filters of a gRPC rule: those that change headers.
+pub(super) fn header_filters(reader: &mut Reader, node: &Node) -> Option<Filters> {
+    let filters = filters(reader, node)?;
+    if filters.redirect.is_some() || filters.rewrite.is_some() {
+        let what = "a RequestRedirect or URLRewrite in a GRPCRoute".to_owned();
+        let instead = "use RequestHeaderModifier and ResponseHeaderModifier, or an HTTPRoute";
+        return reader.refuse(node, Reason::Unsupported { what, instead });
+    }
+    Some(filters)
+}
+
 fn kind_of(filter: &Filter) -> FilterKind {
     match filter {
         Filter::RequestHeaders(_) => FilterKind::RequestHeaders,

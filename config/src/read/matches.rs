@@ -50,12 +50,7 @@ const VALUE: &str = "a value of 1 to 4096 characters";
 pub(super) fn route_match(reader: &mut Reader, node: &Node) -> Option<Match> {
     reader.object(node, |reader, object| {
         let path = object.optional(reader, "path", path);
-        let headers = object.optional(reader, "headers", |reader, node| {
-            let headers = reader.list(node, header);
-            unique(reader, node, headers, |header| {
-                Some((header.name.clone(), format!("the header {:?}", header.name)))
-            })
-        });
+        let headers = object.optional(reader, "headers", header_list);
         let query_params = object.optional(reader, "queryParams", |reader, node| {
             let params = reader.list(node, query_param);
             unique(reader, node, params, |param| {
@@ -69,6 +64,14 @@ pub(super) fn route_match(reader: &mut Reader, node: &Node) -> Option<Match> {
             query_params: query_params?.unwrap_or_default(),
             method: method?,
         })
+    })
+}
+
+/// Conditions on headers, each name once.
+pub(super) fn header_list(reader: &mut Reader, node: &Node) -> Option<Vec<NamedMatch>> {
+    let headers = reader.list(node, header);
+    unique(reader, node, headers, |header| {
+        Some((header.name.clone(), format!("the header {:?}", header.name)))
     })
 }
 
@@ -133,7 +136,8 @@ fn value(reader: &mut Reader, object: &mut Object<'_>) -> Option<ValueMatch> {
     })
 }
 
-fn regex(reader: &mut Reader, node: &Node) -> Option<String> {
+/// A regular expression that compiles.
+pub(super) fn regex(reader: &mut Reader, node: &Node) -> Option<String> {
     let text = reader.text(node, REGEX, |text| (1..=1024).contains(&text.len()))?;
     match crate::pattern::check(&text) {
         Ok(()) => Some(text),

@@ -1,13 +1,19 @@
 //! Trees → the typed model, one file per kind.
 
 mod filters;
+mod grpc_route;
 mod matches;
+mod policy;
+mod refs;
 mod route;
 mod service;
+mod tcp_route;
 mod workload;
 
 use crate::document::{DEFAULT_NAMESPACE, DocumentId, Key, Kind};
-use crate::model::{HttpRoute, Metadata, Service, Subset, Workload};
+use crate::model::{
+    GrpcRoute, HttpRoute, MeshConfig, Metadata, Service, Subset, TcpRoute, TrafficPolicy, Workload,
+};
 use crate::problem::Reason;
 use crate::reader::{Choices, Object, Reader};
 use crate::syntax::{LABEL, SUBDOMAIN, is_label, is_subdomain};
@@ -19,6 +25,10 @@ pub(crate) enum AnyResource {
     Service(Service),
     Subset(Subset),
     HttpRoute(HttpRoute),
+    GrpcRoute(GrpcRoute),
+    TcpRoute(TcpRoute),
+    TrafficPolicy(TrafficPolicy),
+    MeshConfig(MeshConfig),
     Workload(Workload),
 }
 
@@ -72,6 +82,16 @@ fn spec(reader: &mut Reader, node: &Node, kind: Kind, metadata: Metadata) -> Opt
         Kind::Service => service::service(reader, node, metadata).map(AnyResource::Service),
         Kind::Subset => service::subset(reader, node, metadata).map(AnyResource::Subset),
         Kind::HttpRoute => route::http_route(reader, node, metadata).map(AnyResource::HttpRoute),
+        Kind::GrpcRoute => {
+            grpc_route::grpc_route(reader, node, metadata).map(AnyResource::GrpcRoute)
+        }
+        Kind::TcpRoute => tcp_route::tcp_route(reader, node, metadata).map(AnyResource::TcpRoute),
+        Kind::TrafficPolicy => {
+            policy::traffic_policy(reader, node, metadata).map(AnyResource::TrafficPolicy)
+        }
+        Kind::MeshConfig => {
+            policy::mesh_config(reader, node, metadata).map(AnyResource::MeshConfig)
+        }
         Kind::Workload => workload::workload(reader, node, metadata).map(AnyResource::Workload),
     }
 }

@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 
+use super::refs::hostnames;
 use super::{labels, non_empty, unique};
-use crate::model::service::{EndpointSource, Protocol, ServicePort, StaticEndpoint};
+use crate::model::service::{DnsEndpoint, EndpointSource, Protocol, ServicePort, StaticEndpoint};
 use crate::model::{Metadata, Service, Subset};
 use crate::problem::{Conflict, Reason};
 use crate::reader::{Choices, Object, Reader};
-use crate::syntax::{ADDRESS, LABEL, is_label};
+use crate::syntax::{ADDRESS, DNS_NAME, LABEL, is_dns_name, is_label};
 use crate::tree::Node;
 
 const PROTOCOLS: Choices<Protocol> = Choices {
@@ -21,6 +22,7 @@ const MAX_WEIGHT: u32 = 10_000;
 pub(super) fn service(reader: &mut Reader, node: &Node, metadata: Metadata) -> Option<Service> {
     reader.object(node, |reader, object| {
         let ports = object.required(reader, "ports", ports);
+        let hostnames = hostnames(reader, object);
         let endpoints = object.optional(reader, "endpoints", |reader, node| {
             let sources = reader.list(node, source);
             non_empty(reader, node, sources)
@@ -28,6 +30,7 @@ pub(super) fn service(reader: &mut Reader, node: &Node, metadata: Metadata) -> O
         let service = Service {
             metadata,
             ports: ports?,
+            hostnames: hostnames?,
             endpoints: endpoints?.unwrap_or_else(|| vec![EndpointSource::Registered]),
         };
         check(reader, object, &service).map(|()| service)
@@ -40,6 +43,9 @@ fn check(reader: &mut Reader, object: &Object<'_>, service: &Service) -> Option<
     let tcp = service.ports.iter().any(|port| !port.protocol.is_http());
     if http && tcp && service.takes_registrations() {
         return reader.refuse(object.node(), Conflict::MixedTransports.into());
+    }
+    if service.dns().is_some() && service.endpoints.len() > 1 {
+        return reader.refuse(object.node(), Conflict::DnsWithOthers.into());
     }
     let endpoints: Vec<&StaticEndpoint> = service.static_endpoints().collect();
     for (index, endpoint) in endpoints.iter().enumerate() {
@@ -96,13 +102,25 @@ fn source(reader: &mut Reader, node: &Node) -> Option<EndpointSource> {
         let written = object.optional(reader, "static", |reader, node| {
             reader.list(node, static_endpoint).map(EndpointSource::Static)
         });
-        match (registered?, written?) {
-            (Some(source), None) | (None, Some(source)) => Some(source),
+        let dns = object.optional(reader, "dns", dns);
+        match (registered?, written?, dns?) {
+            (Some(source), None, None)
+            | (None, Some(source), None)
+            | (None, None, Some(source)) => Some(source),
             _ => {
-                let fields = &["registered", "static"];
+                let fields = &["registered", "static", "dns"];
                 reader.refuse(object.node(), Reason::ExactlyOne { fields })
             }
         }
+    })
+}
+
+fn dns(reader: &mut Reader, node: &Node) -> Option<EndpointSource> {
+    reader.object(node, |reader, object| {
+        let host = object
+            .required(reader, "host", |reader, node| reader.text(node, DNS_NAME, is_dns_name));
+        let port = object.optional(reader, "port", Reader::port);
+        Some(EndpointSource::Dns(DnsEndpoint { host: host?, port: port? }))
     })
 }
 

@@ -4,14 +4,18 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use weft_config::Key;
+use weft_config::model::policy::{
+    BalancingPolicy, CircuitBreaker, ConnectionPool, EgressHost, TrafficSettings,
+};
 use weft_config::model::service::{Protocol, Service};
 use weft_proto::pb::envoy::config::cluster::v3 as cluster;
 use weft_proto::pb::envoy::config::core::v3 as core;
 use weft_proto::pb::envoy::config::endpoint::v3 as endpoint;
 use weft_proto::pb::envoy::extensions::upstreams::http::v3 as http;
+use weft_proto::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::explicit_http_config::ProtocolConfig;
 
 use crate::listener::INBOUND;
-use crate::wire::{ads, any, duration};
+use crate::wire::{ads, any, duration, uint32};
 
 /// How long connecting to an endpoint may take. A mesh has no long ways: what has not answered a
 /// SYN, and two repetitions of it, in this time is gone.
@@ -27,32 +31,141 @@ pub fn subset_cluster_name(service: &Key, subset: &str, port: u16) -> String {
     format!("{}.{}/{subset}:{port}", service.name, service.namespace)
 }
 
-/// A cluster whose endpoints come by EDS, as Envoy and weft-proxy take it.
-pub(crate) fn envoy(name: &str, protocol: Protocol) -> cluster::Cluster {
-    let mut cluster = discovered(name);
+/// The cluster of a host outside of the mesh: `egress/<host>:<port>`.
+pub(crate) fn egress_cluster_name(host: &EgressHost) -> String {
+    format!("egress/{}:{}", host.host, host.port)
+}
+
+/// Where the endpoints of a cluster come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source<'a> {
+    /// EDS, by the name of the cluster.
+    Discovery,
+    /// Every address of a name.
+    Dns { host: &'a str, port: u16 },
+}
+
+impl<'a> Source<'a> {
+    /// That of a port of a Service.
+    pub(crate) fn of(service: &'a Service, port: u16) -> Self {
+        service.dns().map_or(Self::Discovery, |name| Self::Dns {
+            host: &name.host,
+            port: name.port.unwrap_or(port),
+        })
+    }
+}
+
+/// A cluster as Envoy and weft-proxy take it.
+pub(crate) fn envoy(
+    name: &str,
+    protocol: Protocol,
+    source: Source<'_>,
+    settings: TrafficSettings,
+) -> cluster::Cluster {
+    use cluster::cluster::LbPolicy;
+    let mut cluster = from_source(name, source, cluster::cluster::DiscoveryType::StrictDns);
+    cluster.connect_timeout = Some(duration(settings.timeouts.connect.unwrap_or(CONNECT_TIMEOUT)));
+    cluster.lb_policy = match settings.load_balancer.policy {
+        Some(BalancingPolicy::LeastRequest) => LbPolicy::LeastRequest,
+        Some(BalancingPolicy::Random) => LbPolicy::Random,
+        Some(BalancingPolicy::RoundRobin) | None => LbPolicy::RoundRobin,
+    }
+    .into();
+    cluster.circuit_breakers = breakers(settings.circuit_breaker);
+    let common = common_options(settings.connection_pool);
     if protocol.is_http2() {
-        with_http(&mut cluster, explicit_http2());
+        with_http(&mut cluster, explicit_http2(), common);
+    } else if common.is_some() {
+        with_http(&mut cluster, explicit_http1(), common);
     }
     cluster
 }
 
 /// A cluster as proxyless gRPC clients take it: they speak HTTP/2 anyway.
-pub(crate) fn grpc(name: &str) -> cluster::Cluster {
-    discovered(name)
+pub(crate) fn grpc(name: &str, source: Source<'_>, settings: TrafficSettings) -> cluster::Cluster {
+    use cluster::cluster::LbPolicy;
+    let mut cluster = from_source(name, source, cluster::cluster::DiscoveryType::LogicalDns);
+    cluster.lb_policy = match settings.load_balancer.policy {
+        Some(BalancingPolicy::LeastRequest) => LbPolicy::LeastRequest,
+        Some(BalancingPolicy::RoundRobin | BalancingPolicy::Random) | None => LbPolicy::RoundRobin,
+    }
+    .into();
+    let max_requests = settings.circuit_breaker.max_requests;
+    cluster.circuit_breakers = breakers(CircuitBreaker { max_requests, ..Default::default() });
+    cluster
 }
 
-fn discovered(name: &str) -> cluster::Cluster {
-    cluster::Cluster {
+/// The settings that [`grpc`] cannot express, because gRPC clients have nothing of the kind (gRFC
+/// A32, A48).
+pub(crate) fn ignored_by_grpc(settings: TrafficSettings) -> Vec<&'static str> {
+    let (breaker, pool) = (settings.circuit_breaker, settings.connection_pool);
+    let is_random = settings.load_balancer.policy == Some(BalancingPolicy::Random);
+    [
+        ("timeouts.connect", settings.timeouts.connect.is_some()),
+        ("loadBalancer.policy: Random", is_random),
+        ("circuitBreaker.maxConnections", breaker.max_connections.is_some()),
+        ("circuitBreaker.maxPending", breaker.max_pending.is_some()),
+        ("connectionPool.maxRequestsPerConnection", pool.max_requests_per_connection.is_some()),
+        ("connectionPool.idleTimeout", pool.idle_timeout.is_some()),
+    ]
+    .into_iter()
+    .filter_map(|(field, is_set)| is_set.then_some(field))
+    .collect()
+}
+
+#[expect(deprecated, reason = "what took its place is not known to Envoy before 1.34")]
+fn from_source(
+    name: &str,
+    source: Source<'_>,
+    by_name: cluster::cluster::DiscoveryType,
+) -> cluster::Cluster {
+    let base = cluster::Cluster {
         name: name.to_owned(),
-        cluster_discovery_type: Some(kind(cluster::cluster::DiscoveryType::Eds)),
-        eds_cluster_config: Some(cluster::cluster::EdsClusterConfig {
-            eds_config: Some(ads()),
-            ..Default::default()
-        }),
         connect_timeout: Some(duration(CONNECT_TIMEOUT)),
-        lb_policy: cluster::cluster::LbPolicy::RoundRobin.into(),
         ..Default::default()
+    };
+    match source {
+        Source::Discovery => cluster::Cluster {
+            cluster_discovery_type: Some(kind(cluster::cluster::DiscoveryType::Eds)),
+            eds_cluster_config: Some(cluster::cluster::EdsClusterConfig {
+                eds_config: Some(ads()),
+                ..Default::default()
+            }),
+            ..base
+        },
+        Source::Dns { host, port } => cluster::Cluster {
+            cluster_discovery_type: Some(kind(by_name)),
+            load_assignment: Some(endpoint::ClusterLoadAssignment {
+                cluster_name: name.to_owned(),
+                endpoints: vec![endpoint::LocalityLbEndpoints {
+                    lb_endpoints: vec![crate::endpoint::named_endpoint(host, port)],
+                    ..Default::default()
+                }],
+                ..Default::default()
+            }),
+            respect_dns_ttl: true,
+            ..base
+        },
     }
+}
+
+fn breakers(limits: CircuitBreaker) -> Option<cluster::CircuitBreakers> {
+    let thresholds = cluster::circuit_breakers::Thresholds {
+        max_connections: limits.max_connections.map(uint32),
+        max_pending_requests: limits.max_pending.map(uint32),
+        max_requests: limits.max_requests.map(uint32),
+        ..Default::default()
+    };
+    (!limits.is_empty())
+        .then(|| cluster::CircuitBreakers { thresholds: vec![thresholds], ..Default::default() })
+}
+
+fn common_options(pool: ConnectionPool) -> Option<core::HttpProtocolOptions> {
+    (pool != ConnectionPool::default()).then(|| core::HttpProtocolOptions {
+        idle_timeout: pool.idle_timeout.map(duration),
+        max_requests_per_connection: pool.max_requests_per_connection.map(uint32),
+        ..Default::default()
+    })
 }
 
 /// The cluster of the application beside a sidecar.
@@ -73,8 +186,8 @@ pub(crate) fn inbound(app: SocketAddr, speaks: Inbound) -> cluster::Cluster {
     };
     match speaks {
         Inbound::Http1 | Inbound::Tcp => {}
-        Inbound::Http2 => with_http(&mut cluster, explicit_http2()),
-        Inbound::AsCalled => with_http(&mut cluster, as_called()),
+        Inbound::Http2 => with_http(&mut cluster, explicit_http2(), None),
+        Inbound::AsCalled => with_http(&mut cluster, as_called(), None),
     }
     cluster
 }
@@ -112,8 +225,10 @@ fn kind(kind: cluster::cluster::DiscoveryType) -> cluster::cluster::ClusterDisco
 fn with_http(
     cluster: &mut cluster::Cluster,
     options: http::http_protocol_options::UpstreamProtocolOptions,
+    common: Option<core::HttpProtocolOptions>,
 ) {
     let options = http::HttpProtocolOptions {
+        common_http_protocol_options: common,
         upstream_protocol_options: Some(options),
         ..Default::default()
     };
@@ -122,14 +237,18 @@ fn with_http(
     cluster.typed_extension_protocol_options = [(name, any(&options))].into();
 }
 
+fn explicit_http1() -> http::http_protocol_options::UpstreamProtocolOptions {
+    explicit(ProtocolConfig::HttpProtocolOptions(core::Http1ProtocolOptions::default()))
+}
+
 fn explicit_http2() -> http::http_protocol_options::UpstreamProtocolOptions {
-    use http::http_protocol_options::{
-        ExplicitHttpConfig, UpstreamProtocolOptions, explicit_http_config,
-    };
+    explicit(ProtocolConfig::Http2ProtocolOptions(core::Http2ProtocolOptions::default()))
+}
+
+fn explicit(config: ProtocolConfig) -> http::http_protocol_options::UpstreamProtocolOptions {
+    use http::http_protocol_options::{ExplicitHttpConfig, UpstreamProtocolOptions};
     UpstreamProtocolOptions::ExplicitHttpConfig(ExplicitHttpConfig {
-        protocol_config: Some(explicit_http_config::ProtocolConfig::Http2ProtocolOptions(
-            core::Http2ProtocolOptions::default(),
-        )),
+        protocol_config: Some(config),
     })
 }
 

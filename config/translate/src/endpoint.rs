@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use weft_config::model::service::{Service, Subset};
-use weft_proto::pb::envoy::config::core::v3::Locality;
+use weft_proto::pb::envoy::config::core::v3::{Address, Locality};
 use weft_proto::pb::envoy::config::endpoint::v3 as endpoint;
 
-use crate::wire::{address, uint32};
+use crate::wire::{address, host_and_port, uint32};
 use crate::workloads::Instance;
 
 /// The endpoints of a Service port, or of one of its Subsets: what is written down, then what has
@@ -66,11 +66,19 @@ fn locality(zone: &str, endpoints: &[(SocketAddr, Option<u32>)]) -> endpoint::Lo
 }
 
 pub(crate) fn lb_endpoint(at: SocketAddr, weight: Option<u32>) -> endpoint::LbEndpoint {
+    endpoint::LbEndpoint { load_balancing_weight: weight.map(uint32), ..at_address(address(at)) }
+}
+
+/// An endpoint whose addresses are looked up.
+pub(crate) fn named_endpoint(host: &str, port: u16) -> endpoint::LbEndpoint {
+    at_address(host_and_port(host, port))
+}
+
+fn at_address(address: Address) -> endpoint::LbEndpoint {
     endpoint::LbEndpoint {
         host_identifier: Some(endpoint::lb_endpoint::HostIdentifier::Endpoint(
-            endpoint::Endpoint { address: Some(address(at)), ..Default::default() },
+            endpoint::Endpoint { address: Some(address), ..Default::default() },
         )),
-        load_balancing_weight: weight.map(uint32),
         ..Default::default()
     }
 }

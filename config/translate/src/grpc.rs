@@ -1,7 +1,9 @@
 //! The gRPC-shaped dialect (gRFC A27, A28, A31): what a client dials is the name of a listener.
 
+use std::time::Duration;
+
 use weft_config::model::service::Protocol;
-use weft_config::{BoundRule, DocumentId, Kind, Mesh};
+use weft_config::{BoundRule, DocumentId, Key, Kind, Mesh};
 use weft_proto::pb::envoy::config::listener::v3 as listener;
 use weft_proto::pb::envoy::config::route::v3 as route;
 use weft_proto::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
@@ -27,8 +29,11 @@ pub(crate) struct ClientView {
 pub(crate) fn view(mesh: &Mesh, namespace: &str) -> ClientView {
     let mut view = ClientView::default();
     for (key, service) in mesh.services() {
+        if service.ports.iter().any(|port| port.protocol.is_http2()) {
+            view.notes.extend(ignored_settings(mesh, key));
+        }
         for host in hosts(mesh, service, key, namespace, Protocol::is_http2) {
-            let routes = route_configuration(&host, &mut view.notes);
+            let routes = route_configuration(mesh, &host, &mut view.notes);
             view.routes.insert(host.name.as_str().into(), Resource::new(&routes));
             // A wildcard cannot be dialled.
             for target in host.domains.iter().filter(|domain| !domain.starts_with('*')) {
@@ -50,11 +55,31 @@ fn api_listener(target: &str, routes: &str) -> listener::Listener {
     }
 }
 
-fn route_configuration(host: &Host<'_>, notes: &mut Vec<Note>) -> route::RouteConfiguration {
+/// What these clients cannot do of the policies for a Service and its Subsets.
+fn ignored_settings<'a>(mesh: &'a Mesh, key: &'a Key) -> impl Iterator<Item = Note> + 'a {
+    let subsets = mesh
+        .subsets()
+        .iter()
+        .filter(move |(subset, of)| subset.namespace == key.namespace && of.service == key.name);
+    let subsets = subsets.map(|(subset, _)| (Kind::Subset, subset, Some(subset.name.as_str())));
+    [(Kind::Service, key, None)].into_iter().chain(subsets).filter_map(move |(kind, id, subset)| {
+        let ignored = crate::cluster::ignored_by_grpc(mesh.settings(key, subset));
+        let target = DocumentId::new(kind, id.clone());
+        (!ignored.is_empty()).then(|| Note::SettingsInGrpcClient { target, ignored })
+    })
+}
+
+fn route_configuration(
+    mesh: &Mesh,
+    host: &Host<'_>,
+    notes: &mut Vec<Note>,
+) -> route::RouteConfiguration {
+    let request = mesh.settings(host.service, None).timeouts.request;
     let routes = if host.routes.is_empty() {
         let cluster = crate::cluster::cluster_name(host.service, host.port.port);
         let action = route::RouteAction {
             cluster_specifier: Some(route::route_action::ClusterSpecifier::Cluster(cluster)),
+            max_stream_duration: stream_limit(request),
             ..Default::default()
         };
         vec![route::Route {
@@ -69,7 +94,7 @@ fn route_configuration(host: &Host<'_>, notes: &mut Vec<Note>) -> route::RouteCo
     } else {
         by_precedence(&host.routes)
             .iter()
-            .flat_map(|candidate| client_routes(candidate, notes))
+            .flat_map(|candidate| client_routes(candidate, request, notes))
             .collect()
     };
     route::RouteConfiguration {
@@ -85,7 +110,11 @@ fn route_configuration(host: &Host<'_>, notes: &mut Vec<Note>) -> route::RouteCo
     }
 }
 
-fn client_routes(candidate: &Candidate<'_>, notes: &mut Vec<Note>) -> Vec<route::Route> {
+fn client_routes(
+    candidate: &Candidate<'_>,
+    request: Option<Duration>,
+    notes: &mut Vec<Note>,
+) -> Vec<route::Route> {
     let matched = candidate.matched;
     // gRPC calls are POST requests without a query: what asks for others never matches.
     let other_method = matched.method.is_some_and(|method| method.as_str() != "POST");
@@ -94,7 +123,7 @@ fn client_routes(candidate: &Candidate<'_>, notes: &mut Vec<Note>) -> Vec<route:
     }
     let has_filters = !candidate.rule.filters.is_empty();
     if has_filters {
-        let route = DocumentId::new(Kind::HttpRoute, candidate.route.clone());
+        let route = candidate.route.id();
         let note = Note::FiltersInGrpcClient { route, rule: candidate.rule_index };
         if !notes.contains(&note) {
             notes.push(note);
@@ -109,26 +138,33 @@ fn client_routes(candidate: &Candidate<'_>, notes: &mut Vec<Note>) -> Vec<route:
                 headers: plain_headers(matched).collect(),
                 ..Default::default()
             }),
-            action: Some(client_action(candidate.rule, has_filters)),
+            action: Some(client_action(candidate.rule, request, has_filters)),
             ..Default::default()
         })
         .collect()
 }
 
-fn client_action(rule: &BoundRule, has_filters: bool) -> route::route::Action {
+/// gRPC clients ignore `timeout` (gRFC A31).
+fn stream_limit(limit: Option<Duration>) -> Option<route::route_action::MaxStreamDuration> {
+    limit.filter(|limit| !limit.is_zero()).map(|limit| route::route_action::MaxStreamDuration {
+        max_stream_duration: Some(duration(limit)),
+        ..Default::default()
+    })
+}
+
+fn client_action(
+    rule: &BoundRule,
+    request: Option<Duration>,
+    has_filters: bool,
+) -> route::route::Action {
     // gRPC clients ignore filters without a word, and a call must not go where the rule does not
     // send it: it fails.
     let (false, Some(cluster_specifier)) = (has_filters, destination(rule)) else {
         return route::route::Action::NonForwardingAction(route::NonForwardingAction::default());
     };
-    let limit = rule.timeout.filter(|timeout| !timeout.is_zero());
     route::route::Action::Route(route::RouteAction {
         cluster_specifier: Some(cluster_specifier),
-        // gRPC clients ignore `timeout` (gRFC A31).
-        max_stream_duration: limit.map(|limit| route::route_action::MaxStreamDuration {
-            max_stream_duration: Some(duration(limit)),
-            ..Default::default()
-        }),
+        max_stream_duration: stream_limit(rule.timeout.or(request)),
         ..Default::default()
     })
 }

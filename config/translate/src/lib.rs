@@ -13,6 +13,7 @@
 //! has no limit, neither has the silence within it.
 
 mod cluster;
+mod egress;
 mod endpoint;
 mod grpc;
 mod listener;

@@ -11,11 +11,13 @@ use weft_proto::pb::envoy::config::route::v3 as route;
 use weft_proto::pb::envoy::extensions::filters::http::router::v3::Router;
 use weft_proto::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
 use weft_proto::pb::envoy::extensions::filters::network::tcp_proxy::v3 as tcp_proxy;
+use weft_proto::pb::envoy::extensions::filters::network::tcp_proxy::v3::tcp_proxy::ClusterSpecifier;
 
 use crate::cluster::{Inbound, cluster_name};
+use crate::egress;
 use crate::resources::{Resource, ResourceMap};
-use crate::route::by_precedence;
-use crate::rule;
+use crate::route::{backend_cluster, by_precedence};
+use crate::rule::{self, Patience};
 use crate::virtual_host::{Host, hosts};
 use crate::wire::{address, ads, any, duration};
 
@@ -34,7 +36,7 @@ pub(crate) fn outbound(at: SocketAddr) -> listener::Listener {
 /// Takes requests to the application.
 pub(crate) fn inbound(at: SocketAddr, speaks: Inbound) -> listener::Listener {
     let filter = match speaks {
-        Inbound::Tcp => tcp(INBOUND, INBOUND),
+        Inbound::Tcp => tcp(INBOUND, ClusterSpecifier::Cluster(INBOUND.to_owned())),
         Inbound::Http1 | Inbound::Http2 | Inbound::AsCalled => http(
             INBOUND,
             hcm::http_connection_manager::RouteSpecifier::RouteConfig(inbound_routes()),
@@ -47,7 +49,7 @@ pub(crate) fn inbound(at: SocketAddr, speaks: Inbound) -> listener::Listener {
 fn inbound_routes() -> route::RouteConfiguration {
     let action = route::RouteAction {
         cluster_specifier: Some(route::route_action::ClusterSpecifier::Cluster(INBOUND.to_owned())),
-        ..rule::forward(Some(Duration::ZERO), Protocol::Http)
+        ..rule::forward(Some(Duration::ZERO), Patience { request: None, protocol: Protocol::Http })
     };
     route::RouteConfiguration {
         name: INBOUND.to_owned(),
@@ -61,7 +63,7 @@ fn inbound_routes() -> route::RouteConfiguration {
     }
 }
 
-fn everything(name: &str, action: route::RouteAction) -> route::Route {
+pub(crate) fn everything(name: &str, action: route::RouteAction) -> route::Route {
     route::Route {
         name: name.to_owned(),
         r#match: Some(route::RouteMatch {
@@ -82,20 +84,40 @@ pub(crate) fn tcp_listeners<'a>(
     mesh.services().iter().filter(move |(key, _)| Some(*key) != own).flat_map(|(key, service)| {
         service.ports.iter().filter_map(|port| {
             let name = cluster_name(key, port.port);
-            let filter = tcp(&name, &name);
+            let filter = tcp(&name, connections(mesh, key, port.port));
             Some((name.clone(), listen(&name, port.listen?, filter, TrafficDirection::Outbound)))
         })
     })
 }
 
+/// Where connections to a tcp port of a Service go.
+fn connections(mesh: &Mesh, service: &Key, port: u16) -> ClusterSpecifier {
+    let bound = mesh.bound_tcp_route(service, port);
+    let backends = bound.map(|route| rule::weighted(&route.backends)).unwrap_or_default();
+    match backends.as_slice() {
+        [] => ClusterSpecifier::Cluster(cluster_name(service, port)),
+        [only] => ClusterSpecifier::Cluster(backend_cluster(only)),
+        several => ClusterSpecifier::WeightedClusters(tcp_proxy::tcp_proxy::WeightedCluster {
+            clusters: several
+                .iter()
+                .map(|backend| tcp_proxy::tcp_proxy::weighted_cluster::ClusterWeight {
+                    name: backend_cluster(backend),
+                    weight: backend.weight,
+                    ..Default::default()
+                })
+                .collect(),
+        }),
+    }
+}
+
 /// The outbound routes as seen from a namespace.
 pub(crate) fn outbound_routes(mesh: &Mesh, namespace: &str) -> ResourceMap {
-    let virtual_hosts = mesh
+    let services = mesh
         .services()
         .iter()
         .flat_map(|(key, service)| hosts(mesh, service, key, namespace, Protocol::is_http))
-        .map(|host| virtual_host(&host))
-        .collect();
+        .map(|host| virtual_host(mesh, &host));
+    let virtual_hosts = services.chain(egress::virtual_hosts(mesh)).collect();
     let routes = route::RouteConfiguration {
         name: OUTBOUND.to_owned(),
         virtual_hosts,
@@ -104,22 +126,23 @@ pub(crate) fn outbound_routes(mesh: &Mesh, namespace: &str) -> ResourceMap {
     [(OUTBOUND.into(), Resource::new(&routes))].into()
 }
 
-fn virtual_host(host: &Host<'_>) -> route::VirtualHost {
-    let protocol = host.port.protocol;
+fn virtual_host(mesh: &Mesh, host: &Host<'_>) -> route::VirtualHost {
+    let settings = mesh.settings(host.service, None);
+    let patience = Patience { request: settings.timeouts.request, protocol: host.port.protocol };
     let routes = if host.routes.is_empty() {
         let cluster = cluster_name(host.service, host.port.port);
         let action = route::RouteAction {
             cluster_specifier: Some(route::route_action::ClusterSpecifier::Cluster(
                 cluster.clone(),
             )),
-            ..rule::forward(None, protocol)
+            ..rule::forward(None, patience)
         };
         vec![everything(&cluster, action)]
     } else {
         by_precedence(&host.routes)
             .iter()
             .flat_map(|candidate| {
-                rule::routes(&candidate.name(), candidate.rule, candidate.matched, protocol)
+                rule::routes(&candidate.name(), candidate.rule, candidate.matched, patience)
             })
             .collect()
     };
@@ -175,12 +198,10 @@ pub(crate) fn manager(
     }
 }
 
-fn tcp(stat_prefix: &str, cluster: &str) -> listener::Filter {
+fn tcp(stat_prefix: &str, target: ClusterSpecifier) -> listener::Filter {
     let proxy = tcp_proxy::TcpProxy {
         stat_prefix: stat_prefix.to_owned(),
-        cluster_specifier: Some(tcp_proxy::tcp_proxy::ClusterSpecifier::Cluster(
-            cluster.to_owned(),
-        )),
+        cluster_specifier: Some(target),
         // A connection that says nothing may still be wanted: a pool of a database client.
         idle_timeout: Some(duration(Duration::ZERO)),
         ..Default::default()

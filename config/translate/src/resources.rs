@@ -124,6 +124,17 @@ pub enum Note {
         /// Index of the rule.
         rule: usize,
     },
+    /// A proxyless gRPC client cannot do some of what a policy asks for.
+    #[error(
+        "{target}: proxyless gRPC clients do not apply {} of its TrafficPolicy or the MeshConfig's defaults",
+        .ignored.join(", ")
+    )]
+    SettingsInGrpcClient {
+        /// The Service or Subset.
+        target: DocumentId,
+        /// The settings, as paths within the policy.
+        ignored: Vec<&'static str>,
+    },
     /// The node says it serves a Service that the mesh has not got.
     #[error("there is no {service}: requests to this node are served, but nobody is sent here")]
     UnknownService {

@@ -3,13 +3,13 @@
 use std::cmp::Reverse;
 
 use weft_config::model::route::{Match, PathMatch};
-use weft_config::{Backend, BoundRoute, BoundRule, Key};
+use weft_config::{Backend, BoundRoute, BoundRule};
 
 use crate::cluster::{cluster_name, subset_cluster_name};
 
 /// One match of one rule of one route.
 pub(crate) struct Candidate<'a> {
-    pub(crate) route: &'a Key,
+    pub(crate) route: &'a BoundRoute,
     pub(crate) rule_index: usize,
     pub(crate) rule: &'a BoundRule,
     pub(crate) matched: &'a Match,
@@ -18,7 +18,7 @@ pub(crate) struct Candidate<'a> {
 impl Candidate<'_> {
     /// A name for dumps and logs: `namespace/route/rule`.
     pub(crate) fn name(&self) -> String {
-        format!("{}/{}", self.route, self.rule_index)
+        format!("{}/{}", self.route.key, self.rule_index)
     }
 }
 
@@ -32,8 +32,7 @@ pub(crate) fn by_precedence<'a>(routes: &[&'a BoundRoute]) -> Vec<Candidate<'a>>
         .iter()
         .flat_map(|route| {
             route.rules.iter().enumerate().flat_map(move |(rule_index, rule)| {
-                let candidate =
-                    move |matched| Candidate { route: &route.key, rule_index, rule, matched };
+                let candidate = move |matched| Candidate { route, rule_index, rule, matched };
                 rule.matches.iter().map(candidate)
             })
         })

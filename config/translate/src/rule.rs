@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use weft_config::BoundRule;
 use weft_config::model::route::{
     Filters, Header, HeaderModifier, Match, NamedMatch, PathModifier, Redirect, RedirectStatus,
     ValueMatch,
 };
 use weft_config::model::service::Protocol;
+use weft_config::{Backend, BoundRule};
 use weft_proto::pb::envoy::config::core::v3 as core;
 use weft_proto::pb::envoy::config::route::v3 as route;
 use weft_proto::pb::envoy::r#type::matcher::v3 as matcher;
@@ -19,12 +19,21 @@ use crate::wire::{duration, uint32};
 /// How long a request to an `http` port may take when its rule does not say.
 const HTTP_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// How long requests to a port may take when nothing more specific is said.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// What the Service's policy says.
+    pub(crate) request: Option<Duration>,
+    /// What the port speaks.
+    pub(crate) protocol: Protocol,
+}
+
 /// The routes of one match of a rule.
 pub(crate) fn routes(
     name: &str,
     rule: &BoundRule,
     matched: &Match,
-    protocol: Protocol,
+    patience: Patience,
 ) -> Vec<route::Route> {
     let filters = &rule.filters;
     specifiers(matched.path.as_ref(), filters.path(), Dialect::Envoy)
@@ -38,7 +47,7 @@ pub(crate) fn routes(
                     query_parameters: matched.query_params.iter().map(query_parameter).collect(),
                     ..Default::default()
                 }),
-                action: Some(action(rule, replacement, protocol)),
+                action: Some(action(rule, replacement, patience)),
                 ..Default::default()
             };
             change_headers(&mut route, filters);
@@ -50,7 +59,7 @@ pub(crate) fn routes(
 fn action(
     rule: &BoundRule,
     replacement: Option<String>,
-    protocol: Protocol,
+    patience: Patience,
 ) -> route::route::Action {
     if let Some(target) = &rule.filters.redirect {
         return route::route::Action::Redirect(redirect(target, replacement));
@@ -65,7 +74,7 @@ fn action(
     let mut action = route::RouteAction {
         cluster_specifier: Some(cluster_specifier),
         prefix_rewrite: replacement.unwrap_or_default(),
-        ..forward(rule.timeout, protocol)
+        ..forward(rule.timeout, patience)
     };
     if let Some(hostname) =
         rule.filters.rewrite.as_ref().and_then(|rewrite| rewrite.hostname.clone())
@@ -77,9 +86,9 @@ fn action(
 }
 
 /// An action that has the timeouts of the port and nothing else.
-pub(crate) fn forward(timeout: Option<Duration>, protocol: Protocol) -> route::RouteAction {
-    let default = if protocol.is_http2() { Duration::ZERO } else { HTTP_TIMEOUT };
-    let timeout = timeout.unwrap_or(default);
+pub(crate) fn forward(timeout: Option<Duration>, patience: Patience) -> route::RouteAction {
+    let default = if patience.protocol.is_http2() { Duration::ZERO } else { HTTP_TIMEOUT };
+    let timeout = timeout.or(patience.request).unwrap_or(default);
     route::RouteAction {
         timeout: Some(duration(timeout)),
         // Otherwise the connection manager's five minutes would end a quiet stream.
@@ -91,8 +100,7 @@ pub(crate) fn forward(timeout: Option<Duration>, protocol: Protocol) -> route::R
 /// Where a rule sends requests; `None` when no backend has a weight.
 pub(crate) fn destination(rule: &BoundRule) -> Option<route::route_action::ClusterSpecifier> {
     use route::route_action::ClusterSpecifier;
-    let weighted: Vec<_> = rule.backends.iter().filter(|backend| backend.weight > 0).collect();
-    match weighted.as_slice() {
+    match weighted(&rule.backends).as_slice() {
         [] => None,
         [only] => Some(ClusterSpecifier::Cluster(crate::route::backend_cluster(only))),
         several => {
@@ -107,6 +115,11 @@ pub(crate) fn destination(rule: &BoundRule) -> Option<route::route_action::Clust
             }))
         }
     }
+}
+
+/// The backends that have a share.
+pub(crate) fn weighted(backends: &[Backend]) -> Vec<&Backend> {
+    backends.iter().filter(|backend| backend.weight > 0).collect()
 }
 
 fn headers(matched: &Match) -> Vec<route::HeaderMatcher> {

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use weft_config::model::policy::TrafficSettings;
 use weft_config::model::service::{Service, Subset};
 use weft_config::{DocumentId, Key, Kind, Mesh};
 
-use crate::cluster::{self, Inbound as Speaks, cluster_name, subset_cluster_name};
+use crate::cluster::{self, Inbound as Speaks, Source, cluster_name, subset_cluster_name};
+use crate::egress;
 use crate::endpoint::assignment;
 use crate::grpc::{self, ClientView};
 use crate::listener::{self, INBOUND, OUTBOUND};
@@ -88,9 +90,13 @@ impl Translator {
         let mut before = std::mem::take(&mut self.services);
         for (key, service) in mesh.services() {
             let subsets = subsets.remove(key).unwrap_or_default();
+            let settings = Settings::of(&mesh, key, &subsets);
             let pieces = match before.remove(key) {
-                Some(pieces) if pieces.are_of(service, &subsets) => pieces,
-                _ => ServicePieces::new(key, service, &subsets, self.workloads.of(key)),
+                Some(pieces) if pieces.are_of(service, &subsets, &settings) => pieces,
+                _ => {
+                    let instances = self.workloads.of(key);
+                    ServicePieces::new(key, service, &subsets, settings, instances)
+                }
             };
             self.services.insert(key.clone(), pieces);
         }
@@ -99,9 +105,13 @@ impl Translator {
             let pieces = self.services.values().flat_map(|service| &service.pieces);
             pieces.filter_map(|piece| Some((piece.name.clone(), kind(piece)?.clone()))).collect()
         };
-        let envoy = clusters(|piece| Some(&piece.envoy));
+        let mut envoy = clusters(|piece| Some(&piece.envoy));
+        envoy.extend(egress::clusters(&self.mesh).map(|cluster| {
+            let resource = Resource::new(&cluster);
+            (cluster.name.into(), resource)
+        }));
         let grpc = clusters(|piece| piece.grpc.as_ref());
-        let endpoints = clusters(|piece| Some(&piece.assignment));
+        let endpoints = clusters(|piece| piece.assignment.as_ref());
         self.envoy_clusters = keep(&self.envoy_clusters, envoy);
         self.grpc_clusters = keep(&self.grpc_clusters, grpc);
         self.endpoints = keep(&self.endpoints, endpoints);
@@ -248,10 +258,30 @@ fn inbound_note(key: Key, service: Option<&Service>, speaks: Speaks) -> Option<N
     }
 }
 
+/// The settings for a Service and for each of its Subsets, in their order.
+#[derive(Debug, PartialEq)]
+struct Settings {
+    service: TrafficSettings,
+    subsets: Vec<TrafficSettings>,
+}
+
+impl Settings {
+    fn of(mesh: &Mesh, key: &Key, subsets: &[(&Key, &Arc<Subset>)]) -> Self {
+        Self {
+            service: mesh.settings(key, None),
+            subsets: subsets
+                .iter()
+                .map(|(subset, _)| mesh.settings(key, Some(&subset.name)))
+                .collect(),
+        }
+    }
+}
+
 /// What a Service adds to the resources of all nodes.
 #[derive(Debug)]
 struct ServicePieces {
     service: Arc<Service>,
+    settings: Settings,
     pieces: Vec<Piece>,
 }
 
@@ -263,7 +293,8 @@ struct Piece {
     subset: Option<Arc<Subset>>,
     envoy: Resource,
     grpc: Option<Resource>,
-    assignment: Resource,
+    /// None when the endpoints are found by name.
+    assignment: Option<Resource>,
 }
 
 impl ServicePieces {
@@ -271,48 +302,61 @@ impl ServicePieces {
         key: &Key,
         service: &Arc<Service>,
         subsets: &[(&Key, &Arc<Subset>)],
+        settings: Settings,
         instances: &[Instance],
     ) -> Self {
         let mut pieces = Vec::new();
         for port in &service.ports {
             let number = port.port;
-            let whole = (cluster_name(key, number), None);
-            let parts = subsets.iter().map(|(subset, it)| {
-                (subset_cluster_name(key, &subset.name, number), Some(Arc::clone(it)))
+            let source = Source::of(service, number);
+            let whole = (cluster_name(key, number), None, settings.service);
+            let parts = subsets.iter().zip(&settings.subsets).map(|((subset, it), settings)| {
+                let name = subset_cluster_name(key, &subset.name, number);
+                (name, Some(Arc::clone(it)), *settings)
             });
-            for (name, subset) in std::iter::once(whole).chain(parts) {
-                let assignment = assignment(&name, service, number, subset.as_deref(), instances);
+            for (name, subset, settings) in std::iter::once(whole).chain(parts) {
+                let envoy = cluster::envoy(&name, port.protocol, source, settings);
+                let grpc = port.protocol.is_http2();
+                let grpc = grpc.then(|| Resource::new(&cluster::grpc(&name, source, settings)));
+                let assigned = (source == Source::Discovery)
+                    .then(|| assignment(&name, service, number, subset.as_deref(), instances));
                 pieces.push(Piece {
                     port: number,
-                    envoy: Resource::new(&cluster::envoy(&name, port.protocol)),
-                    grpc: port.protocol.is_http2().then(|| Resource::new(&cluster::grpc(&name))),
-                    assignment: Resource::new(&assignment),
+                    envoy: Resource::new(&envoy),
+                    grpc,
+                    assignment: assigned.as_ref().map(|it| Resource::new(it)),
                     name: name.into(),
                     subset,
                 });
             }
         }
-        Self { service: Arc::clone(service), pieces }
+        Self { service: Arc::clone(service), settings, pieces }
     }
 
     /// Whether they were made of these very documents.
-    fn are_of(&self, service: &Arc<Service>, subsets: &[(&Key, &Arc<Subset>)]) -> bool {
+    fn are_of(
+        &self,
+        service: &Arc<Service>,
+        subsets: &[(&Key, &Arc<Subset>)],
+        settings: &Settings,
+    ) -> bool {
         let identity = |subset: &Arc<Subset>| Arc::as_ptr(subset);
         let made_of = self.pieces.iter().filter_map(|piece| piece.subset.as_ref()).map(identity);
         let of =
             service.ports.iter().flat_map(|_| subsets.iter().map(|(_, subset)| identity(subset)));
-        Arc::ptr_eq(&self.service, service) && made_of.eq(of)
+        Arc::ptr_eq(&self.service, service) && self.settings == *settings && made_of.eq(of)
     }
 
     /// Builds the assignments again and gives those that changed.
     fn set_instances(&mut self, instances: &[Instance]) -> Vec<(Arc<str>, Resource)> {
         let mut changed = Vec::new();
         for piece in &mut self.pieces {
+            let Some(before) = &mut piece.assignment else { continue };
             let subset = piece.subset.as_deref();
             let assignment = assignment(&piece.name, &self.service, piece.port, subset, instances);
             let resource = Resource::new(&assignment);
-            if resource.version != piece.assignment.version {
-                piece.assignment = resource.clone();
+            if resource.version != before.version {
+                *before = resource.clone();
                 changed.push((piece.name.clone(), resource));
             }
         }

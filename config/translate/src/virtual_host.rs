@@ -41,7 +41,8 @@ pub(crate) fn hosts<'a>(
     if key.namespace == namespace {
         own.insert(0, key.name.clone());
     }
-    let is_own = |hostname: &String| *hostname == key.name || *hostname == qualified;
+    own.extend(service.hostnames.iter().cloned());
+    let is_own = |hostname: &String| *hostname == key.name || own.contains(hostname);
 
     let mut hosts: Vec<Host<'a>> = Vec::new();
     let mut others: BTreeMap<&str, Vec<(&'a ServicePort, Vec<&'a BoundRoute>)>> = BTreeMap::new();

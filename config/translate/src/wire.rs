@@ -26,12 +26,15 @@ pub(crate) fn uint32(value: u32) -> UInt32Value {
 }
 
 pub(crate) fn address(address: SocketAddr) -> core::Address {
+    host_and_port(&address.ip().to_string(), address.port())
+}
+
+/// An address whose host may be a name.
+pub(crate) fn host_and_port(host: &str, port: u16) -> core::Address {
     core::Address {
         address: Some(core::address::Address::SocketAddress(core::SocketAddress {
-            address: address.ip().to_string(),
-            port_specifier: Some(core::socket_address::PortSpecifier::PortValue(u32::from(
-                address.port(),
-            ))),
+            address: host.to_owned(),
+            port_specifier: Some(core::socket_address::PortSpecifier::PortValue(u32::from(port))),
             ..Default::default()
         })),
     }

@@ -162,6 +162,22 @@ fn a_tcp_service_of_its_own() {
 }
 
 #[test]
+fn policies_and_every_kind_of_route() {
+    compare(
+        "traffic-search.yaml",
+        &translate(&mesh("traffic.yaml"), &Workloads::new(), &sidecar("search")),
+    );
+}
+
+#[test]
+fn policies_in_a_grpc_client() {
+    compare(
+        "traffic-grpc-client.yaml",
+        &translate(&mesh("traffic.yaml"), &Workloads::new(), &client("default")),
+    );
+}
+
+#[test]
 fn nothing_for_a_node_that_asks_for_nothing() {
     let node = Node { service: None, inbound: None, outbound: None, ..sidecar("web") };
     assert_eq!(translate(&mesh("shop.yaml"), &workloads(), &node), Resources::default());

@@ -16,7 +16,8 @@ fn pick<T: Clone + std::fmt::Debug + 'static>(
 }
 
 fn document(kind: &str, namespace: &str, name: &str, spec: &Value) -> Value {
-    let api = if kind == "HTTPRoute" { weft_config::GATEWAY_API } else { weft_config::WEFT_API };
+    let api =
+        kind.parse::<weft_config::Kind>().map_or(weft_config::WEFT_API, |kind| kind.api_version());
     json!({"apiVersion": api, "kind": kind, "metadata": {"name": name, "namespace": namespace}, "spec": spec})
 }
 
@@ -154,11 +155,106 @@ fn http_route() -> impl Strategy<Value = (usize, &'static str, Value)> {
     )
 }
 
-/// A valid mesh. Routes that do not fit the rest are left out one by one.
+fn grpc_route() -> impl Strategy<Value = Value> {
+    let method = prop::option::of(pick(&[
+        r#"{"service": "s.S", "method": "M"}"#,
+        r#"{"service": "s.S"}"#,
+        r#"{"method": "M"}"#,
+        r#"{"type": "RegularExpression", "service": "s[.].*"}"#,
+    ]));
+    let rule = (method, any::<bool>(), pick(&NAMES), 0..3_u32).prop_map(|(method, modify, backend, weight)| {
+        let method = method.and_then(|text| serde_json::from_str::<Value>(text).ok());
+        let matched = method.map_or_else(|| json!({}), |method| json!({"method": method}));
+        let headers = json!({"set": [{"name": "x-s", "value": "100%"}]});
+        let filter = json!({"type": "RequestHeaderModifier", "requestHeaderModifier": headers});
+        let filters = if modify { json!([filter]) } else { json!([]) };
+        json!({"matches": [matched], "filters": filters, "backendRefs": [{"name": backend, "port": 80, "weight": weight}]})
+    });
+    (pick(&NAMES), prop::collection::vec(rule, 1..3)).prop_map(|(parent, rules)| {
+        json!({"parentRefs": [{"kind": "Service", "name": parent}], "rules": rules})
+    })
+}
+
+fn tcp_route() -> impl Strategy<Value = Value> {
+    let backends = prop::collection::vec((pick(&NAMES), 0..3_u32), 1..3);
+    (pick(&NAMES), backends).prop_map(|(parent, backends)| {
+        let backends: Vec<Value> = backends
+            .into_iter()
+            .map(|(name, weight)| json!({"name": name, "port": 80, "weight": weight}))
+            .collect();
+        json!({"parentRefs": [{"kind": "Service", "name": parent}], "rules": [{"backendRefs": backends}]})
+    })
+}
+
+fn settings() -> impl Strategy<Value = Value> {
+    let times = prop::option::of(pick(&["0s", "1500ms", "1h"]));
+    let balancer = prop::option::of(pick(&["RoundRobin", "LeastRequest", "Random"]));
+    let limit = prop::option::of(1..2000_u32);
+    (times.clone(), times, balancer, limit.clone(), limit).prop_map(
+        |(request, idle, balancer, requests, per_connection)| {
+            let mut settings = json!({});
+            if let Some(request) = request {
+                settings["timeouts"] = json!({"request": request, "connect": "700ms"});
+            }
+            if let Some(policy) = balancer {
+                settings["loadBalancer"] = json!({"policy": policy});
+            }
+            if let Some(most) = requests {
+                settings["circuitBreaker"] = json!({"maxRequests": most, "maxPending": 0});
+            }
+            if let (Some(idle), Some(most)) = (idle, per_connection) {
+                settings["connectionPool"] =
+                    json!({"idleTimeout": idle, "maxRequestsPerConnection": most});
+            }
+            settings
+        },
+    )
+}
+
+fn policy() -> impl Strategy<Value = Value> {
+    (any::<bool>(), pick(&NAMES), settings()).prop_map(|(subset, name, mut settings)| {
+        let (kind, name) =
+            if subset { ("Subset", format!("s-{name}")) } else { ("Service", name.to_owned()) };
+        settings["targetRef"] = json!({"kind": kind, "name": name});
+        settings
+    })
+}
+
+fn mesh_config() -> impl Strategy<Value = Value> {
+    (settings(), any::<bool>()).prop_map(|(defaults, open)| {
+        let hosts = json!([{"host": "out.example.com"}, {"host": "out.example.com", "port": 81, "protocol": "grpc"}]);
+        let egress = if open { json!({"policy": "AllowList", "hosts": hosts}) } else { json!({"policy": "Deny"}) };
+        json!({"defaults": defaults, "egress": egress})
+    })
+}
+
+/// Documents of the other kinds, which may or may not fit a mesh.
+fn others() -> impl Strategy<Value = Vec<Value>> {
+    let one = prop_oneof![
+        grpc_route().prop_map(|spec| ("GRPCRoute", spec)),
+        tcp_route().prop_map(|spec| ("TCPRoute", spec)),
+        policy().prop_map(|spec| ("TrafficPolicy", spec)),
+        mesh_config().prop_map(|spec| ("MeshConfig", spec)),
+        Just((
+            "Service",
+            json!({"ports": [{"port": 80}], "hostnames": ["found.example.com"],
+                                "endpoints": [{"dns": {"host": "localhost"}}]})
+        )),
+    ];
+    prop::collection::vec((pick(&NAMESPACES), 0..2_u8, one), 0..6).prop_map(|all| {
+        let named = all.into_iter().map(|(namespace, index, (kind, spec))| match kind {
+            "MeshConfig" => document(kind, "default", "default", &spec),
+            _ => document(kind, namespace, &format!("o-{index}"), &spec),
+        });
+        named.collect()
+    })
+}
+
+/// A valid mesh. Routes and policies that do not fit the rest are left out one by one.
 pub(crate) fn mesh() -> impl Strategy<Value = Mesh> {
     let services = prop::collection::btree_map((pick(&NAMESPACES), pick(&NAMES)), service(), 1..5);
     let routes = prop::collection::vec((pick(&NAMESPACES), http_route()), 0..4);
-    (services, routes).prop_map(|(services, routes)| {
+    (services, routes, others()).prop_map(|(services, routes, others)| {
         let mut documents = Vec::new();
         for ((namespace, name), spec) in services {
             documents.push(document("Service", namespace, name, &spec));
@@ -175,6 +271,11 @@ pub(crate) fn mesh() -> impl Strategy<Value = Mesh> {
         for (namespace, (index, parent, spec)) in routes {
             let route = document("HTTPRoute", namespace, &format!("{parent}-{index}"), &spec);
             if let Ok(with) = apply(&mesh, json!([route])) {
+                mesh = with;
+            }
+        }
+        for other in others {
+            if let Ok(with) = apply(&mesh, json!([other])) {
                 mesh = with;
             }
         }

@@ -1,0 +1,243 @@
+//! `TrafficPolicy`: how requests to a Service are treated. `MeshConfig`: what holds for all.
+
+use std::time::Duration;
+
+use serde::{Serialize, Serializer, ser::SerializeMap};
+
+use super::service::Protocol;
+use super::{Metadata, Resource};
+use crate::document::Kind;
+use crate::syntax::write_duration;
+
+/// Settings for the requests to a Service, or to one of its Subsets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TrafficPolicy {
+    /// Name and namespace.
+    #[serde(skip)]
+    pub metadata: Metadata,
+    /// What it is about, in its own namespace.
+    pub target_ref: PolicyTarget,
+    /// The settings.
+    #[serde(flatten)]
+    pub settings: TrafficSettings,
+}
+
+impl Resource for TrafficPolicy {
+    const KIND: Kind = Kind::TrafficPolicy;
+
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+}
+
+/// What a policy is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PolicyTarget {
+    /// All requests to the Service of this name.
+    Service(String),
+    /// Those that go to this Subset; its settings win over those of the Service.
+    Subset(String),
+}
+
+impl PolicyTarget {
+    /// The kind and name of the target.
+    pub fn parts(&self) -> (Kind, &str) {
+        match self {
+            Self::Service(name) => (Kind::Service, name),
+            Self::Subset(name) => (Kind::Subset, name),
+        }
+    }
+}
+
+impl Serialize for PolicyTarget {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (kind, name) = self.parts();
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("group", "weft.dev")?;
+        map.serialize_entry("kind", kind.as_str())?;
+        map.serialize_entry("name", name)?;
+        map.end()
+    }
+}
+
+/// Settings, each of which may be left to whatever is less specific.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TrafficSettings {
+    /// How long things may take.
+    #[serde(skip_serializing_if = "is_default")]
+    pub timeouts: TrafficTimeouts,
+    /// How endpoints are chosen.
+    #[serde(skip_serializing_if = "is_default")]
+    pub load_balancer: LoadBalancer,
+    /// How much may be under way to one cluster at once, from one proxy.
+    #[serde(skip_serializing_if = "is_default")]
+    pub circuit_breaker: CircuitBreaker,
+    /// How connections are used.
+    #[serde(skip_serializing_if = "is_default")]
+    pub connection_pool: ConnectionPool,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TrafficTimeouts {
+    /// A whole request, when its route does not say; zero for ever.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "duration")]
+    pub request: Option<Duration>,
+    /// Connecting to an endpoint; more than zero.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "duration")]
+    pub connect: Option<Duration>,
+}
+
+/// How endpoints are chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LoadBalancer {
+    /// The algorithm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<BalancingPolicy>,
+}
+
+/// An algorithm that chooses endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum BalancingPolicy {
+    /// In turn, by weight.
+    RoundRobin,
+    /// The one of two chosen by chance that has fewer requests under way.
+    LeastRequest,
+    /// By chance, by weight.
+    Random,
+}
+
+/// Limits to what is under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CircuitBreaker {
+    /// Connections.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_connections: Option<u32>,
+    /// Requests that wait for a connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_pending: Option<u32>,
+    /// Requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_requests: Option<u32>,
+}
+
+impl CircuitBreaker {
+    /// Whether it sets any limit.
+    pub fn is_empty(&self) -> bool {
+        is_default(self)
+    }
+}
+
+/// How connections are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectionPool {
+    /// Requests that one connection carries before another takes its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_requests_per_connection: Option<u32>,
+    /// How long a connection without requests is kept; zero for ever.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "duration")]
+    pub idle_timeout: Option<Duration>,
+}
+
+impl TrafficSettings {
+    /// These settings, and where they say nothing, those of `base`.
+    #[must_use]
+    pub fn over(self, base: Self) -> Self {
+        let (breaker, pool) = (self.circuit_breaker, self.connection_pool);
+        let (base_breaker, base_pool) = (base.circuit_breaker, base.connection_pool);
+        Self {
+            timeouts: TrafficTimeouts {
+                request: self.timeouts.request.or(base.timeouts.request),
+                connect: self.timeouts.connect.or(base.timeouts.connect),
+            },
+            load_balancer: LoadBalancer {
+                policy: self.load_balancer.policy.or(base.load_balancer.policy),
+            },
+            circuit_breaker: CircuitBreaker {
+                max_connections: breaker.max_connections.or(base_breaker.max_connections),
+                max_pending: breaker.max_pending.or(base_breaker.max_pending),
+                max_requests: breaker.max_requests.or(base_breaker.max_requests),
+            },
+            connection_pool: ConnectionPool {
+                max_requests_per_connection: pool
+                    .max_requests_per_connection
+                    .or(base_pool.max_requests_per_connection),
+                idle_timeout: pool.idle_timeout.or(base_pool.idle_timeout),
+            },
+        }
+    }
+}
+
+/// What holds for the whole mesh. There is at most one, named `default`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MeshConfig {
+    /// Name and namespace.
+    #[serde(skip)]
+    pub metadata: Metadata,
+    /// The SPIFFE trust domain of its identities.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trust_domain: Option<String>,
+    /// Settings for every Service that has no policy of its own for them.
+    #[serde(skip_serializing_if = "is_default")]
+    pub defaults: TrafficSettings,
+    /// What may be called outside of the mesh.
+    #[serde(skip_serializing_if = "is_default")]
+    pub egress: Egress,
+}
+
+impl Resource for MeshConfig {
+    const KIND: Kind = Kind::MeshConfig;
+
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+}
+
+/// What may be called outside of the mesh. Anything else is answered 404.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(tag = "policy")]
+pub enum Egress {
+    /// Nothing but Services.
+    #[default]
+    Deny,
+    /// These hosts too.
+    AllowList {
+        /// The hosts, at least one.
+        hosts: Vec<EgressHost>,
+    },
+}
+
+impl Egress {
+    /// The hosts that may be called.
+    pub fn hosts(&self) -> &[EgressHost] {
+        match self {
+            Self::Deny => &[],
+            Self::AllowList { hosts } => hosts,
+        }
+    }
+}
+
+/// A host outside of the mesh, found by DNS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EgressHost {
+    /// Its name.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// What is spoken to it, one of those over HTTP.
+    pub protocol: Protocol,
+}
+
+#[expect(clippy::ref_option, reason = "the signature serde asks for")]
+fn duration<S: Serializer>(value: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    value.map(write_duration).serialize(serializer)
+}

@@ -1,0 +1,39 @@
+//! `TCPRoute` of Gateway API, with a Service as parent (GAMMA).
+
+use serde::Serialize;
+
+use super::route::{BackendRef, ParentRef};
+use super::{Metadata, Resource};
+use crate::document::Kind;
+
+/// Where connections to a tcp port of a Service go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TcpRoute {
+    /// Name and namespace.
+    #[serde(skip)]
+    pub metadata: Metadata,
+    /// The Services it applies to, at least one, in its own namespace.
+    pub parent_refs: Vec<ParentRef>,
+    /// The one rule: a connection has nothing that several could be told apart by.
+    pub rules: [TcpRule; 1],
+}
+
+impl Resource for TcpRoute {
+    const KIND: Kind = Kind::TcpRoute;
+
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+}
+
+/// What to do with connections.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TcpRule {
+    /// A name for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Where to, at least one, not all with the weight 0.
+    pub backend_refs: Vec<BackendRef>,
+}

@@ -1,0 +1,231 @@
+//! Reads `TrafficPolicy` and `MeshConfig`.
+
+use std::time::Duration;
+
+use super::{non_empty, unique};
+use crate::document::DEFAULT_NAMESPACE;
+use crate::model::policy::{
+    BalancingPolicy, CircuitBreaker, ConnectionPool, Egress, EgressHost, LoadBalancer,
+    PolicyTarget, TrafficSettings, TrafficTimeouts,
+};
+use crate::model::service::Protocol;
+use crate::model::{MeshConfig, Metadata, TrafficPolicy};
+use crate::problem::{Conflict, Reason};
+use crate::reader::{Choices, Object, Reader};
+use crate::syntax::{
+    DNS_NAME, DURATION, LABEL, SUBDOMAIN, TRUST_DOMAIN, is_dns_name, is_label, is_subdomain,
+    is_trust_domain, parse_duration,
+};
+use crate::tree::Node;
+
+pub(super) fn traffic_policy(
+    reader: &mut Reader,
+    node: &Node,
+    metadata: Metadata,
+) -> Option<TrafficPolicy> {
+    reader.object(node, |reader, object| {
+        let target = object.required(reader, "targetRef", target);
+        let settings = settings(reader, object);
+        Some(TrafficPolicy { metadata, target_ref: target?, settings: settings? })
+    })
+}
+
+#[derive(Clone, Copy)]
+enum TargetKind {
+    Service,
+    Subset,
+}
+
+const TARGET_KINDS: Choices<TargetKind> =
+    Choices { names: &["Service", "Subset"], values: &[TargetKind::Service, TargetKind::Subset] };
+const GROUPS: Choices<()> = Choices { names: &["", "weft.dev"], values: &[(), ()] };
+
+fn target(reader: &mut Reader, node: &Node) -> Option<PolicyTarget> {
+    reader.object(node, |reader, object| {
+        let kind =
+            object.required(reader, "kind", |reader, node| reader.choice(node, &TARGET_KINDS));
+        let group = object.optional(reader, "group", |reader, node| reader.choice(node, &GROUPS));
+        let name = object.required(reader, "name", |reader, node| match kind {
+            Some(TargetKind::Subset) => reader.text(node, SUBDOMAIN, is_subdomain),
+            _ => reader.text(node, LABEL, is_label),
+        });
+        group?;
+        Some(match kind? {
+            TargetKind::Service => PolicyTarget::Service(name?),
+            TargetKind::Subset => PolicyTarget::Subset(name?),
+        })
+    })
+}
+
+/// The settings among the fields of `object`.
+fn settings(reader: &mut Reader, object: &mut Object<'_>) -> Option<TrafficSettings> {
+    let timeouts = object.optional(reader, "timeouts", timeouts);
+    let load_balancer = object.optional(reader, "loadBalancer", load_balancer);
+    let circuit_breaker = object.optional(reader, "circuitBreaker", circuit_breaker);
+    let connection_pool = object.optional(reader, "connectionPool", connection_pool);
+    let no_retries = object.unsupported(reader, "retries", "remove it");
+    let no_ejection = object.unsupported(reader, "outlierDetection", "remove it");
+    no_retries.and(no_ejection)?;
+    Some(TrafficSettings {
+        timeouts: timeouts?.unwrap_or_default(),
+        load_balancer: load_balancer?.unwrap_or_default(),
+        circuit_breaker: circuit_breaker?.unwrap_or_default(),
+        connection_pool: connection_pool?.unwrap_or_default(),
+    })
+}
+
+fn span(reader: &mut Reader, node: &Node) -> Option<Duration> {
+    reader.parsed(node, DURATION, parse_duration)
+}
+
+fn timeouts(reader: &mut Reader, node: &Node) -> Option<TrafficTimeouts> {
+    reader.object(node, |reader, object| {
+        let request = object.optional(reader, "request", span);
+        let connect = object.optional(reader, "connect", |reader, node| match span(reader, node) {
+            Some(Duration::ZERO) => reader.invalid(node, "0s", "a duration above zero"),
+            time => time,
+        });
+        let instead = "use request: without retries there is one try, and it has all the time";
+        object.unsupported(reader, "perTry", instead)?;
+        Some(TrafficTimeouts { request: request?, connect: connect? })
+    })
+}
+
+const POLICIES: Choices<BalancingPolicy> = Choices {
+    names: &["RoundRobin", "LeastRequest", "Random"],
+    values: &[BalancingPolicy::RoundRobin, BalancingPolicy::LeastRequest, BalancingPolicy::Random],
+};
+
+fn load_balancer(reader: &mut Reader, node: &Node) -> Option<LoadBalancer> {
+    reader.object(node, |reader, object| {
+        let policy =
+            object.optional(reader, "policy", |reader, node| reader.choice(node, &POLICIES));
+        Some(LoadBalancer { policy: policy? })
+    })
+}
+
+/// As many as anything can be.
+const MOST: u32 = i32::MAX.unsigned_abs();
+
+fn at_most(
+    reader: &mut Reader,
+    object: &mut Object<'_>,
+    name: &'static str,
+    least: u32,
+) -> Option<Option<u32>> {
+    object.optional(reader, name, |reader, node| reader.integer(node, least, MOST))
+}
+
+fn circuit_breaker(reader: &mut Reader, node: &Node) -> Option<CircuitBreaker> {
+    reader.object(node, |reader, object| {
+        let max_connections = at_most(reader, object, "maxConnections", 1);
+        let max_pending = at_most(reader, object, "maxPending", 0);
+        let max_requests = at_most(reader, object, "maxRequests", 1);
+        Some(CircuitBreaker {
+            max_connections: max_connections?,
+            max_pending: max_pending?,
+            max_requests: max_requests?,
+        })
+    })
+}
+
+fn connection_pool(reader: &mut Reader, node: &Node) -> Option<ConnectionPool> {
+    reader.object(node, |reader, object| {
+        let max_requests = at_most(reader, object, "maxRequestsPerConnection", 1);
+        let idle_timeout = object.optional(reader, "idleTimeout", span);
+        Some(ConnectionPool {
+            max_requests_per_connection: max_requests?,
+            idle_timeout: idle_timeout?,
+        })
+    })
+}
+
+pub(super) fn mesh_config(
+    reader: &mut Reader,
+    node: &Node,
+    metadata: Metadata,
+) -> Option<MeshConfig> {
+    reader.object(node, |reader, object| {
+        let is_the_one =
+            metadata.name == DEFAULT_NAMESPACE && metadata.namespace == DEFAULT_NAMESPACE;
+        // Metadata that could not be read has no name, and its own problems.
+        if !is_the_one && !metadata.name.is_empty() {
+            return reader.refuse(object.node(), Conflict::OtherMeshConfig.into());
+        }
+        let trust_domain = object.optional(reader, "trustDomain", |reader, node| {
+            reader.text(node, TRUST_DOMAIN, is_trust_domain)
+        });
+        let defaults = object.optional(reader, "defaults", |reader, node| {
+            reader.object(node, |reader, object| settings(reader, object))
+        });
+        let egress = object.optional(reader, "egress", egress);
+        Some(MeshConfig {
+            metadata,
+            trust_domain: trust_domain?,
+            defaults: defaults?.unwrap_or_default(),
+            egress: egress?.unwrap_or_default(),
+        })
+    })
+}
+
+#[derive(Clone, Copy)]
+enum EgressPolicy {
+    Deny,
+    AllowList,
+}
+
+const EGRESS: Choices<EgressPolicy> = Choices {
+    names: &["Deny", "AllowList"],
+    values: &[EgressPolicy::Deny, EgressPolicy::AllowList],
+};
+
+fn egress(reader: &mut Reader, node: &Node) -> Option<Egress> {
+    reader.object(node, |reader, object| {
+        let policy = object.required(reader, "policy", |reader, node| {
+            if node.as_text() == Some("Allow") {
+                let what = "egress to any host".to_owned();
+                let instead = "use AllowList: a proxy that is spoken to by host name cannot look up hosts it was not told of";
+                return reader.refuse(node, Reason::Unsupported { what, instead });
+            }
+            reader.choice(node, &EGRESS)
+        });
+        match policy {
+            Some(EgressPolicy::Deny) => Some(Egress::Deny),
+            Some(EgressPolicy::AllowList) => {
+                let hosts = object.required(reader, "hosts", |reader, node| {
+                    let hosts = reader.list(node, egress_host);
+                    let hosts = non_empty(reader, node, hosts);
+                    unique(reader, node, hosts, |host| {
+                        let what = format!("the host {}:{}", host.host, host.port);
+                        Some(((host.host.clone(), host.port), what))
+                    })
+                });
+                hosts.map(|hosts| Egress::AllowList { hosts })
+            }
+            None => {
+                object.leave(&["hosts"]);
+                None
+            }
+        }
+    })
+}
+
+const PROTOCOLS: Choices<Protocol> = Choices {
+    names: &["http", "http2", "grpc"],
+    values: &[Protocol::Http, Protocol::Http2, Protocol::Grpc],
+};
+
+fn egress_host(reader: &mut Reader, node: &Node) -> Option<EgressHost> {
+    reader.object(node, |reader, object| {
+        let host = object
+            .required(reader, "host", |reader, node| reader.text(node, DNS_NAME, is_dns_name));
+        let port = object.optional(reader, "port", Reader::port);
+        let protocol =
+            object.optional(reader, "protocol", |reader, node| reader.choice(node, &PROTOCOLS));
+        Some(EgressHost {
+            host: host?,
+            port: port?.unwrap_or(80),
+            protocol: protocol?.unwrap_or(Protocol::Http),
+        })
+    })
+}
