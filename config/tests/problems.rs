@@ -364,7 +364,8 @@ fn with_services(text: &str) -> String {
 }
 
 fn document(kind: &str, name: &str, spec: &str) -> String {
-    let version = kind.parse::<weft_config::Kind>().expect("a kind").api_version();
+    let kind: weft_config::Kind = kind.parse().unwrap_or_else(|unknown| panic!("{unknown}"));
+    let version = kind.api_version();
     format!("apiVersion: {version}\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {spec}\n")
 }
 
