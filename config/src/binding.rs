@@ -68,6 +68,17 @@ pub struct BoundTcpRoute {
     pub backends: Vec<Backend>,
 }
 
+/// Where the connections to a tls port go that begin with certain server names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoundTlsRoute {
+    /// The route.
+    pub key: Key,
+    /// The server names, at least one; `*.` in front stands for any number of labels.
+    pub hostnames: Vec<String>,
+    /// At least one, not all with the weight 0.
+    pub backends: Vec<Backend>,
+}
+
 /// What became of a route at one port of a parent, as in Gateway API's condition `Accepted`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attachment {
@@ -84,6 +95,7 @@ pub struct Attachment {
 pub(crate) struct Bindings {
     requests: BTreeMap<Key, BTreeMap<u16, Vec<Arc<BoundRoute>>>>,
     connections: BTreeMap<Key, BTreeMap<u16, Arc<BoundTcpRoute>>>,
+    server_names: BTreeMap<Key, BTreeMap<u16, Vec<Arc<BoundTlsRoute>>>>,
     attachments: BTreeMap<DocumentId, Vec<Attachment>>,
 }
 
@@ -94,6 +106,10 @@ impl Bindings {
 
     pub(crate) fn of_connections(&self, service: &Key, port: u16) -> Option<&Arc<BoundTcpRoute>> {
         self.connections.get(service)?.get(&port)
+    }
+
+    pub(crate) fn of_tls(&self, service: &Key, port: u16) -> &[Arc<BoundTlsRoute>] {
+        self.server_names.get(service).and_then(|ports| ports.get(&port)).map_or(&[], Vec::as_slice)
     }
 
     pub(crate) fn attachments(&self, route: &DocumentId) -> &[Attachment] {
@@ -155,6 +171,12 @@ pub(crate) fn bind(mesh: &Mesh, origins: &Origins, problems: &mut Vec<Problem>) 
         let binder = Binder::new(mesh, origins, (Kind::TcpRoute, key), heads);
         let [rule] = &route.rules;
         binder.bind_connections(&rule.backend_refs, &mut bindings, problems);
+    }
+    for (key, route) in &mesh.tls_routes {
+        let heads = (route.parent_refs.as_slice(), route.hostnames.as_slice());
+        let binder = Binder::new(mesh, origins, (Kind::TlsRoute, key), heads);
+        let [rule] = &route.rules;
+        binder.bind_server_names(&rule.backend_refs, &mut bindings, problems);
     }
     bindings
 }
@@ -289,11 +311,38 @@ impl<'a> Binder<'a> {
         self.finish(problems);
     }
 
+    fn bind_server_names(
+        mut self,
+        backend_refs: &[BackendRef],
+        bindings: &mut Bindings,
+        problems: &mut Vec<Problem>,
+    ) {
+        for (service, port) in self.parents() {
+            let Some(backends) = self.backends(0, backend_refs, port) else { continue };
+            let ports = bindings.server_names.entry(service.clone()).or_default();
+            let routes = ports.entry(port).or_default();
+            for (index, hostname) in self.hostnames.iter().enumerate() {
+                let owner = routes.iter().find(|route| route.hostnames.contains(hostname));
+                if let Some(owner) = owner {
+                    let owner = Box::new(DocumentId::new(Kind::TlsRoute, owner.key.clone()));
+                    let conflict = Conflict::ServerName { hostname: hostname.clone(), owner };
+                    self.refuse(format!("spec.hostnames[{index}]"), conflict);
+                }
+            }
+            let hostnames = self.hostnames.to_vec();
+            routes.push(Arc::new(BoundTlsRoute { key: self.key.clone(), hostnames, backends }));
+            let id = DocumentId::new(self.kind, self.key.clone());
+            bindings.attach(id, Attachment { service, port, overruled_by: None });
+        }
+        self.finish(problems);
+    }
+
     /// Which ports this kind of route can decide about.
     fn fits(&self, protocol: Protocol) -> bool {
         match self.kind {
             Kind::GrpcRoute => protocol.is_http2(),
-            Kind::TcpRoute => !protocol.is_http(),
+            Kind::TcpRoute => protocol == Protocol::Tcp,
+            Kind::TlsRoute => protocol == Protocol::Tls,
             _ => protocol.is_http(),
         }
     }
@@ -367,8 +416,8 @@ impl<'a> Binder<'a> {
             let service = parent.name.clone();
             let conflict = match (self.kind, parent.port) {
                 (Kind::GrpcRoute, _) => Conflict::NoGrpcPort { service },
-                (Kind::TcpRoute, Some(port)) => Conflict::HttpPort { service, port },
-                (Kind::TcpRoute, None) => Conflict::NoTcpPort { service },
+                (Kind::TcpRoute, _) => Conflict::NoStreamPort { service, protocol: "tcp" },
+                (Kind::TlsRoute, _) => Conflict::NoStreamPort { service, protocol: "tls" },
                 (_, Some(port)) => Conflict::TcpPort { service, port },
                 (_, None) => Conflict::NoHttpPort { service },
             };
@@ -448,7 +497,7 @@ impl<'a> Binder<'a> {
         };
         let service = target.metadata.name.clone();
         // What speaks another HTTP can be reached; bytes and requests cannot be exchanged.
-        let is_stream = self.kind == Kind::TcpRoute;
+        let is_stream = matches!(self.kind, Kind::TcpRoute | Kind::TlsRoute);
         let (field, reason) = match (port, reference.port) {
             (Some(port), _) if port.protocol.is_http() != is_stream => return Some(port.port),
             (Some(port), _) if is_stream => {

@@ -27,6 +27,8 @@ pub enum Kind {
     GrpcRoute,
     /// Where connections to a Service go, from Gateway API.
     TcpRoute,
+    /// Where TLS connections to a Service go, by server name, from Gateway API.
+    TlsRoute,
     /// How requests to a Service are treated: time, balancing, limits.
     TrafficPolicy,
     /// What holds for the whole mesh.
@@ -37,12 +39,13 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order in which they refer to each other.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Service,
         Self::Subset,
         Self::HttpRoute,
         Self::GrpcRoute,
         Self::TcpRoute,
+        Self::TlsRoute,
         Self::TrafficPolicy,
         Self::MeshConfig,
         Self::Workload,
@@ -53,6 +56,7 @@ impl Kind {
         "HTTPRoute",
         "GRPCRoute",
         "TCPRoute",
+        "TLSRoute",
         "TrafficPolicy",
         "MeshConfig",
         "Workload",
@@ -66,16 +70,17 @@ impl Kind {
             Self::HttpRoute => "HTTPRoute",
             Self::GrpcRoute => "GRPCRoute",
             Self::TcpRoute => "TCPRoute",
+            Self::TlsRoute => "TLSRoute",
             Self::TrafficPolicy => "TrafficPolicy",
             Self::MeshConfig => "MeshConfig",
             Self::Workload => "Workload",
         }
     }
 
-    /// The `apiVersion` a document of this kind must have.
+    /// The `apiVersion` a document of this kind has.
     pub fn api_version(self) -> &'static str {
         match self {
-            Self::HttpRoute | Self::GrpcRoute => GATEWAY_API,
+            Self::HttpRoute | Self::GrpcRoute | Self::TlsRoute => GATEWAY_API,
             Self::TcpRoute => GATEWAY_API_ALPHA,
             Self::Service
             | Self::Subset

@@ -39,7 +39,7 @@ mod syntax;
 mod tree;
 mod yaml;
 
-pub use binding::{Attachment, Backend, BoundRoute, BoundRule, BoundTcpRoute};
+pub use binding::{Attachment, Backend, BoundRoute, BoundRule, BoundTcpRoute, BoundTlsRoute};
 pub use document::{
     DEFAULT_NAMESPACE, Document, DocumentId, GATEWAY_API, GATEWAY_API_ALPHA, Key, Kind,
     UnknownKind, WEFT_API,

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::binding::{Attachment, Bindings, BoundRoute, BoundTcpRoute, bind};
+use crate::binding::{Attachment, Bindings, BoundRoute, BoundTcpRoute, BoundTlsRoute, bind};
 use crate::document::{Document, DocumentId, Key, Kind};
 use crate::link::{Origins, link};
 use crate::model::policy::{PolicyTarget, TrafficSettings};
 use crate::model::{
-    GrpcRoute, HttpRoute, MeshConfig, Resource, Service, Subset, TcpRoute, TrafficPolicy, Workload,
+    GrpcRoute, HttpRoute, MeshConfig, Resource, Service, Subset, TcpRoute, TlsRoute, TrafficPolicy,
+    Workload,
 };
 use crate::problem::{Problem, Problems, Reason};
 use crate::read::{AnyResource, claimed_id, document};
@@ -42,6 +43,7 @@ pub struct Mesh {
     pub(crate) routes: BTreeMap<Key, Arc<HttpRoute>>,
     pub(crate) grpc_routes: BTreeMap<Key, Arc<GrpcRoute>>,
     pub(crate) tcp_routes: BTreeMap<Key, Arc<TcpRoute>>,
+    pub(crate) tls_routes: BTreeMap<Key, Arc<TlsRoute>>,
     pub(crate) policies: BTreeMap<Key, Arc<TrafficPolicy>>,
     pub(crate) configs: BTreeMap<Key, Arc<MeshConfig>>,
     pub(crate) workloads: BTreeMap<Key, Arc<Workload>>,
@@ -122,6 +124,7 @@ impl Mesh {
                 Kind::HttpRoute => mesh.routes.remove(key).is_some(),
                 Kind::GrpcRoute => mesh.grpc_routes.remove(key).is_some(),
                 Kind::TcpRoute => mesh.tcp_routes.remove(key).is_some(),
+                Kind::TlsRoute => mesh.tls_routes.remove(key).is_some(),
                 Kind::TrafficPolicy => mesh.policies.remove(key).is_some(),
                 Kind::MeshConfig => mesh.configs.remove(key).is_some(),
                 Kind::Workload => mesh.workloads.remove(key).is_some(),
@@ -190,6 +193,7 @@ impl Mesh {
             AnyResource::HttpRoute(route) => put(&mut self.routes, key, route),
             AnyResource::GrpcRoute(route) => put(&mut self.grpc_routes, key, route),
             AnyResource::TcpRoute(route) => put(&mut self.tcp_routes, key, route),
+            AnyResource::TlsRoute(route) => put(&mut self.tls_routes, key, route),
             AnyResource::TrafficPolicy(policy) => put(&mut self.policies, key, policy),
             AnyResource::MeshConfig(config) => put(&mut self.configs, key, config),
             AnyResource::Workload(workload) => put(&mut self.workloads, key, workload),
@@ -254,6 +258,12 @@ impl Mesh {
         self.bindings.of_connections(service, port)
     }
 
+    /// The routes that decide about connections to a tls port of a Service, no server name in two
+    /// of them; without any, connections go to its endpoints.
+    pub fn bound_tls_routes(&self, service: &Key, port: u16) -> &[Arc<BoundTlsRoute>] {
+        self.bindings.of_tls(service, port)
+    }
+
     /// Where a route is attached, and whether it is accepted there.
     pub fn attachments(&self, route: &DocumentId) -> &[Attachment] {
         self.bindings.attachments(route)
@@ -275,6 +285,7 @@ impl Mesh {
             .chain(self.routes.keys().map(of(Kind::HttpRoute)))
             .chain(self.grpc_routes.keys().map(of(Kind::GrpcRoute)))
             .chain(self.tcp_routes.keys().map(of(Kind::TcpRoute)))
+            .chain(self.tls_routes.keys().map(of(Kind::TlsRoute)))
             .chain(self.policies.keys().map(of(Kind::TrafficPolicy)))
             .chain(self.configs.keys().map(of(Kind::MeshConfig)))
             .chain(self.workloads.keys().map(of(Kind::Workload)))
@@ -288,6 +299,7 @@ impl Mesh {
             Kind::HttpRoute => self.routes.get(&id.key).map(|route| route.document()),
             Kind::GrpcRoute => self.grpc_routes.get(&id.key).map(|route| route.document()),
             Kind::TcpRoute => self.tcp_routes.get(&id.key).map(|route| route.document()),
+            Kind::TlsRoute => self.tls_routes.get(&id.key).map(|route| route.document()),
             Kind::TrafficPolicy => self.policies.get(&id.key).map(|policy| policy.document()),
             Kind::MeshConfig => self.configs.get(&id.key).map(|config| config.document()),
             Kind::Workload => self.workloads.get(&id.key).map(|workload| workload.document()),

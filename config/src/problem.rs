@@ -293,7 +293,7 @@ pub enum Conflict {
     #[error("every backend has the weight 0")]
     NoWeight,
     /// HTTP rules and tcp ports, or the reverse.
-    #[error("port {port} of Service {service:?} is not a tcp port")]
+    #[error("port {port} of Service {service:?} does not take plain connections")]
     HttpPort {
         /// The Service.
         service: String,
@@ -301,10 +301,12 @@ pub enum Conflict {
         port: u16,
     },
     /// A route for connections is attached to a Service without any tcp port.
-    #[error("Service {service:?} has no tcp port")]
-    NoTcpPort {
+    #[error("Service {service:?} has no such {protocol} port")]
+    NoStreamPort {
         /// The Service.
         service: String,
+        /// `tcp` or `tls`.
+        protocol: &'static str,
     },
     /// A route for calls is attached where no HTTP/2 is spoken.
     #[error("Service {service:?} has no such port that speaks http2 or grpc")]
@@ -319,6 +321,14 @@ pub enum Conflict {
         target: String,
         /// The policy it has.
         owner: String,
+    },
+    /// Two routes at a port ask for the same server name.
+    #[error("the server name {hostname:?} is already routed by {owner}")]
+    ServerName {
+        /// The name.
+        hostname: String,
+        /// The route that has it.
+        owner: Box<DocumentId>,
     },
     /// There is one MeshConfig.
     #[error("a MeshConfig is named default, in the namespace default")]
@@ -393,11 +403,12 @@ impl Conflict {
             }
             Self::SubsetOfDns { .. } => "use static endpoints, which have labels",
             Self::NoWeight => "give one of them a weight",
-            Self::HttpPort { .. } | Self::NoTcpPort { .. } => {
-                "a TCPRoute needs a port with protocol tcp"
+            Self::HttpPort { .. } | Self::NoStreamPort { .. } => {
+                "a TCPRoute needs a port with protocol tcp, a TLSRoute one with protocol tls"
             }
             Self::NoGrpcPort { .. } => "a GRPCRoute needs a port with protocol grpc or http2",
             Self::SecondPolicy { .. } => "put all settings for a target into one TrafficPolicy",
+            Self::ServerName { .. } => "keep the name in one of the two routes",
             Self::OtherMeshConfig => "give it that name, or remove it",
             Self::SharedPort { .. } => "leave port out and listen on the port in the variable PORT",
         }

@@ -23,6 +23,12 @@ pub fn json_schema() -> Value {
                 &tcp_route(),
             ),
             document(
+                "TLSRoute",
+                GATEWAY_API,
+                "Where TLS connections to a Service go, by server name.",
+                &tls_route(),
+            ),
+            document(
                 "TrafficPolicy",
                 WEFT_API,
                 "How requests to a Service are treated.",
@@ -59,8 +65,11 @@ fn service() -> Value {
         &[
             ("port", about_it(port_number(), "The number callers dial.")),
             ("name", about_it(text(), "A name for sectionName.")),
-            ("protocol", choice(&["http", "http2", "grpc", "tcp"])),
-            ("listen", about_it(text(), "tcp only: where the callers' sidecars listen, IP:PORT.")),
+            ("protocol", choice(&["http", "http2", "grpc", "tcp", "tls"])),
+            (
+                "listen",
+                about_it(text(), "tcp and tls only: where the callers' sidecars listen, IP:PORT."),
+            ),
         ],
     );
     let endpoint = object(
@@ -179,11 +188,26 @@ fn grpc_route() -> Value {
     )
 }
 
-fn tcp_route() -> Value {
+fn stream_rules() -> Value {
     let rule = object(&["backendRefs"], &[("name", text()), ("backendRefs", list(&backend(), 1))]);
+    list(&rule, 1)
+}
+
+fn tcp_route() -> Value {
     object(
         &["parentRefs", "rules"],
-        &[("parentRefs", list(&parent(), 1)), ("rules", list(&rule, 1))],
+        &[("parentRefs", list(&parent(), 1)), ("rules", stream_rules())],
+    )
+}
+
+fn tls_route() -> Value {
+    object(
+        &["parentRefs", "hostnames", "rules"],
+        &[
+            ("parentRefs", list(&parent(), 1)),
+            ("hostnames", list(&text(), 1)),
+            ("rules", stream_rules()),
+        ],
     )
 }
 

@@ -100,7 +100,7 @@ spec: {service: none, labels: {version: 2}}
             "first.yaml:10:1: the field \"apiVersion\" is missing",
             "first.yaml:10:1: the field \"metadata\" is missing",
             "first.yaml:10:1: the field \"spec\" is missing",
-            "first.yaml:10:7: kind: \"Pod\" is not one of Service, Subset, HTTPRoute, GRPCRoute, TCPRoute, TrafficPolicy, MeshConfig, Workload",
+            "first.yaml:10:7: kind: \"Pod\" is not one of Service, Subset, HTTPRoute, GRPCRoute, TCPRoute, TLSRoute, TrafficPolicy, MeshConfig, Workload",
             "second.yaml:1:13: Subset/shop/v1 apiVersion: \"weft.dev/v2\" is not the apiVersion of \
              Subset: weft.dev/v1",
             "second.yaml:4:41: Subset/shop/v1 spec.labels.version: expected a string, found the number 2",
@@ -382,13 +382,13 @@ fn routes_fit_their_ports() {
             "TCPRoute",
             "calls",
             "{backendRefs: [{name: bytes}]}",
-            "Service \"calls\" has no tcp port",
+            "Service \"calls\" has no such tcp port",
         ),
         (
             "TCPRoute",
             "bytes",
             "{backendRefs: [{name: calls}]}",
-            "port 80 of Service \"calls\" is not a tcp port",
+            "port 80 of Service \"calls\" does not take plain connections",
         ),
         (
             "GRPCRoute",

@@ -13,6 +13,7 @@ spec:
     - {port: 81, protocol: grpc}
     - {port: 82, protocol: http2}
     - {port: 83, protocol: tcp, listen: '127.0.0.1:1083'}
+    - {port: 84, protocol: tls, listen: '127.0.0.1:1084'}
   endpoints:
     - static:
         - {address: '127.0.0.1:9000', port: 80, labels: {version: v1}, weight: 3, zone: a}
@@ -84,6 +85,14 @@ spec:
   parentRefs: [{kind: Service, name: shop}]
   rules: [{name: only, backendRefs: [{name: shop, port: 83}]}]
 ---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TLSRoute
+metadata: {name: shop, namespace: prod}
+spec:
+  parentRefs: [{kind: Service, name: shop, port: 84}]
+  hostnames: [shop.example.com]
+  rules: [{backendRefs: [{name: shop, port: 84, weight: 7}]}]
+---
 apiVersion: weft.dev/v1
 kind: TrafficPolicy
 metadata: {name: shop, namespace: prod}
@@ -147,7 +156,7 @@ fn through_yaml_text() {
 fn unchanged_documents_keep_their_allocation() {
     let mesh = everything();
     let again = mesh.apply(&[Source::new("t", EVERYTHING)]).expect("valid");
-    assert_eq!(again.documents.len(), 11);
+    assert_eq!(again.documents.len(), 12);
     for (key, service) in mesh.services() {
         assert!(std::sync::Arc::ptr_eq(service, &again.mesh.services()[key]));
     }

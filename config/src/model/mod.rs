@@ -7,7 +7,7 @@ pub mod grpc_route;
 pub mod policy;
 pub mod route;
 pub mod service;
-pub mod tcp_route;
+pub mod stream_route;
 pub mod workload;
 
 use serde::Serialize;
@@ -19,7 +19,7 @@ pub use grpc_route::GrpcRoute;
 pub use policy::{MeshConfig, TrafficPolicy};
 pub use route::HttpRoute;
 pub use service::{Service, Subset};
-pub use tcp_route::TcpRoute;
+pub use stream_route::{TcpRoute, TlsRoute};
 pub use workload::Workload;
 
 /// Name, namespace, and what users attach for their own use.

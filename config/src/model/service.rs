@@ -33,7 +33,8 @@ pub struct ServicePort {
     pub name: Option<String>,
     /// What is spoken on it.
     pub protocol: Protocol,
-    /// Where a caller's sidecar listens for it; only for TCP, which names no destination.
+    /// Where a caller's sidecar listens for it; only for TCP and TLS, whose callers name no
+    /// destination to their sidecar.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<SocketAddr>,
 }
@@ -50,12 +51,14 @@ pub enum Protocol {
     Grpc,
     /// Bytes.
     Tcp,
+    /// TLS that is not taken off: bytes that begin with the name of a server.
+    Tls,
 }
 
 impl Protocol {
     /// Whether HTTP rules can apply to it.
     pub fn is_http(self) -> bool {
-        self != Self::Tcp
+        !matches!(self, Self::Tcp | Self::Tls)
     }
 
     /// Whether it runs over HTTP/2.

@@ -7,12 +7,13 @@ mod policy;
 mod refs;
 mod route;
 mod service;
-mod tcp_route;
+mod stream_route;
 mod workload;
 
 use crate::document::{DEFAULT_NAMESPACE, DocumentId, Key, Kind};
 use crate::model::{
-    GrpcRoute, HttpRoute, MeshConfig, Metadata, Service, Subset, TcpRoute, TrafficPolicy, Workload,
+    GrpcRoute, HttpRoute, MeshConfig, Metadata, Service, Subset, TcpRoute, TlsRoute, TrafficPolicy,
+    Workload,
 };
 use crate::problem::Reason;
 use crate::reader::{Choices, Object, Reader};
@@ -27,6 +28,7 @@ pub(crate) enum AnyResource {
     HttpRoute(HttpRoute),
     GrpcRoute(GrpcRoute),
     TcpRoute(TcpRoute),
+    TlsRoute(TlsRoute),
     TrafficPolicy(TrafficPolicy),
     MeshConfig(MeshConfig),
     Workload(Workload),
@@ -85,7 +87,12 @@ fn spec(reader: &mut Reader, node: &Node, kind: Kind, metadata: Metadata) -> Opt
         Kind::GrpcRoute => {
             grpc_route::grpc_route(reader, node, metadata).map(AnyResource::GrpcRoute)
         }
-        Kind::TcpRoute => tcp_route::tcp_route(reader, node, metadata).map(AnyResource::TcpRoute),
+        Kind::TcpRoute => {
+            stream_route::tcp_route(reader, node, metadata).map(AnyResource::TcpRoute)
+        }
+        Kind::TlsRoute => {
+            stream_route::tls_route(reader, node, metadata).map(AnyResource::TlsRoute)
+        }
         Kind::TrafficPolicy => {
             policy::traffic_policy(reader, node, metadata).map(AnyResource::TrafficPolicy)
         }

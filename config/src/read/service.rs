@@ -12,8 +12,8 @@ use crate::syntax::{ADDRESS, DNS_NAME, LABEL, is_dns_name, is_label};
 use crate::tree::Node;
 
 const PROTOCOLS: Choices<Protocol> = Choices {
-    names: &["http", "http2", "grpc", "tcp"],
-    values: &[Protocol::Http, Protocol::Http2, Protocol::Grpc, Protocol::Tcp],
+    names: &["http", "http2", "grpc", "tcp", "tls"],
+    values: &[Protocol::Http, Protocol::Http2, Protocol::Grpc, Protocol::Tcp, Protocol::Tls],
 };
 
 /// More than the endpoints of a locality can add up to within an xDS weight (32 bits).
@@ -85,7 +85,7 @@ fn port(reader: &mut Reader, node: &Node) -> Option<ServicePort> {
             object.optional(reader, "protocol", |reader, node| reader.choice(node, &PROTOCOLS))
             .map(|protocol| protocol.unwrap_or(Protocol::Http));
         let listen = if protocol.is_some_and(Protocol::is_http) {
-            let instead = "only tcp ports have it: calls to HTTP ports go through the sidecar's outbound address";
+            let instead = "only tcp and tls ports have it: calls to HTTP ports go through the sidecar's outbound address";
             object.unsupported(reader, "listen", instead).map(|()| None)
         } else {
             object.optional(reader, "listen", address)

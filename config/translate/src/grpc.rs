@@ -65,7 +65,7 @@ fn ignored_settings<'a>(mesh: &'a Mesh, key: &'a Key) -> impl Iterator<Item = No
     [(Kind::Service, key, None)].into_iter().chain(subsets).filter_map(move |(kind, id, subset)| {
         let ignored = crate::cluster::ignored_by_grpc(mesh.settings(key, subset));
         let target = DocumentId::new(kind, id.clone());
-        (!ignored.is_empty()).then(|| Note::SettingsInGrpcClient { target, ignored })
+        (!ignored.is_empty()).then_some(Note::SettingsInGrpcClient { target, ignored })
     })
 }
 

@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use weft_config::model::service::{Protocol, Service};
-use weft_config::{Key, Mesh};
+use weft_config::model::service::{Protocol, Service, ServicePort};
+use weft_config::{Backend, Key, Mesh};
 use weft_proto::pb::envoy::config::core::v3::TrafficDirection;
 use weft_proto::pb::envoy::config::listener::v3 as listener;
 use weft_proto::pb::envoy::config::route::v3 as route;
 use weft_proto::pb::envoy::extensions::filters::http::router::v3::Router;
+use weft_proto::pb::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
 use weft_proto::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
 use weft_proto::pb::envoy::extensions::filters::network::tcp_proxy::v3 as tcp_proxy;
 use weft_proto::pb::envoy::extensions::filters::network::tcp_proxy::v3::tcp_proxy::ClusterSpecifier;
@@ -30,7 +31,7 @@ pub const OUTBOUND: &str = "outbound";
 pub(crate) fn outbound(at: SocketAddr) -> listener::Listener {
     let rds = hcm::Rds { config_source: Some(ads()), route_config_name: OUTBOUND.to_owned() };
     let specifier = hcm::http_connection_manager::RouteSpecifier::Rds(rds);
-    listen(OUTBOUND, at, http(OUTBOUND, specifier), TrafficDirection::Outbound)
+    listen(OUTBOUND, at, vec![http(OUTBOUND, specifier)], TrafficDirection::Outbound)
 }
 
 /// Takes requests to the application.
@@ -42,7 +43,7 @@ pub(crate) fn inbound(at: SocketAddr, speaks: Inbound) -> listener::Listener {
             hcm::http_connection_manager::RouteSpecifier::RouteConfig(inbound_routes()),
         ),
     };
-    listen(INBOUND, at, filter, TrafficDirection::Inbound)
+    listen(INBOUND, at, vec![filter], TrafficDirection::Inbound)
 }
 
 /// Everything to the application. How long it may take is for the caller to say.
@@ -84,18 +85,60 @@ pub(crate) fn tcp_listeners<'a>(
     mesh.services().iter().filter(move |(key, _)| Some(*key) != own).flat_map(|(key, service)| {
         service.ports.iter().filter_map(|port| {
             let name = cluster_name(key, port.port);
-            let filter = tcp(&name, connections(mesh, key, port.port));
-            Some((name.clone(), listen(&name, port.listen?, filter, TrafficDirection::Outbound)))
+            let chains = chains(mesh, key, port, &name);
+            let at = port.listen?;
+            let mut listener = listen(&name, at, Vec::new(), TrafficDirection::Outbound);
+            if chains.iter().any(|chain| chain.filter_chain_match.is_some()) {
+                listener.listener_filters.push(tls_inspector());
+            }
+            listener.filter_chains = chains;
+            Some((name, listener))
         })
     })
 }
 
-/// Where connections to a tcp port of a Service go.
-fn connections(mesh: &Mesh, service: &Key, port: u16) -> ClusterSpecifier {
-    let bound = mesh.bound_tcp_route(service, port);
-    let backends = bound.map(|route| rule::weighted(&route.backends)).unwrap_or_default();
-    match backends.as_slice() {
-        [] => ClusterSpecifier::Cluster(cluster_name(service, port)),
+/// What becomes of connections to a port that is not HTTP.
+fn chains(
+    mesh: &Mesh,
+    service: &Key,
+    port: &ServicePort,
+    name: &str,
+) -> Vec<listener::FilterChain> {
+    let chain =
+        |target| listener::FilterChain { filters: vec![tcp(name, target)], ..Default::default() };
+    let by_name = mesh.bound_tls_routes(service, port.port);
+    if by_name.is_empty() {
+        let target = match mesh.bound_tcp_route(service, port.port) {
+            Some(route) => destination(&route.backends),
+            None => ClusterSpecifier::Cluster(cluster_name(service, port.port)),
+        };
+        return vec![chain(target)];
+    }
+    // Names that no route has are not for this Service: without a chain they are closed.
+    let routed = by_name.iter().map(|route| listener::FilterChain {
+        name: route.key.to_string(),
+        filter_chain_match: Some(listener::FilterChainMatch {
+            server_names: route.hostnames.clone(),
+            ..Default::default()
+        }),
+        ..chain(destination(&route.backends))
+    });
+    routed.collect()
+}
+
+fn tls_inspector() -> listener::ListenerFilter {
+    listener::ListenerFilter {
+        name: "envoy.filters.listener.tls_inspector".to_owned(),
+        config_type: Some(listener::listener_filter::ConfigType::TypedConfig(any(
+            &TlsInspector::default(),
+        ))),
+        ..Default::default()
+    }
+}
+
+/// One cluster or several by weight; the backends of a route for connections have a share.
+fn destination(backends: &[Backend]) -> ClusterSpecifier {
+    match rule::weighted(backends).as_slice() {
         [only] => ClusterSpecifier::Cluster(backend_cluster(only)),
         several => ClusterSpecifier::WeightedClusters(tcp_proxy::tcp_proxy::WeightedCluster {
             clusters: several
@@ -162,13 +205,13 @@ pub(crate) fn speaks(service: Option<&Service>) -> Inbound {
 fn listen(
     name: &str,
     at: SocketAddr,
-    filter: listener::Filter,
+    filters: Vec<listener::Filter>,
     direction: TrafficDirection,
 ) -> listener::Listener {
     listener::Listener {
         name: name.to_owned(),
         address: Some(address(at)),
-        filter_chains: vec![listener::FilterChain { filters: vec![filter], ..Default::default() }],
+        filter_chains: vec![listener::FilterChain { filters, ..Default::default() }],
         traffic_direction: direction.into(),
         ..Default::default()
     }

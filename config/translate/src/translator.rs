@@ -324,7 +324,7 @@ impl ServicePieces {
                     port: number,
                     envoy: Resource::new(&envoy),
                     grpc,
-                    assignment: assigned.as_ref().map(|it| Resource::new(it)),
+                    assignment: assigned.as_ref().map(Resource::new),
                     name: name.into(),
                     subset,
                 });

@@ -1,4 +1,4 @@
-//! `TCPRoute` of Gateway API, with a Service as parent (GAMMA).
+//! `TCPRoute` and `TLSRoute` of Gateway API, with a Service as parent (GAMMA).
 
 use serde::Serialize;
 
@@ -16,7 +16,7 @@ pub struct TcpRoute {
     /// The Services it applies to, at least one, in its own namespace.
     pub parent_refs: Vec<ParentRef>,
     /// The one rule: a connection has nothing that several could be told apart by.
-    pub rules: [TcpRule; 1],
+    pub rules: [StreamRule; 1],
 }
 
 impl Resource for TcpRoute {
@@ -27,10 +27,33 @@ impl Resource for TcpRoute {
     }
 }
 
+/// Where connections to a tls port of a Service go, by the server name that they begin with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TlsRoute {
+    /// Name and namespace.
+    #[serde(skip)]
+    pub metadata: Metadata,
+    /// The Services it applies to, at least one, in its own namespace.
+    pub parent_refs: Vec<ParentRef>,
+    /// Server names it answers to, at least one.
+    pub hostnames: Vec<String>,
+    /// The one rule.
+    pub rules: [StreamRule; 1],
+}
+
+impl Resource for TlsRoute {
+    const KIND: Kind = Kind::TlsRoute;
+
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+}
+
 /// What to do with connections.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct TcpRule {
+pub struct StreamRule {
     /// A name for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
