@@ -162,6 +162,58 @@ async fn documents_go_in_and_come_out_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_difference_is_shown_and_not_applied() {
+    let (plane, url) = control_plane(Vec::new()).await;
+    beside(move || {
+        let with = |arguments: &[&'static str]| [arguments, &["--server", &url]].concat();
+        let new = run_with_input(&with(&["diff", "-f", "-"]), SERVICE);
+        assert_eq!(new.code, 1, "{}", new.err);
+        assert!(new.out.starts_with("--- /dev/null\n+++ Service/cart\n@@"), "{}", new.out);
+        assert_eq!(run(&with(&["get"])).out, "there are none\n");
+
+        assert_eq!(run_with_input(&with(&["apply", "-f", "-"]), SERVICE).code, 0);
+        let same = run_with_input(&with(&["diff", "-f", "-"]), SERVICE);
+        assert_eq!((same.code, same.out.as_str()), (0, ""));
+        let changed = SERVICE.replace("80", "81");
+        let changed = run_with_input(&with(&["diff", "-f", "-"]), &changed);
+        assert_eq!(changed.code, 1);
+        assert!(changed.out.contains("\n-  - port: 80\n+  - port: 81\n"), "{}", changed.out);
+        let wrong = run_with_input(&with(&["diff", "-f", "-"]), &SERVICE.replace("80", "0"));
+        assert_eq!(wrong.code, 1);
+        assert!(wrong.err.starts_with("-:5:"), "{}", wrong.err);
+    })
+    .await;
+    plane.stop().await;
+}
+
+#[test]
+fn each_client_gets_its_form_of_bootstrap() {
+    let of = |client: &str, more: &[&str]| {
+        let ran = run(&[&["bootstrap", "--for", client], more].concat());
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+        ran.out
+    };
+    let grpc: serde_json::Value = serde_json::from_str(&of("grpc", &[])).unwrap();
+    assert_eq!(grpc["xds_servers"][0]["server_uri"], "127.0.0.1:15010");
+    assert!(grpc["node"]["locality"].is_object());
+    let tonic = of("tonic", &["--control-plane", "[::1]:9"]);
+    assert!(tonic.contains("\"http://[::1]:9\""), "{tonic}");
+    let envoy = of("envoy", &["--control-plane", "plane.example:9", "--zone", "a"]);
+    assert!(
+        envoy.contains("type: STRICT_DNS") && envoy.contains("address: plane.example"),
+        "{envoy}"
+    );
+    for wrong in ["plane", "plane:0", "http://plane:1", "me@plane:1"] {
+        assert_eq!(
+            run(&["bootstrap", "--for", "grpc", "--control-plane", wrong]).code,
+            2,
+            "{wrong}"
+        );
+    }
+    assert_eq!(run(&["bootstrap", "--for", "weft", "--service", "shop"]).code, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn files_of_the_control_plane_are_in_force_and_kept_there() {
     let (plane, url) = control_plane(vec![SHOP.into()]).await;
     beside(move || {

@@ -8,7 +8,8 @@ use weft_control_admin::api::Refusal;
 pub(crate) const CODES: &str = "\
 Exit codes:
   0  done
-  1  the answer is no: documents refused, a check failed, a proxy refused its configuration
+  1  the answer is no: documents refused or different, a check failed, a proxy refused its
+     configuration
   2  the command line is wrong
   3  the control plane cannot be reached, or failed
   4  no such resource";

@@ -30,10 +30,12 @@ struct Weft {
 enum Command {
     Up(up::Up),
     Apply(commands::apply::Apply),
+    Diff(commands::diff::Diff),
     Get(commands::get::Get),
     Delete(commands::delete::Delete),
     Validate(commands::validate::Validate),
     Status(commands::status::Status),
+    Bootstrap(commands::bootstrap::Bootstrap),
     /// The data plane: the same as `weft-proxy`.
     #[command(disable_help_flag = true)]
     Proxy {
@@ -72,6 +74,10 @@ fn main() -> ExitCode {
             sample.run().map(|()| ExitCode::SUCCESS).map_err(Failure::Unreachable)
         }
         Command::Validate(validate) => validate.run().map(|()| ExitCode::SUCCESS),
+        Command::Bootstrap(bootstrap) => bootstrap.run().map(|()| ExitCode::SUCCESS),
+        Command::Diff(diff) => on_this_thread(async {
+            diff.run().await.map(|same| if same { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }),
         Command::Up(up) => on_this_thread(up.run()),
         Command::Apply(apply) => on_this_thread(done(apply.run())),
         Command::Get(get) => on_this_thread(done(get.run())),
