@@ -198,8 +198,8 @@ class Registration:
 class XdsClient:
     """A grpcio channel on an `xds:///` target, in a process of its own as its bootstrap is per process."""
 
-    def __init__(self, directory, control, target, name="grpc-client"):
-        bootstrap = {
+    def __init__(self, directory, control, target, name="grpc-client", bootstrap=None):
+        bootstrap = bootstrap or {
             "xds_servers": [
                 {
                     "server_uri": control.xds,

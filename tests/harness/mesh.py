@@ -48,6 +48,35 @@ def http_route(name, parent, *rules):
     }
 
 
+def grpc_route(name, parent, *rules):
+    return {**http_route(name, parent, *rules), "kind": "GRPCRoute"}
+
+
+def method(service=None, name=None):
+    """A match of a GRPCRoute."""
+    return {"method": {k: v for k, v in (("service", service), ("method", name)) if v}}
+
+
+def stream_route(kind, name, parent, *backends, hostnames=()):
+    """A TCPRoute or TLSRoute; a backend is (Service, weight)."""
+    version = {"TCPRoute": "v1alpha2", "TLSRoute": "v1"}[kind]
+    references = [{"name": backend, "weight": weight} for backend, weight in backends]
+    route = http_route(name, parent, {"backendRefs": references})
+    route |= {"apiVersion": f"gateway.networking.k8s.io/{version}", "kind": kind}
+    if hostnames:
+        route["spec"]["hostnames"] = list(hostnames)
+    return route
+
+
+def traffic_policy(name, target, kind="Service", **settings):
+    spec = {"targetRef": {"kind": kind, "name": target}, **settings}
+    return {"apiVersion": "weft.dev/v1", "kind": "TrafficPolicy", "metadata": _metadata(name), "spec": spec}
+
+
+def mesh_config(**spec):
+    return {"apiVersion": "weft.dev/v1", "kind": "MeshConfig", "metadata": _metadata("default"), "spec": spec}
+
+
 def rule(*backends, matches=None, filters=None):
     """A rule; a backend is (subset, weight) or the name of a Service."""
     made = {"backendRefs": [_backend(backend) for backend in backends]} if backends else {}

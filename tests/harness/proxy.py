@@ -68,7 +68,7 @@ class Admin:
 
 
 class Proxy:
-    """A running proxy."""
+    """A running proxy. Its bootstrap is a value, or the text of a YAML file."""
 
     def __init__(self, kind, bootstrap, directory, name=None, arguments=(), wait=True, workers=1):
         self.kind = kind
@@ -77,8 +77,9 @@ class Proxy:
         directory = Path(directory)
         self._address = directory / f"{name}.admin"
         self._address.unlink(missing_ok=True)
-        config = directory / f"{name}.json"
-        config.write_text(json.dumps(bootstrap, indent=1))
+        is_text = isinstance(bootstrap, str)
+        config = directory / f"{name}.{'yaml' if is_text else 'json'}"
+        config.write_text(bootstrap if is_text else json.dumps(bootstrap, indent=1))
         self.process = Process(name, self._argv(config, arguments), directory)
         if wait:
             self.wait_until_ready()
