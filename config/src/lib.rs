@@ -18,8 +18,8 @@
 //! assert_eq!(
 //!     problems.to_string(),
 //!     "catalog.yaml:5:37: Service/catalog spec.ports[0].protocol: \
-//!      \"gprc\" is not one of http, http2, grpc, tcp, did you mean \"grpc\"?\n  \
-//!      hint: write one of: http, http2, grpc, tcp"
+//!      \"gprc\" is not one of http, http2, grpc, tcp, tls, did you mean \"grpc\"?\n  \
+//!      hint: write one of: http, http2, grpc, tcp, tls"
 //! );
 //! ```
 
