@@ -64,6 +64,10 @@ pub(crate) fn envoy(
 ) -> cluster::Cluster {
     use cluster::cluster::LbPolicy;
     let mut cluster = from_source(name, source, cluster::cluster::DiscoveryType::StrictDns);
+    if matches!(source, Source::Dns { .. }) {
+        // A name often has IPv6 addresses that nothing listens on; one that has no others works.
+        cluster.dns_lookup_family = cluster::cluster::DnsLookupFamily::V4Preferred.into();
+    }
     cluster.connect_timeout = Some(duration(settings.timeouts.connect.unwrap_or(CONNECT_TIMEOUT)));
     cluster.lb_policy = match settings.load_balancer.policy {
         Some(BalancingPolicy::LeastRequest) => LbPolicy::LeastRequest,
