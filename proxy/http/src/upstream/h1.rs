@@ -32,9 +32,10 @@ use super::{
 };
 use crate::body::Limits;
 
-/// A read buffer grows between these as long as reads fill it.
+/// A read buffer grows between these as long as reads fill it. The most is a body of 64 KiB and its
+/// head.
 const READ_MIN: usize = 8 * 1024;
-const READ_MAX: usize = 64 * 1024;
+const READ_MAX: usize = 72 * 1024;
 /// Below this much room a read is not worth its system call.
 const READ_ROOM: usize = 2 * 1024;
 
@@ -76,7 +77,11 @@ impl Connection {
 
     /// Reads more into `read`; `Ok(0)` is the end.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.read.capacity() - self.read.len() < READ_ROOM {
+        // Where much comes, a read that begins in what the one before has left of the buffer would
+        // end half-way. What was read has mostly gone on by then, and the same memory is taken again.
+        let is_big = self.read.is_empty() && self.read_size > READ_MIN;
+        let wanted = if is_big { self.read_size } else { READ_ROOM };
+        if self.read.capacity() - self.read.len() < wanted {
             self.read.reserve(self.read_size);
         }
         let room = self.read.capacity() - self.read.len();
