@@ -59,7 +59,6 @@ impl Peer {
         match (self, protocol) {
             (Self::Nginx, Protocol::H2c) => Some("no HTTP/2 towards upstreams but gRPC"),
             (Self::Nginx, Protocol::Tcp) => Some("its stream module is another package"),
-            (Self::Weft, Protocol::WebSocket) => Some("`upgrade_configs` is refused"),
             (Self::Bare, Protocol::Http1 | Protocol::H2c) => None,
             (Self::Bare, _) => Some("forwards plain HTTP only"),
             _ => None,
