@@ -89,14 +89,8 @@ fn verdicts_name_the_field_and_what_is_supported() {
     expect::<Cluster>(
         "{name: a, type: STRICT_DNS, lb_policy: MAGLEV, circuit_breakers: {thresholds: [{}]}, health_checks: []}",
         &[
-            "! type: STRICT_DNS is not supported; supported: STATIC, EDS",
-            "! lb_policy: MAGLEV is not supported; supported: ROUND_ROBIN, LEAST_REQUEST, LOAD_BALANCING_POLICY_CONFIG",
-            "? circuit_breakers: not supported: limits of connections and requests",
+            "! lb_policy: MAGLEV is not supported; supported: ROUND_ROBIN, LEAST_REQUEST, RANDOM, CLUSTER_PROVIDED, LOAD_BALANCING_POLICY_CONFIG",
         ],
-    );
-    expect::<Cluster>(
-        "{name: a, cluster_type: {name: x}}",
-        &["! cluster_type: selects behaviour that is not supported; supported: type"],
     );
     expect::<RouteConfiguration>(
         "{virtual_hosts: [{name: v, domains: [\"*\"], routes: [{match: {prefix: /}, route: {cluster_specifier_plugin: x,
@@ -158,7 +152,9 @@ fn extensions_are_taken_by_type() {
           {\"@type\": type.googleapis.com/envoy.extensions.load_balancing_policies.maglev.v3.Maglev}}}]}}",
         &["? load_balancing_policy.policies[0].typed_extension_config.typed_config: \
            `envoy.extensions.load_balancing_policies.maglev.v3.Maglev` is not supported; supported: \
+           envoy.extensions.load_balancing_policies.cluster_provided.v3.ClusterProvided, \
            envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest, \
+           envoy.extensions.load_balancing_policies.random.v3.Random, \
            envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin, \
            envoy.extensions.load_balancing_policies.wrr_locality.v3.WrrLocality"],
     );

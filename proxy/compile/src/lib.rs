@@ -79,6 +79,6 @@ pub use update::{Source, Update, Upsert};
 pub use weft_resources::{
     ApiSource, ConfigSource, ConnectTermination, FetchTimeout, FileSource, GrpcService, HashCookie,
     HashInput, HashPolicy, HeadRules, Http1Settings, InternalAddresses, InternalRedirect, Origin,
-    Problem, RateLimit, Reason, ResourceType, ServerHeader, StreamLimit, StripPort, Underscores,
-    Upgrade, Warning, name_of_key,
+    Problem, RateLimit, Reason, ResourceType, ServerHeader, StreamLimit, StripPort, Upgrade,
+    Warning, name_of_key,
 };

@@ -34,9 +34,6 @@ use crate::{
     worker::Worker,
 };
 
-/// Bytes of a request's head at most (Envoy's `max_request_headers_kb`).
-const MAX_HEAD: usize = 60 * 1024;
-
 /// What all requests of a connection share.
 #[derive(Debug)]
 pub(crate) struct Connection {

@@ -7,18 +7,14 @@ use http::HeaderValue;
 use weft_proto::pb::{
     envoy::{
         config::core::v3 as core,
-        extensions::filters::network::http_connection_manager::v3::HttpConnectionManager,
+        extensions::filters::network::http_connection_manager::v3::{
+            HttpConnectionManager, http_connection_manager::CodecType,
+        },
     },
     google::protobuf,
 };
 
-use crate::{
-    cluster::optional,
-    headers,
-    path::At,
-    problem::{Notes, Problem},
-    scalar,
-};
+use crate::{cluster::optional, headers, path::At, problem::Notes, scalar};
 
 /// Envoy's defaults.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -39,10 +35,6 @@ pub struct ClientOptions {
     pub max_stream_duration: Option<Duration>,
     /// `common_http_protocol_options.max_requests_per_connection` (no limit by default).
     pub max_requests_per_connection: Option<u32>,
-    /// `common_http_protocol_options.headers_with_underscores_action`.
-    pub underscores: Underscores,
-    /// `request_timeout`: a whole request must have come within it (none by default).
-    pub request_timeout: Option<Duration>,
     /// `request_headers_timeout`: a head must have come within it (none by default).
     pub request_headers_timeout: Option<Duration>,
     /// `stream_idle_timeout` (5 min by default).
@@ -51,28 +43,14 @@ pub struct ClientOptions {
     pub drain_timeout: Duration,
     /// `delayed_close_timeout`: how long a client may take to close after us (1 s by default).
     pub delayed_close_timeout: Duration,
-    /// `proxy_100_continue`: the upstream says whether a body is to be sent.
-    pub proxy_100_continue: bool,
     /// What concerns HTTP/1.
     pub http1: Http1Settings,
-}
-
-/// `headers_with_underscores_action`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Underscores {
-    /// Names with underscores are names like others.
-    #[default]
-    Allow,
-    /// A request with one is refused.
-    Reject,
-    /// They are left out.
-    Drop,
 }
 
 /// Settings of HTTP/1 towards clients.
 #[derive(Clone, Debug)]
 pub struct Http1Settings {
-    /// `max_request_headers_kb`, in bytes (60 KiB by default).
+    /// `max_request_headers_kb`, in bytes, which HTTP/2 is held to as well (60 KiB by default).
     pub max_head_bytes: usize,
     /// `common_http_protocol_options.max_headers_count` (100 by default).
     pub max_headers_count: u32,
@@ -82,8 +60,6 @@ pub struct Http1Settings {
     pub default_host_for_http_10: Option<HeaderValue>,
     /// `allow_chunked_length`: chunks beside a length are taken, and the length is dropped.
     pub allow_chunked_length: bool,
-    /// `header_key_format.proper_case_words`.
-    pub proper_case: bool,
 }
 
 impl Default for Http1Settings {
@@ -94,7 +70,6 @@ impl Default for Http1Settings {
             accept_http_10: false,
             default_host_for_http_10: None,
             allow_chunked_length: false,
-            proper_case: false,
         }
     }
 }
@@ -118,8 +93,6 @@ pub(crate) fn read(
         timeout(longest, None, &common_at.field("max_connection_duration"));
     let longest = common.max_stream_duration.as_ref();
     let max_stream_duration = timeout(longest, None, &common_at.field("max_stream_duration"));
-    let request = message.request_timeout.as_ref();
-    let request_timeout = timeout(request, None, &at.field("request_timeout"));
     let head = message.request_headers_timeout.as_ref();
     let request_headers_timeout = timeout(head, None, &at.field("request_headers_timeout"));
     let stream_idle = message.stream_idle_timeout.as_ref();
@@ -130,34 +103,39 @@ pub(crate) fn read(
     let close = message.delayed_close_timeout.as_ref();
     let close_at = at.field("delayed_close_timeout");
     let delayed_close_timeout = timeout(close, Some(DELAYED_CLOSE_TIMEOUT), &close_at);
+    warn_of_http2(message, common, &common_at, notes);
     ClientOptions {
         idle_timeout,
         max_connection_duration,
         max_stream_duration,
         max_requests_per_connection: optional(common.max_requests_per_connection.as_ref())
             .filter(|most| *most > 0),
-        underscores: underscores(common, &common_at, notes),
-        request_timeout,
         request_headers_timeout,
         stream_idle_timeout,
         drain_timeout: drain_timeout.unwrap_or(Duration::ZERO),
         delayed_close_timeout: delayed_close_timeout.unwrap_or(Duration::ZERO),
-        proxy_100_continue: message.proxy_100_continue,
         http1: http1(message, common, at, notes),
     }
 }
 
-fn underscores(common: &core::HttpProtocolOptions, at: &At<'_>, notes: &mut Notes) -> Underscores {
-    use core::http_protocol_options::HeadersWithUnderscoresAction as Action;
-    match Action::try_from(common.headers_with_underscores_action) {
-        Ok(Action::Allow) => Underscores::Allow,
-        Ok(Action::RejectRequest) => Underscores::Reject,
-        Ok(Action::DropHeader) => Underscores::Drop,
-        Err(_) => {
-            let unknown = Problem::UnknownEnum(common.headers_with_underscores_action);
-            notes.refuse::<()>(&at.field("headers_with_underscores_action"), unknown);
-            Underscores::Allow
-        }
+/// Names the limits that connections of HTTP/2 are not held to, where such may come.
+fn warn_of_http2(
+    message: &HttpConnectionManager,
+    common: &core::HttpProtocolOptions,
+    at: &At<'_>,
+    notes: &mut Notes,
+) {
+    if message.codec_type() == CodecType::Http1 {
+        return;
+    }
+    let limits = [
+        (common.max_connection_duration.is_some(), "max_connection_duration"),
+        (common.max_requests_per_connection.is_some(), "max_requests_per_connection"),
+        (common.max_headers_count.is_some(), "max_headers_count"),
+    ];
+    for (_, field) in limits.into_iter().filter(|(is_set, _)| *is_set) {
+        notes
+            .warn(&at.field(field), "holds for HTTP/1 alone: clients of HTTP/2 are not held to it");
     }
 }
 
@@ -186,23 +164,6 @@ fn http1(
         accept_http_10: options.accept_http_10,
         default_host_for_http_10: default_host,
         allow_chunked_length: options.allow_chunked_length,
-        proper_case: proper_case(options, &at, notes),
         ..bounds
-    }
-}
-
-/// Whether names are written in proper case. Otherwise they are written as they came, which is what
-/// the one formatter that there is asks for.
-fn proper_case(options: &core::Http1ProtocolOptions, at: &At<'_>, notes: &mut Notes) -> bool {
-    use core::http1_protocol_options::header_key_format::HeaderFormat;
-    let format = options.header_key_format.as_ref().and_then(|it| it.header_format.as_ref());
-    let at = at.field("header_key_format");
-    match format {
-        None => false,
-        Some(HeaderFormat::ProperCaseWords(_)) => true,
-        Some(HeaderFormat::StatefulFormatter(_)) => {
-            let _ = (&at, notes);
-            false
-        }
     }
 }

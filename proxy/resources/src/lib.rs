@@ -54,7 +54,7 @@ pub use assignment::{
 };
 pub use balancing::{Balancing, LocalityWeights, Picker};
 pub use circuit_breakers::CircuitBreakers;
-pub use client_options::{ClientOptions, Http1Settings, Underscores};
+pub use client_options::{ClientOptions, Http1Settings};
 pub use cluster::{Cluster, ConnectionSettings, Discovery};
 pub use config_source::{ConfigSource, FetchTimeout, FileSource, Origin, name_of_key};
 pub use custom_cluster::OriginalDestination;

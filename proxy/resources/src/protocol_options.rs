@@ -80,7 +80,13 @@ fn typed(message: &HttpProtocolOptions, at: &At<'_>, notes: &mut Notes) -> Optio
         Some(Chosen::ExplicitHttpConfig(config)) => {
             explicit(config, &at.field("explicit_http_config"), notes)
         }
-        Some(Chosen::UseDownstreamProtocolConfig(_)) => Some(UpstreamProtocol::SameAsDownstream),
+        Some(Chosen::UseDownstreamProtocolConfig(config)) => {
+            if let Some(http1) = &config.http_protocol_options {
+                let at = at.field("use_downstream_protocol_config");
+                warn_of_chunks(http1, &at.field("http_protocol_options"), notes);
+            }
+            Some(UpstreamProtocol::SameAsDownstream)
+        }
         Some(Chosen::AutoConfig(_)) => notes.unsupported(
             &at.field("auto_config"),
             "choosing by ALPN",
@@ -100,11 +106,21 @@ fn explicit(
     use options::explicit_http_config::ProtocolConfig;
     match &message.protocol_config {
         None => notes.refuse(at, Problem::Missing),
-        Some(ProtocolConfig::HttpProtocolOptions(_)) => Some(UpstreamProtocol::Http1),
+        Some(ProtocolConfig::HttpProtocolOptions(http1)) => {
+            warn_of_chunks(http1, &at.field("http_protocol_options"), notes);
+            Some(UpstreamProtocol::Http1)
+        }
         Some(ProtocolConfig::Http2ProtocolOptions(_)) => Some(UpstreamProtocol::Http2),
         Some(ProtocolConfig::Http3ProtocolOptions(_)) => {
             notes.unsupported(&at.field("http3_protocol_options"), "HTTP/3", "HTTP/1.1 and h2 are")
         }
+    }
+}
+
+/// Responses with chunks beside a length are refused, whatever this says.
+fn warn_of_chunks(message: &core::Http1ProtocolOptions, at: &At<'_>, notes: &mut Notes) {
+    if message.allow_chunked_length {
+        notes.warn(&at.field("allow_chunked_length"), "not supported for responses of a cluster");
     }
 }
 
@@ -156,5 +172,12 @@ fn common(
         scalar::timeout_or(longest, None, &at.field("max_connection_duration"), notes);
     options.max_requests_per_connection =
         optional(message.max_requests_per_connection.as_ref()).filter(|max| *max > 0);
+    let unheeded = [
+        (message.max_stream_duration.is_some(), "max_stream_duration"),
+        (message.max_headers_count.is_some(), "max_headers_count"),
+    ];
+    for (_, field) in unheeded.into_iter().filter(|(is_set, _)| *is_set) {
+        notes.warn(&at.field(field), "not supported for a cluster: it limits clients alone");
+    }
     options
 }

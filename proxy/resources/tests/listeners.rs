@@ -181,6 +181,24 @@ fn settings_are_read() {
 }
 
 #[test]
+fn limits_that_http2_is_not_held_to_are_named() {
+    let warnings = |codec: CodecType| {
+        let message = Http {
+            codec_type: codec.into(),
+            common_http_protocol_options: Some(HttpProtocolOptions {
+                max_requests_per_connection: Some(UInt32Value { value: 6 }),
+                ..HttpProtocolOptions::default()
+            }),
+            ..http()
+        };
+        let decoded = decode::<Listener>(&listener(chain(&message)).encode_to_vec()).unwrap();
+        let named = |path: &str| path.ends_with("options.max_requests_per_connection");
+        decoded.warnings.iter().filter(|warning| named(&warning.path)).count()
+    };
+    assert_eq!((warnings(CodecType::Auto), warnings(CodecType::Http1)), (1, 0));
+}
+
+#[test]
 fn the_router_is_the_last_filter_and_the_only_one_needed() {
     let with = |http_filters| listener(chain(&Http { http_filters, ..http() }));
     let router = || http_filter(&Router::default(), false);

@@ -173,7 +173,7 @@ fn what_is_only_warned_about_must_be_sound_too() {
     expect::<Cluster>(
         "{name: a, circuit_breakers: {thresholds: [{priority: 7}]}}",
         &[
-            "? circuit_breakers: not supported: limits of connections and requests",
+            "! circuit_breakers.thresholds[0].priority: 7 is not supported; supported: DEFAULT, HIGH",
             "! circuit_breakers.thresholds[0].priority: must be a value that is defined",
         ],
     );
@@ -184,12 +184,12 @@ fn lists_have_no_element_twice() {
     // repeated.unique, repeated.items.double.gt, in a packed list
     expect::<Bootstrap>(
         "{stats_config: {histogram_bucket_settings: [{match: {prefix: a}, buckets: [1, 2]}]}}",
-        &["? stats_config: not supported"],
+        &["? stats_config: not supported: tags and a choice of statistics"],
     );
     expect::<Bootstrap>(
         "{stats_config: {histogram_bucket_settings: [{match: {prefix: a}, buckets: [1, 2, 1, 0]}]}}",
         &[
-            "? stats_config: not supported",
+            "? stats_config: not supported: tags and a choice of statistics",
             "! stats_config.histogram_bucket_settings[0].buckets: must not have an element twice",
             "! stats_config.histogram_bucket_settings[0].buckets[3]: must be more than 0",
         ],

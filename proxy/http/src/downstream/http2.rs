@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use weft_h2::{Event, ResetCause, Role, StreamKey, Violation};
 use weft_net::{Rewind, Stream};
 
-use super::{Caller, Connection, Interim, MAX_HEAD, RequestBody, answer, drive};
+use super::{Caller, Connection, Interim, RequestBody, answer, drive};
 use crate::{
     body::Body,
     http2::{self, Broken, Ended, Handle, Link, Pump},
@@ -32,7 +32,8 @@ const MAX_CONCURRENT_STREAMS: u32 = 1024;
 pub(super) async fn serve(connection: Rc<Connection>, stream: Rewind<Stream>) {
     connection.chain.stats.downstream_cx_http2_total.inc();
     let settings = weft_h2::Settings {
-        max_header_list_size: u32::try_from(MAX_HEAD).unwrap_or(u32::MAX),
+        max_header_list_size: u32::try_from(connection.chain.client.http1.max_head_bytes)
+            .unwrap_or(u32::MAX),
         max_concurrent_streams: connection
             .chain
             .max_concurrent_streams

@@ -5,7 +5,7 @@ use std::{mem::MaybeUninit, ops::Range};
 use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, Method, Request, StatusCode, Uri, Version,
-    header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING, UPGRADE},
+    header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE},
 };
 use weft_compile::Http1Settings;
 
@@ -154,6 +154,12 @@ impl Outline {
             Uri::from_maybe_shared(block.slice(self.target)).map_err(|_| Refusal::Malformed)?;
         let spelling = self.fields.spelling(block);
         let mut headers = self.fields.into_map(block)?;
+        if !self.is_http_11
+            && !headers.contains_key(HOST)
+            && let Some(host) = &settings.default_host_for_http_10
+        {
+            headers.insert(HOST, host.clone());
+        }
         let length = length(&mut headers, self.is_http_11, settings)?;
         let is_connect = self.method == Method::CONNECT;
         if is_connect && length != BodyLength::Known(0) {
