@@ -36,11 +36,11 @@ def test_a_good_bootstrap_is_accepted(tmp_path):
         (lambda b: b["static_resources"]["clusters"][0].update(connect_timeut="1s"), "connect_timeut"),
         (lambda b: b["static_resources"]["clusters"][0].update(connect_timeout="soon"), "connect_timeout"),
         (lambda b: b["static_resources"]["clusters"][0].update(lb_policy="BEST"), "lb_policy"),
-        (lambda b: b["static_resources"]["clusters"][0].update(type="ORIGINAL_DST"), "clusters[0].type"),
+        (lambda b: b["static_resources"]["clusters"][0].update(lb_policy="MAGLEV"), "clusters[0].lb_policy"),
         (lambda b: b["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0].update(name="x", typed_config={"@type": "type.googleapis.com/no.such.Filter"}), "no.such.Filter"),
         (lambda b: b["static_resources"]["listeners"].append(b["static_resources"]["listeners"][0]), "main"),
     ],
-    ids=["unknown-field", "bad-duration", "bad-enum", "unsupported-type", "unknown-filter", "duplicate-name"],
+    ids=["unknown-field", "bad-duration", "bad-enum", "unsupported-value", "unknown-filter", "duplicate-name"],
 )
 def test_what_is_wrong_is_named(tmp_path, change, said):
     broken = good()
@@ -53,12 +53,12 @@ def test_what_is_wrong_is_named(tmp_path, change, said):
 def test_all_errors_are_told_at_once(tmp_path):
     broken = good()
     broken["static_resources"]["clusters"] += [
-        cluster("first-bad", 1, type="ORIGINAL_DST"),
-        cluster("second-bad", 1, type="ORIGINAL_DST"),
+        cluster("first-bad", 1, lb_policy="MAGLEV"),
+        cluster("second-bad", 1, lb_policy="MAGLEV"),
     ]
     code, text = validate(tmp_path, broken)
     assert code != 0
-    assert "clusters[1].type" in text and "clusters[2].type" in text
+    assert "clusters[1].lb_policy" in text and "clusters[2].lb_policy" in text
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "node: [", "\x00\x01", "a: &x [*x]"])
