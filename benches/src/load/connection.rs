@@ -8,7 +8,7 @@ use super::h2_client::{H2Client, H2Request};
 use super::http1_backend::Http1Backend;
 use super::http1_client::{self, Http1Client};
 use super::messages::{MessageBackend, MessageClient, MessageRequest};
-use super::wire::Wire;
+use super::wire::{Input, Wire};
 use super::{Failure, Load, Protocol};
 
 /// A connection that the backend has accepted.
@@ -37,6 +37,7 @@ impl BackendConnection {
         }
     }
 
+    /// Reads requests and answers them, adding to `served`; `Err` ends the connection.
     pub(crate) fn serve(
         &mut self,
         scratch: &mut [u8],
@@ -44,10 +45,27 @@ impl BackendConnection {
         reply: &Reply,
         served: &mut u64,
     ) -> Result<(), Failure> {
+        loop {
+            match self.wire().read(scratch)? {
+                Input::Nothing => break,
+                Input::End => return Err(Failure::Closed),
+                Input::Bytes { length, last } => {
+                    *served += self.take(scratch.get(..length).unwrap_or_default(), reply)?;
+                    if last && !until_end {
+                        break;
+                    }
+                }
+            }
+        }
+        self.resume(reply)
+    }
+
+    /// Puts the answers to what came behind what is to be written; how many they are.
+    fn take(&mut self, bytes: &[u8], reply: &Reply) -> Result<u64, Failure> {
         match self {
-            Self::Http1(connection) => connection.serve(scratch, until_end, reply, served),
-            Self::H2c(connection) => connection.serve(scratch, until_end, reply, served),
-            Self::Messages(connection) => connection.serve(scratch, until_end, reply, served),
+            Self::Http1(connection) => connection.take(bytes, reply),
+            Self::H2c(connection) => connection.take(bytes, reply),
+            Self::Messages(connection) => Ok(connection.take(bytes, reply.messages())),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use super::engine::Reply;
 use super::frames::{self, FrameReader, Head, kind, setting};
-use super::wire::{Input, Wire};
+use super::wire::Wire;
 use super::{Failure, hpack};
 
 /// No more than this waits to be written: the rest is produced as the socket drains.
@@ -70,30 +70,6 @@ impl H2Backend {
         &mut self.wire
     }
 
-    /// Reads requests and answers them, adding to `served`; `Err` ends the connection.
-    pub(crate) fn serve(
-        &mut self,
-        scratch: &mut [u8],
-        until_end: bool,
-        reply: &Reply,
-        served: &mut u64,
-    ) -> Result<(), Failure> {
-        loop {
-            match self.wire.read(scratch)? {
-                Input::Nothing => break,
-                Input::End => return Err(Failure::Closed),
-                Input::Bytes { length, last } => {
-                    let mut bytes = scratch.get(..length).unwrap_or_default();
-                    *served += self.take(&mut bytes, reply)?;
-                    if last && !until_end {
-                        break;
-                    }
-                }
-            }
-        }
-        self.send(reply)
-    }
-
     /// Writes what windows and socket allow.
     pub(crate) fn send(&mut self, reply: &Reply) -> Result<(), Failure> {
         loop {
@@ -106,7 +82,7 @@ impl H2Backend {
         }
     }
 
-    fn take(&mut self, bytes: &mut &[u8], reply: &Reply) -> Result<u64, Failure> {
+    pub(crate) fn take(&mut self, mut bytes: &[u8], reply: &Reply) -> Result<u64, Failure> {
         if self.preface_left > 0 {
             let at = frames::PREFACE.len() - self.preface_left;
             let rest = frames::PREFACE.get(at..).unwrap_or_default();
@@ -116,11 +92,11 @@ impl H2Backend {
                 return Err(Failure::Protocol("no HTTP/2 preface"));
             }
             self.preface_left -= length;
-            *bytes = after;
+            bytes = after;
         }
         let mut served = 0;
         let mut payload = std::mem::take(&mut self.payload);
-        while let Some(head) = self.reader.next(bytes, &mut payload)? {
+        while let Some(head) = self.reader.next(&mut bytes, &mut payload)? {
             served += self.on_frame(head, &payload, reply)?;
         }
         self.payload = payload;

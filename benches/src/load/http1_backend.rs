@@ -2,7 +2,7 @@
 
 use super::Failure;
 use super::engine::Reply;
-use super::wire::{Input, Wire};
+use super::wire::Wire;
 
 /// The backend's end of a connection.
 pub(crate) struct Http1Backend {
@@ -22,30 +22,6 @@ impl Http1Backend {
         &mut self.wire
     }
 
-    /// Reads requests and answers them, adding to `served`; `Err` ends the connection.
-    pub(crate) fn serve(
-        &mut self,
-        scratch: &mut [u8],
-        until_end: bool,
-        reply: &Reply,
-        served: &mut u64,
-    ) -> Result<(), Failure> {
-        loop {
-            match self.wire.read(scratch)? {
-                Input::Nothing => break,
-                Input::End => return Err(Failure::Closed),
-                Input::Bytes { length, last } => {
-                    let bytes = scratch.get(..length).unwrap_or_default();
-                    *served += self.take(bytes, reply)?;
-                    if last && !until_end {
-                        break;
-                    }
-                }
-            }
-        }
-        self.send()
-    }
-
     /// Writes what the socket takes; `Err` ends a connection whose last response is sent.
     pub(crate) fn send(&mut self) -> Result<(), Failure> {
         self.wire.flush()?;
@@ -55,7 +31,7 @@ impl Http1Backend {
         Ok(())
     }
 
-    fn take(&mut self, bytes: &[u8], reply: &Reply) -> Result<u64, Failure> {
+    pub(crate) fn take(&mut self, bytes: &[u8], reply: &Reply) -> Result<u64, Failure> {
         let mut served = 0;
         if self.head.is_empty() {
             let mut rest = bytes;

@@ -3,7 +3,6 @@
 
 use std::time::Instant;
 
-use super::engine::Reply;
 use super::wire::{Input, Wire};
 use super::{Failure, Load, Protocol};
 
@@ -213,31 +212,7 @@ impl MessageBackend {
         &mut self.wire
     }
 
-    /// Reads messages and answers them, adding to `served`; `Err` ends the connection.
-    pub(crate) fn serve(
-        &mut self,
-        scratch: &mut [u8],
-        until_end: bool,
-        reply: &Reply,
-        served: &mut u64,
-    ) -> Result<(), Failure> {
-        loop {
-            match self.wire.read(scratch)? {
-                Input::Nothing => break,
-                Input::End => return Err(Failure::Closed),
-                Input::Bytes { length, last } => {
-                    let bytes = scratch.get(..length).unwrap_or_default();
-                    *served += self.take(bytes, reply.messages());
-                    if last && !until_end {
-                        break;
-                    }
-                }
-            }
-        }
-        Ok(self.wire.flush()?)
-    }
-
-    fn take(&mut self, bytes: &[u8], reply: &MessageReply) -> u64 {
+    pub(crate) fn take(&mut self, bytes: &[u8], reply: &MessageReply) -> u64 {
         if let Some(upgrade) = reply.upgrade.as_ref().filter(|_| !self.upgraded) {
             self.head.extend_from_slice(bytes);
             // A client sends nothing more before its upgrade is answered.

@@ -15,7 +15,7 @@ pub(crate) struct Wire {
 pub(crate) enum Input {
     /// Bytes at the front of the buffer; `last` when the socket is known to be empty.
     Bytes { length: usize, last: bool },
-    /// Nothing for now.
+    /// The socket is empty.
     Nothing,
     /// The end of the other side's bytes.
     End,
