@@ -10,4 +10,5 @@ pub mod peers;
 pub mod process;
 pub mod report;
 pub mod row;
+pub mod scale;
 pub mod side_by_side;

@@ -62,11 +62,20 @@ impl Process {
 
     /// Resident memory in KiB.
     pub fn resident(&self) -> Result<u64> {
+        self.status("VmRSS:")
+    }
+
+    /// The most memory that was ever resident, in KiB.
+    pub fn peak(&self) -> Result<u64> {
+        self.status("VmHWM:")
+    }
+
+    fn status(&self, field: &str) -> Result<u64> {
         let path = format!("/proc/{}/status", self.child.id());
         let text = fs::read_to_string(path)?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = text.lines().find_map(|line| line.strip_prefix(field));
         let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-        number.context("no VmRSS in the peer's status")
+        number.with_context(|| format!("no {field} in the peer's status"))
     }
 }
 

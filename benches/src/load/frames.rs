@@ -13,7 +13,7 @@ pub(crate) const ACK: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
 const PADDED: u8 = 0x8;
 const PRIORITY: u8 = 0x20;
-const HEAD: usize = 9;
+pub(crate) const HEAD: usize = 9;
 
 /// The types of frames.
 pub(crate) mod kind {
@@ -45,7 +45,7 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    fn parse(bytes: [u8; HEAD]) -> Self {
+    pub(crate) fn parse(bytes: [u8; HEAD]) -> Self {
         let [l0, l1, l2, kind, flags, s0, s1, s2, s3] = bytes;
         Self {
             length: usize::from(l0) << 16 | usize::from(l1) << 8 | usize::from(l2),

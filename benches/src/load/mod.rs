@@ -9,17 +9,17 @@
 
 mod connection;
 mod engine;
-mod frames;
+pub(crate) mod frames;
 mod h2_backend;
 mod h2_client;
 mod histogram;
-mod hpack;
+pub(crate) mod hpack;
 mod http1_backend;
 mod http1_client;
 mod messages;
 mod pace;
 mod session;
-mod wire;
+pub(crate) mod wire;
 
 use std::net::SocketAddr;
 

@@ -68,6 +68,26 @@ pub(crate) fn endpoints_of(cluster: &Bytes) -> Option<Name> {
     Some(name.into())
 }
 
+/// A name in its canonical form: the context parameters of an `xdstp:` name stand in the order of
+/// their keys (xDS TP1). All other names are what they are.
+pub(crate) fn canonical(name: String) -> String {
+    if !name.starts_with("xdstp:") {
+        return name;
+    }
+    let (head, directives) = match name.split_once('#') {
+        Some((head, directives)) => (head, Some(directives)),
+        None => (name.as_str(), None),
+    };
+    let Some((path, context)) = head.split_once('?') else { return name };
+    let mut parameters: Vec<&str> = context.split('&').collect();
+    parameters.sort_unstable();
+    let context = parameters.join("&");
+    match directives {
+        Some(directives) => format!("{path}?{context}#{directives}"),
+        None => format!("{path}?{context}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use weft_proto::pb::envoy::config::{
@@ -109,6 +129,19 @@ mod tests {
         assert_eq!(endpoints_of(&cluster(DiscoveryType::StrictDns, ads(), "s")), None);
         let path = ConfigSourceSpecifier::PathConfigSource(PathConfigSource::default());
         assert_eq!(endpoints_of(&cluster(DiscoveryType::Eds, path, "s")), None);
+    }
+
+    #[test]
+    fn only_the_parameters_of_xdstp_names_have_an_order() {
+        let cases = [
+            ("plain?b=1&a=2", "plain?b=1&a=2"),
+            ("xdstp://authority/type/id", "xdstp://authority/type/id"),
+            ("xdstp://authority/type/id?b=1&a=2", "xdstp://authority/type/id?a=2&b=1"),
+            ("xdstp:///type/id?b=1&a=2#entry", "xdstp:///type/id?a=2&b=1#entry"),
+        ];
+        for (name, expected) in cases {
+            assert_eq!(canonical(name.to_owned()), expected);
+        }
     }
 
     #[test]

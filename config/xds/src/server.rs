@@ -9,6 +9,7 @@
 mod ask;
 mod compose;
 mod interest;
+mod knowledge;
 mod order;
 mod refusal;
 mod stream;

@@ -1,7 +1,7 @@
 //! What a server offers: immutable, shared, versioned by content.
 
 use std::{
-    collections::{BTreeMap, btree_map},
+    collections::{BTreeMap, BTreeSet, btree_map},
     fmt,
     sync::Arc,
 };
@@ -87,19 +87,67 @@ impl Resource {
     }
 }
 
-/// All resources of one type, by name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// How many sets back one remembers in what it differs. Whoever is further behind compares.
+const STEPS: usize = 16;
+
+/// All resources of one type, by name. Sets are equal when their resources are.
+#[derive(Clone, Debug, Default)]
 pub struct Resources {
     by_name: BTreeMap<Name, Resource>,
     version: Version,
+    /// The newest first.
+    steps: Vec<Step>,
 }
+
+/// From a set to the one after it.
+#[derive(Clone, Debug)]
+struct Step {
+    from: Version,
+    changed: Arc<[Name]>,
+}
+
+impl PartialEq for Resources {
+    fn eq(&self, other: &Self) -> bool {
+        self.version == other.version && self.by_name == other.by_name
+    }
+}
+
+impl Eq for Resources {}
 
 impl Resources {
     /// A set of resources. Of two with the same name, the later one counts.
     pub fn new(by_name: impl IntoIterator<Item = (Name, Resource)>) -> Self {
         let by_name: BTreeMap<Name, Resource> = by_name.into_iter().collect();
         let version = Version::of_set(by_name.iter().map(|(name, each)| (name, each.version)));
-        Self { by_name, version }
+        Self { by_name, version, steps: Vec::new() }
+    }
+
+    /// The same set, remembering in what it differs from the one before it. A thousand streams
+    /// that had that one need not each find out.
+    #[must_use]
+    pub fn following(mut self, previous: &Self) -> Self {
+        self.steps.clone_from(&previous.steps);
+        if self.version != previous.version {
+            let changed = difference(&previous.by_name, &self.by_name).into();
+            self.steps.insert(0, Step { from: previous.version, changed });
+            self.steps.truncate(STEPS);
+        }
+        self
+    }
+
+    /// The names whose content may be another than in `earlier`.
+    pub(crate) fn changed_since(&self, earlier: &Self) -> BTreeSet<Name> {
+        if self.version == earlier.version {
+            return BTreeSet::new();
+        }
+        let mut changed = BTreeSet::new();
+        for step in &self.steps {
+            changed.extend(step.changed.iter().cloned());
+            if step.from == earlier.version {
+                return changed;
+            }
+        }
+        difference(&earlier.by_name, &self.by_name).into_iter().collect()
     }
 
     /// A set of encoded resources of one type.
@@ -136,6 +184,14 @@ impl Resources {
     pub fn is_empty(&self) -> bool {
         self.by_name.is_empty()
     }
+}
+
+/// The names that are in one alone, or have other content in each.
+fn difference(one: &BTreeMap<Name, Resource>, other: &BTreeMap<Name, Resource>) -> Vec<Name> {
+    let gone = one.keys().filter(|name| !other.contains_key(*name));
+    let before = |name: &Name| one.get(name).map(Resource::version);
+    let new = other.iter().filter(|(name, each)| before(name) != Some(each.version));
+    gone.chain(new.map(|(name, _)| name)).cloned().collect()
 }
 
 /// What one node is offered: the resources of every type, consistent with one another.
@@ -197,6 +253,26 @@ mod tests {
         for foreign in ["", "1", "2026-11-22T00:00:00Z/1", "+000000000000001", "00000000000000AB"] {
             assert_eq!(Version::parse(foreign), None, "{foreign}");
         }
+    }
+
+    #[test]
+    fn what_changed_is_the_same_whether_remembered_or_found_out() {
+        let mut sets = vec![resources(&[("a", "1"), ("b", "1")])];
+        let contents: [&[(&str, &'static str)]; 4] =
+            [&[("a", "2"), ("b", "1")], &[("a", "2")], &[("a", "2"), ("c", "1")], &[("a", "1")]];
+        for content in contents {
+            let next = resources(content).following(sets.last().unwrap());
+            sets.push(next);
+        }
+        let names = |names: BTreeSet<Name>| names.iter().map(ToString::to_string).collect();
+        let since = |earlier| -> Vec<String> { names(sets[4].changed_since(earlier)) };
+        assert_eq!(since(&sets[4]), [""; 0]);
+        assert_eq!(since(&sets[3]), ["a", "c"]);
+        assert_eq!(since(&sets[1]), ["a", "b", "c"], "what came and went in between may be named");
+        let stranger = resources(&[("a", "1"), ("z", "1")]);
+        assert_eq!(since(&stranger), ["z"], "a set of another past is compared");
+        let same = resources(&[("a", "1")]).following(&sets[4]);
+        assert_eq!(same.changed_since(&sets[3]).len(), 2, "an equal set keeps the past");
     }
 
     #[test]

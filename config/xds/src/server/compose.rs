@@ -67,36 +67,36 @@ impl Track {
 
     /// Where what the client was told differs from what it should have.
     fn changes(&mut self) -> Vec<Item> {
-        let mut items = Vec::new();
-        for (name, resource) in self.view() {
-            let told = self.told.get(name);
-            if told != Some(&Told::Content(resource.version())) && !self.suspected.contains(name) {
-                items.push(Item { name: Name::clone(name), content: Some(resource.clone()) });
-            }
-        }
         // State of the world has no word for the end of a single resource; clients ignore it anyway.
         let says_gone = self.mode == Mode::Delta || self.sends_full_sets();
+        let mut items = Vec::new();
         let mut unsaid = Vec::new();
-        for (name, told) in &self.told {
-            let gone = *told != Told::Absent
-                && self.current(name).is_none()
-                && !self.held.contains_key(name)
-                && !self.is_quarantined(name)
-                && !self.suspected.contains(name);
-            if gone && says_gone {
-                items.push(Item { name: Name::clone(name), content: None });
-            } else if gone {
-                unsaid.push(Name::clone(name));
+        for (name, told) in &self.differing {
+            if self.suspected.contains(name) {
+                continue;
             }
-        }
-        for name in self.interest.named() {
-            let unknown = !self.told.contains_key(name) && !self.suspected.contains(name);
-            if unknown && self.current(name).is_none() && !self.is_quarantined(name) {
-                items.push(Item { name: Name::clone(name), content: None });
+            let item = |content| Item { name: Name::clone(name), content };
+            if let Some(resource) = self.current(name) {
+                if *told != Some(Told::Content(resource.version())) {
+                    items.push(item(Some(resource.clone())));
+                }
+                continue;
+            }
+            if *told == Some(Told::Absent)
+                || self.held.contains_key(name)
+                || self.is_quarantined(name)
+            {
+                continue;
+            }
+            match told {
+                None if self.interest.names(name) => items.push(item(None)),
+                None => {}
+                Some(_) if says_gone => items.push(item(None)),
+                Some(_) => unsaid.push(Name::clone(name)),
             }
         }
         for name in unsaid {
-            self.told.insert(name, Told::Absent);
+            self.tell(&name, Told::Absent);
         }
         items
     }
@@ -183,13 +183,14 @@ impl Track {
         let mut sent = Vec::with_capacity(items.len());
         for Item { name, content } in items {
             let content = content.map(|each| each.version());
-            let told = match content {
-                Some(version) => Some(Told::Content(version)),
-                None => self.interest.names(&name).then_some(Told::Absent),
-            };
-            let before = match told {
-                Some(told) => self.told.insert(Name::clone(&name), told),
-                None => self.told.remove(&name),
+            let before = match content {
+                Some(version) => self.tell(&name, Told::Content(version)),
+                None if self.interest.names(&name) => self.tell(&name, Told::Absent),
+                None => {
+                    let before = self.told(&name);
+                    self.differing.remove(&name);
+                    before
+                }
             };
             sent.push(Sent { name, content, before });
         }

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use crate::{outline::Name, resource_type::ResourceType, snapshot::Resources};
+use crate::{
+    outline::{Name, canonical},
+    resource_type::ResourceType,
+    snapshot::Resources,
+};
 
 /// The name that stands for all resources of a type.
-const WILDCARD: &str = "*";
+pub(super) const WILDCARD: &str = "*";
 
 /// What a client subscribes to of one type, on one stream.
 #[derive(Debug, Default)]
@@ -50,7 +54,7 @@ impl Interest {
         self.wildcard = names.iter().any(|name| name == WILDCARD);
         let mut previous = std::mem::take(&mut self.names);
         let mut added = Vec::new();
-        for name in names {
+        for name in names.into_iter().map(canonical) {
             if name == WILDCARD || self.names.contains(name.as_str()) {
                 continue;
             }
@@ -72,7 +76,7 @@ impl Interest {
         of: ResourceType,
         first: bool,
         subscribe: Vec<String>,
-        unsubscribe: &[String],
+        unsubscribe: Vec<String>,
         known: &Resources,
     ) -> Vec<Name> {
         if first && subscribe.is_empty() && unsubscribe.is_empty() {
@@ -80,7 +84,7 @@ impl Interest {
             return Vec::new();
         }
         let mut touched = Vec::new();
-        for name in subscribe {
+        for name in subscribe.into_iter().map(canonical) {
             if name == WILDCARD {
                 self.wildcard = true;
                 continue;
@@ -89,7 +93,7 @@ impl Interest {
             touched.push(Name::clone(&name));
             self.names.insert(name);
         }
-        for name in unsubscribe {
+        for name in unsubscribe.into_iter().map(canonical) {
             if name == WILDCARD {
                 self.wildcard = false;
             } else if let Some(name) = self.names.take(name.as_str())
@@ -149,9 +153,9 @@ mod tests {
         let known = Resources::default();
         let mut interest = Interest::default();
         let of = ResourceType::Cluster;
-        interest.adjust(of, true, vec![], &[], &known);
+        interest.adjust(of, true, vec![], vec![], &known);
         assert!(interest.contains("any"));
-        let touched = interest.adjust(of, false, names(&["a"]), &names(&["*"]), &known);
+        let touched = interest.adjust(of, false, names(&["a"]), names(&["*"]), &known);
         assert_eq!(touched.len(), 1);
         assert!(interest.contains("a") && !interest.contains("any"));
     }
@@ -160,7 +164,7 @@ mod tests {
     fn a_delta_client_may_subscribe_to_nothing_yet() {
         let mut interest = Interest::default();
         let star = names(&["*"]);
-        interest.adjust(ResourceType::Cluster, true, star.clone(), &star, &Resources::default());
+        interest.adjust(ResourceType::Cluster, true, star.clone(), star, &Resources::default());
         assert!(!interest.contains("any"));
     }
 }

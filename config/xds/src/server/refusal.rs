@@ -45,10 +45,10 @@ impl Track {
         let suspects = self.suspects_of(&refused);
         let blamed = blamed(&suspects, reason);
         if self.sends_full_sets() {
-            self.rebuild_without(refused, &blamed);
+            self.rebuild_without(refused, &blamed, reason);
         } else if let [alone] = refused.items.as_slice() {
             if let Some(version) = alone.content {
-                self.quarantine(&alone.name, version, Instead::Nothing);
+                self.quarantine(&alone.name, version, Instead::Nothing, reason);
             }
         } else {
             self.suspect(refused.items, &blamed);
@@ -57,8 +57,9 @@ impl Track {
         blamed
     }
 
-    fn quarantine(&mut self, name: &Name, refused: Version, instead: Instead) {
-        self.quarantine.insert(Name::clone(name), Quarantined { refused, instead });
+    fn quarantine(&mut self, name: &Name, refused: Version, instead: Instead, reason: &str) {
+        let reason = bounded(reason).into();
+        self.quarantine.insert(Name::clone(name), Quarantined { refused, instead, reason });
     }
 
     /// The resources that a refusal may be about: those that the response told of, and those that
@@ -76,12 +77,12 @@ impl Track {
 
     /// Full sets: the next one carries something else in place of the guilty. Where nobody is
     /// named, there is nothing better to send, and the client stays with what it has.
-    fn rebuild_without(&mut self, refused: InFlight, blamed: &[Name]) {
+    fn rebuild_without(&mut self, refused: InFlight, blamed: &[Name], reason: &str) {
         for name in blamed {
             let Some(sent) = refused.items.iter().find(|sent| sent.name == *name) else { continue };
             if let Some(version) = sent.content {
                 let instead = self.stand_in(sent);
-                self.quarantine(name, version, instead);
+                self.quarantine(name, version, instead, reason);
             }
         }
         let spared = |name| !matches!(self.quarantine.get(name), Some(held) if matches!(held.instead, Instead::Same));
@@ -92,8 +93,8 @@ impl Track {
             // The guilty stays as it was. Some clients apply its neighbours and some do not.
             let told = if blamed.contains(&name) { before } else { Some(Told::Unsure) };
             match told {
-                Some(told) if self.interest.contains(&name) => self.told.insert(name, told),
-                _ => self.told.remove(&name),
+                Some(told) if self.interest.contains(&name) => self.tell(&name, told),
+                _ => self.forget(&name),
             };
         }
     }
@@ -121,7 +122,7 @@ impl Track {
             if !self.interest.contains(&name) {
                 continue;
             }
-            self.told.remove(&name);
+            self.forget(&name);
             self.suspected.insert(Name::clone(&name));
             if blamed.contains(&name) {
                 self.suspects.push_back(vec![name]);

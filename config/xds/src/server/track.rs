@@ -1,12 +1,12 @@
 //! One type of resource on one stream: what the client wants, what it was told, what is on its way.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Instant,
 };
 
-use super::{ask::Change, interest::Interest};
+use super::interest::Interest;
 use crate::{
     message::Mode,
     outline::Name,
@@ -58,6 +58,8 @@ pub(super) struct Held {
 pub(super) struct Quarantined {
     pub(super) refused: Version,
     pub(super) instead: Instead,
+    /// The client's words.
+    pub(super) reason: Arc<str>,
 }
 
 /// What the client is given in place of content that it refused.
@@ -78,11 +80,14 @@ pub(super) struct Track {
     pub(super) of: ResourceType,
     pub(super) mode: Mode,
     pub(super) interest: Interest,
-    /// What is offered now.
+    /// What is offered now, and what the client was told of every name that it subscribes to, but
+    /// for those that differ.
     pub(super) source: Arc<Resources>,
     /// What was offered when the client last accepted a response.
     pub(super) good: Arc<Resources>,
-    pub(super) told: BTreeMap<Name, Told>,
+    /// What the client was told of names of which it was told something else than is offered;
+    /// `None` is nothing at all. A client that is up to date costs no memory here.
+    pub(super) differing: BTreeMap<Name, Option<Told>>,
     pub(super) held: BTreeMap<Name, Held>,
     pub(super) quarantine: BTreeMap<Name, Quarantined>,
     /// Names of refused responses, to be sent again in smaller ones until the guilty is alone.
@@ -111,7 +116,7 @@ impl Track {
             interest: Interest::default(),
             source: Arc::default(),
             good: Arc::default(),
-            told: BTreeMap::new(),
+            differing: BTreeMap::new(),
             held: BTreeMap::new(),
             quarantine: BTreeMap::new(),
             suspects: VecDeque::new(),
@@ -132,7 +137,7 @@ impl Track {
     }
 
     /// Whether a removal reaches the client at all, and may hurt what still refers to it.
-    fn holds_removals(&self) -> bool {
+    pub(super) fn holds_removals(&self) -> bool {
         match self.mode {
             Mode::StateOfTheWorld => self.of == ResourceType::Cluster,
             Mode::Delta => self.of != ResourceType::Listener,
@@ -180,102 +185,9 @@ impl Track {
         }
     }
 
-    /// Takes what is offered from now on.
-    pub(super) fn offer(&mut self, source: &Arc<Resources>, now: Instant) {
-        if Arc::ptr_eq(&self.source, source) {
-            return;
-        }
-        let previous = std::mem::replace(&mut self.source, Arc::clone(source));
-        self.held.retain(|name, _| source.get(name).is_none());
-        if self.holds_removals() {
-            for (name, told) in &self.told {
-                let leaves = *told != Told::Absent && source.get(name).is_none();
-                if leaves && !self.held.contains_key(name) {
-                    let resource = previous.get(name).cloned();
-                    self.held.insert(Name::clone(name), Held { resource, since: now });
-                }
-            }
-        }
-        self.forget_departed();
-        self.dirty = true;
-    }
-
     /// Forgets what was refused and is offered no more.
     pub(super) fn forget_departed(&mut self) {
         let (source, held) = (&self.source, &self.held);
         self.quarantine.retain(|name, _| source.get(name).is_some() || held.contains_key(name));
-    }
-
-    /// Takes a change of subscription.
-    pub(super) fn subscribe(&mut self, change: Change, now: Instant) {
-        let first = !std::mem::replace(&mut self.started, true);
-        let touched = match change {
-            Change::Replace { names, resumed } => {
-                self.resumed = first && resumed;
-                let touched = self.interest.replace(self.of, names, &self.source);
-                self.forget_unwanted();
-                touched
-            }
-            Change::Adjust { subscribe, unsubscribe, held } => {
-                let changes = first || !subscribe.is_empty() || !unsubscribe.is_empty();
-                let touched =
-                    self.interest.adjust(self.of, first, subscribe, &unsubscribe, &self.source);
-                if changes {
-                    self.forget_unwanted();
-                }
-                if first {
-                    self.resume(held, now);
-                    self.owed = true;
-                    self.dirty = true;
-                    return;
-                }
-                touched
-            }
-        };
-        for name in &touched {
-            self.told.remove(name);
-            self.quarantine.remove(name);
-        }
-        self.owed |= first;
-        self.dirty |= first || !touched.is_empty();
-    }
-
-    /// Believes a delta client what it says it holds. Versions that are not ours are as good as
-    /// unknown, but names that we do not offer are there to be removed, in good order.
-    fn resume(&mut self, held: HashMap<String, String>, now: Instant) {
-        self.resumed = !held.is_empty();
-        for (name, version) in held {
-            if !self.interest.contains(&name) {
-                continue;
-            }
-            let version = Version::parse(&version);
-            if let Some((name, _)) = self.source.get_key_value(&name) {
-                if let Some(version) = version {
-                    self.told.insert(Name::clone(name), Told::Content(version));
-                }
-            } else {
-                let name = Name::from(name);
-                if self.holds_removals() {
-                    self.held.insert(Name::clone(&name), Held { resource: None, since: now });
-                }
-                self.told.insert(name, version.map_or(Told::Unsure, Told::Content));
-            }
-        }
-    }
-
-    /// Forgets what the client was told of names it no longer subscribes to.
-    fn forget_unwanted(&mut self) {
-        let interest = &self.interest;
-        self.told.retain(|name, _| interest.contains(name));
-        self.held.retain(|name, _| interest.contains(name));
-        self.quarantine.retain(|name, _| interest.contains(name));
-    }
-
-    /// Makes one resource due, whatever the client was told of it.
-    pub(super) fn send_again(&mut self, name: &str) {
-        if self.told.remove(name).is_some() {
-            self.quarantine.remove(name);
-            self.dirty = true;
-        }
     }
 }

@@ -89,6 +89,8 @@ pub(crate) struct World {
     pub(crate) model: Model,
     talks: Vec<Talk>,
     applied: PerType<BTreeMap<Name, Bytes>>,
+    /// What was offered last.
+    offered: Arc<Snapshot>,
     /// Messages sent by either side.
     pub(crate) messages: usize,
     /// Time that the machines took.
@@ -117,6 +119,7 @@ impl World {
             model: Model::default(),
             talks,
             applied: PerType::default(),
+            offered: Arc::default(),
             messages: 0,
             spent: Duration::ZERO,
             assert_order: false,
@@ -182,16 +185,21 @@ impl World {
     /// Offers the model anew.
     pub(crate) fn offer_equal(&mut self) {
         let snapshot = Arc::new(self.snapshot());
+        self.offered = Arc::clone(&snapshot);
         for at in 0..self.talks.len() {
             self.serve(at, server::Event::Offer(Arc::clone(&snapshot)));
         }
         self.connect_if_due();
     }
 
+    /// Every other snapshot remembers in what it differs from the one before it.
     fn snapshot(&self) -> Snapshot {
         ResourceType::ALL.into_iter().fold(Snapshot::default(), |snapshot, of| {
             let bodies = self.model.encode(of).into_iter().map(|(name, body)| (name.into(), body));
-            snapshot.with(of, Resources::encoded(of, bodies))
+            let resources = Resources::encoded(of, bodies);
+            let remembers = self.messages.is_multiple_of(2);
+            let previous = self.offered.get(of);
+            snapshot.with(of, if remembers { resources.following(previous) } else { resources })
         })
     }
 
