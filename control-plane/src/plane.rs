@@ -123,11 +123,12 @@ impl ControlPlane {
             admin: admin.to_string(),
         });
         let (stopping, stop) = watch::channel(false);
-        let discovery = Discovery::new(source, ledger, weft_serve::Limits::default(), stop.clone());
+        let limits = weft_serve::Limits::default();
+        let discovery = Discovery::new(source, ledger.clone(), limits, stop.clone());
         let routes =
             discovery.routes().add_service(RegistryService::server(registry, stop.clone()));
         let incoming = TcpIncoming::from(xds_listener).with_nodelay(Some(true));
-        let xds_server = weft_serve::serve(incoming, routes, stop.clone());
+        let xds_server = weft_serve::serve(incoming, routes, ledger, limits, stop.clone());
         let mut asked = stop;
         let admin_server = axum::serve(admin_listener, api).with_graceful_shutdown(async move {
             let _ = asked.wait_for(|asked| *asked).await;

@@ -7,11 +7,13 @@
 //! - [`check`] says whether a resource is sound, and which of its fields we honour.
 //! - [`json`] reads and writes any message of it as YAML or JSON.
 //! - [`type_url`] names the types that travel in an `Any`.
+//! - [`node_match`] says which nodes a question of CSDS is about.
 //! - [`registry`] is how workloads announce themselves to our control plane.
 
 pub mod check;
 pub mod discovery;
 pub mod json;
+pub mod node_match;
 pub mod registry;
 mod schema;
 pub mod type_url;

@@ -51,7 +51,8 @@ impl ControlPlane {
         let deadline = Instant::now() + START;
         let xds = loop {
             process.must_run()?;
-            if let Some(xds) = fs::read_to_string(&admin).ok().and_then(|at| xds_address(&at).ok()) {
+            if let Some(xds) = fs::read_to_string(&admin).ok().and_then(|at| xds_address(&at).ok())
+            {
                 break xds;
             }
             if Instant::now() >= deadline {

@@ -16,6 +16,8 @@ use super::call::{Calls, begin, open, say};
 const STREAM: u32 = 1;
 /// What the listener of a sidecar asks for.
 const ROUTES: &str = "outbound";
+/// The cluster of its application, whose endpoint is part of it.
+const INBOUND: &str = "inbound";
 
 /// The variant of ADS that proxies speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
@@ -87,7 +89,12 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     /// A proxy of this number; what it says first goes to `out`.
-    pub(crate) fn start(number: usize, variant: Variant, out: &mut Vec<u8>) -> Result<Self> {
+    pub(crate) fn start(
+        number: usize,
+        service: &str,
+        variant: Variant,
+        out: &mut Vec<u8>,
+    ) -> Result<Self> {
         let proxy = Self {
             calls: Calls::default(),
             variant,
@@ -104,14 +111,14 @@ impl Proxy {
         };
         let path = format!("/envoy.service.discovery.v3.AggregatedDiscoveryService/{method}");
         open(out, STREAM, &path)?;
-        proxy.ask(out, CLUSTER, Some(node(number)), None, &[])?;
+        proxy.ask(out, CLUSTER, Some(node(number, service)), None, &[])?;
         proxy.ask(out, LISTENER, None, None, &[])?;
         Ok(proxy)
     }
 
-    /// Whether it has everything of a mesh with this many clusters.
-    pub(crate) fn is_complete(&self, clusters: usize) -> bool {
-        self.has_routes && self.clusters.len() == clusters && self.assignments >= clusters
+    /// Whether it has everything of a mesh with this many Services.
+    pub(crate) fn is_complete(&self, services: usize) -> bool {
+        self.has_routes && self.clusters.len() == services && self.assignments >= services
     }
 
     /// Takes bytes from the control plane and acknowledges what they say.
@@ -141,12 +148,11 @@ impl Proxy {
         match type_url.as_str() {
             CLUSTER => {
                 self.ask(out, CLUSTER, None, ack, &[])?;
-                let new: Vec<_> =
-                    names.into_iter().filter(|name| !self.clusters.contains(name)).collect();
-                let first = self.clusters.is_empty();
-                self.clusters.extend(new.iter().cloned());
-                if first && !new.is_empty() {
-                    self.ask(out, CLUSTER_LOAD_ASSIGNMENT, None, None, &new)?;
+                // All come at once, and but for the way to the application all have endpoints.
+                let dynamic: Vec<_> = names.into_iter().filter(|name| name != INBOUND).collect();
+                if self.clusters.is_empty() && !dynamic.is_empty() {
+                    self.ask(out, CLUSTER_LOAD_ASSIGNMENT, None, None, &dynamic)?;
+                    self.clusters = dynamic;
                 }
             }
             CLUSTER_LOAD_ASSIGNMENT => {
@@ -212,10 +218,16 @@ impl Proxy {
     }
 }
 
-/// A sidecar that only calls others; what it serves is registered apart.
-fn node(number: usize) -> Node {
+/// A sidecar of a Service, with the addresses that it has in a container.
+fn node(number: usize, service: &str) -> Node {
     let text = |text: &str| Value { kind: Some(Kind::StringValue(text.to_owned())) };
-    let facts = BTreeMap::from([("outbound", "127.0.0.1:15001"), ("namespace", "default")]);
+    let facts = BTreeMap::from([
+        ("namespace", "default"),
+        ("service", service),
+        ("app", "127.0.0.1:8080"),
+        ("inbound", "0.0.0.0:15006"),
+        ("outbound", "127.0.0.1:15001"),
+    ]);
     let fields = facts.into_iter().map(|(key, value)| (key.to_owned(), text(value))).collect();
     let facts = Value { kind: Some(Kind::StructValue(Struct { fields })) };
     Node {

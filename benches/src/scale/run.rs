@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use weft_proto::registry::Phase;
 
-use super::plane::ControlPlane;
+use super::plane::{ControlPlane, service_name};
 use super::proxy::{Proxy, Variant};
 use super::registrar::{Place, Registrar};
 use super::swarm::{Peer, Role, Swarm};
@@ -126,9 +126,8 @@ pub fn run(plan: &Plan) -> Result<Outcome> {
 
 /// Registers every workload. How many connections that took.
 fn register(plan: &Plan, swarm: &mut Swarm) -> Result<usize> {
-    let mut places = (0..plan.services).flat_map(|service| {
-        (0..plan.endpoints).map(move |endpoint| Place { service, endpoint })
-    });
+    let mut places = (0..plan.services)
+        .flat_map(|service| (0..plan.endpoints).map(move |endpoint| Place { service, endpoint }));
     loop {
         let some: Vec<_> = places.by_ref().take(PER_REGISTRAR).collect();
         if some.is_empty() {
@@ -151,7 +150,8 @@ fn register(plan: &Plan, swarm: &mut Swarm) -> Result<usize> {
 fn join(plan: &Plan, swarm: &mut Swarm) -> Result<()> {
     for number in 0..plan.proxies {
         let mut first = Vec::new();
-        let proxy = Proxy::start(number, plan.variant, &mut first)?;
+        let service = service_name(number % plan.services.max(1));
+        let proxy = Proxy::start(number, &service, plan.variant, &mut first)?;
         swarm.connect(Role::Proxy(proxy), &first)?;
         // The backlog of a listening socket is short.
         if number % 64 == 63 {

@@ -44,7 +44,8 @@ impl Swarm {
 
     /// Connects somebody, who has this to say.
     pub(crate) fn connect(&mut self, role: Role, first: &[u8]) -> Result<()> {
-        let mut stream = TcpStream::connect(self.address).context("connect to the control plane")?;
+        let mut stream =
+            TcpStream::connect(self.address).context("connect to the control plane")?;
         let token = Token(self.peers.len());
         self.poll.registry().register(
             &mut stream,

@@ -16,7 +16,7 @@ pub enum Dialect {
 }
 
 /// A node that is to be configured.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Node {
     /// How it wants its resources.
     pub dialect: Dialect,
@@ -31,7 +31,7 @@ pub struct Node {
 }
 
 /// Both ends of a sidecar's way to its application.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Inbound {
     /// Where the sidecar listens.
     pub listen: SocketAddr,

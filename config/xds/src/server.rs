@@ -12,9 +12,11 @@ mod interest;
 mod knowledge;
 mod order;
 mod refusal;
+mod standing;
 mod stream;
 mod track;
 
+pub use standing::{Refusal, Standing, State};
 pub use stream::{Actions, Event, Ignored, Note, Scope, Stream, Timing};
 
 #[cfg(test)]

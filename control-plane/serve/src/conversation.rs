@@ -1,23 +1,30 @@
-//! One stream: a task that feeds the protocol machine and carries out what it says.
+//! One stream: feeds the protocol machine and carries out what it says.
+//!
+//! A conversation is no task and has no queue. It is driven by the answer that it makes, whenever
+//! the transport has room for more; so a client that does not read is not listened to either, and
+//! what it missed meanwhile is one thing: the newest offer.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, future::Future, pin::Pin, sync::Arc, time::Duration};
 
+use futures_util::{Stream, stream};
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc, watch},
-    time::{Instant, sleep_until},
+    sync::{AcquireError, OwnedSemaphorePermit, Semaphore, watch},
+    time::{Instant, sleep_until, timeout},
 };
-use tonic::{Status, Streaming};
-use weft_xds::server::{Event, Scope, Stream};
+use tonic::Status;
+use weft_xds::{
+    Response,
+    server::{Event, Scope},
+};
 
 use crate::{
+    leash::Leash,
     ledger::{Ledger, Page},
     method::Dialect,
+    requests::Requests,
     serve::Limits,
     source::{Offer, Source},
 };
-
-/// At most one response of each type is on its way, so this many always fit.
-pub(crate) const RESPONSES: usize = 16;
 
 /// What a conversation needs from the server around it.
 #[derive(Clone)]
@@ -25,15 +32,42 @@ pub(crate) struct Setting {
     pub(crate) source: Arc<dyn Source>,
     pub(crate) ledger: Ledger,
     pub(crate) limits: Limits,
+    /// Who may be told everything at the same time.
+    pub(crate) joining: Arc<Semaphore>,
     pub(crate) stop: watch::Receiver<bool>,
+}
+
+/// A stream on which nothing has been said.
+pub(crate) struct Opening<D: Dialect> {
+    pub(crate) setting: Setting,
+    pub(crate) scope: Scope,
+    pub(crate) requests: Requests<D::Request>,
+    pub(crate) leash: Leash,
+    /// Held as long as the stream is open.
+    pub(crate) permit: OwnedSemaphorePermit,
 }
 
 /// One stream with a client that has said who it is.
 struct Conversation<D: Dialect> {
-    machine: Stream,
+    setting: Setting,
+    requests: Requests<D::Request>,
     page: Page,
     offers: watch::Receiver<Option<Arc<Offer>>>,
-    responses: mpsc::Sender<Result<D::Response, Status>>,
+    turn: Turn,
+    outbox: VecDeque<Response>,
+    deadline: Option<Instant>,
+    close_at: Option<Instant>,
+    _permit: OwnedSemaphorePermit,
+}
+
+type Acquiring = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
+
+/// A newcomer is told everything. That not all are told at once when all come at once, they take
+/// turns: the first are done early, rather than all of them late.
+enum Turn {
+    Waiting(Acquiring),
+    Taken { _permit: OwnedSemaphorePermit, until: Instant },
+    Over,
 }
 
 /// Why a stream ends. Whatever it is, the client comes back when it likes.
@@ -44,105 +78,155 @@ enum End {
     Told(Status),
 }
 
+enum Stage<D: Dialect> {
+    Opening(Opening<D>),
+    Open(Box<Conversation<D>>),
+    Over,
+}
+
 /// Talks to one client until either side ends it.
-pub(crate) async fn converse<D: Dialect>(
-    setting: Setting,
-    scope: Scope,
-    mut requests: Streaming<D::Request>,
-    responses: mpsc::Sender<Result<D::Response, Status>>,
-    _permit: OwnedSemaphorePermit,
-) {
-    let last_words = responses.clone();
-    let end = match begin::<D>(&setting, scope, &mut requests, responses).await {
-        Ok(conversation) => conversation.run(requests, setting).await,
-        Err(end) => end,
-    };
-    if let End::Told(status) = end {
-        // Full or closed: the client does not listen.
-        let _ = last_words.try_send(Err(status));
+pub(crate) fn converse<D: Dialect>(
+    opening: Opening<D>,
+) -> impl Stream<Item = Result<Response, Status>> + Send {
+    stream::unfold(Stage::Opening(opening), |stage| async {
+        let mut conversation = match stage {
+            Stage::Open(conversation) => conversation,
+            Stage::Opening(opening) => match opening.begin().await {
+                Ok(conversation) => Box::new(conversation),
+                Err(End::Told(status)) => return Some((Err(status), Stage::Over)),
+                Err(End::Client) => return None,
+            },
+            Stage::Over => return None,
+        };
+        match conversation.next().await {
+            Ok(response) => Some((Ok(response), Stage::Open(conversation))),
+            Err(End::Told(status)) => Some((Err(status), Stage::Over)),
+            Err(End::Client) => None,
+        }
+    })
+}
+
+impl<D: Dialect> Opening<D> {
+    /// Waits for the client to say who it is, and what it wants.
+    async fn begin(self) -> Result<Conversation<D>, End> {
+        let Self { setting, scope, mut requests, leash, permit } = self;
+        let first = match timeout(setting.limits.introduction, requests.next()).await {
+            Ok(first) => D::request(first.map_err(End::Told)?.ok_or(End::Client)?),
+            Err(_) => return Err(End::Told(Status::deadline_exceeded("no request came"))),
+        };
+        let Some(node) = first.node() else {
+            let text = "the first request of a stream has to say which node it comes from";
+            return Err(End::Told(Status::invalid_argument(text)));
+        };
+        let offers = match setting.source.open(node) {
+            Ok(offers) => offers,
+            Err(refused) => return Err(End::Told(Status::invalid_argument(refused.to_string()))),
+        };
+        let machine = weft_xds::server::Stream::new(D::MODE, scope, setting.limits.timing);
+        let page = setting.ledger.open(node, machine, leash);
+        let turn = Turn::Waiting(Box::pin(Arc::clone(&setting.joining).acquire_owned()));
+        let mut conversation = Conversation {
+            setting,
+            requests,
+            page,
+            offers,
+            turn,
+            outbox: VecDeque::new(),
+            deadline: None,
+            close_at: None,
+            _permit: permit,
+        };
+        conversation.step(Event::Request(first))?;
+        Ok(conversation)
     }
 }
 
-/// Waits for the client to say who it is, and what it wants.
-async fn begin<D: Dialect>(
-    setting: &Setting,
-    scope: Scope,
-    requests: &mut Streaming<D::Request>,
-    responses: mpsc::Sender<Result<D::Response, Status>>,
-) -> Result<Conversation<D>, End> {
-    let first = match tokio::time::timeout(setting.limits.introduction, requests.message()).await {
-        Ok(first) => D::request(first.map_err(End::Told)?.ok_or(End::Client)?),
-        Err(_) => return Err(End::Told(Status::deadline_exceeded("no request came"))),
-    };
-    let Some(node) = first.node() else {
-        let text = "the first request of a stream has to say which node it comes from";
-        return Err(End::Told(Status::invalid_argument(text)));
-    };
-    let offers = match setting.source.open(node) {
-        Ok(offers) => offers,
-        Err(refused) => return Err(End::Told(Status::invalid_argument(refused.to_string()))),
-    };
-    let mut conversation = Conversation {
-        machine: Stream::new(D::MODE, scope, setting.limits.timing),
-        page: setting.ledger.open(node),
-        offers,
-        responses,
-    };
-    conversation.offer().await?;
-    conversation.step(Event::Request(first)).await?;
-    Ok(conversation)
-}
-
 impl<D: Dialect> Conversation<D> {
-    async fn run(mut self, mut requests: Streaming<D::Request>, mut setting: Setting) -> End {
-        let mut close_at = None;
+    /// The next response.
+    async fn next(&mut self) -> Result<Response, End> {
         loop {
-            let deadline = self.machine.deadline().map(Instant::from_std);
-            let event = tokio::select! {
-                request = requests.message() => match request {
-                    Ok(Some(request)) => Some(Event::Request(D::request(request))),
-                    Ok(None) | Err(_) => return End::Client,
+            if let Some(response) = self.outbox.pop_front() {
+                return Ok(response);
+            }
+            tokio::select! {
+                changed = self.offers.changed(), if !self.turn.is_waiting() => match changed {
+                    Ok(()) => self.offer()?,
+                    Err(_) => {
+                        return Err(End::Told(Status::unavailable("this node is no longer served")));
+                    }
                 },
-                changed = self.offers.changed() => match changed {
-                    Ok(()) => None,
-                    Err(_) => return End::Told(Status::unavailable("this node is no longer served")),
+                request = self.requests.next() => match request {
+                    Ok(Some(request)) => self.step(Event::Request(D::request(request)))?,
+                    Ok(None) => return Err(End::Client),
+                    Err(status) => return Err(End::Told(status)),
                 },
-                () = until(deadline) => Some(Event::Tick),
-                () = until(close_at) => {
-                    return End::Told(Status::unavailable("the control plane is stopping"));
+                () = self.turn.next(self.setting.limits.turn) => {
+                    if !self.turn.is_over() {
+                        self.offer()?;
+                    }
                 }
-                () = stopping(&mut setting.stop), if close_at.is_none() => {
-                    close_at = Some(Instant::now() + part_of(setting.limits.farewell));
-                    continue;
+                () = until(self.deadline) => self.step(Event::Tick)?,
+                () = until(self.close_at) => {
+                    return Err(End::Told(Status::unavailable("the control plane is stopping")));
                 }
-            };
-            let stepped = match event {
-                Some(event) => self.step(event).await,
-                None => self.offer().await,
-            };
-            if let Err(end) = stepped {
-                return end;
+                () = stopping(&mut self.setting.stop), if self.close_at.is_none() => {
+                    let part = self.setting.limits.farewell.mul_f64(fastrand::f64());
+                    self.close_at = Some(Instant::now() + part);
+                }
             }
         }
     }
 
     /// Takes the newest offer; those between it and the last one never were.
-    async fn offer(&mut self) -> Result<(), End> {
+    fn offer(&mut self) -> Result<(), End> {
         let offer = self.offers.borrow_and_update().clone();
         let Some(offer) = offer else { return Ok(()) };
-        self.page.offered(&offer);
-        self.step(Event::Offer(Arc::clone(offer.snapshot()))).await
+        let snapshot = Arc::clone(offer.snapshot());
+        self.page.offered(offer);
+        self.step(Event::Offer(snapshot))
     }
 
-    async fn step(&mut self, event: Event) -> Result<(), End> {
-        let actions = self.machine.step(event, Instant::now().into_std());
-        self.page.write(actions.notes, |of| self.machine.is_converged(of));
-        for response in actions.send {
-            let Some(message) = D::response(response) else { continue };
-            // Waits only for a client that acknowledges what it has not read.
-            self.responses.send(Ok(message)).await.map_err(|_| End::Client)?;
+    fn step(&mut self, event: Event) -> Result<(), End> {
+        let step = self.page.step(event, Instant::now().into_std());
+        self.outbox.extend(step.send);
+        self.deadline = step.deadline.map(Instant::from_std);
+        if step.settled && matches!(self.turn, Turn::Taken { .. }) {
+            self.turn = Turn::Over;
+        }
+        let limit = self.setting.limits.names;
+        if step.subscriptions > limit {
+            let text = format!("a stream may subscribe to {limit} names, not more");
+            return Err(End::Told(Status::resource_exhausted(text)));
         }
         Ok(())
+    }
+}
+
+impl Turn {
+    fn is_waiting(&self) -> bool {
+        matches!(self, Self::Waiting(_))
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self, Self::Over)
+    }
+
+    /// Waits for the turn to come, or for its end.
+    async fn next(&mut self, at_most: Duration) {
+        match self {
+            Self::Waiting(acquiring) => {
+                let permit = acquiring.await;
+                *self = match permit {
+                    Ok(_permit) => Self::Taken { _permit, until: Instant::now() + at_most },
+                    Err(_) => Self::Over,
+                };
+            }
+            Self::Taken { until, .. } => {
+                sleep_until(*until).await;
+                *self = Self::Over;
+            }
+            Self::Over => std::future::pending().await,
+        }
     }
 }
 
@@ -156,8 +240,4 @@ async fn until(at: Option<Instant>) {
 async fn stopping(stop: &mut watch::Receiver<bool>) {
     // A dropped sender means the same as true.
     let _ = stop.wait_for(|stop| *stop).await;
-}
-
-fn part_of(whole: Duration) -> Duration {
-    whole.mul_f64(fastrand::f64())
 }

@@ -1,24 +1,29 @@
-//! What every node was sent, accepted and refused.
+//! What every node was sent, accepted and refused: the streams, as others may look at them.
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::{Duration, Instant, SystemTime},
 };
 
-use jiff::Timestamp;
-use serde::Serialize;
+use bytes::Bytes;
+use prost::Message as _;
 use weft_proto::discovery::Node;
-use weft_xds::{ResourceType, server::Note};
+use weft_xds::{
+    ResourceType, Response, Version,
+    server::{Event, Note, Standing, Stream},
+};
 
-use crate::{source::Offer, vetted::Withheld};
+use crate::{leash::Leash, source::Offer, view::NodeView};
 
 /// What every connected node was sent, accepted and refused. Clones are the same ledger.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
-    streams: Arc<Mutex<BTreeMap<u64, Arc<Mutex<Record>>>>>,
+    streams: Arc<Mutex<BTreeMap<u64, Arc<Entry>>>>,
     opened: Arc<AtomicU64>,
 }
 
@@ -27,69 +32,53 @@ pub struct Ledger {
 pub(crate) struct Page {
     ledger: Ledger,
     id: u64,
-    record: Arc<Mutex<Record>>,
+    entry: Arc<Entry>,
 }
 
+/// One stream.
 #[derive(Debug)]
-struct Record {
-    node: String,
-    agent: String,
-    types: BTreeMap<ResourceType, TypeView>,
-    withheld: Vec<Withheld>,
+pub(crate) struct Entry {
+    pub(crate) node: String,
+    pub(crate) agent: String,
+    pub(crate) since: SystemTime,
+    /// The node as it introduced itself, encoded, without the long list of what it can do.
+    introduction: Bytes,
+    leash: Leash,
+    record: Mutex<Record>,
 }
 
-/// One node. While a node reconnects it may have two streams; the newer one counts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct NodeView {
-    /// Its id.
-    pub node: String,
-    /// What it says it is, for example `weft 0.1.0`.
-    pub agent: String,
-    /// Whether it has accepted everything that it is offered, of all it asked for.
-    pub converged: bool,
-    /// The types that it asked for, in the order of the protocol.
-    pub types: Vec<TypeView>,
-    /// What it is not sent, because it would refuse it.
-    pub withheld: Vec<Withheld>,
+/// What changes of a stream. Locked for a step at a time, and never across an await.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) machine: Stream,
+    pub(crate) offer: Option<Arc<Offer>>,
+    pub(crate) types: BTreeMap<ResourceType, Stamps>,
 }
 
-/// How far a node is with one type.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TypeView {
-    /// The type's abbreviation, for example `CDS`.
-    pub r#type: &'static str,
-    /// Whether it has accepted everything of it that it is offered.
-    pub converged: bool,
-    /// The last response sent.
-    pub sent: Option<Stamp>,
-    /// The last response accepted.
-    pub acknowledged: Option<Stamp>,
-    /// The last response refused, until one is accepted after it and nothing remains refused.
-    pub refused: Option<RefusedView>,
+/// When what happened last, of one type.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stamps {
+    pub(crate) sent: Option<(Version, SystemTime)>,
+    pub(crate) acknowledged: Option<(Version, SystemTime)>,
+    pub(crate) refused: Option<Refused>,
 }
 
-/// A version, and when.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Stamp {
-    /// The version.
-    pub version: String,
-    /// When, as in RFC 3339.
-    pub at: String,
+/// A response that was refused.
+#[derive(Clone, Debug)]
+pub(crate) struct Refused {
+    pub(crate) version: Version,
+    pub(crate) at: SystemTime,
+    pub(crate) resources: Vec<String>,
+    pub(crate) reason: String,
 }
 
-/// What was refused, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct RefusedView {
-    /// The version.
-    pub version: String,
-    /// When, as in RFC 3339.
-    pub at: String,
-    /// The resources to blame, as far as known.
-    pub resources: Vec<String>,
-    /// The node's words.
-    pub reason: String,
+/// What came of a step.
+pub(crate) struct Step {
+    pub(crate) send: Vec<Response>,
+    pub(crate) deadline: Option<Instant>,
+    /// Nothing is on its way and nothing is due.
+    pub(crate) settled: bool,
+    pub(crate) subscriptions: usize,
 }
 
 impl Ledger {
@@ -102,34 +91,52 @@ impl Ledger {
     /// Every connected node, by id.
     #[must_use]
     pub fn nodes(&self) -> Vec<NodeView> {
-        let records: Vec<_> = lock(&self.streams).values().cloned().collect();
-        let mut nodes: BTreeMap<String, Record> = BTreeMap::new();
+        let mut nodes: BTreeMap<String, NodeView> = BTreeMap::new();
         // In the order of opening, so that the newer stream replaces the older one type by type.
-        for record in records {
-            let record = lock(&record);
-            let node = nodes.entry(record.node.clone()).or_insert_with(|| Record {
-                node: record.node.clone(),
-                agent: String::new(),
-                types: BTreeMap::new(),
-                withheld: Vec::new(),
-            });
-            node.agent.clone_from(&record.agent);
-            node.withheld.clone_from(&record.withheld);
-            node.types.extend(record.types.iter().map(|(of, view)| (*of, view.clone())));
+        for entry in self.entries() {
+            let view = NodeView::of(&entry, &entry.record());
+            match nodes.get_mut(&view.node) {
+                Some(older) => older.replace_by(view),
+                None => drop(nodes.insert(view.node.clone(), view)),
+            }
         }
-        nodes.into_values().map(NodeView::from).collect()
+        nodes.into_values().collect()
     }
 
-    pub(crate) fn open(&self, node: &Node) -> Page {
+    /// Every stream, in the order of opening.
+    pub(crate) fn entries(&self) -> Vec<Arc<Entry>> {
+        lock(&self.streams).values().cloned().collect()
+    }
+
+    pub(crate) fn open(&self, node: &Node, machine: Stream, leash: Leash) -> Page {
         let id = self.opened.fetch_add(1, Ordering::Relaxed);
-        let record = Arc::new(Mutex::new(Record {
+        let brief = Node { extensions: Vec::new(), ..node.clone() };
+        let entry = Arc::new(Entry {
             node: node.id.clone(),
             agent: agent(node),
-            types: BTreeMap::new(),
-            withheld: Vec::new(),
-        }));
-        lock(&self.streams).insert(id, Arc::clone(&record));
-        Page { ledger: self.clone(), id, record }
+            since: SystemTime::now(),
+            introduction: brief.encode_to_vec().into(),
+            leash,
+            record: Mutex::new(Record { machine, offer: None, types: BTreeMap::new() }),
+        });
+        lock(&self.streams).insert(id, Arc::clone(&entry));
+        Page { ledger: self.clone(), id, entry }
+    }
+
+    /// Cuts the connections of clients that owe an answer for longer than this, for ever.
+    pub(crate) async fn cut_debtors(&self, limit: Duration) -> Infallible {
+        let mut rounds = tokio::time::interval((limit / 8).max(Duration::from_millis(1)));
+        loop {
+            rounds.tick().await;
+            let now = tokio::time::Instant::now().into_std();
+            for entry in self.entries() {
+                let since = entry.record().machine.unanswered_since();
+                if since.is_some_and(|since| now.saturating_duration_since(since) >= limit) {
+                    tracing::warn!(node = entry.node, ?limit, "cut: no answer to what was sent");
+                    entry.leash.cut();
+                }
+            }
+        }
     }
 }
 
@@ -140,75 +147,79 @@ impl Drop for Page {
 }
 
 impl Page {
-    pub(crate) fn offered(&self, offer: &Offer) {
-        lock(&self.record).withheld = offer.withheld().to_vec();
+    pub(crate) fn offered(&self, offer: Arc<Offer>) {
+        self.entry.record().offer = Some(offer);
     }
 
-    /// Writes down what a step of the stream came to.
-    pub(crate) fn write(&self, notes: Vec<Note>, is_converged: impl Fn(ResourceType) -> bool) {
-        let record = &mut *lock(&self.record);
-        for note in notes {
-            record.note(note);
+    /// Steps the machine and writes down what that came to.
+    pub(crate) fn step(&self, event: Event, now: Instant) -> Step {
+        let record = &mut *self.entry.record();
+        let actions = record.machine.step(event, now);
+        for note in actions.notes {
+            record.note(&self.entry.node, note);
         }
-        for (of, view) in &mut record.types {
-            view.converged = is_converged(*of);
-            if view.converged {
-                view.refused = None;
-            }
+        Step {
+            send: actions.send,
+            deadline: record.machine.deadline(),
+            settled: record.machine.is_settled(),
+            subscriptions: record.machine.subscriptions(),
         }
     }
 }
 
+impl Entry {
+    /// Records are only ever replaced by complete values, so they are sound even after a panic.
+    pub(crate) fn record(&self) -> MutexGuard<'_, Record> {
+        lock(&self.record)
+    }
+
+    /// The node as it introduced itself.
+    pub(crate) fn introduction(&self) -> Node {
+        // We encoded it.
+        Node::decode(self.introduction.clone()).unwrap_or_default()
+    }
+
+    pub(crate) fn standings(&self) -> Vec<(Standing, Stamps)> {
+        let record = self.record();
+        let stamps = |of: ResourceType| record.types.get(&of).cloned().unwrap_or_default();
+        let all = record.machine.standings().into_iter();
+        all.map(|standing| {
+            let stamps = stamps(standing.of);
+            (standing, stamps)
+        })
+        .collect()
+    }
+}
+
 impl Record {
-    fn note(&mut self, note: Note) {
-        let at = || Timestamp::now().to_string();
+    fn note(&mut self, node: &str, note: Note) {
+        let now = SystemTime::now();
         match note {
-            Note::Subscribed(of) => {
-                self.page(of);
-            }
-            Note::Sent { of, version, .. } => {
-                self.page(of).sent = Some(Stamp { version: version.to_string(), at: at() });
-            }
+            Note::Subscribed(of) => drop(self.types.entry(of).or_default()),
+            Note::Sent { of, version, .. } => self.stamps(of).sent = Some((version, now)),
             Note::Acknowledged { of, version } => {
-                self.page(of).acknowledged = Some(Stamp { version: version.to_string(), at: at() });
+                self.stamps(of).acknowledged = Some((version, now));
+                if self.machine.is_converged(of) {
+                    self.stamps(of).refused = None;
+                }
             }
             Note::Refused { of, version, names, reason } => {
                 let resources: Vec<String> = names.iter().map(|name| name.to_string()).collect();
                 tracing::warn!(
-                    node = self.node,
+                    node,
                     kind = of.abbreviation(),
                     resources = resources.join(", "),
                     reason,
                     "refused by the node"
                 );
-                self.page(of).refused =
-                    Some(RefusedView { version: version.to_string(), at: at(), resources, reason });
+                self.stamps(of).refused = Some(Refused { version, at: now, resources, reason });
             }
-            Note::Ignored(why) => tracing::debug!(node = self.node, ?why, "request ignored"),
+            Note::Ignored(why) => tracing::debug!(node, ?why, "request ignored"),
         }
     }
 
-    fn page(&mut self, of: ResourceType) -> &mut TypeView {
-        self.types.entry(of).or_insert_with(|| TypeView {
-            r#type: of.abbreviation(),
-            converged: false,
-            sent: None,
-            acknowledged: None,
-            refused: None,
-        })
-    }
-}
-
-impl From<Record> for NodeView {
-    fn from(record: Record) -> Self {
-        let types: Vec<_> = record.types.into_values().collect();
-        Self {
-            node: record.node,
-            agent: record.agent,
-            converged: types.iter().all(|view| view.converged) && record.withheld.is_empty(),
-            types,
-            withheld: record.withheld,
-        }
+    fn stamps(&mut self, of: ResourceType) -> &mut Stamps {
+        self.types.entry(of).or_default()
     }
 }
 
@@ -227,7 +238,6 @@ fn agent(node: &Node) -> String {
     format!("{} {version}", node.user_agent_name).trim().to_owned()
 }
 
-/// Records are only ever replaced by complete values, so they are sound even after a panic.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

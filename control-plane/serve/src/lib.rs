@@ -6,21 +6,27 @@
 //! The protocol is `weft-xds`; here are its streams ([`Discovery`]) and the [`Ledger`] of what
 //! every node was sent, accepted and refused.
 //!
-//! Every stream has a task of its own that keeps the newest offer and nothing else, so a client
-//! that does not read holds up nobody but itself.
+//! Every stream keeps the newest offer and nothing else, and encodes what it sends while it leaves:
+//! a client that does not read holds up nobody but itself, and not for ever.
 
 mod conversation;
+mod csds;
+mod leash;
 mod ledger;
 mod method;
+mod replies;
+mod requests;
 mod serve;
 mod service;
 mod source;
 mod translated;
 mod vetted;
+mod view;
 
-pub use ledger::{Ledger, NodeView, RefusedView, Stamp, TypeView};
+pub use ledger::Ledger;
 pub use serve::{Limits, serve};
 pub use service::Discovery;
 pub use source::{Offer, Refused, Source};
 pub use translated::Translated;
 pub use vetted::{Vetted, Withheld};
+pub use view::{NodeView, Quarantined, RefusedView, Stamp, TypeView};

@@ -2,39 +2,30 @@
 
 use std::{
     convert::Infallible,
-    future::Future,
-    marker::PhantomData,
-    pin::Pin,
+    future::{Ready, ready},
     sync::Arc,
     task::{Context, Poll},
 };
 
-use tokio::sync::{Semaphore, mpsc, watch};
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{
-    Request, Response, Status, Streaming,
-    body::Body,
-    server::{Grpc, NamedService, StreamingService},
-    service::Routes,
-};
-use tonic_prost::ProstCodec;
+use http::{HeaderValue, header::CONTENT_TYPE};
+use tokio::sync::{Semaphore, watch};
+use tonic::{Status, body::Body, server::NamedService, service::Routes};
 use tower_service::Service;
 use weft_xds::{Mode, server::Scope};
 
 use crate::{
-    conversation::{RESPONSES, Setting, converse},
+    conversation::{Opening, Setting, converse},
+    csds::ConfigStatus,
+    leash::Leash,
     ledger::Ledger,
     method::{Delta, Dialect, SERVICES, Sotw},
+    replies::Replies,
+    requests::Requests,
     serve::Limits,
     source::Source,
 };
 
-/// A request that subscribes to a hundred thousand long names is 10 MB.
-const REQUEST_LIMIT: usize = 64 * 1024 * 1024;
-
-type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
-/// The discovery services: ADS, and one for each type that proxies are configured with.
+/// The discovery services: ADS, one for each type, and CSDS, which tells what the others did.
 #[derive(Clone)]
 pub struct Discovery {
     setting: Setting,
@@ -51,7 +42,8 @@ impl Discovery {
         stop: watch::Receiver<bool>,
     ) -> Self {
         let permits = Arc::new(Semaphore::new(limits.streams));
-        Self { setting: Setting { source, ledger, limits, stop }, permits }
+        let joining = Arc::new(Semaphore::new(limits.joining));
+        Self { setting: Setting { source, ledger, limits, joining, stop }, permits }
     }
 
     /// All services, ready to be served, alone or with others.
@@ -62,10 +54,36 @@ impl Discovery {
             .add_service(self.at::<2>())
             .add_service(self.at::<3>())
             .add_service(self.at::<4>())
+            .add_service(self.at::<5>())
+            .add_service(self.at::<6>())
+            .add_service(self.at::<7>())
+            .add_service(self.at::<8>())
+            .add_service(self.at::<9>())
+            .add_service(ConfigStatus::service(self.setting.ledger.clone()))
     }
 
     fn at<const N: usize>(&self) -> At<N> {
         At(self.clone())
+    }
+
+    fn answer<D: Dialect>(
+        &self,
+        scope: Scope,
+        request: http::Request<Body>,
+    ) -> http::Response<Body> {
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+            let text = "as many streams are open as this control plane serves; try again later";
+            return Status::unavailable(text).into_http();
+        };
+        // Without one the connection is not ours to cut.
+        let leash = request.extensions().get::<Leash>().cloned().unwrap_or_default();
+        let requests = Requests::<D::Request>::new(request.into_body());
+        let setting = self.setting.clone();
+        let opening = Opening::<D> { setting, scope, requests, leash, permit };
+        let mut response = http::Response::new(Body::new(Replies::new(converse(opening))));
+        let grpc = HeaderValue::from_static("application/grpc");
+        response.headers_mut().insert(CONTENT_TYPE, grpc);
+        response
     }
 }
 
@@ -80,7 +98,7 @@ impl<const N: usize> NamedService for At<N> {
 impl<const N: usize> Service<http::Request<Body>> for At<N> {
     type Response = http::Response<Body>;
     type Error = Infallible;
-    type Future = BoxFuture<Result<Self::Response, Infallible>>;
+    type Future = Ready<Result<Self::Response, Infallible>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -88,53 +106,11 @@ impl<const N: usize> Service<http::Request<Body>> for At<N> {
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let service = &SERVICES[N];
-        let (discovery, scope) = (self.0.clone(), service.scope);
-        match service.mode(request.uri().path()) {
-            Some(Mode::StateOfTheWorld) => {
-                Box::pin(async move { Ok(discovery.answer::<Sotw>(scope, request).await) })
-            }
-            Some(Mode::Delta) => {
-                Box::pin(async move { Ok(discovery.answer::<Delta>(scope, request).await) })
-            }
-            None => Box::pin(async {
-                Ok(Status::unimplemented("discovery is by stream only").into_http())
-            }),
-        }
-    }
-}
-
-impl Discovery {
-    async fn answer<D: Dialect>(
-        self,
-        scope: Scope,
-        request: http::Request<Body>,
-    ) -> http::Response<Body> {
-        let codec = ProstCodec::<D::Response, D::Request>::default();
-        let mut grpc = Grpc::new(codec).max_decoding_message_size(REQUEST_LIMIT);
-        grpc.streaming(Opening::<D> { discovery: self, scope, dialect: PhantomData }, request).await
-    }
-}
-
-/// A stream that is being opened.
-struct Opening<D> {
-    discovery: Discovery,
-    scope: Scope,
-    dialect: PhantomData<fn() -> D>,
-}
-
-impl<D: Dialect> StreamingService<D::Request> for Opening<D> {
-    type Response = D::Response;
-    type ResponseStream = ReceiverStream<Result<D::Response, Status>>;
-    type Future = std::future::Ready<Result<Response<Self::ResponseStream>, Status>>;
-
-    fn call(&mut self, request: Request<Streaming<D::Request>>) -> Self::Future {
-        let Ok(permit) = Arc::clone(&self.discovery.permits).try_acquire_owned() else {
-            let text = "as many streams are open as this control plane serves; try again later";
-            return std::future::ready(Err(Status::unavailable(text)));
-        };
-        let (responses, stream) = mpsc::channel(RESPONSES);
-        let setting = self.discovery.setting.clone();
-        tokio::spawn(converse::<D>(setting, self.scope, request.into_inner(), responses, permit));
-        std::future::ready(Ok(Response::new(ReceiverStream::new(stream))))
+        let (discovery, scope) = (&self.0, service.scope);
+        ready(Ok(match service.mode(request.uri().path()) {
+            Some(Mode::StateOfTheWorld) => discovery.answer::<Sotw>(scope, request),
+            Some(Mode::Delta) => discovery.answer::<Delta>(scope, request),
+            None => Status::unimplemented("discovery is by stream only").into_http(),
+        }))
     }
 }

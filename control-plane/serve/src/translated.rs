@@ -1,7 +1,10 @@
 //! The source that translates a mesh, for each node that asks.
+//!
+//! Nodes that say the same of themselves are sent the same, so they follow one offer: a change is
+//! translated, vetted and told once for all sidecars of a Service.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -30,15 +33,14 @@ pub struct Translated {
 #[derive(Debug, Default)]
 struct State {
     translator: Option<Translator>,
-    nodes: Vec<Follower>,
+    kinds: HashMap<NodeIntent, Followers>,
     /// What was vetted for one node serves all that are sent the same.
     shared: PerType<Vec<(Collection, Arc<Vetted>)>>,
 }
 
-/// One node that is kept up to date.
+/// Nodes that say the same of themselves, kept up to date together.
 #[derive(Debug)]
-struct Follower {
-    node: NodeIntent,
+struct Followers {
     resources: Resources,
     vetted: BTreeMap<ResourceType, (Collection, Arc<Vetted>)>,
     offers: watch::Sender<Option<Arc<Offer>>>,
@@ -58,11 +60,11 @@ impl Translated {
             None => state.translator = Some(Translator::new(mesh, workloads)),
             Some(translator) => update(translator, mesh, &workloads),
         }
-        let State { translator, nodes, shared } = state;
-        nodes.retain(|follower| !follower.offers.is_closed());
+        let State { translator, kinds, shared } = state;
+        kinds.retain(|_, followers| !followers.offers.is_closed());
         if let Some(translator) = translator {
-            for follower in nodes {
-                follower.refresh(translator, shared);
+            for (node, followers) in kinds {
+                followers.refresh(node, translator, shared);
             }
         }
         for (_, vetted) in shared.iter_mut() {
@@ -73,7 +75,7 @@ impl Translated {
     /// How many nodes are kept up to date.
     #[must_use]
     pub fn nodes(&self) -> usize {
-        self.lock().nodes.iter().filter(|follower| !follower.offers.is_closed()).count()
+        self.lock().kinds.values().map(|followers| followers.offers.receiver_count()).sum()
     }
 
     /// State is only ever replaced by complete values, so it is sound even after a panic.
@@ -85,14 +87,21 @@ impl Translated {
 impl Source for Translated {
     fn open(&self, node: &Node) -> Result<watch::Receiver<Option<Arc<Offer>>>, Refused> {
         let node = NodeIntent::from_xds(node).map_err(|error| Refused(error.to_string()))?;
-        let (offers, receiver) = watch::channel(None);
-        let mut follower =
-            Follower { node, resources: Resources::default(), vetted: BTreeMap::new(), offers };
         let state = &mut *self.lock();
-        if let Some(translator) = &mut state.translator {
-            follower.refresh(translator, &mut state.shared);
+        if let Some(followers) = state.kinds.get(&node) {
+            return Ok(followers.offers.subscribe());
         }
-        state.nodes.push(follower);
+        let (offers, receiver) = watch::channel(None);
+        let (resources, vetted) = (Resources::default(), BTreeMap::new());
+        let mut followers = Followers { resources, vetted, offers };
+        if let Some(translator) = &mut state.translator {
+            followers.refresh(&node, translator, &mut state.shared);
+        }
+        // Nodes may say anything of themselves: what nobody follows any more goes as the rest grows.
+        if state.kinds.len().is_power_of_two() {
+            state.kinds.retain(|_, followers| !followers.offers.is_closed());
+        }
+        state.kinds.insert(node, followers);
         Ok(receiver)
     }
 }
@@ -112,13 +121,14 @@ fn update(translator: &mut Translator, mesh: Arc<Mesh>, workloads: &Workloads) {
     }
 }
 
-impl Follower {
+impl Followers {
     fn refresh(
         &mut self,
+        node: &NodeIntent,
         translator: &mut Translator,
         shared: &mut PerType<Vec<(Collection, Arc<Vetted>)>>,
     ) {
-        translator.refresh(&self.node, &mut self.resources);
+        translator.refresh(node, &mut self.resources);
         let mut changed = self.offers.borrow().is_none();
         for of in TYPES {
             changed |= self.vet(of, &mut shared[of]);

@@ -66,7 +66,8 @@ impl Vetted {
             Some(previous) if previous.resources.version() == resources.version() => {
                 Arc::clone(&previous.resources)
             }
-            _ => Arc::new(resources),
+            Some(previous) => Arc::new(resources.following(&previous.resources)),
+            None => Arc::new(resources),
         };
         Self { resources, withheld }
     }

@@ -6,6 +6,7 @@ use std::{collections::HashMap, pin::Pin, sync::Arc, time::SystemTime};
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming};
 use weft_compile::{RefusedDump, ResourceDump, ResourceStatus, ResourceType, Source as Origin};
+use weft_proto::node_match;
 use weft_proto::pb::{
     envoy::{
         admin::v3::{ClientResourceStatus, UpdateFailureState},
@@ -21,7 +22,6 @@ use weft_proto::pb::{
 };
 
 use crate::{
-    node_match,
     server::Admin,
     source::{Source, SubscriptionError, SubscriptionState, SubscriptionView},
 };

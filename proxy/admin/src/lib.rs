@@ -17,7 +17,6 @@ mod guard;
 mod help;
 mod listeners;
 mod logging;
-mod node_match;
 mod pieces;
 mod query;
 mod refusal;

@@ -1,6 +1,6 @@
 //! Making the next response of one type.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use weft_proto::discovery::{
     Any, DeltaDiscoveryResponse, DiscoveryResponse, Resource as DeltaResource, ResourceError,
@@ -35,7 +35,11 @@ pub(super) struct Composed {
 
 impl Track {
     /// The next response, if one is due and none is on its way.
-    pub(super) fn compose(&mut self, nonce: impl FnOnce() -> String) -> Option<Composed> {
+    pub(super) fn compose(
+        &mut self,
+        nonce: impl FnOnce() -> String,
+        now: Instant,
+    ) -> Option<Composed> {
         if !self.is_due() {
             return None;
         }
@@ -61,7 +65,7 @@ impl Track {
                 .filter_map(|item| item.content.as_ref()?.endpoints().cloned())
                 .collect(),
         };
-        self.record(items, version, nonce);
+        self.record(items, version, nonce, now);
         Some(composed)
     }
 
@@ -179,7 +183,7 @@ impl Track {
         }
     }
 
-    fn record(&mut self, items: Vec<Item>, version: Version, nonce: String) {
+    fn record(&mut self, items: Vec<Item>, version: Version, nonce: String, since: Instant) {
         let mut sent = Vec::with_capacity(items.len());
         for Item { name, content } in items {
             let content = content.map(|each| each.version());
@@ -196,8 +200,8 @@ impl Track {
         }
         self.dirty = !self.suspects.is_empty();
         self.nonce.clone_from(&nonce);
-        self.in_flight =
-            Some(InFlight { nonce, version, items: sent, source: Arc::clone(&self.source) });
+        let source = Arc::clone(&self.source);
+        self.in_flight = Some(InFlight { nonce, version, items: sent, since, source });
     }
 }
 

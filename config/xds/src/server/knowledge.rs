@@ -68,9 +68,7 @@ impl Track {
             let has_it = told.is_some_and(|told| told != Told::Absent);
             if leaves && has_it && self.holds_removals() {
                 let resource = previous.get(&name).cloned();
-                self.held
-                    .entry(Name::clone(&name))
-                    .or_insert(Held { resource, since: now });
+                self.held.entry(Name::clone(&name)).or_insert(Held { resource, since: now });
             }
             let usual = told == content_of(source.get(&name));
             let of_interest = told.is_some() || self.interest.names(&name);

@@ -34,7 +34,7 @@ impl Stream {
         loop {
             for of in ResourceType::ALL {
                 if !self.must_wait(of) {
-                    self.send_due(of, actions);
+                    self.send_due(of, now, actions);
                 }
             }
             if !self.release(now) {
@@ -59,13 +59,13 @@ impl Stream {
         refers && self.tracks[of].is_due() && !clusters_ready && !self.overdue
     }
 
-    fn send_due(&mut self, of: ResourceType, actions: &mut Actions) {
+    fn send_due(&mut self, of: ResourceType, now: Instant, actions: &mut Actions) {
         let nonces = &mut self.nonces;
         let next_nonce = || {
             *nonces += 1;
             nonces.to_string()
         };
-        let Some(composed) = self.tracks[of].compose(next_nonce) else { return };
+        let Some(composed) = self.tracks[of].compose(next_nonce, now) else { return };
         if of == ResourceType::Cluster && self.scope == Scope::Aggregated {
             for name in composed.endpoints {
                 let endpoints = &mut self.tracks[ResourceType::Endpoint];

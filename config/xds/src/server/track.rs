@@ -32,6 +32,7 @@ pub(super) struct InFlight {
     /// The version of the response as a whole, for the ledger.
     pub(super) version: Version,
     pub(super) items: Vec<Sent>,
+    pub(super) since: Instant,
     /// What the response was made from.
     pub(super) source: Arc<Resources>,
 }

@@ -22,10 +22,7 @@ use tokio_stream::{
 use tonic::{
     Status, Streaming,
     client::Grpc,
-    transport::{
-        Channel, Endpoint,
-        server::{Connected, TcpIncoming},
-    },
+    transport::{Channel, Endpoint, server::TcpIncoming},
 };
 use tonic_prost::ProstCodec;
 use weft_config::{Key, Mesh, Source};
@@ -109,13 +106,14 @@ impl Server {
         limits: Limits,
     ) -> Self
     where
-        C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+        C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (stop, stopped) = watch::channel(false);
         let (translated, ledger) = (Arc::new(Translated::new()), Ledger::new());
         let source = Arc::clone(&translated);
         let discovery = Discovery::new(source, ledger.clone(), limits, stopped.clone());
-        let task = tokio::spawn(serve(incoming, discovery.routes(), stopped));
+        let routes = discovery.routes();
+        let task = tokio::spawn(serve(incoming, routes, ledger.clone(), limits, stopped));
         Self { translated, ledger, stop, task, address }
     }
 

@@ -1,7 +1,6 @@
 //! Whether a question is about this node (`type.matcher.v3.NodeMatcher`).
 
-use regex::Regex;
-use weft_proto::pb::{
+use crate::pb::{
     envoy::{
         config::core::v3::Node,
         r#type::matcher::v3::{
@@ -11,27 +10,35 @@ use weft_proto::pb::{
     },
     google::protobuf::{Struct, Value, value::Kind},
 };
+use regex::Regex;
 
 /// How deep a question may nest its conditions.
 const DEPTH: usize = 16;
 
 /// A question that cannot be answered.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum MatcherError {
+pub enum MatcherError {
+    /// A condition, or a part of one, is not set.
     #[error("a condition of node_matchers is not set")]
     Missing,
+    /// A condition that is an extension.
     #[error(
         "node_matchers: custom conditions are not supported (hint: use exact, prefix or regex)"
     )]
     Custom,
+    /// An expression that is none.
     #[error("node_matchers: {0}")]
     Regex(String),
+    /// Conditions within conditions without an end.
     #[error("node_matchers: conditions are nested more than {DEPTH} deep")]
     Deep,
 }
 
 /// Whether any of the matchers is satisfied; without one, every node is meant.
-pub(crate) fn any_matches(matchers: &[NodeMatcher], node: &Node) -> Result<bool, MatcherError> {
+///
+/// # Errors
+/// When a matcher cannot be understood, whichever it is.
+pub fn any_matches(matchers: &[NodeMatcher], node: &Node) -> Result<bool, MatcherError> {
     if matchers.is_empty() {
         return Ok(true);
     }
@@ -135,7 +142,7 @@ fn number(matcher: &DoubleMatcher, found: f64) -> Result<bool, MatcherError> {
 
 #[cfg(test)]
 mod tests {
-    use weft_proto::json::from_yaml;
+    use crate::json::from_yaml;
 
     use super::*;
 
