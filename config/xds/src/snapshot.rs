@@ -36,6 +36,16 @@ impl Version {
         Self::finish(hash)
     }
 
+    /// The version of a list of names, in the order that they have.
+    pub(crate) fn of_names(names: &[String]) -> Self {
+        let mut hash = Sha256::new();
+        for name in names {
+            hash.update((name.len() as u64).to_be_bytes());
+            hash.update(name);
+        }
+        Self::finish(hash)
+    }
+
     fn finish(hash: Sha256) -> Self {
         let mut first = [0; 8];
         first.copy_from_slice(&hash.finalize()[..8]);

@@ -79,7 +79,7 @@ enum End {
 }
 
 enum Stage<D: Dialect> {
-    Opening(Opening<D>),
+    Opening(Box<Opening<D>>),
     Open(Box<Conversation<D>>),
     Over,
 }
@@ -88,7 +88,7 @@ enum Stage<D: Dialect> {
 pub(crate) fn converse<D: Dialect>(
     opening: Opening<D>,
 ) -> impl Stream<Item = Result<Response, Status>> + Send {
-    stream::unfold(Stage::Opening(opening), |stage| async {
+    stream::unfold(Stage::Opening(Box::new(opening)), |stage| async {
         let mut conversation = match stage {
             Stage::Open(conversation) => conversation,
             Stage::Opening(opening) => match opening.begin().await {

@@ -85,6 +85,13 @@ impl Track {
     /// Takes a change of subscription.
     pub(super) fn subscribe(&mut self, change: Change, now: Instant) {
         let first = !std::mem::replace(&mut self.started, true);
+        if let Change::Replace { names, .. } = &change {
+            let listed = Some(Version::of_names(names));
+            if self.listed == listed {
+                return;
+            }
+            self.listed = listed;
+        }
         // Whoever asks for everything was told nothing of what it had not named before.
         let widens = !self.interest.is_wildcard() && (first || change.asks_for_all());
         let named = widens.then(|| self.interest.named().clone());

@@ -81,6 +81,9 @@ pub(super) struct Track {
     pub(super) of: ResourceType,
     pub(super) mode: Mode,
     pub(super) interest: Interest,
+    /// State of the world: the list of names that the interest was made of. Clients repeat it in
+    /// every request.
+    pub(super) listed: Option<Version>,
     /// What is offered now, and what the client was told of every name that it subscribes to, but
     /// for those that differ.
     pub(super) source: Arc<Resources>,
@@ -115,6 +118,7 @@ impl Track {
             of,
             mode,
             interest: Interest::default(),
+            listed: None,
             source: Arc::default(),
             good: Arc::default(),
             differing: BTreeMap::new(),
