@@ -22,6 +22,11 @@ class Case:
     version: str = "1.1"
     trailers: tuple = ()
     raw: bytes | None = field(default=None, repr=False)
+    # What goes through a tunnel once it is open.
+    says: bytes | None = None
+    # What else is compared: `settings` of h2, whether the upstream's connection is `fresh`, whether the
+    # client's own `ends` by itself.
+    looks: tuple = ()
 
     @property
     def id(self):

@@ -1,6 +1,6 @@
 """The requests: each names its world and what goes over the wire."""
 
-from differential import routing
+from differential import behind, routing, settings
 from differential.case import Case, both, plan
 
 PATHS = """
@@ -347,6 +347,8 @@ def cases():
         *managers(),
         *routing.action_cases(),
         *routing.format_cases(),
+        *settings.cases(),
+        *behind.cases(),
     ]
     names = [case.id for case in made]
     twice = {name for name in names if names.count(name) > 1}

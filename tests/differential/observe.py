@@ -1,6 +1,8 @@
 """What one proxy did with one request, as a flat map that two proxies can be compared by."""
 
 import re
+import socket
+from contextlib import suppress
 
 from harness import http1, http2
 
@@ -12,6 +14,7 @@ PROBE_HOST = "probe.weft.test"
 
 def observe(case, port, upstream):
     """Sends the request; what came back and what the upstream saw."""
+    used = {report["connection"] for report in upstream.seen}
     upstream.seen.clear()
     seen = {}
     try:
@@ -30,7 +33,9 @@ def observe(case, port, upstream):
     reports = [report for report in upstream.seen if PROBE_HOST not in str(report)]
     seen["upstream.requests"] = str(len(reports))
     if reports:
-        _upstream(reports[-1], seen)
+        _upstream(reports[-1], port, seen)
+        if "fresh" in case.looks:
+            seen["upstream.fresh"] = str(reports[-1]["connection"] not in used)
     return seen
 
 
@@ -40,7 +45,27 @@ def _over_h1(case, port, seen):
         response = connection.read(case.method)
         _response(response, seen)
         seen["reason"] = response.reason
-        seen["connection"] = _kept(connection, response)
+        if case.says is not None and (response.status == 101 or (case.method, response.status) == ("CONNECT", 200)):
+            seen["tunnel"] = _through(connection, case.says)
+            seen["connection"] = "closed"
+        elif "ends" in case.looks:
+            seen["connection"] = "ended" if connection.at_end() else "open"
+        else:
+            seen["connection"] = _kept(connection, response)
+
+
+def _through(connection, text):
+    """What comes back by a tunnel; it is closed for writing when that is all, or some time has passed."""
+    back = b""
+    connection.send(text)
+    connection.socket.settimeout(2)
+    with suppress(TimeoutError):
+        while not back.endswith(text) and (piece := connection.read_some()):
+            back += piece
+    connection.socket.settimeout(15)
+    with suppress(OSError):
+        connection.socket.shutdown(socket.SHUT_WR)
+    return (back + connection.read_to_end()).decode("latin-1")
 
 
 def _kept(connection, response):
@@ -60,6 +85,8 @@ def _over_h2(case, port, seen):
         trailers = list(case.trailers) or None
         response = connection.request(case.method, case.target, case.headers, case.body, case.host, trailers)
         _response(response, seen)
+        if "settings" in case.looks:
+            seen["streams"] = str(connection.h2.remote_settings.max_concurrent_streams)
 
 
 def _response(response, seen):
@@ -73,11 +100,13 @@ def _response(response, seen):
     _headers("trailer", response.trailers, seen)
 
 
-def _upstream(report, seen):
-    for name in ("protocol", "method", "target", "authority", "scheme", "framing", "body"):
+def _upstream(report, port, seen):
+    for name in ("protocol", "peer", "method", "target", "authority", "scheme", "framing", "body"):
         if report.get(name) is not None:
             seen[f"upstream.{name}"] = report[name]
     _headers("upstream.header", report["headers"], seen)
+    if seen.get("upstream.header.x-forwarded-port") == str(port):
+        seen["upstream.header.x-forwarded-port"] = "<port>"
     _headers("upstream.trailer", report["trailers"], seen)
 
 

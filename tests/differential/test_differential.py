@@ -1,11 +1,10 @@
 """The same bootstrap and the same requests to Envoy and to weft-proxy: the answers are compared."""
 
-import socket
 from dataclasses import dataclass
 
 import pytest
 
-from differential import allowed
+from differential import allowed, places
 from differential.cases import cases
 from differential.observe import differences, observe
 from differential.worlds import worlds
@@ -21,20 +20,12 @@ RUN = set()
 class Side:
     """One proxy and the upstream that only it uses."""
 
-    port: int
+    port: int | str
     upstream: Http
 
 
 @pytest.fixture(scope="module")
-def refused():
-    """A port that is ours and that nobody listens on."""
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        yield held.getsockname()[1]
-
-
-@pytest.fixture(scope="module")
-def in_world(proxy_kind, refused, tmp_path_factory):
+def in_world(proxy_kind, tmp_path_factory):
     """Envoy and the proxy under test in the same world, kept until another one is asked for."""
     made, current = [], {}
 
@@ -51,12 +42,12 @@ def in_world(proxy_kind, refused, tmp_path_factory):
         return current[world]
 
     def side(world, name, kind, directory):
-        upstream = Http(name, body="hello from the upstream")
-        made.append(upstream)
-        bootstrap = worlds()[world]({"up": upstream.port, "refused": refused})
+        behind = places.Places(name, directory)
+        made.append(behind)
+        bootstrap = worlds()[world](behind.ports)
         proxy = Proxy(kind, bootstrap, directory, name=name)
         made.append(proxy)
-        return Side(proxy.port(), upstream)
+        return Side(places.entrance(bootstrap) or proxy.port(), behind.upstream)
 
     yield pair
     stop()

@@ -2,7 +2,7 @@
 
 import copy
 
-from differential import routing
+from differential import behind, routing, settings
 from harness.config import bootstrap, cluster, direct, hcm, listener, route, routes, virtual_host
 
 
@@ -252,9 +252,13 @@ def worlds():
         "formats": lambda ports: _bootstrap(*routing.formats(ports)),
         "https-only": lambda ports: _bootstrap(*routing.https_only(ports)),
     }
-    for name, settings in MANAGERS.items():
-        made[name] = lambda ports, settings=settings: _bootstrap(*forward(ports), manager=settings)
-    return made
+    for name, manager in MANAGERS.items():
+        made[name] = lambda ports, manager=manager: _to_one(ports, manager)
+    return made | settings.worlds(_to_one) | behind.WORLDS
+
+
+def _to_one(ports, manager):
+    return _bootstrap(*forward(ports), manager=manager)
 
 
 def _bootstrap(hosts, clusters, config=None, manager=None):

@@ -9,6 +9,18 @@ class Broken(OSError):
     """The peer closed or spoke nonsense before the answer was complete."""
 
 
+def dial(port, host="127.0.0.1", timeout=15.0):
+    """A connected socket; `port` may be the path of a Unix socket."""
+    if isinstance(port, str):
+        made = socket.socket(socket.AF_UNIX)
+        made.settimeout(timeout)
+        made.connect(port)
+        return made
+    made = socket.create_connection((host, port), timeout=timeout)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return made
+
+
 @dataclass
 class Response:
     """An answer as it stood on the wire."""
@@ -40,11 +52,10 @@ class Response:
 
 
 class Connection:
-    """One connection to a port on loopback."""
+    """One connection to a port on loopback, or to the path of a Unix socket."""
 
     def __init__(self, port, host="127.0.0.1", timeout=15.0):
-        self.socket = socket.create_connection((host, port), timeout=timeout)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket = dial(port, host, timeout)
         self._buffer = b""
 
     def __enter__(self):
@@ -87,6 +98,11 @@ class Connection:
         if data:
             raise Broken(f"more bytes than expected: {data!r}")
         return True
+
+    def read_some(self):
+        """What has come, or else what comes next; nothing at the end."""
+        data, self._buffer = self._buffer, b""
+        return data or self.socket.recv(65536)
 
     def read_to_end(self):
         data, self._buffer = self._buffer, b""

@@ -1,13 +1,11 @@
 """An HTTP/2 client with prior knowledge, one stream at a time or several side by side."""
 
-import socket
-
 import h2.config
 import h2.connection
 import h2.events
 import h2.exceptions
 
-from harness.http1 import Broken, Response
+from harness.http1 import Broken, Response, dial
 
 
 GOAWAY = 7
@@ -25,8 +23,7 @@ class Connection:
     """One h2c connection to a port on loopback."""
 
     def __init__(self, port, host="127.0.0.1", timeout=15.0):
-        self.socket = socket.create_connection((host, port), timeout=timeout)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket = dial(port, host, timeout)
         # The client must be able to send what is wrong, to see it refused.
         self.h2 = h2.connection.H2Connection(
             h2.config.H2Configuration(

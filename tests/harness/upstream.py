@@ -2,7 +2,8 @@
 
 What to answer travels with the request, in the header `x-respond` (JSON): `status`, `headers`
 (pairs), `body`, `fill` (a body of that many bytes), `framing` (`length`, `chunked`, `close`), `trailers`, `gate` (hold the answer until
-the test opens that gate), `hangup` (`before` the head or in the `middle` of the body). Without it
+the test opens that gate), `hangup` (`before` the head or in the `middle` of the body), `tunnel` (send
+bytes back after the head). Without it
 the answer is 200 and the server's own body, or else a JSON description of the request.
 """
 
@@ -20,15 +21,14 @@ GATE_LIMIT = 30
 
 
 class Server:
-    """Listens on a port of the kernel's choice, a thread for each connection."""
+    """Listens on a port of the kernel's choice or at a path, a thread for each connection."""
 
     def __init__(self, name, port=0):
         self.name = name
         self.connections = 0
         self._open = set()
         self._lock = threading.Lock()
-        self._socket = socket.create_server(("127.0.0.1", port), backlog=512)
-        self.port = self._socket.getsockname()[1]
+        self._socket, self.port = _listening(port)
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
@@ -62,7 +62,8 @@ class Server:
                 connection, _ = self._socket.accept()
             except OSError:
                 return
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if connection.family != socket.AF_UNIX:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
                 self.connections += 1
                 self._open.add(connection)
@@ -81,6 +82,25 @@ class Server:
 
     def serve(self, connection, number):
         raise NotImplementedError
+
+
+def _listening(port):
+    """A socket that listens, and where: a port, one of IPv6 loopback as a pair, or a path."""
+    if isinstance(port, str):
+        bound = socket.socket(socket.AF_UNIX)
+        bound.bind(port)
+        bound.listen(512)
+        return bound, port
+    host, number = port if isinstance(port, tuple) else ("127.0.0.1", port)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.create_server((host, number), family=family, backlog=512)
+    return bound, bound.getsockname()[1]
+
+
+def peer_of(connection):
+    """The address that a connection came from; empty for a Unix socket."""
+    name = connection.getpeername()
+    return name[0] if isinstance(name, tuple) else ""
 
 
 class Tcp(Server):
@@ -164,6 +184,7 @@ class _Http1:
         plan = self._server.plan(
             {
                 "connection": self._number,
+                "peer": peer_of(self._connection),
                 "protocol": protocol,
                 "method": method,
                 "target": target,
@@ -176,7 +197,17 @@ class _Http1:
         self._server.hold(plan)
         if plan.get("hangup") == "before":
             return False
-        return self._respond(method, protocol, known, plan)
+        goes_on = self._respond(method, protocol, known, plan)
+        if plan.get("tunnel"):
+            self._echo()
+        return goes_on
+
+    def _echo(self):
+        data = self._buffer or self._connection.recv(65536)
+        while data:
+            self._connection.sendall(data)
+            data = self._connection.recv(65536)
+        self._connection.shutdown(socket.SHUT_WR)
 
     def _respond(self, method, protocol, known, plan):
         body = plan["body"].encode("latin-1")
@@ -293,6 +324,7 @@ class _Http2:
         plan = self._server.plan(
             {
                 "connection": self._number,
+                "peer": peer_of(self._connection),
                 "protocol": "HTTP/2",
                 "method": pseudo[":method"],
                 "target": pseudo.get(":path"),

@@ -37,6 +37,11 @@ impl DropOverloads {
         let mut draw = Draw::new(random ^ SALT);
         self.0.iter().find(|share| draw.below(MILLION) < u64::from(share.per_million))
     }
+
+    /// Whether one of the shares is everything.
+    pub fn drop_all(&self) -> bool {
+        self.0.iter().any(|share| u64::from(share.per_million) >= MILLION)
+    }
 }
 
 #[cfg(test)]
@@ -59,6 +64,7 @@ mod tests {
             assert!(none.dropped(random).is_none());
             assert!(all.dropped(random).is_some());
         }
+        assert!(all.drop_all() && !none.drop_all() && !DropOverloads::default().drop_all());
     }
 
     #[test]

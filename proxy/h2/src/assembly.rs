@@ -42,6 +42,8 @@ struct Section {
     fields: HeaderMap,
     length: Option<u64>,
     size: usize,
+    /// Fields of either kind so far.
+    count: usize,
     broken: Option<Violation>,
 }
 
@@ -206,7 +208,8 @@ impl Connection {
             Section { fields: HeaderMap::with_capacity(FIELDS), ..Section::default() };
         let decoded = self.decoder.decode(block, |field, size| {
             section.size += size;
-            if section.size > most || section.fields.len() >= count {
+            section.count += 1;
+            if section.size > most || section.count > count {
                 section.broken = Some(Violation::HeadTooLarge);
             } else if let Err(violation) = section.take(field, kind) {
                 section.broken = Some(violation);

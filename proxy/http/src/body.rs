@@ -143,7 +143,7 @@ impl Streaming {
         let fault = ready!(self.poll_limit(cx));
         match fault {
             Fault::RequestTimeout => self.record.timed_out(),
-            Fault::StreamDuration => self.record.too_long(),
+            Fault::StreamDuration | Fault::SlowRequest => self.record.too_long(),
             _ => self.record.stream_idle(),
         }
         Poll::Ready(Some(Err(fault)))

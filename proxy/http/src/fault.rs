@@ -26,6 +26,8 @@ pub enum Fault {
     UpstreamOverflow,
     /// Dropped to take load off the cluster (`drop_overloads`).
     DropOverload,
+    /// The cluster takes no request at all: all are dropped to take load off it.
+    DropOverloadAlways,
     /// The upstream's answer is not HTTP.
     UpstreamProtocol,
     /// The route's timeout passed before the response ended.
@@ -33,6 +35,8 @@ pub enum Fault {
     /// The route's `max_stream_duration`, or what the client's `grpc-timeout` made of it, passed
     /// before the response ended.
     StreamDuration,
+    /// The same while the client had not sent all of its request.
+    SlowRequest,
     /// Nothing moved for the stream idle timeout.
     StreamIdle,
     /// Another protocol was asked for that is not configured here.
@@ -65,10 +69,11 @@ impl Fault {
             | Self::UpstreamReset
             | Self::UpstreamOverflow
             | Self::DropOverload
+            | Self::DropOverloadAlways
             | Self::UpstreamRefused => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamProtocol => StatusCode::BAD_GATEWAY,
             Self::RequestTimeout | Self::StreamDuration => StatusCode::GATEWAY_TIMEOUT,
-            Self::StreamIdle => StatusCode::REQUEST_TIMEOUT,
+            Self::StreamIdle | Self::SlowRequest => StatusCode::REQUEST_TIMEOUT,
             Self::UpgradeRefused => StatusCode::FORBIDDEN,
             Self::BadRequest(_) | Self::ClientGone => StatusCode::BAD_REQUEST,
         }
@@ -93,9 +98,10 @@ impl Fault {
             }
             Self::UpstreamOverflow => "upstream_reset_before_response_started{overflow}",
             Self::DropOverload => "drop_overload",
+            Self::DropOverloadAlways => "unconditional_drop_overload",
             Self::UpstreamProtocol => "upstream_reset_before_response_started{protocol_error}",
             Self::RequestTimeout => "response_timeout",
-            Self::StreamDuration => "max_duration_timeout",
+            Self::StreamDuration | Self::SlowRequest => "max_duration_timeout",
             Self::StreamIdle => "stream_idle_timeout",
             Self::BadRequest(_) => "http1.codec_error",
             Self::UpgradeRefused => "upgrade_failed",
@@ -114,9 +120,10 @@ impl Fault {
             Self::UpstreamReset | Self::UpstreamRefused => "UR",
             Self::UpstreamOverflow => "UO",
             Self::DropOverload => "DO",
+            Self::DropOverloadAlways => "UDO",
             Self::UpstreamProtocol => "UPE",
             Self::RequestTimeout => "UT",
-            Self::StreamDuration => "DT",
+            Self::StreamDuration | Self::SlowRequest => "DT",
             Self::StreamIdle => "SI",
             Self::BadRequest(_) => "DPE",
             Self::UpgradeRefused => "",
@@ -153,12 +160,13 @@ impl Fault {
                 "upstream connect error or disconnect/reset before headers. reset reason: overflow"
             }
             Self::DropOverload => "drop overload",
+            Self::DropOverloadAlways => "unconditional drop overload",
             Self::UpstreamProtocol => {
                 "upstream connect error or disconnect/reset before headers. reset reason: \
                  protocol error"
             }
             Self::RequestTimeout => "upstream request timeout",
-            Self::StreamDuration => "downstream duration timeout",
+            Self::StreamDuration | Self::SlowRequest => "downstream duration timeout",
             Self::StreamIdle => "stream timeout",
             Self::BadRequest(why) => why,
             Self::ClientGone => "downstream closed",
@@ -171,6 +179,9 @@ impl Fault {
         match self {
             Self::UpstreamOverflow => Some(HeaderName::from_static("x-envoy-overloaded")),
             Self::DropOverload => Some(HeaderName::from_static("x-envoy-drop-overload")),
+            Self::DropOverloadAlways => {
+                Some(HeaderName::from_static("x-envoy-unconditional-drop-overload"))
+            }
             _ => None,
         }
     }

@@ -167,7 +167,8 @@ impl Journey {
     pub(crate) async fn travel(&mut self, connection: &Rc<Connection>) -> Arrival {
         if self.cluster.drop_overloads.dropped(self.random).is_some() {
             self.cluster.stats.upstream_rq_drop_overload.inc();
-            return Err(Fault::DropOverload);
+            let always = self.cluster.drop_overloads.drop_all();
+            return Err(if always { Fault::DropOverloadAlways } else { Fault::DropOverload });
         }
         let mut tried: SmallVec<[EndpointId; ATTEMPTS]> = SmallVec::new();
         let mut last = Fault::NoHealthyUpstream;
@@ -321,7 +322,7 @@ impl Journey {
             Err(fault) => {
                 match fault {
                     Fault::RequestTimeout => self.record.timed_out(),
-                    Fault::StreamDuration => self.record.too_long(),
+                    Fault::StreamDuration | Fault::SlowRequest => self.record.too_long(),
                     Fault::StreamIdle => self.record.stream_idle(),
                     _ => {}
                 }
@@ -373,7 +374,9 @@ impl Journey {
         if exchange.is_tunnel() {
             self.record.upgraded();
         }
+        // Where the request goes on, as in a tunnel, there is no end of it to count from.
         if !connection.chain.suppress_envoy_headers
+            && !exchange.takes_more()
             && let Some(millis) = self.record.upstream_millis()
         {
             headers::set_upstream_time(&mut head.headers, millis);
@@ -420,7 +423,13 @@ async fn await_head(
         }
         let last_moved = exchange.upload_moved().unwrap_or(began);
         let Some((at, fault)) = limits.next(last_moved) else { return Poll::Pending };
-        timer.poll_at(cx, at).map(|()| Err(Failure::unknown(fault)))
+        timer.poll_at(cx, at).map(|()| {
+            let fault = match fault {
+                Fault::StreamDuration if exchange.takes_more() => Fault::SlowRequest,
+                fault => fault,
+            };
+            Err(Failure::unknown(fault))
+        })
     })
     .await
 }

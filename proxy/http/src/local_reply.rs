@@ -26,7 +26,7 @@ pub(crate) fn fault_with(
 ) -> Response<Body> {
     if request_is_grpc {
         let code = match fault {
-            Fault::StreamDuration => DEADLINE_EXCEEDED,
+            Fault::StreamDuration | Fault::SlowRequest => DEADLINE_EXCEEDED,
             _ => grpc_code(fault.status()),
         };
         grpc_trailers_only(code, fault.message(), headers)

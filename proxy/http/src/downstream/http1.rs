@@ -280,7 +280,7 @@ async fn refuse(
     let status = refusal.status();
     let record = Record::begin(&connection.chain, &connection.worker);
     record.responded(status);
-    let reason = Bytes::from_static(status.canonical_reason().unwrap_or_default().as_bytes());
+    let reason = Bytes::from_static(refusal.text().as_bytes());
     let mut response = Response::new(Body::full(reason.clone()));
     *response.status_mut() = status;
     let headers = response.headers_mut();

@@ -38,6 +38,7 @@ pub(super) async fn serve(connection: Rc<Connection>, stream: Rewind<Stream>) {
             .chain
             .max_concurrent_streams
             .unwrap_or(MAX_CONCURRENT_STREAMS),
+        max_header_count: connection.chain.client.http1.max_headers_count,
         ..http2::settings()
     };
     let shared = Rc::clone(&connection);

@@ -65,6 +65,14 @@ impl Refusal {
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
         }
     }
+
+    /// The body of the answer, as Envoy words it.
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::TooSlow => "request header timeout",
+            _ => self.status().canonical_reason().unwrap_or_default(),
+        }
+    }
 }
 
 impl From<Malformed> for Refusal {

@@ -52,8 +52,10 @@ enum Delivery {
     /// This many bytes are left.
     Length(u64),
     Chunked,
-    /// The end of the connection ends it: HTTP/1.0, and tunnels.
+    /// The end of the connection ends it, as in HTTP/1.0.
     UntilClose,
+    /// There is no message any more: the connection is the peers' own until it ends.
+    Tunnel,
 }
 
 impl Delivery {
@@ -61,7 +63,7 @@ impl Delivery {
     fn decide(head: &mut Parts, body: &Body, asked: &Asked) -> io::Result<Self> {
         if is_tunnel(&asked.method, head.status) {
             head.headers.remove(CONTENT_LENGTH);
-            return Ok(Self::UntilClose);
+            return Ok(Self::Tunnel);
         }
         if head.status == StatusCode::NO_CONTENT {
             head.headers.remove(CONTENT_LENGTH);
@@ -96,7 +98,7 @@ impl Reply {
     ) -> io::Result<Self> {
         let (mut head, body) = response.into_parts();
         let delivery = Delivery::decide(&mut head, &body, asked)?;
-        let keep_alive = keep_alive && delivery != Delivery::UntilClose;
+        let keep_alive = keep_alive && !matches!(delivery, Delivery::UntilClose | Delivery::Tunnel);
         Ok(Self {
             head: Some(head),
             body,
@@ -212,9 +214,9 @@ impl Reply {
         }
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             out.put_slice(b"connection: upgrade\r\n");
-        } else if !self.keep_alive {
+        } else if !self.keep_alive && self.delivery != Delivery::Tunnel {
             out.put_slice(b"connection: close\r\n");
-        } else if self.version == Version::HTTP_10 {
+        } else if self.keep_alive && self.version == Version::HTTP_10 {
             out.put_slice(b"connection: keep-alive\r\n");
         }
         out.put_slice(b"\r\n");
