@@ -1,7 +1,7 @@
 """Worlds and cases of clusters: protocols, limits, addresses, names, and other ways to say them."""
 
-from differential.case import Case, both, plan
-from harness.config import HTTP_OPTIONS, address, assignment, bootstrap, cluster, direct, endpoint, hcm, listener, route, routes, virtual_host
+from differential.case import both, plan
+from harness.config import HTTP_OPTIONS, address, assignment, bootstrap, cluster, hcm, listener, route, routes, virtual_host
 
 TYPE = "type.googleapis.com/"
 CARES = "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"

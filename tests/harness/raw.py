@@ -95,9 +95,27 @@ def knock(port, *pieces, source="127.0.0.1", half_close=False, deadline=10.0):
                     _until_taken(connection)
             if half_close:
                 connection.shutdown(socket.SHUT_WR)
-        except (BrokenPipeError, ConnectionResetError):
+        except OSError:
+            # The peer has ended it already; how, is what reading says.
             pass
         return read_to_end(connection, deadline)
+
+
+def converse(port, *pieces):
+    """The same, and closes for writing only when the end of what was sent has come back, or nothing does."""
+    with connect(port) as connection:
+        data = b""
+        try:
+            for piece in pieces:
+                connection.sendall(piece)
+            connection.settimeout(2)
+            while not data.endswith(pieces[-1][-4:]) and (piece := connection.recv(65536)):
+                data += piece
+            connection.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+        end = read_to_end(connection)
+        return End(data + end.data, end.how)
 
 
 def _until_taken(connection):

@@ -136,13 +136,18 @@ impl Look<'_> {
     }
 
     fn tls(&mut self, max_hello: usize, close_on_error: bool) -> Next {
-        match inspect_client_hello(&self.buffer.bytes) {
+        let bytes = &self.buffer.bytes;
+        match inspect_client_hello(bytes.get(..max_hello).unwrap_or(bytes)) {
             Hello::Incomplete(need) if need <= max_hello => return Next::Read(need),
             Hello::Incomplete(_) => {
                 self.stats.client_hello_too_large.inc();
                 return Next::Close;
             }
-            Hello::Malformed if close_on_error => return Next::Close,
+            // Where only TLS is expected, plain text is a hello that cannot be read.
+            Hello::Malformed | Hello::NotTls if close_on_error => {
+                self.stats.tls_not_found.inc();
+                return Next::Close;
+            }
             Hello::Malformed | Hello::NotTls => self.stats.tls_not_found.inc(),
             Hello::Complete(hello) => self.hello(hello),
         }
