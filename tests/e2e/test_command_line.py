@@ -36,7 +36,7 @@ def test_a_good_bootstrap_is_accepted(tmp_path):
         (lambda b: b["static_resources"]["clusters"][0].update(connect_timeut="1s"), "connect_timeut"),
         (lambda b: b["static_resources"]["clusters"][0].update(connect_timeout="soon"), "connect_timeout"),
         (lambda b: b["static_resources"]["clusters"][0].update(lb_policy="BEST"), "lb_policy"),
-        (lambda b: b["static_resources"]["clusters"][0].update(lb_policy="MAGLEV"), "clusters[0].lb_policy"),
+        (lambda b: b["static_resources"]["clusters"][0].update(lb_policy=9), "clusters[0].lb_policy"),
         (lambda b: b["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0].update(name="x", typed_config={"@type": "type.googleapis.com/no.such.Filter"}), "no.such.Filter"),
         (lambda b: b["static_resources"]["listeners"].append(b["static_resources"]["listeners"][0]), "main"),
     ],
@@ -53,8 +53,8 @@ def test_what_is_wrong_is_named(tmp_path, change, said):
 def test_all_errors_are_told_at_once(tmp_path):
     broken = good()
     broken["static_resources"]["clusters"] += [
-        cluster("first-bad", 1, lb_policy="MAGLEV"),
-        cluster("second-bad", 1, lb_policy="MAGLEV"),
+        cluster("first-bad", 1, lb_policy=9),
+        cluster("second-bad", 1, lb_policy=9),
     ]
     code, text = validate(tmp_path, broken)
     assert code != 0

@@ -20,6 +20,8 @@ pub struct Row {
     /// For an honoured field the test that shows it, as `crate::module::function` or
     /// `path/to/test.py::function`; else the reason of the verdict.
     pub note: &'static str,
+    /// The value that is accepted all the same, because it asks for nothing.
+    pub harmless: Option<u64>,
     /// The enum values honoured; empty for all of them.
     pub values: Vec<&'static str>,
     /// The types honoured in the `Any` here.
@@ -45,6 +47,7 @@ pub fn table() -> impl Iterator<Item = Row> {
                     verdict: place.verdict,
                     listed: place.listed,
                     note: place.note(),
+                    harmless: place.unless(),
                     values: named.map(|value| value.name()).collect(),
                     types: place.types().map(Message::name).collect(),
                     at_most: at_most(message, place.slot()),

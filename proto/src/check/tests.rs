@@ -87,9 +87,9 @@ static_resources: {clusters: [{name: xds, type: STATIC, connect_timeout: 1s,
 fn verdicts_name_the_field_and_what_is_supported() {
     expect::<Cluster>("{name: a, type: EDS, metadata: {}, alt_stat_name: b}", &[]);
     expect::<Cluster>(
-        "{name: a, type: STRICT_DNS, lb_policy: MAGLEV, circuit_breakers: {thresholds: [{}]}, health_checks: []}",
+        "{name: a, type: STRICT_DNS, ring_hash_lb_config: {hash_function: MURMUR_HASH_2}, circuit_breakers: {thresholds: [{}]}, health_checks: []}",
         &[
-            "! lb_policy: MAGLEV is not supported; supported: ROUND_ROBIN, LEAST_REQUEST, RANDOM, CLUSTER_PROVIDED, LOAD_BALANCING_POLICY_CONFIG",
+            "! ring_hash_lb_config.hash_function: MURMUR_HASH_2 is not supported; supported: XX_HASH",
         ],
     );
     expect::<RouteConfiguration>(
@@ -149,12 +149,14 @@ fn extensions_are_taken_by_type() {
     // Of load balancing policies the first that is known counts.
     expect::<Cluster>(
         "{name: a, load_balancing_policy: {policies: [{typed_extension_config: {name: m, typed_config:
-          {\"@type\": type.googleapis.com/envoy.extensions.load_balancing_policies.maglev.v3.Maglev}}}]}}",
+          {\"@type\": type.googleapis.com/envoy.extensions.load_balancing_policies.pick_first.v3.PickFirst}}}]}}",
         &["? load_balancing_policy.policies[0].typed_extension_config.typed_config: \
-           `envoy.extensions.load_balancing_policies.maglev.v3.Maglev` is not supported; supported: \
+           `envoy.extensions.load_balancing_policies.pick_first.v3.PickFirst` is not supported; supported: \
            envoy.extensions.load_balancing_policies.cluster_provided.v3.ClusterProvided, \
            envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest, \
+           envoy.extensions.load_balancing_policies.maglev.v3.Maglev, \
            envoy.extensions.load_balancing_policies.random.v3.Random, \
+           envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash, \
            envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin, \
            envoy.extensions.load_balancing_policies.wrr_locality.v3.WrrLocality"],
     );

@@ -7,9 +7,13 @@ use crate::{
     endpoint::{EndpointId, EndpointState},
     host::{Health, Host},
     locality::weigh,
+    placement::Hashing,
     pool::Pool,
     priority::{Census, Load, loads},
 };
+
+/// How often a hash is changed in search of a host that was not tried before all are looked through.
+const REHASHED: u64 = 8;
 
 /// How hosts of one priority are picked.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,12 +31,21 @@ pub enum Policy {
     },
     /// Any, whatever the weights of hosts (`RANDOM`).
     Random,
+    /// The one that the request's hash leads to; a random one for a request without.
+    Hashed(Hashing),
 }
 
 impl Policy {
     /// Whether weights of hosts matter to it.
     pub(crate) fn is_weighted(self) -> bool {
         self != Self::Random
+    }
+
+    fn hashing(self) -> Option<Hashing> {
+        match self {
+            Self::Hashed(hashing) => Some(hashing),
+            Self::RoundRobin | Self::LeastRequest { .. } | Self::Random => None,
+        }
     }
 }
 
@@ -91,6 +104,7 @@ pub struct Balancer {
     /// Policy and overprovisioning factor of the first group.
     first: Option<(Policy, u32)>,
     hosts: Box<[Host]>,
+    hashes: bool,
     /// Where picks go.
     tiers: Box<[Tier]>,
 }
@@ -140,12 +154,18 @@ impl Balancer {
             priorities.extend(of_group.into_values());
         }
         let tiers = tiers(&hosts, &priorities, settings);
-        Self { first, hosts: hosts.into_boxed_slice(), tiers }
+        let hashes = priorities.iter().any(|priority| priority.policy.hashing().is_some());
+        Self { first, hosts: hosts.into_boxed_slice(), hashes, tiers }
     }
 
     /// Every host, available or not.
     pub fn hosts(&self) -> &[Host] {
         &self.hosts
+    }
+
+    /// Whether the hash of a request decides where it goes.
+    pub fn hashes(&self) -> bool {
+        self.hashes
     }
 
     /// The hosts of a cluster as a group of an aggregate.
@@ -154,52 +174,81 @@ impl Balancer {
         Group { policy, overprovisioning, hosts: self.hosts.to_vec() }
     }
 
-    /// The endpoint for a request; `None` when there is none to be used. `random` is uniformly
-    /// random.
+    /// The endpoint for a request without a hash; `None` when there is none to be used. `random` is
+    /// uniformly random.
     #[inline]
     pub fn pick(&self, random: u64) -> Option<Picked<'_>> {
-        let mut draw = Draw::new(random);
-        let tier = self.choose_tier(&mut draw)?;
-        let pool = tier.pool.as_ref()?;
-        self.picked(tier, pool, self.choose(tier, pool, &mut draw))
+        self.pick_for(random, None)
     }
 
-    /// Like [`Self::pick`] for another try: not one of `avoid`, unless there are no others.
-    pub fn pick_avoiding(&self, random: u64, avoid: &[EndpointId]) -> Option<Picked<'_>> {
+    /// The endpoint for a request; the same one for the same hash, where hashes decide.
+    #[inline]
+    pub fn pick_for(&self, random: u64, hash: Option<u64>) -> Option<Picked<'_>> {
         let mut draw = Draw::new(random);
-        let tier = self.choose_tier(&mut draw)?;
+        let hash = self.hash(hash, &mut draw);
+        let tier = self.choose_tier(hash, &mut draw)?;
         let pool = tier.pool.as_ref()?;
-        let at = self.choose(tier, pool, &mut draw);
+        self.picked(tier, pool, self.choose(tier, pool, hash, &mut draw))
+    }
+
+    /// Like [`Self::pick_for`] for another try: not one of `avoid`, unless there are no others.
+    pub fn pick_avoiding(
+        &self,
+        random: u64,
+        hash: Option<u64>,
+        avoid: &[EndpointId],
+    ) -> Option<Picked<'_>> {
+        let mut draw = Draw::new(random);
+        let hash = self.hash(hash, &mut draw);
+        let tier = self.choose_tier(hash, &mut draw)?;
+        let pool = tier.pool.as_ref()?;
+        let at = self.choose(tier, pool, hash, &mut draw);
+        // Requests of one hash go on together, but those of different ones to different hosts.
+        let rehashed = tier.policy.hashing().map_or(0..0, |_| 1..REHASHED).map(|again| {
+            let other = Draw::new(hash.wrapping_add(again)).number();
+            (tier, pool, pool.at_hash(other))
+        });
         let others = self.tiers.iter().filter_map(|tier| Some((tier, tier.pool.as_ref()?, 0)));
-        std::iter::once((tier, pool, at))
-            .chain(others)
-            .flat_map(|(tier, pool, from)| {
+        let everyone =
+            std::iter::once((tier, pool, at)).chain(others).flat_map(|(tier, pool, from)| {
                 (from..from + pool.len()).map(move |at| (tier, pool, at))
-            })
+            });
+        rehashed
+            .chain(everyone)
             .filter_map(|(tier, pool, at)| self.picked(tier, pool, at))
             .find(|picked| !avoid.contains(&picked.endpoint.id()))
             .or_else(|| self.picked(tier, pool, at))
     }
 
+    /// The number that decides where hashes do.
     #[inline]
-    fn choose_tier(&self, draw: &mut Draw) -> Option<&Tier> {
+    fn hash(&self, hash: Option<u64>, draw: &mut Draw) -> u64 {
+        if self.hashes { hash.unwrap_or_else(|| draw.number()) } else { 0 }
+    }
+
+    #[inline]
+    fn choose_tier(&self, hash: u64, draw: &mut Draw) -> Option<&Tier> {
         let (first, others) = self.tiers.split_first()?;
         if others.is_empty() {
             return Some(first);
         }
         let total = self.tiers.last()?.upto;
-        let point = draw.below(total);
+        let point = match first.policy.hashing() {
+            Some(_) => hash.checked_rem(total)?,
+            None => draw.below(total),
+        };
         self.tiers.iter().find(|tier| point < tier.upto)
     }
 
     #[inline]
-    fn choose(&self, tier: &Tier, pool: &Pool, draw: &mut Draw) -> usize {
+    fn choose(&self, tier: &Tier, pool: &Pool, hash: u64, draw: &mut Draw) -> usize {
         match tier.policy {
             Policy::RoundRobin => pool.next_in_turn(draw),
             Policy::LeastRequest { choices, bias } => {
                 pool.least_loaded(&self.hosts, choices.max(2), bias, draw)
             }
             Policy::Random => pool.at_random(draw),
+            Policy::Hashed(_) => pool.at_hash(hash),
         }
     }
 
@@ -241,7 +290,7 @@ fn tiers(hosts: &[Host], priorities: &[Priority], settings: Settings) -> Box<[Ti
         .zip(&members)
         .zip(loads(&census, settings.panic_threshold.into()))
         .flat_map(|((priority, members), load)| {
-            let pools = pools(priority, members, load, settings);
+            let pools = pools((priority, members, hosts), load, settings);
             pools.into_iter().map(move |(percent, pool)| (priority, load, percent, pool))
         })
         .map(|(priority, load, percent, pool)| {
@@ -264,8 +313,7 @@ fn count(members: &[(u32, &Host)], overprovisioning: u32) -> Census {
 
 /// The pools of a priority with the percents that go to them; no pool where requests are to fail.
 fn pools(
-    priority: &Priority,
-    members: &Members<'_>,
+    (priority, members, hosts): (&Priority, &Members<'_>, &[Host]),
     load: Load,
     settings: Settings,
 ) -> Vec<(u64, Option<Pool>)> {
@@ -278,12 +326,14 @@ fn pools(
         // Nothing is known of the state of hosts, so localities are not weighed by it either.
         let everyone = members.iter().map(|(index, host)| (*index, host.weight_for(policy)));
         let pool = match settings.on_panic {
-            OnPanic::UseAll => Pool::new(everyone.collect()),
+            OnPanic::UseAll => Pool::new(everyone.collect(), hosts, policy.hashing()),
             OnPanic::Fail => None,
         };
         return vec![(percent, pool)];
     }
-    let pool = |usable| Pool::new(weigh(members, policy, overprovisioning, usable));
+    let pool = |usable| {
+        Pool::new(weigh(members, policy, overprovisioning, usable), hosts, policy.hashing())
+    };
     let healthy = || pool(Health::is_healthy);
     let degraded = || pool(|health| health == Health::Degraded);
     let wanted: [(u64, &dyn Fn() -> Option<Pool>); 2] =

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::endpoint::EndpointState;
+use crate::endpoint::{EndpointAddress, EndpointState};
 
 /// One endpoint with what decides how often it is picked.
 #[derive(Clone, Debug)]
@@ -21,6 +21,9 @@ pub struct Host {
     /// (`locality_weighted_lb_config`); where some hosts of a priority have one, those without
     /// are not picked.
     pub locality_weight: Option<u32>,
+    /// What it is placed by where requests are hashed (`hash_key` of its `envoy.lb` metadata, or its
+    /// hostname where the policy says so); its address unless set.
+    pub hash_key: Option<Arc<str>>,
 }
 
 impl Host {
@@ -33,6 +36,17 @@ impl Host {
             priority: 0,
             locality: None,
             locality_weight: None,
+            hash_key: None,
+        }
+    }
+
+    /// The text that it is placed by where requests are hashed.
+    pub(crate) fn placed_by(&self) -> String {
+        match (&self.hash_key, self.endpoint.address()) {
+            (Some(key), _) => key.to_string(),
+            (None, EndpointAddress::Ip(address)) => address.to_string(),
+            (None, EndpointAddress::Pipe(path)) => path.to_string_lossy().into_owned(),
+            (None, EndpointAddress::Name(name)) => name.to_string(),
         }
     }
 }

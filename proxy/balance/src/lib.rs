@@ -5,7 +5,8 @@
 //! is worked out by [`Balancer::new`]. Picking takes no lock and allocates nothing. What outlives
 //! a version, such as the number of requests in flight, is in [`EndpointState`].
 //!
-//! The crate is pure: the random number of each pick comes from the caller.
+//! The crate is pure: the random number of each pick comes from the caller, and so does the hash of
+//! a request where one decides.
 
 mod balancer;
 mod draw;
@@ -13,10 +14,14 @@ mod endpoint;
 mod host;
 mod locality;
 mod overload;
+mod placement;
 mod pool;
 mod priority;
+mod request_hash;
 
 pub use balancer::{Balancer, Group, OnPanic, Picked, Policy, Settings};
 pub use endpoint::{ActiveRequest, EndpointAddress, EndpointId, EndpointState};
 pub use host::{Health, Host, Locality};
 pub use overload::{DropOverload, DropOverloads};
+pub use placement::Hashing;
+pub use request_hash::RequestHash;

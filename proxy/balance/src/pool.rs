@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::{
     draw::{Draw, GOLDEN, scale},
     host::Host,
+    placement::{Hashing, Placed, Placement},
 };
 
 /// Some hosts of a cluster with their shares of the picks.
@@ -14,13 +15,27 @@ pub(crate) struct Pool {
     members: Box<[u32]>,
     /// Running sums of the members' weights; `None` when all are alike.
     upto: Option<Box<[u64]>>,
+    /// Where hashes lead, where they decide.
+    placement: Option<Placement>,
     /// Picks so far, counted by all workers; 0 until the first pick chose where to begin.
     cursor: AtomicU64,
 }
 
 impl Pool {
     /// `None` without members.
-    pub(crate) fn new(members: Vec<(u32, u64)>) -> Option<Self> {
+    pub(crate) fn new(
+        members: Vec<(u32, u64)>,
+        hosts: &[Host],
+        hashing: Option<Hashing>,
+    ) -> Option<Self> {
+        let placement = hashing.and_then(|hashing| {
+            let placed = |&(index, weight): &(u32, u64)| {
+                let key = hosts.get(index as usize).map(Host::placed_by).unwrap_or_default();
+                Placed { key, weight }
+            };
+            let placed: Vec<Placed> = members.iter().map(placed).collect();
+            Placement::new(hashing, &placed)
+        });
         let (_, first_weight) = *members.first()?;
         let alike = members.iter().all(|(_, weight)| *weight == first_weight);
         let upto = (!alike).then(|| {
@@ -33,7 +48,7 @@ impl Pool {
                 .collect()
         });
         let members = members.into_iter().map(|(index, _)| index).collect();
-        Some(Self { members, upto, cursor: AtomicU64::new(0) })
+        Some(Self { members, upto, placement, cursor: AtomicU64::new(0) })
     }
 
     /// The member after position `at`, in a circle.
@@ -89,6 +104,12 @@ impl Pool {
             }
         }
         best
+    }
+
+    /// Position of the member that a hash leads to.
+    #[inline]
+    pub(crate) fn at_hash(&self, hash: u64) -> usize {
+        self.placement.as_ref().map_or(0, |placement| placement.at(hash))
     }
 
     /// Position of a member drawn at random by weight.

@@ -2,13 +2,17 @@
 
 use std::net::SocketAddr;
 
-use weft_balance::{Balancer, EndpointAddress, EndpointState, Host, Policy};
+use weft_balance::{Balancer, EndpointAddress, EndpointState, Hashing, Host, Policy};
 
 #[test]
 fn picks_do_not_allocate() {
-    for policy in
-        [Policy::RoundRobin, Policy::LeastRequest { choices: 3, bias: 1.5 }, Policy::Random]
-    {
+    for policy in [
+        Policy::RoundRobin,
+        Policy::LeastRequest { choices: 3, bias: 1.5 },
+        Policy::Random,
+        Policy::Hashed(Hashing::Ring { least: 1024, most: 8 << 20 }),
+        Policy::Hashed(Hashing::Maglev { size: 65_537 }),
+    ] {
         let hosts = (1..100).map(|port| {
             let address = SocketAddr::from(([127, 0, 0, 1], port));
             let endpoint = EndpointState::new(EndpointAddress::Ip(address));
@@ -18,8 +22,8 @@ fn picks_do_not_allocate() {
         let avoid = [balancer.hosts()[3].endpoint.id()];
         let allocations = allocation_counter::measure(|| {
             for random in 0..1_000 {
-                assert!(balancer.pick(random).is_some());
-                assert!(balancer.pick_avoiding(random, &avoid).is_some());
+                assert!(balancer.pick_for(random, Some(random)).is_some());
+                assert!(balancer.pick_avoiding(random, Some(random), &avoid).is_some());
             }
         });
         assert_eq!(allocations.count_total, 0);

@@ -37,7 +37,7 @@ const POLICIES: [Policy; 3] = [Policy::RoundRobin, LEAST_REQUEST, Policy::Random
 fn nothing_to_pick_from() {
     for policy in POLICIES {
         assert!(Balancer::new(policy, Vec::new()).pick(7).is_none());
-        assert!(Balancer::new(policy, Vec::new()).pick_avoiding(7, &[]).is_none());
+        assert!(Balancer::new(policy, Vec::new()).pick_avoiding(7, None, &[]).is_none());
         let down = vec![Host { health: Health::Unhealthy, ..host(1) }];
         let never_panic = Settings { panic_threshold: 0, ..Settings::default() };
         assert!(Balancer::with_settings(policy, never_panic, down).pick(7).is_none());
@@ -262,7 +262,7 @@ proptest! {
         if let Some(first) = balancer.pick(random) {
             let used: Vec<EndpointId> =
                 (0..500).filter_map(|n| balancer.pick(n)).map(|picked| picked.endpoint.id()).collect();
-            let second = balancer.pick_avoiding(random, &[first.endpoint.id()]).unwrap();
+            let second = balancer.pick_avoiding(random, None, &[first.endpoint.id()]).unwrap();
             let elsewhere = used.iter().any(|id| *id != first.endpoint.id());
             prop_assert!(second.endpoint.id() != first.endpoint.id() || !elsewhere);
         }

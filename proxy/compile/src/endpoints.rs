@@ -4,9 +4,11 @@ use std::{collections::HashSet, sync::Arc};
 
 use foldhash::{fast::RandomState, quality::FixedState};
 use weft_balance::{
-    Balancer, DropOverload, DropOverloads, Health, Host, OnPanic, Policy, Settings,
+    Balancer, DropOverload, DropOverloads, Hashing, Health, Host, OnPanic, Policy, Settings,
 };
-use weft_resources::{Assignment, CircuitBreakers, Cluster as Resource, Discovery, Picker};
+use weft_resources::{
+    Assignment, CircuitBreakers, Cluster as Resource, Discovery, HashTable, Picker,
+};
 use weft_telemetry::ClusterStats;
 
 use crate::{
@@ -101,6 +103,10 @@ fn policy(picker: Picker) -> Policy {
         Picker::RoundRobin | Picker::ClusterProvided => Policy::RoundRobin,
         Picker::LeastRequest { choices, bias } => Policy::LeastRequest { choices, bias },
         Picker::Random => Policy::Random,
+        Picker::Hashed(hashing) => Policy::Hashed(match hashing.table {
+            HashTable::Ring { least, most } => Hashing::Ring { least, most },
+            HashTable::Maglev { size } => Hashing::Maglev { size },
+        }),
     }
 }
 

@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 use weft_balance::{EndpointAddress, EndpointState, Health, Host, Locality};
 use weft_resources::{
     Address, Assignment, Cluster as Resource, Discovery, Dns, DnsKind, Endpoint,
-    EndpointAddress as Configured, HealthStatus, LocalityEndpoints, LocalityWeights,
+    EndpointAddress as Configured, HealthStatus, LocalityEndpoints, LocalityWeights, Picker,
 };
 
 use crate::{
@@ -66,9 +66,18 @@ impl Making<'_> {
                 priority: *priority,
                 locality: &locality,
                 locality_weight,
+                hash_key: self.hash_key(configured),
             };
             self.endpoint(configured, &template, hosts);
         }
+    }
+
+    /// What an endpoint is placed by where requests are hashed, if not by its address.
+    fn hash_key<'e>(&self, configured: &'e Endpoint) -> Option<&'e str> {
+        let Picker::Hashed(hashing) = self.resource.balancing.picker else { return None };
+        let hostname = || Some(&*configured.hostname).filter(|name| !name.is_empty());
+        let key = configured.hash_key.as_deref();
+        key.or_else(|| if hashing.by_hostname { hostname() } else { None })
     }
 
     fn endpoint(&mut self, configured: &Endpoint, template: &Template<'_>, hosts: &mut Vec<Host>) {
@@ -140,9 +149,18 @@ impl Making<'_> {
         let carried = self.known.get(&address).map(|endpoint| Arc::clone(endpoint));
         let endpoint = carried.unwrap_or_else(|| EndpointState::new(address));
         endpoint.set_ways(ways);
-        let Template { weight, health, priority, locality, locality_weight } = made;
+        let Template { weight, health, priority, locality, locality_weight, hash_key } = made;
+        let hash_key = hash_key.map(Arc::from);
         let locality = Some(Arc::clone(locality));
-        hosts.push(Host { endpoint, weight, health, priority, locality, locality_weight });
+        hosts.push(Host {
+            endpoint,
+            weight,
+            health,
+            priority,
+            locality,
+            locality_weight,
+            hash_key,
+        });
     }
 }
 
@@ -154,6 +172,7 @@ struct Template<'a> {
     priority: u32,
     locality: &'a Arc<Locality>,
     locality_weight: Option<u32>,
+    hash_key: Option<&'a str>,
 }
 
 fn health(status: HealthStatus) -> Health {

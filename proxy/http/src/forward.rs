@@ -5,7 +5,7 @@ use std::{future::poll_fn, rc::Rc, sync::Arc, task::Poll, time::Instant};
 
 use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode, Version,
-    header::{EXPECT, UPGRADE},
+    header::{EXPECT, SET_COOKIE, UPGRADE},
     request::Parts,
     response,
     uri::PathAndQuery,
@@ -21,6 +21,7 @@ use crate::{
     downstream::{Caller, Connection, Interim, RequestBody},
     facts::{self, Kept},
     fault::{Fault, Processed},
+    hash::{self, Hashed},
     head_rules::Origin,
     headers, local_reply,
     mutation::{self, Side},
@@ -54,6 +55,10 @@ pub(crate) struct Journey {
     /// What formats among them need; `None` where there are none.
     kept: Option<Box<Kept>>,
     random: u64,
+    /// Of the request, where the cluster asks for one.
+    hash: Option<u64>,
+    /// A cookie that the client is given so that its next request has the same hash.
+    cookie: Option<Box<HeaderValue>>,
     is_grpc: bool,
     count_attempts: bool,
     interim: Interim,
@@ -133,6 +138,20 @@ impl Journey {
                 facts::request(&parts.method, path.as_str(), &authority, origin.scheme, &fields);
             Kept::new(&entry.names, origin, parts.version, &parts.method, &request)
         });
+        let (hash, cookie) = if cluster.balancer.hashes() {
+            let request = Hashed {
+                method: &parts.method,
+                scheme: origin.scheme,
+                authority: authority.as_bytes(),
+                path: path.as_str(),
+                fields: &fields,
+                remote: origin.remote,
+                local: connection.local,
+            };
+            hash::of(&to.hash_policy, request)
+        } else {
+            (None, None)
+        };
         Self {
             upload: Some(match &tunnel {
                 None => Upload::new(body, &fields),
@@ -158,6 +177,8 @@ impl Journey {
             kept,
             count_attempts: entry.count_attempts,
             random,
+            hash,
+            cookie: cookie.map(Box::new),
             is_grpc,
             interim: caller.interim,
         }
@@ -218,9 +239,9 @@ impl Journey {
         }
         let balancer = &self.cluster.balancer;
         let picked = if tried.is_empty() {
-            balancer.pick(self.random)?
+            balancer.pick_for(self.random, self.hash)?
         } else {
-            balancer.pick_avoiding(connection.worker.random_u64(), tried)?
+            balancer.pick_avoiding(connection.worker.random_u64(), self.hash, tried)?
         };
         if picked.panicking {
             self.cluster.stats.lb_healthy_panic.inc();
@@ -380,6 +401,9 @@ impl Journey {
             && let Some(millis) = self.record.upstream_millis()
         {
             headers::set_upstream_time(&mut head.headers, millis);
+        }
+        if let Some(cookie) = self.cookie.take() {
+            head.headers.append(SET_COOKIE, *cookie);
         }
         let status = Some(head.status.as_u16());
         self.mutate(connection, &mut head.headers, status, ("via_upstream", ""));

@@ -24,6 +24,7 @@ mod facts;
 mod fault;
 mod fixed;
 mod forward;
+mod hash;
 mod head_rules;
 mod headers;
 mod http1;

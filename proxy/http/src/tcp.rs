@@ -146,7 +146,7 @@ async fn connect(
         let Some(picked) = (if tried.is_empty() {
             cluster.balancer.pick(random)
         } else {
-            cluster.balancer.pick_avoiding(random, &tried)
+            cluster.balancer.pick_avoiding(random, None, &tried)
         }) else {
             if tried.is_empty() {
                 cluster.stats.upstream_cx_none_healthy.inc();

@@ -98,6 +98,10 @@ pub struct Endpoint {
     pub weight: u32,
     /// `health_status`.
     pub health: HealthStatus,
+    /// `endpoint.hostname`; empty for none.
+    pub hostname: Box<str>,
+    /// `hash_key` of its metadata `envoy.lb`: what it is placed by where requests are hashed.
+    pub hash_key: Option<Box<str>>,
 }
 
 /// Where an endpoint is.
@@ -304,7 +308,14 @@ fn endpoint(
             let at = at.field("endpoint");
             let address = destination(endpoint, names, &at.field("address"), notes)?;
             let alternatives = alternatives(endpoint, &at, notes)?;
-            Some(Endpoint { address, alternatives, weight, health: health? })
+            Some(Endpoint {
+                address,
+                alternatives,
+                weight,
+                health: health?,
+                hostname: endpoint.hostname.as_str().into(),
+                hash_key: hash_key(message.metadata.as_ref()),
+            })
         }
     }
 }
@@ -329,6 +340,15 @@ fn destination(
         return notes.refuse(at, Problem::Port(0));
     }
     Some(EndpointAddress::Literal(address))
+}
+
+fn hash_key(metadata: Option<&core::Metadata>) -> Option<Box<str>> {
+    use protobuf::value::Kind;
+    let fields = &metadata?.filter_metadata.get("envoy.lb")?.fields;
+    match fields.get("hash_key")?.kind.as_ref()? {
+        Kind::StringValue(key) => Some(key.as_str().into()),
+        _ => None,
+    }
 }
 
 /// Further addresses of an endpoint, which are IP addresses as its first one is.

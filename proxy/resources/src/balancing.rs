@@ -7,7 +7,9 @@ use weft_proto::pb::envoy::{
         cluster_provided::v3::ClusterProvided,
         common::v3::{LocalityLbConfig, locality_lb_config},
         least_request::v3::{LeastRequest, least_request::SelectionMethod},
+        maglev::v3::Maglev,
         random::v3::Random,
+        ring_hash::v3::RingHash,
         round_robin::v3::RoundRobin,
         wrr_locality::v3::WrrLocality,
     },
@@ -15,15 +17,14 @@ use weft_proto::pb::envoy::{
 
 use crate::{
     cluster::optional,
+    consistent_hashing::{self, ConsistentHashing},
     extension,
     path::At,
     problem::{Notes, Problem},
 };
 
-const SUPPORTED: &str = "ROUND_ROBIN, LEAST_REQUEST, RANDOM and CLUSTER_PROVIDED are";
-
 const SUPPORTED_TYPES: &str =
-    "round_robin, least_request, random, cluster_provided and wrr_locality are";
+    "round_robin, least_request, random, ring_hash, maglev, cluster_provided and wrr_locality are";
 
 /// How deep policies may be nested in each other.
 const DEEPEST: usize = 4;
@@ -57,6 +58,8 @@ pub enum Picker {
     },
     /// A random one.
     Random,
+    /// The one that the request's hash leads to.
+    Hashed(ConsistentHashing),
     /// The cluster itself says which (`CLUSTER_PROVIDED`).
     ClusterProvided,
 }
@@ -81,6 +84,12 @@ struct Chosen {
 impl Chosen {
     fn plain(picker: Picker) -> Self {
         Self { picker, localities: LocalityWeights::Ignored, fail_on_panic: false }
+    }
+
+    fn hashed(hashing: ConsistentHashing, weighted: bool) -> Self {
+        let localities =
+            if weighted { LocalityWeights::Followed } else { LocalityWeights::Ignored };
+        Self { localities, ..Self::plain(Picker::Hashed(hashing)) }
     }
 }
 
@@ -123,6 +132,24 @@ fn by_enum(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> Option<Pi
     match LbPolicy::try_from(message.lb_policy) {
         Ok(LbPolicy::RoundRobin) => Some(Picker::RoundRobin),
         Ok(LbPolicy::Random) => Some(Picker::Random),
+        Ok(LbPolicy::RingHash) => {
+            let config = match &message.lb_config {
+                Some(LbConfig::RingHashLbConfig(config)) => Some(config),
+                _ => None,
+            };
+            let at = at.field("ring_hash_lb_config");
+            consistent_hashing::ring_by_enum(config, by_hostname(message), &at, notes)
+                .map(Picker::Hashed)
+        }
+        Ok(LbPolicy::Maglev) => {
+            let config = match &message.lb_config {
+                Some(LbConfig::MaglevLbConfig(config)) => Some(config),
+                _ => None,
+            };
+            let at = at.field("maglev_lb_config");
+            consistent_hashing::maglev_by_enum(config, by_hostname(message), &at, notes)
+                .map(Picker::Hashed)
+        }
         Ok(LbPolicy::ClusterProvided) => Some(Picker::ClusterProvided),
         Ok(LbPolicy::LeastRequest) => {
             let config = match &message.lb_config {
@@ -136,9 +163,14 @@ fn by_enum(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> Option<Pi
         Ok(LbPolicy::LoadBalancingPolicyConfig) => {
             notes.refuse(&at.field("load_balancing_policy"), Problem::Missing)
         }
-        Ok(other) => notes.unsupported(&at_policy, other.as_str_name(), SUPPORTED),
         Err(_) => notes.refuse(&at_policy, Problem::UnknownEnum(message.lb_policy)),
     }
+}
+
+fn by_hostname(message: &wire::Cluster) -> bool {
+    let common = message.common_lb_config.as_ref();
+    let hashing = common.and_then(|common| common.consistent_hashing_lb_config.as_ref());
+    hashing.is_some_and(|hashing| hashing.use_hostname_for_hashing)
 }
 
 /// There is no runtime layer, so the default value of the bias always holds.
@@ -192,6 +224,18 @@ fn first_known(
             name if name == Random::full_name() => {
                 let message = extension::unpack::<Random>(any, &at, notes)?;
                 return Some(with_localities(Picker::Random, message.locality_lb_config.as_ref()));
+            }
+            name if name == RingHash::full_name() => {
+                let message = extension::unpack::<RingHash>(any, &at, notes)?;
+                let hashing = consistent_hashing::ring_by_type(&message, &at, notes)?;
+                let weighted = message.locality_weighted_lb_config.is_some();
+                return Some(Chosen::hashed(hashing, weighted));
+            }
+            name if name == Maglev::full_name() => {
+                let message = extension::unpack::<Maglev>(any, &at, notes)?;
+                let hashing = consistent_hashing::maglev_by_type(&message, &at, notes)?;
+                let weighted = message.locality_weighted_lb_config.is_some();
+                return Some(Chosen::hashed(hashing, weighted));
             }
             name if name == ClusterProvided::full_name() => {
                 return Some(Chosen::plain(Picker::ClusterProvided));

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use http::HeaderName;
 use weft_proto::pb::envoy::config::route::v3::{self as wire, route_action::hash_policy};
-use weft_route::Substitution;
+use weft_route::{HeaderKey, Substitution};
 
 use crate::{
-    headers,
     path::At,
     problem::{Notes, Problem},
     rewrite, scalar,
@@ -28,7 +26,7 @@ pub enum HashInput {
     /// `header`.
     Header {
         /// `header_name`.
-        name: HeaderName,
+        name: HeaderKey,
         /// `regex_rewrite`.
         rewrite: Option<Substitution>,
     },
@@ -79,12 +77,15 @@ fn input(
         None => notes.refuse(&at.field("policy_specifier"), Problem::Missing),
         Some(Kind::Header(header)) => {
             let at = at.field("header");
-            let name = headers::header_name(&header.header_name, &at.field("header_name"), notes);
+            let name = header.header_name.parse::<HeaderKey>().or_else(|_| {
+                let problem = Problem::HeaderName(header.header_name.clone());
+                notes.refuse(&at.field("header_name"), problem).ok_or(())
+            });
             let rewrite = match &header.regex_rewrite {
                 None => None,
                 Some(it) => Some(rewrite::substitution(it, &at.field("regex_rewrite"), notes)?),
             };
-            Some(HashInput::Header { name: name?, rewrite })
+            Some(HashInput::Header { name: name.ok()?, rewrite })
         }
         Some(Kind::Cookie(cookie)) => {
             let ttl_at = at.field("cookie");

@@ -130,7 +130,7 @@ fn a_request_can_be_hashed_by_its_parts() {
     let [header, cookie, source, query] = &*policies else { panic!("{policies:?}") };
     assert!(header.is_terminal && !cookie.is_terminal);
     let HashInput::Header { name, rewrite: Some(_) } = &header.input else { panic!("{header:?}") };
-    assert_eq!(name, "x-user");
+    assert_eq!(name.to_string(), "x-user");
     let HashInput::Cookie(cookie) = &cookie.input else { panic!("{cookie:?}") };
     assert_eq!((&*cookie.name, &*cookie.path, cookie.ttl), ("c", "/", Some(Duration::ZERO)));
     assert_eq!(source.input, HashInput::SourceIp);

@@ -35,7 +35,7 @@ pub use header::{HeaderKey, HeaderKeyError, HeaderMatch, HeaderValueMatch};
 pub use path::PathMatch;
 pub use path_rules::{EscapedSlashes, PathRules, PathVerdict};
 pub use pattern::{Pattern, PatternError, Substitution};
-pub use query::{QueryMatch, QueryValueMatch};
+pub use query::{QueryMatch, QueryValueMatch, first_query_value};
 pub use request::RequestView;
 pub use rule::RouteMatch;
 pub use string::{StringMatch, StringRule};

@@ -24,7 +24,7 @@ impl QueryMatch {
     /// Whether the query string (without its `?`) has what is asked for. A parameter without `=`
     /// has the empty value.
     pub fn matches(&self, query: &str) -> bool {
-        let first = first_value(query, &self.name);
+        let first = first_query_value(query, &self.name);
         match &self.value {
             QueryValueMatch::Present(present) => first.is_some() == *present,
             QueryValueMatch::String(matcher) => {
@@ -34,7 +34,8 @@ impl QueryMatch {
     }
 }
 
-fn first_value<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+/// The first value of a parameter, as it stands in the query string (without its `?`).
+pub fn first_query_value<'a>(query: &'a str, name: &str) -> Option<&'a str> {
     if query.is_empty() {
         return None;
     }

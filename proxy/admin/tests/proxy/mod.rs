@@ -52,7 +52,7 @@ impl FakeProxy {
         apply(Update::fixed(ResourceType::Cluster, vec![idle]));
         let mut clusters = vec![
             cluster(&eds("catalog", "ROUND_ROBIN")),
-            cluster(&eds("refused", "MAGLEV")),
+            cluster(&eds("refused", "9")),
             cluster(&eds("waiting", "ROUND_ROBIN")),
         ];
         clusters

@@ -1,0 +1,116 @@
+"""Clusters that hash: the same requests reach the same endpoints as with Envoy."""
+
+import pytest
+
+from harness.config import bootstrap, cluster, endpoint, hcm, listener, route, routes, virtual_host
+from harness.http1 import Connection
+from harness.proxy import Proxy
+from harness.upstream import Http
+
+COOKIE = {
+    "cookie": {
+        "name": "who",
+        "ttl": "60s",
+        "path": "/cookie",
+        "attributes": [{"name": "Secure"}, {"name": "SameSite", "value": "Lax"}],
+    }
+}
+BY_USER = {"header": {"header_name": "x-user"}}
+POLICIES = {
+    "header": [BY_USER],
+    "path": [{"header": {"header_name": ":path"}}],
+    "rewritten": [{"header": {"header_name": "x-user", "regex_rewrite": {"pattern": {"regex": "[0-4]"}, "substitution": "0"}}}],
+    "cookie": [COOKIE],
+    "query": [{"query_parameter": {"name": "q"}}],
+    "source": [{"connection_properties": {"source_ip": True}}],
+    "parts": [BY_USER, {"query_parameter": {"name": "q"}}],
+    "terminal": [{**BY_USER, "terminal": True}, {"query_parameter": {"name": "q"}}],
+}
+CLUSTERS = {
+    "ring": {"lb_policy": "RING_HASH"},
+    "small": {"lb_policy": "RING_HASH", "ring_hash_lb_config": {"minimum_ring_size": 17, "maximum_ring_size": 23}},
+    "maglev": {"lb_policy": "MAGLEV"},
+    "table": {"lb_policy": "MAGLEV", "maglev_lb_config": {"table_size": 257}},
+}
+
+
+@pytest.fixture(scope="module")
+def upstreams():
+    made = [Http(f"up-{number}", body=f"up-{number}") for number in range(5)]
+    yield made
+    for server in made:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def ports(proxy_kind, upstreams, tmp_path_factory):
+    """The port of Envoy and that of the proxy under test."""
+
+    def endpoints():
+        for weight, server in enumerate(upstreams, start=1):
+            key = {"filter_metadata": {"envoy.lb": {"hash_key": "its-own-key"}}}
+            more = {"metadata": key} if weight == 2 else {}
+            yield endpoint(server.port, load_balancing_weight=weight, **more)
+
+    clusters = [cluster(name, *endpoints(), **more) for name, more in CLUSTERS.items()]
+    entries = [
+        route(f"/{policy}/{name}/", {"cluster": name, "hash_policy": parts})
+        for policy, parts in POLICIES.items()
+        for name in CLUSTERS
+    ]
+    entries.append(route("/cookie", {"cluster": "ring", "hash_policy": [COOKIE]}))
+    config = hcm(routes("r", virtual_host("main", ["*"], *entries)))
+    directory = tmp_path_factory.mktemp("hashing")
+    pair = []
+    for name, kind in (("reference", "envoy"), ("tested", proxy_kind)):
+        pair.append(Proxy(kind, bootstrap([listener("main", config)], clusters), directory, name=name))
+    yield [proxy.port() for proxy in pair]
+    for proxy in pair:
+        proxy.stop()
+
+
+def reached(port, policy, name):
+    """Which endpoint answers each of the same requests."""
+    with Connection(port) as client:
+        answers = []
+        for number in range(40):
+            headers = [("x-user", f"user-{number % 17}"), ("cookie", f"a=b; who={number % 13}")]
+            answer = client.request("GET", f"/{policy}/{name}/{number % 7}?q={number % 11}&q=2", headers=headers)
+            assert answer.status == 200
+            answers.append(answer.text)
+        return answers
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+@pytest.mark.parametrize("policy", POLICIES)
+def test_requests_go_where_they_go_in_envoy(ports, policy, name):
+    envoy, weft = (reached(port, policy, name) for port in ports)
+    assert weft == envoy
+    assert len(set(weft)) > 1 or policy == "source"
+
+
+def test_lines_of_a_header_count_in_any_order(ports):
+    for port in ports:
+        with Connection(port) as client:
+            both = [[("x-user", "ann"), ("x-user", "bob")], [("x-user", "bob"), ("x-user", "ann")]]
+            one, other = (client.request("GET", "/header/ring/", headers=lines).text for lines in both)
+            assert one == other
+
+
+def test_a_client_is_given_the_cookie_that_envoy_gives(ports):
+    """Its value follows from the ends of the connection, so only its form is the same."""
+    forms = []
+    for port in ports:
+        with Connection(port) as client:
+            first = client.request("GET", "/cookie")
+            given = first.header("set-cookie")
+            name, value, rest = given.replace('"', "=").split("=", 3)[0], given.split('"')[1], given.split('"')[2]
+            assert len(value) == 16 and int(value, 16) >= 0
+            forms.append((name, rest))
+            again = client.request("GET", "/cookie", headers=[("cookie", f"{name}={value}")])
+            assert again.header("set-cookie") is None
+            assert again.text == first.text
+        with Connection(port) as other:
+            told = other.request("GET", "/cookie", headers=[("cookie", f'{name}="{value}"')])
+            assert told.text == first.text, "the cookie leads there from any connection"
+    assert forms[0] == forms[1]
