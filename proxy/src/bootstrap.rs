@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -10,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use prost::Message as _;
-use weft_compile::{ApiSource, ConfigSource, Origin, Reason, Upsert};
+use weft_compile::{ApiSource, ConfigSource, ListenAddress, Origin, Reason, Upsert};
 use weft_proto::{
     check::{self, Verdict},
     json::{self, Places},
@@ -23,13 +22,17 @@ use weft_proto::{
     type_url,
 };
 
-use crate::server::{Server, ServerAddress};
+use crate::{
+    runtime::Limits,
+    server::{Server, ServerAddress},
+};
 
 /// A bootstrap that can be started from.
 #[derive(Debug, Default)]
 pub(crate) struct Bootstrap {
     pub(crate) node: Node,
-    pub(crate) admin: Option<SocketAddr>,
+    pub(crate) admin: Option<ListenAddress>,
+    pub(crate) limits: Limits,
     pub(crate) clusters: Vec<Upsert>,
     pub(crate) listeners: Vec<Upsert>,
     pub(crate) discovery: Discovery,
@@ -152,8 +155,9 @@ impl Bootstrap {
                 _ => warnings.push(finding.to_string()),
             }
         }
+        let limits = Limits::read(message, &mut findings, &mut warnings);
         let mut read = Reading { findings };
-        let bootstrap = read.bootstrap(message, encoded);
+        let bootstrap = read.bootstrap(message, limits, encoded);
         let locate = |findings: Vec<String>| {
             let statics = message.static_resources.as_ref();
             findings.iter().map(|finding| located(finding, statics, texts)).collect()
@@ -215,11 +219,15 @@ impl Reading {
         self.findings.push(format!("{path}: {why}"));
     }
 
-    fn bootstrap(&mut self, message: &pb::Bootstrap, encoded: Bytes) -> Option<Bootstrap> {
+    fn bootstrap(
+        &mut self,
+        message: &pb::Bootstrap,
+        limits: Limits,
+        encoded: Bytes,
+    ) -> Option<Bootstrap> {
         let statics = message.static_resources.clone().unwrap_or_default();
-        let admin = message.admin.as_ref().and_then(|admin| admin.address.as_ref());
-        let admin = match admin {
-            Some(address) => Some(self.literal("admin.address", address)?),
+        let admin = match &message.admin {
+            Some(admin) => self.admin(admin)?,
             None => None,
         };
         let dynamic = message.dynamic_resources.clone().unwrap_or_default();
@@ -227,6 +235,7 @@ impl Reading {
         Some(Bootstrap {
             node: message.node.clone().unwrap_or_default(),
             admin,
+            limits,
             clusters: statics.clusters.iter().map(|c| upsert(&c.name, c)).collect(),
             listeners: statics
                 .listeners
@@ -246,18 +255,16 @@ impl Reading {
         })
     }
 
-    fn literal(&mut self, path: &str, address: &Address) -> Option<SocketAddr> {
-        let Some((host, port)) = host_and_port(address) else {
-            self.wrong(path, "expected a socket_address with a port_value");
-            return None;
-        };
-        match host.parse() {
-            Ok(ip) => Some(SocketAddr::new(ip, port)),
-            Err(_) => {
-                self.wrong(path, &format!("{host:?} is not an IP address"));
-                None
-            }
-        }
+    fn admin(&mut self, admin: &pb::Admin) -> Option<Option<ListenAddress>> {
+        ListenAddress::of_admin(admin)
+            .map_err(|reasons| {
+                for reason in reasons {
+                    if !self.findings.iter().any(|known| known.starts_with(&reason.path)) {
+                        self.findings.push(reason.to_string());
+                    }
+                }
+            })
+            .ok()
     }
 
     fn discovery(

@@ -19,6 +19,7 @@ mod proxy;
 mod registration;
 mod resolution;
 mod run;
+mod runtime;
 mod server;
 mod sidecar;
 mod sockets;

@@ -2,20 +2,19 @@
 
 use std::{
     fs,
-    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
 use anyhow::{Context as _, anyhow, bail};
 use tokio::{
-    net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::mpsc,
 };
 use weft_admin::{Admin, Command, ServerState};
-use weft_compile::{ResourceType, Update};
-use weft_http::Phase;
+use weft_compile::{ListenAddress, ResourceType, Update};
+use weft_http::{ConnectionLimits, Phase};
+use weft_net::Acceptor;
 use weft_proto::registry::WorkloadState;
 use weft_telemetry::Stats;
 
@@ -28,7 +27,7 @@ use crate::{
     registration::Registration,
     resolution,
     server::ServerAddress,
-    sidecar, standalone,
+    sidecar, sockets, standalone,
     workers::Workers,
 };
 
@@ -178,9 +177,10 @@ pub(crate) fn serve(args: &RunArgs) -> anyhow::Result<()> {
         .concurrency
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into))
         .max(1);
-    let workers =
-        Workers::start(concurrency, Duration::from_secs(args.drain_time_s), || fastrand::u64(..))
-            .context("starting workers")?;
+    let drain_time = Duration::from_secs(args.drain_time_s);
+    let limits = ConnectionLimits::from(&start.bootstrap.limits);
+    let workers = Workers::start(concurrency, drain_time, limits, || fastrand::u64(..))
+        .context("starting workers")?;
     let stats = Stats::new(started);
     stats.concurrency.set(concurrency as u64);
     let mut plane = Plane::new(Arc::clone(&stats), workers);
@@ -207,8 +207,8 @@ async fn live(args: &RunArgs, start: Start, proxy: Arc<Proxy>) -> anyhow::Result
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (orders, mut commands) = mpsc::unbounded_channel();
-    if let Some(address) = start.bootstrap.admin {
-        let listener = open_admin(address, args).await?;
+    if let Some(address) = &start.bootstrap.admin {
+        let listener = open_admin(address, args)?;
         let admin = Admin::new(proxy.clone(), orders, weft_admin::Settings::default());
         tokio::spawn(admin.serve(listener));
     }
@@ -298,11 +298,10 @@ async fn end(proxy: &Proxy, registration: Option<Registration>, drain_time: Dura
     tracing::info!("ended");
 }
 
-async fn open_admin(address: SocketAddr, args: &RunArgs) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind(address)
-        .await
+fn open_admin(wanted: &ListenAddress, args: &RunArgs) -> anyhow::Result<Acceptor> {
+    let address = &wanted.address;
+    let (listener, actual) = sockets::bind_one(wanted)
         .with_context(|| format!("cannot bind the admin address {address}"))?;
-    let actual = listener.local_addr()?;
     tracing::info!(address = %actual, "admin");
     if let Some(path) = &args.admin_address_path {
         // Whoever waits for the file must never read half of it.

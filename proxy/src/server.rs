@@ -11,12 +11,12 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
 use tonic::{
     metadata::MetadataMap,
     transport::{Channel, Endpoint, Error, Uri},
 };
 use weft_compile::GrpcService;
+use weft_net::connect_pipe;
 
 /// A server that does not answer a ping within this time is gone.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,7 +30,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) enum ServerAddress {
     /// Host (name or literal) and port.
     Tcp(String, u16),
-    /// A Unix socket.
+    /// A Unix socket, abstract when it begins with `@`.
     Pipe(PathBuf),
 }
 
@@ -136,7 +136,7 @@ async fn dial(
             let path = path.clone();
             let connector = tower::service_fn(move |_: Uri| {
                 let path = path.clone();
-                async move { UnixStream::connect(path).await.map(TokioIo::new) }
+                async move { connect_pipe(&path, connect_timeout).await.map(TokioIo::new) }
             });
             endpoint("http://localhost".to_owned())?.connect_with_connector(connector).await
         }

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use prost::Message as _;
-use weft_compile::{ApiSource, ConfigSource, FetchTimeout, GrpcService, Origin};
+use weft_compile::{ApiSource, ConfigSource, FetchTimeout, GrpcService, ListenAddress, Origin};
 use weft_proto::{
     pb::{
         envoy::config::{
@@ -23,6 +23,7 @@ use weft_proto::{
 use crate::{
     bootstrap::{Bootstrap, Discovery},
     cli::SidecarArgs,
+    runtime::Limits,
     server::{Server, ServerAddress},
 };
 
@@ -63,7 +64,8 @@ pub(crate) fn bootstrap(args: &SidecarArgs, server: Option<ServerAddress>) -> Bo
     let message = BootstrapMessage { node: Some(node.clone()), ..BootstrapMessage::default() };
     Bootstrap {
         node,
-        admin: Some(args.admin),
+        admin: Some(ListenAddress::from(args.admin)),
+        limits: Limits::default(),
         clusters: Vec::new(),
         listeners: Vec::new(),
         discovery: server.map(discovery).unwrap_or_default(),

@@ -5,13 +5,14 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     os::unix::net::UnixListener,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
 use tokio::sync::oneshot;
-use weft_compile::{BindAddress, Listener, SocketSettings, Tables};
-use weft_net::{ListenOptions, bind_pipe, bind_tcp};
+use weft_compile::{BindAddress, ListenAddress, SocketSettings, Tables};
+use weft_http::listen_options;
+use weft_net::{Acceptor, ListenOptions, bind_pipe, bind_tcp};
 use weft_telemetry::Stats;
 
 use crate::workers::{Command, Workers};
@@ -110,7 +111,8 @@ impl Sockets {
         let mut failed = Vec::new();
         let mut failing = BTreeSet::new();
         for listener in tables.listeners.iter().filter(|listener| listener.bind) {
-            for address in &listener.addresses {
+            for wish in &listener.addresses {
+                let address = &wish.address;
                 let place = Place::of(address, &listener.name);
                 let owner = wanted.get(&place).copied();
                 let result = if owner != Some(&listener.name) {
@@ -120,16 +122,14 @@ impl Sockets {
                         format!("listener {owner} has it"),
                     ))
                 } else {
-                    let old = before.remove(&place);
-                    match old {
+                    match before.remove(&place) {
                         Some(bound)
-                            if bound.listener == listener.name
-                                && bound.socket == listener.socket =>
+                            if bound.listener == listener.name && bound.serves(&wish.socket) =>
                         {
                             Ok(bound)
                         }
                         // Port by port the kernel lets both listen for a moment.
-                        old => bind(address, listener, old.is_some(), workers),
+                        old => bind(wish, &listener.name, old.is_some(), workers),
                     }
                 };
                 match result {
@@ -144,7 +144,7 @@ impl Sockets {
                         stats.listener_create_failure.inc();
                         failed.push(BindError {
                             listener: Arc::clone(&listener.name),
-                            address: describe(address),
+                            address: address.to_string(),
                             source,
                         });
                     }
@@ -172,85 +172,111 @@ impl Sockets {
 fn wanted(tables: &Tables) -> BTreeMap<Place, &Arc<str>> {
     let mut wanted = BTreeMap::new();
     for listener in tables.listeners.iter().filter(|listener| listener.bind) {
-        for address in &listener.addresses {
+        for ListenAddress { address, .. } in &listener.addresses {
             wanted.entry(Place::of(address, &listener.name)).or_insert(&listener.name);
         }
     }
     wanted
 }
 
-/// Binds an address. `ours` says that another listener of ours has it at this moment.
+impl Bound {
+    /// Whether the socket is as a listener wants it. Whether each worker has a socket of its own
+    /// cannot change while the address is bound, as in Envoy.
+    fn serves(&self, wanted: &SocketSettings) -> bool {
+        let reuse_port = self.socket.reuse_port;
+        self.socket == SocketSettings { reuse_port, ..wanted.clone() }
+    }
+}
+
+/// Binds an address for a listener. `ours` says that another listener of ours has it at this moment.
 fn bind(
-    address: &BindAddress,
-    listener: &Listener,
+    wish: &ListenAddress,
+    listener: &Arc<str>,
     ours: bool,
     workers: &Workers,
 ) -> io::Result<Bound> {
-    let (actual, sockets) = match address {
-        BindAddress::Ip(address) => bind_ip(*address, options(listener.socket), workers.count())?,
-        BindAddress::Pipe(path) => bind_unix(path.clone(), ours, workers.count())?,
-    };
+    let (actual, sockets) = bind_all(wish, ours, workers.count())?;
     let accepting = sockets
         .into_iter()
         .enumerate()
         .map(|(worker, socket)| {
             let (stop, until) = oneshot::channel();
-            let listener = Arc::clone(&listener.name);
+            let listener = Arc::clone(listener);
             workers.tell(worker, Command::Accept { listener, socket, until });
             stop
         })
         .collect();
     Ok(Bound {
-        listener: Arc::clone(&listener.name),
-        socket: listener.socket,
+        listener: Arc::clone(listener),
+        socket: wish.socket.clone(),
         actual,
         _accepting: accepting,
     })
 }
 
-fn options(settings: SocketSettings) -> ListenOptions {
-    let default = ListenOptions::default();
-    let backlog = settings.backlog.map(|size| i32::try_from(size).unwrap_or(i32::MAX));
-    ListenOptions {
-        backlog: backlog.unwrap_or(default.backlog),
-        freebind: settings.freebind,
-        transparent: settings.transparent,
+/// Binds an address for one who accepts.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn bind_one(wish: &ListenAddress) -> io::Result<(Acceptor, BoundAddress)> {
+    let (actual, mut sockets) = bind_all(wish, false, 1)?;
+    let acceptor = match sockets.pop() {
+        Some(Socket::Tcp(socket)) => Acceptor::from_tcp(socket)?,
+        Some(Socket::Unix(socket)) => Acceptor::from_unix(socket)?,
+        None => return Err(io::ErrorKind::AddrNotAvailable.into()),
+    };
+    Ok((acceptor, actual))
+}
+
+fn bind_all(
+    wish: &ListenAddress,
+    ours: bool,
+    workers: usize,
+) -> io::Result<(BoundAddress, Vec<Socket>)> {
+    match &wish.address {
+        BindAddress::Ip(address) => {
+            bind_ip(*address, &listen_options(&wish.socket, Some(address.ip())), workers)
+        }
+        BindAddress::Pipe(path) => {
+            bind_unix(path, &listen_options(&wish.socket, None), ours, workers)
+        }
     }
 }
 
-/// A socket for each worker on the same port.
+/// A socket for each worker on the same port, or one that they share.
 fn bind_ip(
     address: SocketAddr,
-    options: ListenOptions,
+    options: &ListenOptions,
     workers: usize,
 ) -> io::Result<(BoundAddress, Vec<Socket>)> {
     let first = bind_tcp(address, options)?;
     let actual = first.local_addr()?;
-    let mut sockets = vec![Socket::Tcp(first)];
+    let mut sockets = Vec::with_capacity(workers);
     for _ in 1..workers {
-        sockets.push(Socket::Tcp(bind_tcp(actual, options)?));
+        let another =
+            if options.reuse_port { bind_tcp(actual, options) } else { first.try_clone() };
+        sockets.push(Socket::Tcp(another?));
     }
+    sockets.push(Socket::Tcp(first));
     Ok((BoundAddress::Ip(actual), sockets))
 }
 
 /// A Unix socket has one queue, which the workers share.
-fn bind_unix(path: PathBuf, ours: bool, workers: usize) -> io::Result<(BoundAddress, Vec<Socket>)> {
-    if ours {
+fn bind_unix(
+    path: &Path,
+    options: &ListenOptions,
+    ours: bool,
+    workers: usize,
+) -> io::Result<(BoundAddress, Vec<Socket>)> {
+    if ours && !path.as_os_str().as_encoded_bytes().starts_with(b"@") {
         // Whoever comes from now on finds the new socket; the old one's queue is still served.
-        std::fs::remove_file(&path)?;
+        std::fs::remove_file(path)?;
     }
-    let first = bind_pipe(&path)?;
+    let first = bind_pipe(path, options)?;
     let mut sockets = Vec::with_capacity(workers);
     for _ in 1..workers {
         sockets.push(Socket::Unix(first.try_clone()?));
     }
     sockets.push(Socket::Unix(first));
-    Ok((BoundAddress::Pipe(path), sockets))
-}
-
-fn describe(address: &BindAddress) -> String {
-    match address {
-        BindAddress::Ip(address) => address.to_string(),
-        BindAddress::Pipe(path) => path.display().to_string(),
-    }
+    Ok((BoundAddress::Pipe(path.to_owned()), sockets))
 }

@@ -7,7 +7,7 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 use weft_compile::Tables;
-use weft_http::{Host, Load, Phase, Worker, WorkerOptions};
+use weft_http::{ConnectionLimits, Host, Load, Phase, Worker, WorkerOptions};
 use weft_net::Acceptor;
 
 use crate::sockets::Socket;
@@ -39,14 +39,15 @@ impl Workers {
     pub(crate) fn start(
         count: usize,
         drain_time: Duration,
+        limits: ConnectionLimits,
         mut seeds: impl FnMut() -> u64,
     ) -> io::Result<Self> {
-        let host = Arc::new(this_host());
+        let (host, limits) = (Arc::new(this_host()), Arc::new(limits));
         let threads = (0..count.max(1))
             .map(|index| {
                 let (commands, inbox) = mpsc::unbounded_channel();
-                let host = Arc::clone(&host);
-                let options = WorkerOptions { seed: seeds(), drain_time, host };
+                let (host, limits) = (Arc::clone(&host), Arc::clone(&limits));
+                let options = WorkerOptions { seed: seeds(), drain_time, host, limits };
                 let thread = thread::Builder::new()
                     .name(format!("worker-{index}"))
                     .spawn(move || run(options, inbox))?;

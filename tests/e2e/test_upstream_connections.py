@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from harness import http1
+from harness import http1, sockets
 from harness.config import HTTP_OPTIONS, bootstrap, cluster, hcm, listener, route, routes, virtual_host
 from harness.upstream import Server
 from harness.waiting import until
@@ -87,6 +87,26 @@ def test_connections_are_kept_alive_by_the_system(start, scripted):
     timers = [row[5].split(":") for row in rows if row[3] == "01"]
     assert timers and all(kind == "02" for kind, _ in timers), rows
     assert all(70_00 <= int(due, 16) <= 77_00 for _, due in timers), timers
+
+
+def test_sockets_of_connections_are_as_the_cluster_says(start, scripted):
+    """Options for all addresses, and in their place those of one."""
+    up = scripted()
+    mark = {"level": socket.SOL_SOCKET, "name": socket.SO_RCVBUF, "int_value": 40_000}
+    own = {"level": socket.SOL_SOCKET, "name": socket.SO_RCVBUF, "int_value": 50_000}
+    extra = {"address": {"address": "127.0.0.9", "port_value": 0}, "socket_options": {"socket_options": [own]}}
+    main = {"address": "::1", "port_value": 0}
+    binds = {
+        "without-a-source": {"socket_options": [mark]},
+        "extra": {"source_address": main, "extra_source_addresses": [extra], "socket_options": [mark]},
+    }
+    sizes = {}
+    for name, bind in binds.items():
+        proxy = start(to(cluster("up", up.port, upstream_bind_config=bind)), name=name)
+        assert http1.request(proxy.port()).status == 200
+        with sockets.of(proxy.process) as found:
+            sizes[name] = [each.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) for each in sockets.connected(found, up.port)]
+    assert sizes == {"without-a-source": [80_000], "extra": [100_000]}
 
 
 def test_connections_that_are_old_take_no_more_requests(start, scripted):

@@ -9,12 +9,11 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
-    net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::timeout,
 };
 use tower_service::Service as _;
-use weft_net::{Detected, Rewind, detect_http};
+use weft_net::{Acceptor, Detected, Rewind, Stream, detect_http};
 
 use crate::{
     command::Command,
@@ -67,7 +66,7 @@ impl Admin {
 
     /// Serves until the future is dropped; connections that are open then are finished by the
     /// runtime's other tasks.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener) {
+    pub async fn serve(self: Arc<Self>, listener: Acceptor) {
         let connections = Arc::new(Semaphore::new(CONNECTIONS));
         loop {
             let Ok(room) = Arc::clone(&connections).acquire_owned().await else { return };
@@ -83,7 +82,7 @@ impl Admin {
         }
     }
 
-    async fn connection(self: Arc<Self>, stream: TcpStream, _room: OwnedSemaphorePermit) {
+    async fn connection(self: Arc<Self>, stream: Stream, _room: OwnedSemaphorePermit) {
         match timeout(HEAD_TIMEOUT, detect_http(Rewind::fresh(stream))).await {
             Ok(Ok((Detected::Http1, stream))) => self.http1(stream).await,
             Ok(Ok((Detected::Http2, stream))) => self.http2(stream).await,
@@ -92,7 +91,7 @@ impl Admin {
         }
     }
 
-    async fn http1(self: Arc<Self>, stream: Rewind<TcpStream>) {
+    async fn http1(self: Arc<Self>, stream: Rewind<Stream>) {
         let service = service_fn(move |request| Arc::clone(&self).answer(request));
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -104,7 +103,7 @@ impl Admin {
         }
     }
 
-    async fn http2(self: Arc<Self>, stream: Rewind<TcpStream>) {
+    async fn http2(self: Arc<Self>, stream: Rewind<Stream>) {
         let service = service_fn(move |request| Arc::clone(&self).answer(request));
         let served = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())

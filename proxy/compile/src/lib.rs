@@ -71,9 +71,10 @@ pub use routing::{
 pub use tables::{
     Backoff, BindAddress, Chain, Chains, CircuitBreakers, ClientOptions, Cluster, ClusterId, Codec,
     ConnectionLimit, ConnectionSettings, FilterChain, HandOff, HttpChain, Inspection, KeptTlvs,
-    Listener, ListenerFilter, ListenerFilterKind, OriginalDestination, PortRule,
-    ProxyProtocolRules, RouteConfigId, Routes, SocketSettings, Tables, Target, TcpChain,
-    UpstreamProtocol, UpstreamProxyProtocol, Weighted,
+    ListenAddress, Listener, ListenerFilter, ListenerFilterKind, OriginalDestination, PortRule,
+    ProxyProtocolRules, RouteConfigId, Routes, SocketOption, SocketSettings, SocketState,
+    SocketValue, Tables, Target, TcpChain, TcpKeepalive, UpstreamProtocol, UpstreamProxyProtocol,
+    Weighted,
 };
 pub use update::{Source, Update, Upsert};
 pub use weft_resources::{

@@ -184,8 +184,8 @@ impl Listeners {
         let replaced: BTreeSet<&str> = fresh.iter().map(|(fresh, _)| &*fresh.upsert.name).collect();
         let mut owners = Owners::default();
         for (name, entry) in self.catalog.iter().filter(|(name, _)| !replaced.contains(&***name)) {
-            for address in entry.newest().iter().flat_map(|v| &v.value.listener.addresses) {
-                owners.insert(address.clone(), Arc::clone(name));
+            for place in entry.newest().iter().flat_map(|v| &v.value.listener.addresses) {
+                owners.insert(place.address.clone(), Arc::clone(name));
             }
         }
         owners
@@ -231,7 +231,7 @@ fn compile(
         continue_on_filters_timeout,
         hand_off,
         bind,
-        socket,
+        ignores_global_limit,
     } = *sockets;
     let unknown: Vec<Reason> = chains
         .iter()
@@ -256,7 +256,7 @@ fn compile(
     if !unreachable.is_empty() {
         return Err(unreachable);
     }
-    let main = addresses.first().map(ToString::to_string).unwrap_or_default();
+    let main = addresses.first().map(|main| main.address.to_string()).unwrap_or_default();
     let stats = around.stats.listener(&main);
     let hash = endpoints::hash(&[&upsert.value]);
     let name = Arc::clone(&upsert.name);
@@ -266,8 +266,17 @@ fn compile(
         continue_on_timeout: continue_on_filters_timeout,
         stats: Arc::clone(&around.stats.inspection),
     };
-    let listener =
-        Listener { name, addresses, inspection, hand_off, bind, socket, chains, stats, hash };
+    let listener = Listener {
+        name,
+        addresses,
+        inspection,
+        hand_off,
+        bind,
+        ignores_global_limit,
+        chains,
+        stats,
+        hash,
+    };
     Ok(Compiled { listener: Arc::new(listener), routes })
 }
 
@@ -296,7 +305,8 @@ fn unknown_clusters(chain: &weft_resources::FilterChain, clusters: &Clusters) ->
 /// Takes the addresses of a listener, unless another one has one of them. Port 0 is nobody's.
 fn claim(compiled: Compiled, owners: &mut Owners) -> Result<Compiled, Vec<Reason>> {
     let fixed = |address: &&Address| !matches!(address, Address::Ip(ip) if ip.port() == 0);
-    let addresses = || compiled.listener.addresses.iter().filter(fixed);
+    let places = compiled.listener.addresses.iter().map(|place| &place.address);
+    let addresses = || places.clone().filter(fixed);
     for address in addresses() {
         if let Some(other) = owners.get(address) {
             let (address, other) = (address.to_string(), other.to_string());

@@ -23,7 +23,8 @@ use crate::{routing::RouteConfig, slots::SharedNames};
 // Values that are the same before and after compilation.
 pub use weft_resources::{
     Address as BindAddress, Backoff, CircuitBreakers, ClientOptions, Codec, ConnectionSettings,
-    OriginalDestination, SocketSettings, UpstreamProtocol, UpstreamProxyProtocol,
+    ListenAddress, OriginalDestination, SocketOption, SocketSettings, SocketState, SocketValue,
+    TcpKeepalive, UpstreamProtocol, UpstreamProxyProtocol,
 };
 
 /// A cluster's slot in [`Tables::clusters`]. Stable for a name as long as the process lives, so

@@ -10,6 +10,7 @@ use weft_telemetry::{GaugeGuard, ListenerStats};
 
 use crate::{
     client::Client,
+    connection_limits::{Places, TooMany},
     downstream, fixed,
     inspection::inspect,
     lives::Life,
@@ -23,7 +24,7 @@ struct Arrival {
     /// What was read of it.
     begun: Bytes,
     client: Client,
-    counted: ConnectionCount,
+    counted: (ConnectionCount, Places),
     /// Whether another listener accepted it.
     handed_off: bool,
 }
@@ -35,11 +36,16 @@ pub(crate) fn admit(
     stream: Stream,
     peer: PeerAddress,
 ) {
+    let places = match worker.limits().admit(listener) {
+        Ok(places) => places,
+        Err(TooMany::OfListener) => return listener.stats.downstream_cx_overflow.inc(),
+        Err(TooMany::OfAll) => return listener.stats.downstream_global_cx_overflow.inc(),
+    };
     let arrival = Arrival {
         stream,
         begun: Bytes::new(),
         client: Client::new(peer),
-        counted: ConnectionCount::begin(worker),
+        counted: (ConnectionCount::begin(worker), places),
         handed_off: false,
     };
     look_at(worker, listener, arrival);
@@ -181,11 +187,11 @@ fn life_of(worker: &Worker, listener: &Arc<Listener>, chain: &Arc<FilterChain>) 
 /// What counts a connection for as long as it is open.
 struct Held {
     _active: GaugeGuard<Arc<ListenerStats>>,
-    _counted: ConnectionCount,
+    _counted: (ConnectionCount, Places),
 }
 
 impl Held {
-    fn begin(listener: &Listener, counted: ConnectionCount) -> Self {
+    fn begin(listener: &Listener, counted: (ConnectionCount, Places)) -> Self {
         let stats = Arc::clone(&listener.stats);
         stats.downstream_cx_total.inc();
         Self {

@@ -115,7 +115,7 @@ impl Lives {
 /// The chains of a listener that its next version goes on with.
 fn kept(before: &Listener, after: Option<&Listener>) -> HashSet<*const FilterChain, RandomState> {
     after
-        .filter(|after| after.addresses == before.addresses)
+        .filter(|after| after.is_where(before))
         .into_iter()
         .flat_map(|after| after.chains.iter().map(Arc::as_ptr))
         .collect()

@@ -10,7 +10,7 @@ mod pool;
 mod upload;
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     rc::Rc,
     sync::Arc,
     task::{Context, Poll},
@@ -25,10 +25,8 @@ use http::{
 use http_body::{Frame, SizeHint};
 use tokio::sync::oneshot;
 use weft_balance::{EndpointAddress, EndpointState};
-use weft_compile::{Cluster, ConnectionSettings, UpstreamProtocol};
-use weft_net::{
-    ConnectError, Keepalive, Stream, TcpOptions, connect_any, connect_pipe, connect_tcp,
-};
+use weft_compile::{Cluster, UpstreamProtocol};
+use weft_net::{ConnectError, Stream, connect_any, connect_pipe, connect_tcp};
 use weft_telemetry::{Gauge, GaugeGuard};
 
 pub(crate) use original::destination;
@@ -39,6 +37,7 @@ use crate::{
     body::Limits,
     fault::{Fault, Processed},
     http1::Spelling,
+    options::tcp_options,
     tunnel::Tunnel,
 };
 
@@ -339,17 +338,6 @@ impl Exchange {
     }
 }
 
-fn tcp_options(settings: &ConnectionSettings, peer: IpAddr) -> TcpOptions {
-    TcpOptions {
-        source: settings.sources.towards(peer),
-        keepalive: settings.tcp_keepalive.map(|keepalive| Keepalive {
-            probes: keepalive.probes,
-            time: keepalive.time,
-            interval: keepalive.interval,
-        }),
-    }
-}
-
 /// Opens a connection within `connect_timeout` and the request's deadline.
 pub(crate) async fn connect(
     cluster: &Cluster,
@@ -363,7 +351,7 @@ pub(crate) async fn connect(
     let ways = endpoint.ways();
     let connected = match endpoint.address() {
         EndpointAddress::Ip(address) if ways.is_empty() => {
-            connect_tcp(*address, options(*address), limit).await
+            connect_tcp(*address, &options(*address), limit).await
         }
         EndpointAddress::Ip(_) | EndpointAddress::Name(_) => {
             connect_any(&ways, options, limit).await

@@ -18,6 +18,7 @@ use weft_net::{Acceptor, PeerAddress, Stream};
 use crate::{
     admission,
     buffers::Buffers,
+    connection_limits::ConnectionLimits,
     date::Date,
     inspection::HeldBytes,
     lives::Lives,
@@ -40,6 +41,8 @@ pub struct WorkerOptions {
     pub drain_time: Duration,
     /// The machine, for formats that name it.
     pub host: Arc<Host>,
+    /// How many connections of clients there may be, in all workers together.
+    pub limits: Arc<ConnectionLimits>,
 }
 
 /// Everything of one worker thread. Lives and dies on that thread.
@@ -55,6 +58,7 @@ pub struct Worker {
     lives: Lives,
     random: RefCell<fastrand::Rng>,
     host: Arc<Host>,
+    limits: Arc<ConnectionLimits>,
     connections: Cell<usize>,
     busy: Cell<usize>,
 }
@@ -103,6 +107,7 @@ impl Worker {
             lives: Lives::new(options.drain_time),
             random: RefCell::new(fastrand::Rng::with_seed(options.seed)),
             host: options.host,
+            limits: options.limits,
             connections: Cell::new(0),
             busy: Cell::new(0),
         })
@@ -197,6 +202,10 @@ impl Worker {
     /// The machine.
     pub(crate) fn host(&self) -> &Host {
         &self.host
+    }
+
+    pub(crate) fn limits(&self) -> &ConnectionLimits {
+        &self.limits
     }
 
     pub(crate) fn pools(&self) -> &Pools {

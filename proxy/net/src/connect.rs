@@ -2,9 +2,11 @@
 
 use std::{
     collections::VecDeque,
+    ffi::OsStr,
     future::{Future, poll_fn},
     io,
     net::SocketAddr,
+    os::{fd::AsFd, unix::ffi::OsStrExt as _},
     path::Path,
     pin::Pin,
     task::Poll,
@@ -17,7 +19,10 @@ use tokio::{
     time::timeout,
 };
 
-use crate::stream::Stream;
+use crate::{
+    option::{self, SocketOption, When},
+    stream::Stream,
+};
 
 /// Why a connection was not made.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +47,7 @@ pub struct Keepalive {
 }
 
 impl Keepalive {
-    fn apply(self, socket: &TcpSocket) -> io::Result<()> {
+    pub(crate) fn apply(self, socket: &impl AsFd) -> io::Result<()> {
         let mut settings = TcpKeepalive::new();
         if let Some(probes) = self.probes {
             settings = settings.with_retries(probes);
@@ -58,12 +63,33 @@ impl Keepalive {
 }
 
 /// What a connection is to be like.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TcpOptions {
     /// The address it comes from.
     pub source: Option<SocketAddr>,
+    /// `IP_FREEBIND`: that address need not be one of this host.
+    pub freebind: bool,
     /// Whether the system looks after it while it is silent.
     pub keepalive: Option<Keepalive>,
+    /// Whatever else is to be set, in order.
+    pub options: Vec<SocketOption>,
+}
+
+impl TcpOptions {
+    fn apply(&self, socket: &TcpSocket, is_v4: bool) -> io::Result<()> {
+        if let Some(keepalive) = self.keepalive {
+            keepalive.apply(socket)?;
+        }
+        if self.freebind {
+            let socket = SockRef::from(socket);
+            if is_v4 { socket.set_freebind_v4(true) } else { socket.set_freebind_v6(true) }?;
+        }
+        option::apply(socket, &self.options, When::Prebind)?;
+        if let Some(source) = self.source {
+            socket.bind(source)?;
+        }
+        option::apply(socket, &self.options, When::Bound)
+    }
 }
 
 /// Connects to `address` within `limit`; `TCP_NODELAY` is set.
@@ -72,16 +98,11 @@ pub struct TcpOptions {
 /// [`ConnectError`].
 pub async fn connect_tcp(
     address: SocketAddr,
-    options: TcpOptions,
+    options: &TcpOptions,
     limit: Duration,
 ) -> Result<Stream, ConnectError> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    if let Some(keepalive) = options.keepalive {
-        keepalive.apply(&socket)?;
-    }
-    if let Some(source) = options.source {
-        socket.bind(source)?;
-    }
+    options.apply(&socket, address.is_ipv4())?;
     let stream = timeout(limit, socket.connect(address))
         .await
         .map_err(|_| ConnectError::Timeout(limit))??;
@@ -114,7 +135,8 @@ pub async fn connect_any(
     loop {
         if let Some(address) = next.next() {
             let left = ends.saturating_duration_since(Instant::now());
-            running.push(Box::pin(connect_tcp(*address, options(*address), left)));
+            let options = options(*address);
+            running.push(Box::pin(async move { connect_tcp(*address, &options, left).await }));
         }
         if running.is_empty() {
             return Err(failed);
@@ -157,11 +179,14 @@ fn alternate(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     order
 }
 
-/// Connects to a Unix stream socket within `limit`.
+/// Connects to a Unix stream socket within `limit`; to an abstract one when the path begins with `@`.
 ///
 /// # Errors
 /// [`ConnectError`].
 pub async fn connect_pipe(path: &Path, limit: Duration) -> Result<Stream, ConnectError> {
+    // The first byte of an abstract name is zero to the system.
+    let name = path.as_os_str().as_bytes().strip_prefix(b"@").map(|name| [b"\0", name].concat());
+    let path = name.as_deref().map_or(path, |name| Path::new(OsStr::from_bytes(name)));
     let stream = timeout(limit, UnixStream::connect(path))
         .await
         .map_err(|_| ConnectError::Timeout(limit))??;
@@ -203,6 +228,25 @@ mod tests {
         assert!(matches!(none, Err(ConnectError::Io(_))));
     }
 
+    #[tokio::test]
+    async fn a_foreign_source_needs_freebind() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let open = listener.local_addr().unwrap();
+        // Of a network for documentation: no machine has it.
+        let source = Some("192.0.2.1:0".parse().unwrap());
+        let mut kinds = Vec::new();
+        for freebind in [false, true] {
+            let options = TcpOptions { source, freebind, ..TcpOptions::default() };
+            match connect_tcp(open, &options, Duration::from_millis(100)).await {
+                Err(ConnectError::Io(error)) => kinds.push(Some(error.kind())),
+                // It was bound, and no answer finds the way back.
+                Err(ConnectError::Timeout(_)) | Ok(_) => kinds.push(None),
+            }
+        }
+        assert_eq!(kinds[0], Some(io::ErrorKind::AddrNotAvailable));
+        assert_ne!(kinds[1], kinds[0]);
+    }
+
     /// A listener whose queue is full answers nobody, like an address that leads nowhere.
     #[tokio::test]
     async fn what_does_not_answer_is_overtaken() {
@@ -215,7 +259,7 @@ mod tests {
         let options = |_| TcpOptions::default();
         // Fill the queue until a connection is not answered any more.
         while let Ok(stream) =
-            connect_tcp(nowhere, TcpOptions::default(), Duration::from_millis(200)).await
+            connect_tcp(nowhere, &TcpOptions::default(), Duration::from_millis(200)).await
         {
             filling.push(stream);
         }

@@ -5,6 +5,7 @@ mod bind;
 mod connect;
 mod detect;
 mod inspect;
+mod option;
 mod splice;
 mod stream;
 
@@ -16,5 +17,6 @@ pub use inspect::{
     encode_proxy_v1, encode_proxy_v2, inspect_client_hello, inspect_http_line,
     inspect_proxy_header,
 };
+pub use option::{SocketOption, When};
 pub use splice::{CopyEnd, Moved, copy_both_ways};
 pub use stream::{PeerAddress, Stream};

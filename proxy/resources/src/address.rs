@@ -18,7 +18,8 @@ use crate::{
 pub enum Address {
     /// TCP with a literal IP address. For a listener port 0 lets the kernel choose.
     Ip(SocketAddr),
-    /// A Unix stream socket.
+    /// A Unix stream socket. As in Envoy, one whose path begins with `@` is abstract: it has the name
+    /// that follows, and no file.
     Pipe(PathBuf),
 }
 
@@ -115,12 +116,16 @@ pub(crate) fn socket_address(
 }
 
 fn pipe(message: &core::Pipe, at: &At<'_>, notes: &mut Notes) -> Option<Address> {
-    // A first byte `@` names an abstract socket, which std's paths cannot express.
-    match message.path.as_bytes().first() {
-        None => notes.refuse(&at.field("path"), Problem::Missing),
-        Some(b'@') => {
-            notes.unsupported(&at.field("path"), "an abstract socket", "a path of a file is")
+    // `sun_path` of sockaddr_un, with its last zero.
+    const LONGEST: usize = 107;
+    match message.path.len() {
+        0 => notes.refuse(&at.field("path"), Problem::Missing),
+        bytes if bytes > LONGEST => {
+            notes.refuse(&at.field("path"), Problem::TooLarge { bytes, limit: LONGEST })
         }
-        Some(_) => Some(Address::Pipe(PathBuf::from(&message.path))),
+        _ if message.path.contains('\0') => {
+            notes.unsupported(&at.field("path"), "a zero byte", "@ begins an abstract name")
+        }
+        _ => Some(Address::Pipe(PathBuf::from(&message.path))),
     }
 }

@@ -120,7 +120,12 @@ pub(crate) fn read(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> O
         max_connection_duration,
         buffer_limit: optional(message.per_connection_buffer_limit_bytes.as_ref())
             .unwrap_or(BUFFER_LIMIT),
-        tcp_keepalive: upstream_connection::tcp_keepalive(message),
+        tcp_keepalive: upstream_connection::tcp_keepalive(
+            message
+                .upstream_connection_options
+                .as_ref()
+                .and_then(|options| options.tcp_keepalive.as_ref()),
+        ),
         sources,
         proxy_protocol,
     };

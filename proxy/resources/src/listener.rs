@@ -10,7 +10,6 @@ use weft_proto::pb::envoy::{
 use weft_route::ChainMatch;
 
 use crate::{
-    address::{self, Address},
     extension,
     filter_chain::{self, FilterChain},
     http_connection_manager::{self, HttpConnectionManager},
@@ -19,6 +18,7 @@ use crate::{
     path::At,
     problem::{Notes, Problem},
     scalar,
+    socket::{self, ListenAddress},
 };
 
 /// Envoy's default of `listener_filters_timeout`.
@@ -42,22 +42,11 @@ pub enum ListenerKind {
     Api(Box<HttpConnectionManager>),
 }
 
-/// How the TCP sockets of a listener are bound.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SocketSettings {
-    /// `tcp_backlog_size`: connections that the kernel holds before they are accepted.
-    pub backlog: Option<u32>,
-    /// `freebind`: the address need not be one of this host.
-    pub freebind: bool,
-    /// `transparent`: connections to any address are taken.
-    pub transparent: bool,
-}
-
 /// A listener as a proxy serves it.
 #[derive(Debug)]
 pub struct Sockets {
     /// `address`, then `additional_addresses`.
-    pub addresses: Vec<Address>,
+    pub addresses: Vec<ListenAddress>,
     /// What handles connections, by conditions.
     pub chains: Vec<FilterChain>,
     /// What handles those that no other chain takes.
@@ -71,10 +60,11 @@ pub struct Sockets {
     /// `use_original_dst`: a connection that was redirected goes to the listener of the address it
     /// was meant for, if there is one.
     pub hand_off: bool,
-    /// How its TCP sockets are bound.
-    pub socket: SocketSettings,
     /// `bind_to_port`: without it the listener only gets what others hand off.
     pub bind: bool,
+    /// `ignore_global_conn_limit` or `bypass_overload_manager`: the limit of connections of the
+    /// whole process does not hold here.
+    pub ignores_global_limit: bool,
 }
 
 /// Reads a listener.
@@ -93,16 +83,10 @@ pub(crate) fn read(message: &wire::Listener, at: &At<'_>, notes: &mut Notes) -> 
     refuse_unfollowed(message, at, notes);
     let filters = listener_filter::read(message, at, notes);
     listener_filter::warn_of_blindness(message, &filters, at, notes);
-    let mut addresses = Vec::with_capacity(1 + message.additional_addresses.len());
-    addresses.extend(address::address(message.address.as_ref(), &at.field("address"), notes));
-    for (index, additional) in message.additional_addresses.iter().enumerate() {
-        let at = at.item("additional_addresses", index);
-        let at = at.field("address");
-        addresses.extend(address::address(additional.address.as_ref(), &at, notes));
-    }
+    let addresses = socket::addresses(message, at, notes);
     let chains = chains(message, at, notes);
     let name = match (message.name.as_str(), addresses.first()) {
-        ("", Some(address)) => ListenerName::from(address.to_string().as_str()),
+        ("", Some(main)) => ListenerName::from(main.address.to_string().as_str()),
         (name, _) => ListenerName::from(name),
     };
     let timeout_at = at.field("listener_filters_timeout");
@@ -122,11 +106,7 @@ pub(crate) fn read(message: &wire::Listener, at: &At<'_>, notes: &mut Notes) -> 
         continue_on_filters_timeout: message.continue_on_listener_filters_timeout,
         hand_off: scalar::bool_or(message.use_original_dst.as_ref(), false),
         bind: scalar::bool_or(message.bind_to_port.as_ref(), true),
-        socket: SocketSettings {
-            backlog: message.tcp_backlog_size.as_ref().map(|size| size.value),
-            freebind: scalar::bool_or(message.freebind.as_ref(), false),
-            transparent: scalar::bool_or(message.transparent.as_ref(), false),
-        },
+        ignores_global_limit: message.ignore_global_conn_limit || message.bypass_overload_manager,
     };
     Some(Listener { name, kind: ListenerKind::Sockets(Box::new(sockets)) })
 }

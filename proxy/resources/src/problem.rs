@@ -68,6 +68,9 @@ pub enum Problem {
     /// Not an IP address.
     #[error("{0:?} is not an IP address")]
     Address(String),
+    /// Not of 32 bits.
+    #[error("{0} does not fit into 32 bits")]
+    Number(i64),
     /// Above 65535.
     #[error("{0} is not a port")]
     Port(u32),
@@ -206,6 +209,7 @@ impl Problem {
             | Self::UnknownEnum(_)
             | Self::Duration { .. }
             | Self::Port(_)
+            | Self::Number(_)
             | Self::Regex(_)
             | Self::HeaderName(_)
             | Self::HeaderValue

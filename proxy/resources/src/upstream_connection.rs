@@ -12,6 +12,8 @@ use crate::{
     cluster::optional,
     path::At,
     problem::{Notes, Problem},
+    scalar,
+    socket::{self, SocketOption, SocketState},
 };
 
 /// `upstream_connection_options.tcp_keepalive`; what is not set is up to the system.
@@ -26,48 +28,60 @@ pub struct TcpKeepalive {
 }
 
 /// `upstream_bind_config`: the address that connections come from, by the family of the endpoint.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceAddresses {
     /// Towards IPv4 endpoints.
-    pub v4: Option<SocketAddr>,
+    pub v4: Option<SourceAddress>,
     /// Towards IPv6 endpoints.
-    pub v6: Option<SocketAddr>,
+    pub v6: Option<SourceAddress>,
+    /// `freebind`: the address need not be one of this host.
+    pub freebind: bool,
+    /// `socket_options`, in order.
+    pub options: Box<[SocketOption]>,
+}
+
+/// `source_address` or one of `extra_source_addresses`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceAddress {
+    /// What is bound before connecting.
+    pub address: SocketAddr,
+    /// `socket_options.socket_options` of an extra one: in place of those for all.
+    pub options: Option<Box<[SocketOption]>>,
 }
 
 impl SourceAddresses {
     /// The address to bind before connecting to `peer`.
-    pub fn towards(&self, peer: IpAddr) -> Option<SocketAddr> {
+    pub fn towards(&self, peer: IpAddr) -> Option<&SourceAddress> {
         match peer {
-            IpAddr::V4(_) => self.v4,
-            IpAddr::V6(_) => self.v6,
+            IpAddr::V4(_) => self.v4.as_ref(),
+            IpAddr::V6(_) => self.v6.as_ref(),
         }
     }
 
-    fn of_family(&mut self, of: &SocketAddr) -> &mut Option<SocketAddr> {
+    /// What to set on the socket of a connection to `peer`.
+    pub fn options_towards(&self, peer: IpAddr) -> impl Iterator<Item = &SocketOption> {
+        let own = self.towards(peer).and_then(|source| source.options.as_ref());
+        let version = if peer.is_ipv4() { 4 } else { 6 };
+        let options = own.unwrap_or(&self.options).iter();
+        options.filter(move |option| option.only_for.is_none_or(|only| only == version))
+    }
+
+    fn of_family(&mut self, of: &SocketAddr) -> &mut Option<SourceAddress> {
         if of.is_ipv4() { &mut self.v4 } else { &mut self.v6 }
     }
 }
 
-/// Reads `upstream_connection_options.tcp_keepalive`. Zero leaves a value to the system, and all
-/// zeros leave keep-alive off, as in Envoy.
-pub(crate) fn tcp_keepalive(message: &wire::Cluster) -> Option<TcpKeepalive> {
-    let options = message.upstream_connection_options.as_ref()?;
-    let core::TcpKeepalive { keepalive_probes, keepalive_time, keepalive_interval } =
-        options.tcp_keepalive.as_ref()?;
-    let seconds = |value| match optional(value) {
-        Some(0) => None,
-        Some(seconds) => Some(Duration::from_secs(seconds.into())),
-        None => None,
-    };
-    let all = [keepalive_probes, keepalive_time, keepalive_interval];
-    if all.iter().all(|value| value.as_ref().is_some_and(|value| value.value == 0)) {
+/// Reads a `tcp_keepalive`. What is not set is left to the system, and a zero anywhere leaves
+/// keep-alive off.
+pub(crate) fn tcp_keepalive(message: Option<&core::TcpKeepalive>) -> Option<TcpKeepalive> {
+    let core::TcpKeepalive { keepalive_probes, keepalive_time, keepalive_interval } = message?;
+    let [probes, time, interval] =
+        [keepalive_probes, keepalive_time, keepalive_interval].map(|v| optional(v.as_ref()));
+    if [probes, time, interval].contains(&Some(0)) {
         return None;
     }
-    Some(TcpKeepalive {
-        probes: optional(keepalive_probes.as_ref()).filter(|probes| *probes > 0),
-        time: seconds(keepalive_time.as_ref()),
-        interval: seconds(keepalive_interval.as_ref()),
-    })
+    let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+    Some(TcpKeepalive { probes, time: time.map(seconds), interval: interval.map(seconds) })
 }
 
 /// Reads `upstream_bind_config`: at most one address for each family.
@@ -75,18 +89,27 @@ pub(crate) fn sources(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -
     let mut sources = SourceAddresses::default();
     let Some(config) = &message.upstream_bind_config else { return sources };
     let at = at.field("upstream_bind_config");
+    sources.freebind = scalar::bool_or(config.freebind.as_ref(), false);
+    sources.options = socket::options(&config.socket_options, &at, notes);
+    warn_of_listening(&sources.options, &at, notes);
     let Some(main) = &config.source_address else {
         if !config.extra_source_addresses.is_empty() {
             notes.refuse::<()>(&at.field("source_address"), Problem::Missing);
         }
         return sources;
     };
-    source(main, &mut sources, &at.field("source_address"), notes);
+    source(main, None, &mut sources, &at.field("source_address"), notes);
     for (index, extra) in config.extra_source_addresses.iter().enumerate() {
         let at = at.item("extra_source_addresses", index);
+        let options = extra.socket_options.as_ref().map(|own| {
+            let at = at.field("socket_options");
+            let options = socket::options(&own.socket_options, &at, notes);
+            warn_of_listening(&options, &at, notes);
+            options
+        });
         let at = at.field("address");
         match &extra.address {
-            Some(address) => source(address, &mut sources, &at, notes),
+            Some(address) => source(address, options, &mut sources, &at, notes),
             None => {
                 notes.refuse::<()>(&at, Problem::Missing);
             }
@@ -95,8 +118,16 @@ pub(crate) fn sources(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -
     sources
 }
 
+fn warn_of_listening(options: &[SocketOption], at: &At<'_>, notes: &mut Notes) {
+    if options.iter().any(|option| option.state == SocketState::Listening) {
+        let text = "STATE_LISTENING has no effect: connections to endpoints never listen";
+        notes.warn(&at.field("socket_options"), text);
+    }
+}
+
 fn source(
     message: &core::SocketAddress,
+    options: Option<Box<[SocketOption]>>,
     sources: &mut SourceAddresses,
     at: &At<'_>,
     notes: &mut Notes,
@@ -106,5 +137,5 @@ fn source(
     if place.is_some() {
         notes.unsupported::<()>(at, "a second address of its family", "one for each family is");
     }
-    *place = Some(address);
+    *place = Some(SourceAddress { address, options });
 }

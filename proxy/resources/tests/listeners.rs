@@ -240,7 +240,7 @@ fn addresses_are_literal_and_all_of_them_count() {
     );
     let kind = decode::<Listener>(&message.encode_to_vec()).unwrap().resource.kind;
     let ListenerKind::Sockets(sockets) = kind else { panic!("no sockets") };
-    let addresses: Vec<_> = sockets.addresses.iter().map(ToString::to_string).collect();
+    let addresses: Vec<_> = sockets.addresses.iter().map(|it| it.address.to_string()).collect();
     assert_eq!(addresses, ["127.0.0.1:8080", "/run/in.sock"]);
     assert!(refusals(&Wire { address: None, ..message }).contains("address: is required"));
 }

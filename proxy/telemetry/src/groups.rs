@@ -220,6 +220,10 @@ pub struct ListenerStats {
     pub downstream_cx_destroy: Counter,
     /// Accepts that failed (out of file descriptors, aborted handshakes).
     pub downstream_cx_accept_error: Counter,
+    /// Connections closed because the listener has as many as it may.
+    pub downstream_cx_overflow: Counter,
+    /// Connections closed because the process has as many as it may.
+    pub downstream_global_cx_overflow: Counter,
     /// Connections closed because no filter chain takes them.
     pub no_filter_chain_match: Counter,
     /// Connections that listener filters look at now.
@@ -239,6 +243,8 @@ impl ListenerStats {
             downstream_cx_active,
             downstream_cx_destroy,
             downstream_cx_accept_error,
+            downstream_cx_overflow,
+            downstream_global_cx_overflow,
             no_filter_chain_match,
             downstream_pre_cx_active,
             downstream_pre_cx_timeout,
@@ -249,6 +255,8 @@ impl ListenerStats {
             ("downstream_cx_total", downstream_cx_total),
             ("downstream_cx_destroy", downstream_cx_destroy),
             ("downstream_cx_accept_error", downstream_cx_accept_error),
+            ("downstream_cx_overflow", downstream_cx_overflow),
+            ("downstream_global_cx_overflow", downstream_global_cx_overflow),
             ("no_filter_chain_match", no_filter_chain_match),
             ("downstream_pre_cx_timeout", downstream_pre_cx_timeout),
             ("downstream_listener_filter_remote_close", downstream_listener_filter_remote_close),

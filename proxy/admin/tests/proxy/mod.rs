@@ -196,7 +196,7 @@ impl Running {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let source = Arc::clone(&proxy) as Arc<dyn Source>;
-        tokio::spawn(Admin::new(source, sender, settings).serve(listener));
+        tokio::spawn(Admin::new(source, sender, settings).serve(weft_net::Acceptor::Tcp(listener)));
         Self { proxy, commands, address }
     }
 

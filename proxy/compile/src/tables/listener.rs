@@ -12,7 +12,7 @@ use foldhash::fast::RandomState;
 use weft_route::{ChainTable, ConnectionView};
 use weft_telemetry::{ConnectionLimitStats, Gauge, ListenerStats};
 
-use super::{BindAddress, HttpChain, Inspection, SocketSettings, TcpChain};
+use super::{BindAddress, HttpChain, Inspection, ListenAddress, TcpChain};
 use crate::references::Reference;
 
 /// A listener that is ready to accept.
@@ -21,7 +21,7 @@ pub struct Listener {
     /// The resource name.
     pub name: Arc<str>,
     /// All its addresses, the main one first.
-    pub addresses: Vec<BindAddress>,
+    pub addresses: Vec<ListenAddress>,
     /// What is found out of a connection first.
     pub inspection: Inspection,
     /// `use_original_dst`: whether a connection that was redirected goes to the listener of the
@@ -29,8 +29,8 @@ pub struct Listener {
     pub hand_off: bool,
     /// Whether its addresses are bound; else it only gets what other listeners hand off.
     pub bind: bool,
-    /// How its TCP sockets are bound.
-    pub socket: SocketSettings,
+    /// Whether the limit of connections of the whole process does not hold here.
+    pub ignores_global_limit: bool,
     /// What handles its connections.
     pub chains: Chains,
     /// `listener.<address>.*`.
@@ -49,6 +49,16 @@ pub struct Chains {
     pub(crate) default: Option<Arc<FilterChain>>,
     /// The one chain, where nothing has to be chosen.
     pub(crate) only: Option<Arc<FilterChain>>,
+}
+
+impl Listener {
+    /// Whether it is found at the same addresses as another version of it.
+    pub fn is_where(&self, other: &Self) -> bool {
+        let addresses = |listener: &'_ Self| -> Vec<BindAddress> {
+            listener.addresses.iter().map(|each| each.address.clone()).collect()
+        };
+        addresses(self) == addresses(other)
+    }
 }
 
 impl Chains {
@@ -129,9 +139,12 @@ impl HandOff {
         let mut addresses = HashMap::default();
         if listeners.iter().any(|listener| listener.hand_off) {
             for (at, listener) in listeners.iter().enumerate() {
-                for address in &listener.addresses {
-                    if let BindAddress::Ip(address) = address {
-                        addresses.entry(*address).or_insert(at);
+                for ListenAddress { address, socket } in &listener.addresses {
+                    let BindAddress::Ip(address) = address else { continue };
+                    addresses.entry(*address).or_insert(at);
+                    if socket.ipv4_compat && address.ip() == Ipv6Addr::UNSPECIFIED {
+                        let over_v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
+                        addresses.entry(over_v4).or_insert(at);
                     }
                 }
             }
