@@ -30,6 +30,7 @@ mod link;
 mod mesh;
 pub mod model;
 mod pattern;
+mod places;
 mod problem;
 mod read;
 mod reader;
@@ -46,6 +47,7 @@ pub use document::{
 };
 pub use emit::to_yaml;
 pub use mesh::{Applied, Mesh, Source};
+pub use places::Places;
 pub use problem::{Conflict, Problem, Problems, Reason};
 pub use reader::StringMap;
 pub use schema::json_schema;

@@ -6,7 +6,9 @@
 
 pub mod cli;
 pub mod files;
+mod folder;
 mod plane;
+mod preview;
 mod proxies;
 mod returning;
 mod settings;

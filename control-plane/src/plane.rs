@@ -12,15 +12,17 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::transport::server::TcpIncoming;
-use weft_config::{Mesh, Problems};
-use weft_control_admin::{Admin, Documents, DocumentsError, InForce, router};
+use weft_config::{Mesh, Places, Problems};
+use weft_control_admin::{
+    Admin, Documents, DocumentsError, Guard, InForce, Preview, Readiness, router,
+};
 use weft_discovery::{Limits, Registered, Registry, RegistryService};
 use weft_serve::{Discovery, Ledger, Translated};
 use weft_store::{Sqlite, Store, StoreError};
 use weft_translate::Workloads;
 
 use crate::files::{self, FilesError};
-use crate::{Settings, proxies, returning, world};
+use crate::{Settings, folder, preview, proxies, returning, world};
 
 /// How long requests to the admin API and the farewell to proxies may take at the end.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -35,6 +37,9 @@ pub enum StartError {
     /// The mesh files are wrong.
     #[error("the mesh files are not valid:\n{0}")]
     Mesh(#[from] Problems),
+    /// The folder of the mesh has no good state.
+    #[error("the mesh folder is of no use, and no good state of it is remembered:\n{0}")]
+    Folder(String),
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -98,22 +103,26 @@ impl ControlPlane {
         let xds = local(&xds_listener, settings.xds)?;
         let admin = local(&admin_listener, settings.admin)?;
 
-        let (ready, readiness) = watch::channel(false);
+        let (ready, readiness) = watch::channel(Readiness::Returning);
+        let ready = Arc::new(ready);
         let world = (documents.watch(), registry.watch());
         let settle = Duration::from_secs(settings.settle);
         let (translated, ledger) = (Arc::new(Translated::new()), Ledger::new());
         let source = Arc::clone(&translated);
-        let configure = configure(world, store, settle, async move |mesh, workloads| {
+        let follow = follow(&settings, &documents, &store);
+        let returned = Arc::clone(&ready);
+        let configure = configure(world, store, settle, returned, async move |mesh, workloads| {
             let translated = Arc::clone(&translated);
             let published =
                 tokio::task::spawn_blocking(move || translated.publish(Arc::new(mesh), workloads));
             if published.await.is_ok() {
-                ready.send_replace(true);
+                ready.send_replace(Readiness::Serving);
             }
         });
-        let api = router(Admin {
+        let api = Arc::new(Admin {
             documents: Arc::clone(&documents),
             registered: registry.watch(),
+            preview: previewing(&ledger, &documents, &registry),
             proxies: {
                 let ledger = ledger.clone();
                 Box::new(move || proxies::proxies(&ledger))
@@ -122,6 +131,7 @@ impl ControlPlane {
             xds: xds.to_string(),
             admin: admin.to_string(),
         });
+        let api = router(api, Guard::answering_to(settings.admin_hosts));
         let (stopping, stop) = watch::channel(false);
         let limits = weft_serve::Limits::default();
         let discovery = Discovery::new(source, ledger.clone(), limits, stop.clone());
@@ -129,19 +139,14 @@ impl ControlPlane {
             discovery.routes().add_service(RegistryService::server(registry, stop.clone()));
         let incoming = TcpIncoming::from(xds_listener).with_nodelay(Some(true));
         let xds_server = weft_serve::serve(incoming, routes, ledger, limits, stop.clone());
-        let mut asked = stop;
-        let admin_server = axum::serve(admin_listener, api).with_graceful_shutdown(async move {
-            let _ = asked.wait_for(|asked| *asked).await;
-        });
+        let limits = weft_control_admin::Limits::default();
+        let admin_server = weft_control_admin::serve(admin_listener, api, limits, stop);
         let mut configuration = JoinSet::new();
         configuration.spawn(part("configuration", configure.map(Ok::<_, Infallible>)));
-        configuration.spawn(part("the store's follower", async move {
-            documents.follow_store().await;
-            Ok::<_, Infallible>(())
-        }));
+        configuration.spawn(part("the follower of documents", follow.map(Ok::<_, Infallible>)));
         let mut servers = JoinSet::new();
         servers.spawn(part("the xDS server", xds_server));
-        servers.spawn(part("the admin server", admin_server.into_future()));
+        servers.spawn(part("the admin server", admin_server));
         if let Some(path) = settings.admin_address_path {
             std::fs::write(&path, admin.to_string())
                 .map_err(|error| StartError::AddressFile { path, error })?;
@@ -202,24 +207,57 @@ async fn configure(
     (in_force, mut registered): (watch::Receiver<Arc<InForce>>, watch::Receiver<Arc<Registered>>),
     store: Arc<dyn Store>,
     settle: Duration,
+    readiness: Arc<watch::Sender<Readiness>>,
     publish: impl AsyncFnMut(Mesh, Workloads),
 ) {
     if let Err(error) = returning::wait(&*store, &mut registered, settle).await {
         tracing::error!(%error, "cannot tell who was registered before");
     }
+    readiness.send_replace(Readiness::Computing);
     let remember = returning::remember(store, registered.clone());
     tokio::join!(world::follow(in_force, registered, publish), remember);
+}
+
+/// Follows changes of documents that nobody makes through the API. Does not end.
+fn follow(
+    settings: &Settings,
+    documents: &Arc<Documents>,
+    store: &Arc<dyn Store>,
+) -> impl Future<Output = ()> + Send + use<> {
+    let (documents, store) = (Arc::clone(documents), Arc::clone(store));
+    let folder = settings.config_dir.clone();
+    async move {
+        match folder {
+            Some(folder) => folder::follow(folder, documents, store).await,
+            None => documents.follow_store().await,
+        }
+    }
+}
+
+/// What another mesh would mean for the proxies that are connected.
+fn previewing(ledger: &Ledger, documents: &Documents, registry: &Registry) -> Preview {
+    let ledger = ledger.clone();
+    let (in_force, registered) = (documents.watch(), registry.watch());
+    Arc::new(move |after| {
+        let before = in_force.borrow().mesh.clone();
+        let workloads = world::workloads(&registered.borrow());
+        preview::preview(before, after, &workloads, &proxies::nodes(&ledger))
+    })
 }
 
 async fn open(settings: &Settings) -> Result<(Arc<Documents>, Arc<dyn Store>), StartError> {
     let (paths, store) = (settings.mesh.clone(), settings.store.clone());
     let opened = tokio::task::spawn_blocking(move || {
-        let mesh = Mesh::parse(&files::read(&paths)?)?;
+        let sources = files::read(&paths)?;
+        let mesh = Mesh::parse(&sources)?;
         let store = store.map_or_else(Sqlite::in_memory, |path| Sqlite::open(&path))?;
-        Ok::<_, StartError>((mesh, Arc::new(store) as Arc<dyn Store>))
+        Ok::<_, StartError>((mesh, Places::of(&sources), Arc::new(store) as Arc<dyn Store>))
     });
-    let (mesh, store) = opened.await.map_err(|_| StartError::Stopped)??;
-    let documents = Documents::open(mesh, Arc::clone(&store)).await?;
+    let (mesh, places, store) = opened.await.map_err(|_| StartError::Stopped)??;
+    let documents = match &settings.config_dir {
+        Some(folder) => folder::open(folder, &*store).await?,
+        None => Documents::open(mesh, places, Arc::clone(&store)).await?,
+    };
     Ok((Arc::new(documents), store))
 }
 

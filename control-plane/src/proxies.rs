@@ -1,11 +1,24 @@
 //! The convergence ledger in the words of the admin API.
 
-use weft_control_admin::api::{Proxy, ProxyType, RefusedVersion, Stamp, Withheld};
+use weft_control_admin::api::{Proxy, ProxyType, Quarantined, RefusedVersion, Stamp, Withheld};
 use weft_serve::{Ledger, NodeView, TypeView};
+use weft_translate::Node;
 
 /// How far every connected proxy is.
 pub(crate) fn proxies(ledger: &Ledger) -> Vec<Proxy> {
-    ledger.nodes().into_iter().map(proxy).collect()
+    let introductions = ledger.introductions();
+    let service = |id: &str| {
+        let node = Node::from_xds(introductions.get(id)?).ok()?;
+        node.service_key().map(|key| format!("{}/{}", key.namespace, key.name))
+    };
+    let nodes = ledger.nodes().into_iter();
+    nodes.map(|view| Proxy { service: service(&view.node), ..proxy(view) }).collect()
+}
+
+/// Every connected proxy, by id, as what is translated for it depends on.
+pub(crate) fn nodes(ledger: &Ledger) -> Vec<(String, Node)> {
+    let introductions = ledger.introductions().into_iter();
+    introductions.filter_map(|(id, node)| Some((id, Node::from_xds(&node).ok()?))).collect()
 }
 
 fn proxy(view: NodeView) -> Proxy {
@@ -15,12 +28,22 @@ fn proxy(view: NodeView) -> Proxy {
         reasons: withheld.reasons,
         sent: withheld.sent,
     });
+    let quarantined = view.quarantined.into_iter().map(|each| Quarantined {
+        r#type: each.r#type.to_owned(),
+        name: each.name,
+        version: each.version,
+        reason: each.reason,
+        sent: each.sent,
+    });
     Proxy {
         node: view.node,
         agent: view.agent,
+        service: None,
+        since: view.connected_since,
         // Who has asked for nothing yet has nothing yet.
         converged: view.converged && !view.types.is_empty(),
         types: view.types.into_iter().map(proxy_type).collect(),
+        quarantined: quarantined.collect(),
         withheld: withheld.collect(),
     }
 }

@@ -12,6 +12,11 @@ pub struct Settings {
     /// May be given several times.
     #[arg(long = "mesh", value_name = "PATH", env = "WEFT_MESH")]
     pub mesh: Vec<PathBuf>,
+    /// A folder whose .yaml, .yml and .json files are the mesh, and nothing else is. Followed: what
+    /// changes there comes into force; while something is wrong there, what was good before stays.
+    /// The admin API only reads then. With --store the last good state is remembered over a restart.
+    #[arg(long, value_name = "DIR", env = "WEFT_CONFIG_DIR", conflicts_with = "mesh")]
+    pub config_dir: Option<PathBuf>,
     /// The SQLite file that keeps what is applied through the admin API. In memory without it.
     #[arg(long, value_name = "FILE", env = "WEFT_STORE")]
     pub store: Option<PathBuf>,
@@ -22,6 +27,15 @@ pub struct Settings {
     /// the mesh.
     #[arg(long, value_name = "IP:PORT", env = "WEFT_CONTROL_ADMIN", default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 15080)))]
     pub admin: SocketAddr,
+    /// A host name by which the admin API is reached, besides IP addresses and localhost. May be
+    /// given several times. Others are refused, so that no web page reaches it by a name of its own.
+    #[arg(
+        long = "admin-host",
+        value_name = "NAME",
+        env = "WEFT_ADMIN_HOSTS",
+        value_delimiter = ','
+    )]
+    pub admin_hosts: Vec<String>,
     /// After a restart, how long to wait for the workloads that were registered before to register
     /// again, before proxies are told of any change. Needs --store; what is there before that
     /// is told at once.

@@ -38,7 +38,7 @@ pub(crate) async fn follow(
 }
 
 /// Those that take requests.
-fn workloads(registered: &Registered) -> Workloads {
+pub(crate) fn workloads(registered: &Registered) -> Workloads {
     let serving = registered.workloads.iter().filter(|workload| workload.phase == Phase::Serving);
     serving
         .map(|workload| {
@@ -61,6 +61,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use tokio::sync::mpsc;
+    use weft_config::Places;
     use weft_discovery::{Limits, Registry, WorkloadId};
     use weft_store::Revision;
 
@@ -84,8 +85,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_burst_of_changes_is_one_world_and_only_who_serves_is_in_it() {
         let registry = Registry::new(Limits::default());
-        let (_files, in_force) =
-            watch::channel(Arc::new(InForce { revision: Revision(0), mesh: Mesh::default() }));
+        let (_files, in_force) = watch::channel(Arc::new(InForce {
+            revision: Revision(0),
+            mesh: Mesh::default(),
+            places: Places::default(),
+        }));
         let (worlds, mut seen) = mpsc::unbounded_channel();
         tokio::spawn(follow(in_force, registry.watch(), async move |_, workloads: Workloads| {
             worlds.send(workloads.of(&Key::new("default", "catalog")).len()).unwrap();

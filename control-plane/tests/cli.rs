@@ -57,8 +57,16 @@ fn run_with_input(arguments: &[&str], input: &str) -> Ran {
 /// A control plane on ports of the kernel's choice, and where its API is.
 async fn control_plane(mesh: Vec<PathBuf>) -> (ControlPlane, String) {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let settings =
-        Settings { mesh, store: None, xds: any, admin: any, settle: 0, admin_address_path: None };
+    let settings = Settings {
+        mesh,
+        config_dir: None,
+        store: None,
+        xds: any,
+        admin: any,
+        settle: 0,
+        admin_hosts: Vec::new(),
+        admin_address_path: None,
+    };
     let plane = ControlPlane::start(settings).await.unwrap();
     let url = format!("http://{}", plane.admin());
     (plane, url)

@@ -170,9 +170,9 @@ fn a_control_plane_that_is_killed_and_comes_back_costs_no_request() {
     load.hundred("no requests while the control plane is away");
 
     control_plane = start_control_plane();
-    until("the control plane is not ready again", || is_ok(&ask(control, "admin", "/readyz")));
+    until("the control plane is not ready again", || is_ok(&ask(control, "localhost", "/readyz")));
     until("the sidecar is not configured again", || {
-        let proxies = ask(control, "admin", "/v1/proxies");
+        let proxies = ask(control, "localhost", "/v1/proxies");
         proxies.is_ok_and(|answer| answer.contains("\"converged\":true,\"types\""))
     });
     load.hundred("no requests at the end");

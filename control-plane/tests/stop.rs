@@ -20,10 +20,12 @@ async fn streams_are_ended_and_who_is_registered_stays_remembered() {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let settings = Settings {
         mesh: Vec::new(),
+        config_dir: None,
         store: Some(path.clone()),
         xds: any,
         admin: any,
         settle: 0,
+        admin_hosts: Vec::new(),
         admin_address_path: None,
     };
     let plane = ControlPlane::start(settings).await.unwrap();

@@ -19,7 +19,9 @@ from harness.waiting import until
 class ControlPlane:
     """A running control plane; `documents` are values of `harness.mesh`."""
 
-    def __init__(self, directory, documents=(), name="control-plane", store=None, xds="127.0.0.1:0"):
+    def __init__(
+        self, directory, documents=(), name="control-plane", store=None, xds="127.0.0.1:0", arguments=()
+    ):
         self.directory = Path(directory)
         self.name = name
         self._address = self.directory / f"{name}.admin"
@@ -32,6 +34,7 @@ class ControlPlane:
             argv += ["--mesh", path]
         if store:
             argv += ["--store", store]
+        argv += arguments
         self.process = Process(name, argv, self.directory)
         until(self._bound, "the control plane's admin address")
         self.rest = Rest(self._address.read_text().strip())

@@ -1,21 +1,23 @@
 //! The mesh that is in force, and how it changes.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, watch};
-use weft_config::{Document, DocumentId, Mesh, Problems, Source};
-use weft_store::{Change, Contents, Key, Revision, Store, StoreError};
+use weft_config::{DocumentId, Mesh, Places, Problems, Source};
+use weft_store::{Change, Key, Revision, Store, StoreError};
 
-use crate::api::{ChangeKind, Kept};
+use crate::api::{self, ChangeKind, Kept};
+use crate::stored::{self, key};
 
-/// The mesh at one revision of the store.
+/// The mesh at one revision.
 #[derive(Clone, Debug)]
 pub struct InForce {
-    /// The store's revision.
+    /// The store's revision; of a folder, how many states of it have been in force.
     pub revision: Revision,
     /// All of it: from files and from the store.
     pub mesh: Mesh,
+    /// Where the documents that come from files are written.
+    pub places: Places,
 }
 
 /// What became of the documents of a change.
@@ -23,6 +25,17 @@ pub struct InForce {
 pub(crate) struct Changed {
     pub(crate) revision: Revision,
     pub(crate) documents: Vec<(DocumentId, ChangeKind)>,
+    /// The mesh as it is now, or as it would be.
+    pub(crate) mesh: Mesh,
+}
+
+/// How a change is to be made.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Options {
+    /// Only tell what would change.
+    pub(crate) dry_run: bool,
+    /// Only if this is still the revision in force.
+    pub(crate) expect: Option<Revision>,
 }
 
 /// Why the mesh was not changed.
@@ -36,9 +49,24 @@ pub enum DocumentsError {
         "{0} comes from a file that the control plane was started with\n  hint: change it in that file"
     )]
     KeptInFile(DocumentId),
-    /// There is no such document.
-    #[error("there is no {0}")]
-    NotFound(DocumentId),
+    /// All documents belong to files.
+    #[error(
+        "the mesh is what the files in {0} say\n  hint: change it there; changes come into force by themselves"
+    )]
+    KeptInFolder(String),
+    /// There are no such documents.
+    #[error("there is no {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", no "))]
+    NotFound(Vec<DocumentId>),
+    /// The mesh has changed since the author of the change has read it.
+    #[error(
+        "the mesh is at revision {actual}, not {expected}: somebody else has changed it\n  hint: read again and repeat the change"
+    )]
+    Stale {
+        /// The revision that the change was made for.
+        expected: Revision,
+        /// The one in force.
+        actual: Revision,
+    },
     /// A stored document is none that was ever stored.
     #[error(
         "the stored document {key} cannot be read: {detail}\n  hint: the store was changed by another program; restore it from a copy"
@@ -57,13 +85,32 @@ pub enum DocumentsError {
     Stopping,
 }
 
-/// The documents of the mesh: those of files, which do not change, and those of the store.
+/// What keeps the newest documents from being in force. Those before them still are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// What it is, in one sentence.
+    pub detail: String,
+    /// What to do about it.
+    pub hint: String,
+    /// Everything that is wrong with the documents.
+    pub problems: Vec<api::Problem>,
+}
+
+/// The documents of the mesh.
 pub struct Documents {
-    files: Mesh,
-    store: Arc<dyn Store>,
+    truth: Truth,
     in_force: watch::Sender<Arc<InForce>>,
+    trouble: watch::Sender<Option<Trouble>>,
     /// Changes are made one after the other, each checked against the last one's outcome.
     changing: Mutex<()>,
+}
+
+/// Where documents come from.
+enum Truth {
+    /// Those of files, which do not change, and those of the store.
+    Store { files: Box<Mesh>, store: Arc<dyn Store> },
+    /// Those of a folder, whatever it says.
+    Folder(String),
 }
 
 /// A change that was checked, but not made.
@@ -74,15 +121,34 @@ struct Checked {
 }
 
 impl Documents {
-    /// Reads the store and joins it with `files`. A stored document that a file has too stays in
-    /// the store, but the file's is in force.
+    /// Reads the store and joins it with the documents of `files`. A stored document that a file
+    /// has too stays in the store, but the file's is in force.
     ///
     /// # Errors
     /// When the store cannot be read, or the files and it do not make a valid mesh.
-    pub async fn open(files: Mesh, store: Arc<dyn Store>) -> Result<Self, DocumentsError> {
-        let in_force = join(&files, store.list().await?)?;
-        let (in_force, _) = watch::channel(Arc::new(in_force));
-        Ok(Self { files, store, in_force, changing: Mutex::new(()) })
+    pub async fn open(
+        files: Mesh,
+        places: Places,
+        store: Arc<dyn Store>,
+    ) -> Result<Self, DocumentsError> {
+        let (revision, mesh) = stored::join(&files, store.list().await?)?;
+        let files = Box::new(files);
+        Ok(Self::new(Truth::Store { files, store }, InForce { revision, mesh, places }))
+    }
+
+    /// The documents of the folder `name`: the mesh is what [`Documents::follow_folder`] says.
+    #[must_use]
+    pub fn of_folder(name: String, mesh: Mesh, places: Places) -> Self {
+        Self::new(Truth::Folder(name), InForce { revision: Revision(1), mesh, places })
+    }
+
+    fn new(truth: Truth, in_force: InForce) -> Self {
+        Self {
+            truth,
+            in_force: watch::Sender::new(Arc::new(in_force)),
+            trouble: watch::Sender::new(None),
+            changing: Mutex::new(()),
+        }
     }
 
     /// The mesh in force, now and whenever it changes.
@@ -91,19 +157,59 @@ impl Documents {
         self.in_force.subscribe()
     }
 
+    /// What keeps newer documents from being in force, now and whenever it changes.
+    #[must_use]
+    pub fn trouble(&self) -> watch::Receiver<Option<Trouble>> {
+        self.trouble.subscribe()
+    }
+
+    /// The folder whose files are the mesh, when they are.
+    #[must_use]
+    pub fn folder(&self) -> Option<&str> {
+        match &self.truth {
+            Truth::Folder(name) => Some(name),
+            Truth::Store { .. } => None,
+        }
+    }
+
     /// Who keeps a document of the mesh.
     pub(crate) fn kept(&self, id: &DocumentId) -> Kept {
-        if self.files.document(id).is_some() { Kept::File } else { Kept::Store }
+        match &self.truth {
+            Truth::Folder(_) => Kept::File,
+            Truth::Store { files, .. } if files.document(id).is_some() => Kept::File,
+            Truth::Store { .. } => Kept::Store,
+        }
     }
 
     /// Follows changes that others make to the store. Ends with the store.
     pub async fn follow_store(&self) {
-        let mut revisions = self.store.revisions();
+        let Truth::Store { files, store } = &self.truth else {
+            return std::future::pending().await;
+        };
+        let mut revisions = store.revisions();
         while revisions.changed().await.is_ok() {
             let _changing = self.changing.lock().await;
-            if let Err(error) = self.catch_up().await {
-                // What was in force stays in force.
+            if let Err(error) = self.catch_up(files, &**store).await {
                 tracing::error!(%error, "the store's documents cannot be put in force");
+                self.trouble.send_replace(Some(Trouble::from(&error)));
+            }
+        }
+    }
+
+    /// Puts a new state of the folder in force, or tells what is wrong with it.
+    pub fn follow_folder(&self, state: Result<(Mesh, Places), Trouble>) {
+        match state {
+            Ok((mesh, places)) => {
+                self.trouble.send_replace(None);
+                self.in_force.send_if_modified(|in_force| {
+                    let same = in_force.mesh == mesh;
+                    let revision = Revision(in_force.revision.0 + u64::from(!same));
+                    *in_force = Arc::new(InForce { revision, mesh, places });
+                    !same
+                });
+            }
+            Err(trouble) => {
+                self.trouble.send_replace(Some(trouble));
             }
         }
     }
@@ -112,22 +218,27 @@ impl Documents {
     pub(crate) async fn apply(
         self: &Arc<Self>,
         sources: Vec<Source>,
-        dry_run: bool,
+        options: Options,
     ) -> Result<Changed, DocumentsError> {
-        self.change(dry_run, move |documents, in_force| documents.check_apply(in_force, &sources))
+        self.change(options, move |documents, in_force| documents.check_apply(in_force, &sources))
             .await
     }
 
-    /// Removes one document.
+    /// Removes documents, all of them or none.
     pub(crate) async fn delete(
         self: &Arc<Self>,
-        id: DocumentId,
-        dry_run: bool,
+        ids: Vec<DocumentId>,
+        options: Options,
     ) -> Result<Changed, DocumentsError> {
-        self.change(dry_run, move |documents, in_force| documents.check_delete(in_force, &id)).await
+        self.change(options, move |documents, in_force| documents.check_delete(in_force, &ids))
+            .await
     }
 
-    async fn change<F>(self: &Arc<Self>, dry_run: bool, check: F) -> Result<Changed, DocumentsError>
+    async fn change<F>(
+        self: &Arc<Self>,
+        options: Options,
+        check: F,
+    ) -> Result<Changed, DocumentsError>
     where
         F: Fn(&Self, &InForce) -> Result<Checked, DocumentsError> + Send + Sync + 'static,
     {
@@ -135,31 +246,47 @@ impl Documents {
         let _changing = self.changing.lock().await;
         loop {
             let in_force = self.in_force.borrow().clone();
+            if let Some(expected) = options.expect.filter(|it| *it != in_force.revision) {
+                return Err(DocumentsError::Stale { expected, actual: in_force.revision });
+            }
             let (this, this_check, base) =
                 (Arc::clone(self), Arc::clone(&check), Arc::clone(&in_force));
             // A large mesh takes a while to check.
             let checked = tokio::task::spawn_blocking(move || this_check(&this, &base))
                 .await
                 .map_err(|_| DocumentsError::Stopping)??;
-            if dry_run || (checked.change.put.is_empty() && checked.change.delete.is_empty()) {
-                return Ok(Changed { revision: in_force.revision, documents: checked.documents });
+            let Checked { mesh, change, documents } = checked;
+            if options.dry_run || (change.put.is_empty() && change.delete.is_empty()) {
+                return Ok(Changed { revision: in_force.revision, documents, mesh });
             }
-            match self.store.apply(checked.change).await {
+            let Truth::Store { files, store } = &self.truth else {
+                return Err(self.kept_in_folder());
+            };
+            match store.apply(change).await {
                 Ok(revision) => {
-                    self.in_force.send_replace(Arc::new(InForce { revision, mesh: checked.mesh }));
-                    return Ok(Changed { revision, documents: checked.documents });
+                    let (now, places) = (mesh.clone(), in_force.places.clone());
+                    self.in_force.send_replace(Arc::new(InForce { revision, mesh: now, places }));
+                    self.trouble.send_replace(None);
+                    return Ok(Changed { revision, documents, mesh });
                 }
                 // Somebody else was faster: check again, against what is there now.
-                Err(StoreError::Conflict { .. }) => self.catch_up().await?,
+                Err(StoreError::Conflict { .. }) => self.catch_up(files, &**store).await?,
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
-    async fn catch_up(&self) -> Result<(), DocumentsError> {
-        let contents = self.store.list().await?;
+    fn kept_in_folder(&self) -> DocumentsError {
+        DocumentsError::KeptInFolder(self.folder().unwrap_or_default().to_owned())
+    }
+
+    async fn catch_up(&self, files: &Mesh, store: &dyn Store) -> Result<(), DocumentsError> {
+        let contents = store.list().await?;
         if contents.revision > self.in_force.borrow().revision {
-            self.in_force.send_replace(Arc::new(join(&self.files, contents)?));
+            let (revision, mesh) = stored::join(files, contents)?;
+            let places = self.in_force.borrow().places.clone();
+            self.in_force.send_replace(Arc::new(InForce { revision, mesh, places }));
+            self.trouble.send_replace(None);
         }
         Ok(())
     }
@@ -180,63 +307,61 @@ impl Documents {
                 (Some(_), _) => ChangeKind::Updated,
             };
             if kind != ChangeKind::Unchanged {
-                if self.kept(&id) == Kept::File {
-                    return Err(DocumentsError::KeptInFile(id));
-                }
-                change.put.extend(after.map(|document| stored(&id, &document)));
+                self.check_owner(&id)?;
+                change.put.extend(after.map(|document| stored::text(&id, &document)));
             }
             documents.push((id, kind));
         }
         Ok(Checked { mesh: applied.mesh, change, documents })
     }
 
-    fn check_delete(&self, in_force: &InForce, id: &DocumentId) -> Result<Checked, DocumentsError> {
-        if in_force.mesh.document(id).is_none() {
-            return Err(DocumentsError::NotFound(id.clone()));
+    fn check_delete(
+        &self,
+        in_force: &InForce,
+        ids: &[DocumentId],
+    ) -> Result<Checked, DocumentsError> {
+        let missing = ids.iter().filter(|id| in_force.mesh.document(id).is_none());
+        let missing: Vec<_> = missing.cloned().collect();
+        if !missing.is_empty() {
+            return Err(DocumentsError::NotFound(missing));
         }
-        if self.kept(id) == Kept::File {
-            return Err(DocumentsError::KeptInFile(id.clone()));
+        for id in ids {
+            self.check_owner(id)?;
         }
-        let mesh = in_force.mesh.remove(std::slice::from_ref(id))?;
-        let change = Change { expect: in_force.revision, put: Vec::new(), delete: vec![key(id)] };
-        Ok(Checked { mesh, change, documents: vec![(id.clone(), ChangeKind::Deleted)] })
+        let mesh = in_force.mesh.remove(ids)?;
+        let delete = ids.iter().map(key).collect();
+        let change = Change { expect: in_force.revision, put: Vec::new(), delete };
+        let documents = ids.iter().map(|id| (id.clone(), ChangeKind::Deleted)).collect();
+        Ok(Checked { mesh, change, documents })
+    }
+
+    /// Whether a document may be changed here.
+    fn check_owner(&self, id: &DocumentId) -> Result<(), DocumentsError> {
+        match (&self.truth, self.kept(id)) {
+            (Truth::Folder(_), _) => Err(self.kept_in_folder()),
+            (Truth::Store { .. }, Kept::File) => Err(DocumentsError::KeptInFile(id.clone())),
+            (Truth::Store { .. }, Kept::Store) => Ok(()),
+        }
     }
 }
 
-fn key(id: &DocumentId) -> Key {
-    Key {
-        kind: id.kind.to_string(),
-        namespace: id.key.namespace.clone(),
-        name: id.key.name.clone(),
-    }
-}
-
-fn stored(id: &DocumentId, document: &Document) -> weft_store::Document {
-    weft_store::Document { key: key(id), text: document.json.to_string() }
-}
-
-/// One mesh out of what files and the store say.
-fn join(files: &Mesh, contents: Contents) -> Result<InForce, DocumentsError> {
-    let mut documents = files.documents();
-    let in_files: BTreeSet<_> = files.ids().map(|id| key(&id)).collect();
-    for stored in contents.documents {
-        if in_files.contains(&stored.key) {
-            tracing::warn!(document = %stored.key, "both in a file and in the store: the file's is in force");
-            continue;
+impl From<&DocumentsError> for Trouble {
+    fn from(error: &DocumentsError) -> Self {
+        if let DocumentsError::Invalid(problems) = error {
+            return Self::from(problems);
         }
-        documents.push(parse(&stored)?);
+        let text = error.to_string();
+        let (detail, hint) = text.split_once("\n  hint: ").unwrap_or((&text, ""));
+        Self { detail: detail.to_owned(), hint: hint.to_owned(), problems: Vec::new() }
     }
-    Ok(InForce { revision: contents.revision, mesh: Mesh::from_documents(&documents)? })
 }
 
-fn parse(stored: &weft_store::Document) -> Result<Document, DocumentsError> {
-    let Key { kind, namespace, name } = stored.key.clone();
-    let unreadable =
-        |detail: String| DocumentsError::Unreadable { key: stored.key.clone(), detail };
-    let json: serde_json::Value =
-        serde_json::from_str(&stored.text).map_err(|error| unreadable(error.to_string()))?;
-    let api_version = json.get("apiVersion").and_then(|version| version.as_str());
-    let api_version =
-        api_version.ok_or_else(|| unreadable("it has no apiVersion".to_owned()))?.to_owned();
-    Ok(Document { api_version, kind, namespace, name, json })
+impl From<&Problems> for Trouble {
+    fn from(problems: &Problems) -> Self {
+        Self {
+            detail: format!("the newest documents have {} problems", problems.len()),
+            hint: "what was good before stays in force; correct the documents".to_owned(),
+            problems: problems.iter().map(api::Problem::from).collect(),
+        }
+    }
 }

@@ -1,55 +1,45 @@
 //! Refusals as HTTP answers.
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use weft_store::StoreError;
 
 use crate::DocumentsError;
-use crate::api::{Problem, Refusal};
+use crate::api::{PROBLEM, Problem, Refusal, RefusalKind};
 
-/// A refusal and its status.
-#[derive(Debug)]
-pub(crate) struct Refused {
-    status: StatusCode,
-    refusal: Refusal,
-}
-
-impl Refused {
-    /// `text` may have its hint on a second line, as the errors of all our crates do.
-    pub(crate) fn new(status: StatusCode, text: &str) -> Self {
-        let (error, hint) = match text.split_once("\n  hint: ") {
-            Some((error, hint)) => (error, Some(hint.to_owned())),
-            None => (text, None),
-        };
-        Self { status, refusal: Refusal { error: error.to_owned(), hint, problems: Vec::new() } }
-    }
-}
-
-impl From<DocumentsError> for Refused {
+impl From<DocumentsError> for Refusal {
     fn from(error: DocumentsError) -> Self {
-        let status = match &error {
+        let kind = match &error {
             DocumentsError::Invalid(problems) => {
                 let problems = problems.iter().map(Problem::from).collect();
-                let error = "nothing was applied".to_owned();
-                let refusal = Refusal { error, hint: None, problems };
-                return Self { status: StatusCode::UNPROCESSABLE_ENTITY, refusal };
+                let refusal = Self::new(RefusalKind::InvalidDocuments, "nothing was applied");
+                return Self { problems, ..refusal };
             }
-            DocumentsError::KeptInFile(_) | DocumentsError::Store(StoreError::Conflict { .. }) => {
-                StatusCode::CONFLICT
+            DocumentsError::Stale { actual, .. } => {
+                let refusal = Self::new(RefusalKind::StaleRevision, &error.to_string());
+                return Self { revision: Some(actual.0), ..refusal };
             }
-            DocumentsError::NotFound(_) => StatusCode::NOT_FOUND,
+            DocumentsError::KeptInFile(_) | DocumentsError::KeptInFolder(_) => {
+                RefusalKind::KeptInFiles
+            }
+            DocumentsError::NotFound(_) => RefusalKind::NotFound,
+            DocumentsError::Store(StoreError::Conflict { .. }) => RefusalKind::StaleRevision,
             DocumentsError::Unreadable { .. } | DocumentsError::Store(_) => {
-                StatusCode::INTERNAL_SERVER_ERROR
+                RefusalKind::StoreFailed
             }
-            DocumentsError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            DocumentsError::Stopping => RefusalKind::Unavailable,
         };
-        Self::new(status, &error.to_string())
+        Self::new(kind, &error.to_string())
     }
 }
 
-impl IntoResponse for Refused {
+impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (self.status, Json(self.refusal)).into_response()
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_REQUEST);
+        let media_type = HeaderValue::from_static(PROBLEM);
+        let mut response = (status, Json(self)).into_response();
+        response.headers_mut().insert(header::CONTENT_TYPE, media_type);
+        response
     }
 }

@@ -103,6 +103,12 @@ impl Ledger {
         nodes.into_values().collect()
     }
 
+    /// Every connected node as it introduced itself, by id, without the list of its extensions.
+    #[must_use]
+    pub fn introductions(&self) -> BTreeMap<String, Node> {
+        self.entries().iter().map(|entry| (entry.node.clone(), entry.introduction())).collect()
+    }
+
     /// Every stream, in the order of opening.
     pub(crate) fn entries(&self) -> Vec<Arc<Entry>> {
         lock(&self.streams).values().cloned().collect()

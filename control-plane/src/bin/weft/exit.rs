@@ -56,7 +56,7 @@ pub(crate) fn refusal_text(refusal: &Refusal) -> String {
         text.push_str(&problem.to_string());
         text.push('\n');
     }
-    text.push_str(&refusal.error);
+    text.push_str(&refusal.detail);
     if let Some(hint) = &refusal.hint {
         text.push_str("\n  hint: ");
         text.push_str(hint);

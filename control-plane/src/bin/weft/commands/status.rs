@@ -43,7 +43,7 @@ impl Status {
 
 impl Report {
     fn text(&self) -> String {
-        let Info { version, xds, admin, revision } = &self.info;
+        let Info { version, xds, admin, revision, .. } = &self.info;
         let mut text = format!(
             "control plane {version}: xDS {xds}, admin {admin}, store revision {revision}\n"
         );
