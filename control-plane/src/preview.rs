@@ -78,7 +78,7 @@ mod tests {
 apiVersion: weft.dev/v1
 kind: Service
 metadata: {name: a}
-spec: {ports: [{port: 80, protocol: http}], endpoints: [{static: [{address: '127.0.0.1:1'}]}]}
+spec: {ports: [{port: 80, protocol: grpc}], endpoints: [{static: [{address: '127.0.0.1:1'}]}]}
 ";
 
     fn mesh(text: &str) -> Mesh {
