@@ -127,17 +127,16 @@ def test_cancel_after_begin(client, server):
     assert call.code() is grpc.StatusCode.CANCELLED
 
 
-def test_cancel_after_first_response_reaches_the_server(proxy_kind, processes, tmp_path):
-    with grpc_cases.Server() as server, grpc_cases.Client(*static(server.port, tmp_path, proxy_kind)) as client:
-        out = queue.Queue()
-        mark = (("x-call", "cancel"),)
-        answers = client.call("Duplex", "stream_stream", iter(out.get, None), metadata=mark)
-        out.put(pack(payload=payload(REQUESTS[0]), size=RESPONSES[0]))
-        next(answers)
-        answers.cancel()
-        assert answers.code() is grpc.StatusCode.CANCELLED
-        until(lambda: "cancel" in server.service.cancelled, "the server to be told")
-        out.put(None)
+def test_cancel_after_first_response_reaches_the_server(client, server):
+    out = queue.Queue()
+    mark = (("x-call", "cancel"),)
+    answers = client.call("Duplex", "stream_stream", iter(out.get, None), metadata=mark)
+    out.put(pack(payload=payload(REQUESTS[0]), size=RESPONSES[0]))
+    next(answers)
+    answers.cancel()
+    assert answers.code() is grpc.StatusCode.CANCELLED
+    until(lambda: "cancel" in server.service.cancelled, "the server to be told")
+    out.put(None)
 
 
 def test_timeout_on_a_sleeping_server(client, server):
