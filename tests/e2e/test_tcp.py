@@ -220,6 +220,75 @@ def test_an_upstream_is_told_who_the_client_is(between, version):
         assert up.said.get(timeout=10) == expected + b"payload"
 
 
+MERGED = {
+    "ADD_IF_ABSENT": [(0xE0, b"of the client")],
+    "OVERWRITE_BY_TYPE_IF_EXISTS_OR_ADD": [(0xE0, b"own"), (0xE2, b"own")],
+    "APPEND_IF_EXISTS_OR_ADD": [(0xE0, b"of the client"), (0xE0, b"own"), (0xE2, b"own")],
+}
+
+
+@pytest.mark.parametrize("policy", MERGED)
+@pytest.mark.parametrize("has_header", [True, False])
+def test_an_upstream_is_told_what_the_filter_adds(between, policy, has_header):
+    inside = {"pass_through_tlvs": {}, "allow_requests_without_proxy_protocol": True}
+    added = [{"type": kind, "value": "b3du"} for kind in (0xE0, 0xE2)]
+    proxy, up = between(
+        until_payload,
+        cluster_more=told(version="V2", pass_through_tlvs={}),
+        listener_more={"listener_filters": [listener_filter("proxy_protocol", **inside)]},
+        proxy_protocol_tlvs=added,
+        proxy_protocol_tlv_merge_policy=policy,
+    )
+    source, destination = ("10.1.2.3", 5), ("10.0.0.1", 443)
+    with connect(proxy.port()) as client:
+        tlvs = MERGED[policy]
+        if has_header:
+            client.sendall(proxy_v2(source, destination, tlvs=[(0xE0, b"of the client")]))
+        else:
+            source, destination = client.getsockname(), ("127.0.0.1", proxy.port())
+            tlvs = [(0xE0, b"own"), (0xE2, b"own")]
+        client.sendall(b"payload")
+        assert up.said.get(timeout=10) == proxy_v2(source, destination, tlvs=tlvs) + b"payload"
+
+
+def test_an_upstream_may_be_left_alone_until_the_client_speaks(between):
+    late = {"upstream_connect_mode": "ON_DOWNSTREAM_DATA", "max_early_data_bytes": 1024}
+    proxy, up = between(lambda c: read_to_end(c).data, **late)
+    with connect(proxy.port()) as silent, connect(proxy.port()) as client:
+        until(lambda: proxy.admin.stats()["tcp.tcp.downstream_cx_total"] == 2, "both clients")
+        assert up.connections == 0
+        client.sendall(b"spoken")
+        client.shutdown(socket.SHUT_WR)
+        assert up.said.get(timeout=10) == b"spoken"
+        assert up.connections == 1
+        silent.close()
+
+
+def test_a_connection_on_which_nothing_moves_is_closed(between):
+    proxy, up = between(lambda c: read_to_end(c).how, idle_timeout="0.3s")
+    with connect(proxy.port()) as client:
+        client.sendall(b"x")
+        assert read_to_end(client).how == "closed"
+    assert up.said.get(timeout=10) == "closed"
+    assert proxy.admin.stats()["tcp.tcp.idle_timeout"] == 1
+
+
+def test_clusters_share_connections_by_weight(start):
+    with Tcp("a") as a, Tcp("b") as b, Tcp("never") as never:
+        shares = [{"name": "a", "weight": 3}, {"name": "b", "weight": 1}]
+        filter_config = tcp_proxy("a")
+        del filter_config["typed_config"]["cluster"]
+        filter_config["typed_config"]["weighted_clusters"] = {"clusters": shares}
+        proxy = start(bootstrap([listener("main", filter_config)], [cluster(up.name, up.port) for up in (a, b, never)]))
+        port, got = proxy.port(), {b"a\n": 0, b"b\n": 0}
+        for _ in range(200):
+            with connect(port) as client:
+                client.shutdown(socket.SHUT_WR)
+                got[read_to_end(client).data] += 1
+        # Six standard deviations of a binomial distribution around 150.
+        assert 113 <= got[b"a\n"] <= 187 and never.connections == 0
+
+
 def test_an_upstream_is_told_the_addresses_of_the_connection_itself(between):
     proxy, up = between(lambda c: read_to_end(c).data, cluster_more=told(version="V1"))
     with connect(proxy.port(), "127.0.0.2") as client:

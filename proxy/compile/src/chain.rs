@@ -62,6 +62,9 @@ pub(crate) fn tcp_chain(tcp: &TcpProxy, names: &mut Names<'_>, stats: &Stats) ->
         backoff: tcp.backoff,
         max_duration: tcp.max_duration,
         max_duration_jitter: tcp.max_duration_jitter,
+        tlvs: tcp.tlvs.clone(),
+        tlv_merge: tcp.tlv_merge,
+        waits_for_data: tcp.waits_for_data,
     }
 }
 

@@ -73,8 +73,8 @@ pub use tables::{
     ConnectionLimit, ConnectionSettings, FilterChain, HandOff, HttpChain, Inspection, KeptTlvs,
     ListenAddress, Listener, ListenerFilter, ListenerFilterKind, OriginalDestination, PortRule,
     ProxyProtocolRules, RouteConfigId, Routes, SocketOption, SocketSettings, SocketState,
-    SocketValue, Tables, Target, TcpChain, TcpKeepalive, UpstreamProtocol, UpstreamProxyProtocol,
-    Weighted,
+    SocketValue, Tables, Target, TcpChain, TcpKeepalive, TlvMerge, UpstreamProtocol,
+    UpstreamProxyProtocol, Weighted,
 };
 pub use update::{Source, Update, Upsert};
 pub use weft_resources::{

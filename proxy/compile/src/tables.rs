@@ -24,7 +24,7 @@ use crate::{routing::RouteConfig, slots::SharedNames};
 pub use weft_resources::{
     Address as BindAddress, Backoff, CircuitBreakers, ClientOptions, Codec, ConnectionSettings,
     ListenAddress, OriginalDestination, SocketOption, SocketSettings, SocketState, SocketValue,
-    TcpKeepalive, UpstreamProtocol, UpstreamProxyProtocol,
+    TcpKeepalive, TlvMerge, UpstreamProtocol, UpstreamProxyProtocol,
 };
 
 /// A cluster's slot in [`Tables::clusters`]. Stable for a name as long as the process lives, so
@@ -135,6 +135,12 @@ pub struct TcpChain {
     pub max_duration: Option<Duration>,
     /// or by chance later by up to this share.
     pub max_duration_jitter: f64,
+    /// What an upstream is told of the connection besides, by type.
+    pub tlvs: Box<[(u8, Box<[u8]>)]>,
+    /// What becomes of it where the client's own header told something.
+    pub tlv_merge: TlvMerge,
+    /// Whether nothing is connected to before the client has said something.
+    pub waits_for_data: bool,
 }
 
 impl TcpChain {

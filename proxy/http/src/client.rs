@@ -20,6 +20,8 @@ pub(crate) struct Client {
     pub(crate) application_protocols: Vec<Box<str>>,
     /// Whether it begins with a TLS hello.
     pub(crate) is_tls: bool,
+    /// Whether the PROXY protocol told anything of it.
+    pub(crate) is_told: bool,
     /// What the PROXY protocol told besides, as far as it was to be kept.
     pub(crate) tlvs: Vec<Tlv>,
 }
@@ -34,6 +36,7 @@ impl Client {
             server_name: None,
             application_protocols: Vec::new(),
             is_tls: false,
+            is_told: false,
             tlvs: Vec::new(),
         }
     }

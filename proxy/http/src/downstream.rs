@@ -19,7 +19,7 @@ use std::{
 use http::{Request, Response};
 use tokio::time::{Sleep, sleep};
 use weft_compile::{Codec, HttpChain};
-use weft_net::{Detected, PeerAddress, Rewind, Stream, detect_http};
+use weft_net::{Detected, PeerAddress, Rewind, Stream, Tlv, detect_http};
 use weft_telemetry::GaugeGuard;
 
 pub(crate) use caller::{Caller, Interim};
@@ -31,6 +31,7 @@ use crate::{
     lives::Life,
     phase::{Phase, PhaseWatch},
     request,
+    upstream::OwnPools,
     worker::Worker,
 };
 
@@ -45,6 +46,10 @@ pub(crate) struct Connection {
     pub(crate) life: Rc<Life>,
     /// The address that the client connected to, unless it is a socket's path.
     pub(crate) local: Option<SocketAddr>,
+    /// What a proxy in front told of the client besides.
+    pub(crate) tlvs: Vec<Tlv>,
+    /// Upstream connections that are for this client alone.
+    pub(crate) own_pools: OwnPools,
     open_requests: Cell<u32>,
     last_busy: Cell<Instant>,
 }
@@ -83,6 +88,8 @@ pub(crate) async fn serve(
         meant_for: client.meant_for,
         life,
         local,
+        tlvs: client.tlvs,
+        own_pools: OwnPools::default(),
         open_requests: Cell::new(0),
         last_busy: Cell::new(Instant::now()),
     });

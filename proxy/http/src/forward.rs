@@ -21,6 +21,7 @@ use crate::{
     downstream::{Caller, Connection, Interim, RequestBody},
     facts::{self, Kept},
     fault::{Fault, Processed},
+    greeting::greeting,
     hash::{self, Hashed},
     head_rules::Origin,
     headers, local_reply,
@@ -299,7 +300,14 @@ impl Journey {
         connection: &Rc<Connection>,
         endpoint: &Arc<EndpointState>,
     ) -> Result<Lane, Failure> {
-        let pool = connection.worker.pools().of(endpoint);
+        let pools = connection.worker.pools();
+        let pool = match &self.leaf().connection.proxy_protocol {
+            None => pools.of(endpoint),
+            Some(asked) => connection.own_pools.of(pools, endpoint, || {
+                let addresses = connection.peer.ip().zip(connection.local);
+                greeting(asked, addresses, &connection.tlvs)
+            }),
+        };
         let protocol = match &self.outgoing.tunnel {
             Some(Tunnel::Terminated) => Protocol::Http1,
             _ => upstream::protocol(self.leaf(), self.outgoing.downstream),

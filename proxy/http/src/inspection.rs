@@ -218,6 +218,7 @@ impl Look<'_> {
 
     fn believe(&mut self, told: Told) {
         self.buffer.bytes.advance(told.length);
+        self.client.is_told = true;
         self.client.tlvs = told.tlvs;
         if let Some((source, destination)) = told.addresses {
             self.client.peer = PeerAddress::Ip(source);

@@ -25,6 +25,7 @@ mod facts;
 mod fault;
 mod fixed;
 mod forward;
+mod greeting;
 mod hash;
 mod head_rules;
 mod headers;

@@ -1,25 +1,32 @@
 //! Connections that are passed on as bytes (`tcp_proxy`).
 
 use std::{
-    io,
+    borrow::Cow,
     net::SocketAddr,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use bytes::BytesMut;
 use http::HeaderMap;
 use smallvec::SmallVec;
 use tokio::{
-    io::AsyncWriteExt as _,
+    io::AsyncReadExt as _,
     time::{sleep, timeout},
 };
 use weft_balance::{ActiveRequest, EndpointId, EndpointState};
-use weft_compile::{Cluster, FilterChain, Target, TcpChain, UpstreamProxyProtocol};
-use weft_net::{CopyEnd, Moved, Rewind, Stream, copy_both_ways, encode_proxy_v1, encode_proxy_v2};
+use weft_compile::{Cluster, FilterChain, Target, TcpChain, TlvMerge};
+use weft_net::{CopyEnd, Moved, Rewind, Stream, Tlv, copy_both_ways};
 use weft_telemetry::{Gauge, GaugeGuard, TcpStats};
 
-use crate::{client::Client, lives::Life, phase::unless_closing, upstream, worker::Worker};
+use crate::{
+    client::Client, greeting::greeting, lives::Life, phase::unless_closing, upstream,
+    worker::Worker,
+};
+
+/// Bytes that a client may say before the upstream is there, if it is waited for them.
+const FIRST_READ: usize = 4096;
 
 /// Connects to an endpoint of the chain's cluster and copies until both sides have ended.
 pub(crate) async fn serve(
@@ -72,8 +79,15 @@ async fn pass_on(
     mut stream: Rewind<Stream>,
     client: &Client,
 ) {
+    if chain.waits_for_data {
+        let Some(begun) = first_data(stream, chain.idle_timeout).await else { return };
+        stream = begun;
+    }
     let greeting = match &cluster.connection.proxy_protocol {
-        Some(asked) => greeting(asked, client, client.destination(stream.get_ref())),
+        Some(asked) => {
+            let addresses = client.peer.ip().zip(client.destination(stream.get_ref()));
+            greeting(asked, addresses, &told(chain, client))
+        }
         None => Vec::new(),
     };
     let connected = if cluster.original_destination.is_some() {
@@ -99,6 +113,21 @@ async fn pass_on(
     }
 }
 
+/// Waits until the client has said something; `None` when it does not, or goes.
+async fn first_data(stream: Rewind<Stream>, limit: Option<Duration>) -> Option<Rewind<Stream>> {
+    let (begun, mut stream) = stream.into_parts();
+    if !begun.is_empty() {
+        return Some(Rewind::new(begun, stream));
+    }
+    let mut first = BytesMut::with_capacity(FIRST_READ);
+    let reading = stream.read_buf(&mut first);
+    let read = match limit {
+        Some(limit) => timeout(limit, reading).await.ok()?,
+        None => reading.await,
+    };
+    matches!(read, Ok(1..)).then(|| Rewind::new(first.freeze(), stream))
+}
+
 /// What a connection moved, counted however it ends.
 struct Bytes<'a> {
     moved: Moved,
@@ -112,19 +141,21 @@ impl Drop for Bytes<'_> {
     }
 }
 
-/// The header that tells an upstream who the client is.
-fn greeting(
-    asked: &UpstreamProxyProtocol,
-    client: &Client,
-    destination: Option<SocketAddr>,
-) -> Vec<u8> {
-    let addresses = client.peer.ip().zip(destination);
-    if !asked.binary {
-        return encode_proxy_v1(addresses);
+/// What was told of the client, and what the chain says in its place or besides.
+fn told<'c>(chain: &TcpChain, client: &'c Client) -> Cow<'c, [Tlv]> {
+    let configured =
+        || chain.tlvs.iter().map(|(kind, value)| Tlv { kind: *kind, value: value.clone() });
+    let is_configured = |tlv: &&Tlv| chain.tlvs.iter().any(|(kind, _)| *kind == tlv.kind);
+    match chain.tlv_merge {
+        _ if chain.tlvs.is_empty() => Cow::Borrowed(&client.tlvs),
+        TlvMerge::AddIfAbsent if client.is_told => Cow::Borrowed(&client.tlvs),
+        TlvMerge::AddIfAbsent => configured().collect(),
+        TlvMerge::OverwriteByType => {
+            let kept = client.tlvs.iter().filter(|tlv| !is_configured(tlv)).cloned();
+            kept.chain(configured()).collect()
+        }
+        TlvMerge::Append => client.tlvs.iter().cloned().chain(configured()).collect(),
     }
-    let passed = client.tlvs.iter().filter(|tlv| asked.pass.keeps(tlv.kind));
-    let tlvs: SmallVec<[_; 4]> = passed.cloned().collect();
-    encode_proxy_v2(addresses, &tlvs)
 }
 
 /// What a connection counts for upstream.
@@ -206,15 +237,7 @@ async fn open(
     greeting: &[u8],
 ) -> Option<(Stream, Held)> {
     let in_flight = endpoint.begin_request();
-    let mut stream = upstream::connect(cluster, endpoint, None).await.ok()?;
+    let stream = upstream::connect(cluster, endpoint, greeting, None).await.ok()?;
     cluster.stats.upstream_cx_total.inc();
-    greet(&mut stream, greeting, cluster.connection.connect_timeout).await.ok()?;
     Some((stream, (in_flight, active)))
-}
-
-async fn greet(stream: &mut Stream, greeting: &[u8], limit: Duration) -> io::Result<()> {
-    if greeting.is_empty() {
-        return Ok(());
-    }
-    timeout(limit, stream.write_all(greeting)).await.map_err(|_| io::ErrorKind::TimedOut)?
 }

@@ -6,6 +6,7 @@ mod h2;
 mod idle_limit;
 mod occupancy;
 mod original;
+mod own;
 mod pool;
 mod upload;
 
@@ -23,13 +24,14 @@ use http::{
     uri::{self, PathAndQuery},
 };
 use http_body::{Frame, SizeHint};
-use tokio::sync::oneshot;
+use tokio::{io::AsyncWriteExt as _, sync::oneshot, time::timeout};
 use weft_balance::{EndpointAddress, EndpointState};
 use weft_compile::{Cluster, UpstreamProtocol};
 use weft_net::{ConnectError, Stream, connect_any, connect_pipe, connect_tcp};
 use weft_telemetry::{Gauge, GaugeGuard};
 
 pub(crate) use original::destination;
+pub(crate) use own::OwnPools;
 pub(crate) use pool::{Pool, Pools};
 pub(crate) use upload::{Framing, Upload};
 
@@ -158,11 +160,6 @@ pub(crate) async fn open(
     protocol: Protocol,
     limits: Limits,
 ) -> Result<Lane, Failure> {
-    if cluster.connection.proxy_protocol.is_some() {
-        // Connections are shared by clients, and this header would name only one of them.
-        tracing::debug!(cluster = %cluster.name, "the PROXY protocol is told for raw connections alone");
-        return Err(Failure::unsent(Fault::ConnectFailed));
-    }
     let most = cluster.circuit_breakers.max_pending_requests.into();
     let select: fn(&Arc<Cluster>) -> &Gauge = |cluster| &cluster.stats.upstream_rq_pending_active;
     let Some(_pending) = GaugeGuard::raise_below(Arc::clone(cluster), select, most) else {
@@ -338,15 +335,33 @@ impl Exchange {
     }
 }
 
-/// Opens a connection within `connect_timeout` and the request's deadline.
+/// Opens a connection that begins with a greeting, if there is one, within `connect_timeout` and the
+/// request's deadline.
 pub(crate) async fn connect(
+    cluster: &Cluster,
+    endpoint: &EndpointState,
+    greeting: &[u8],
+    deadline: Option<Instant>,
+) -> Result<Stream, Failure> {
+    let mut stream = open_socket(cluster, endpoint, deadline).await?;
+    if !greeting.is_empty() {
+        let greeted = timeout(cluster.connection.connect_timeout, stream.write_all(greeting)).await;
+        if !matches!(greeted, Ok(Ok(()))) {
+            cluster.stats.upstream_cx_connect_fail.inc();
+            return Err(Failure::unsent(Fault::ConnectFailed));
+        }
+    }
+    Ok(stream)
+}
+
+async fn open_socket(
     cluster: &Cluster,
     endpoint: &EndpointState,
     deadline: Option<Instant>,
 ) -> Result<Stream, Failure> {
     let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-    let timeout = cluster.connection.connect_timeout;
-    let limit = left.map_or(timeout, |left| left.min(timeout));
+    let whole = cluster.connection.connect_timeout;
+    let limit = left.map_or(whole, |left| left.min(whole));
     let options = |address: SocketAddr| tcp_options(&cluster.connection, address.ip());
     let ways = endpoint.ways();
     let connected = match endpoint.address() {
@@ -362,7 +377,7 @@ pub(crate) async fn connect(
         cluster.stats.upstream_cx_connect_fail.inc();
         tracing::debug!(cluster = %cluster.name, endpoint = ?endpoint.address(), %error, "connect failed");
         match error {
-            ConnectError::Timeout(_) if limit < timeout => Failure::unknown(Fault::RequestTimeout),
+            ConnectError::Timeout(_) if limit < whole => Failure::unknown(Fault::RequestTimeout),
             ConnectError::Timeout(_) => {
                 cluster.stats.upstream_cx_connect_timeout.inc();
                 Failure::unsent(Fault::ConnectTimeout)

@@ -83,7 +83,7 @@ pub use route_action::{DirectResponse, Forward, RouteAction, StreamLimit};
 pub use route_config::{RouteConfiguration, RouteRule};
 pub use scalar::DataSource;
 pub use socket::{ListenAddress, SocketOption, SocketSettings, SocketState, SocketValue};
-pub use tcp_proxy::{Backoff, TcpProxy};
+pub use tcp_proxy::{Backoff, TcpProxy, TlvMerge};
 pub use transport::UpstreamProxyProtocol;
 pub use upgrade::{ConnectTermination, Upgrade};
 pub use upstream_connection::{SourceAddress, SourceAddresses, TcpKeepalive};

@@ -12,7 +12,7 @@ use crate::{
     name::ClusterName,
     path::At,
     problem::{Notes, Problem},
-    scalar,
+    scalar, transport,
 };
 
 /// Envoy's default.
@@ -37,6 +37,26 @@ pub struct TcpProxy {
     /// `max_downstream_connection_duration_jitter_percentage`: how much longer it may be by chance,
     /// as a share of 1.
     pub max_duration_jitter: f64,
+    /// `proxy_protocol_tlvs`: what an upstream is told of the connection besides, by type.
+    pub tlvs: Box<[(u8, Box<[u8]>)]>,
+    /// `proxy_protocol_tlv_merge_policy`.
+    pub tlv_merge: TlvMerge,
+    /// `upstream_connect_mode`: whether nothing is connected to before the client has said something
+    /// (`ON_DOWNSTREAM_DATA`).
+    pub waits_for_data: bool,
+}
+
+/// `ProxyProtocolTlvMergePolicy`: what becomes of configured extensions of the PROXY protocol where
+/// the client's own header told some.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlvMerge {
+    /// Only a connection without a header gets them.
+    #[default]
+    AddIfAbsent,
+    /// They take the place of those of their types.
+    OverwriteByType,
+    /// They come after all others.
+    Append,
 }
 
 /// `core.v3.BackoffStrategy`.
@@ -82,7 +102,41 @@ pub(crate) fn read(message: &wire::TcpProxy, at: &At<'_>, notes: &mut Notes) -> 
         max_duration_jitter: message
             .max_downstream_connection_duration_jitter_percentage
             .map_or(0.0, |percent| percent.value / 100.0),
+        tlvs: transport::tlvs(&message.proxy_protocol_tlvs, "proxy_protocol_tlvs", at, notes)?,
+        tlv_merge: tlv_merge(message.proxy_protocol_tlv_merge_policy, at, notes)?,
+        waits_for_data: waits_for_data(message, at, notes)?,
     })
+}
+
+fn waits_for_data(message: &wire::TcpProxy, at: &At<'_>, notes: &mut Notes) -> Option<bool> {
+    use wire::UpstreamConnectMode as Mode;
+    let waits = match Mode::try_from(message.upstream_connect_mode) {
+        Ok(Mode::Immediate) => return Some(false),
+        Ok(Mode::OnDownstreamData) => true,
+        // Without TLS there is no handshake to wait for.
+        Ok(Mode::OnDownstreamTlsHandshake) => false,
+        Err(_) => {
+            let unknown = Problem::UnknownEnum(message.upstream_connect_mode);
+            return notes.refuse(&at.field("upstream_connect_mode"), unknown);
+        }
+    };
+    match message.max_early_data_bytes {
+        Some(_) => Some(waits),
+        None => notes.refuse(&at.field("max_early_data_bytes"), Problem::Missing),
+    }
+}
+
+fn tlv_merge(number: i32, at: &At<'_>, notes: &mut Notes) -> Option<TlvMerge> {
+    use wire::ProxyProtocolTlvMergePolicy as Policy;
+    match Policy::try_from(number) {
+        Ok(Policy::AddIfAbsent) => Some(TlvMerge::AddIfAbsent),
+        Ok(Policy::OverwriteByTypeIfExistsOrAdd) => Some(TlvMerge::OverwriteByType),
+        Ok(Policy::AppendIfExistsOrAdd) => Some(TlvMerge::Append),
+        Err(_) => {
+            let at = at.field("proxy_protocol_tlv_merge_policy");
+            notes.refuse(&at, Problem::UnknownEnum(number))
+        }
+    }
 }
 
 fn backoff(

@@ -21,6 +21,8 @@ pub struct UpstreamProxyProtocol {
     pub binary: bool,
     /// `config.pass_through_tlvs`: extensions that the client's own header told and that are passed on.
     pub pass: KeptTlvs,
+    /// `config.added_tlvs`: extensions by type, in place of any of their types that would pass.
+    pub added: Box<[(u8, Box<[u8]>)]>,
 }
 
 /// Accepts the one transport socket that changes nothing: bytes as they are.
@@ -64,7 +66,6 @@ fn proxy_protocol(
             notes.refuse::<()>(&at.field("transport_socket"), Problem::Missing);
         }
     }
-    notes.warn(at, "told for connections of tcp_proxy; HTTP requests to this cluster fail");
     let config = message.config.clone().unwrap_or_default();
     let at = at.field("config");
     let binary = match Version::try_from(config.version) {
@@ -78,7 +79,34 @@ fn proxy_protocol(
         None => KeptTlvs::None,
         Some(tlvs) => listener_filter::kept_tlvs(tlvs, &at.field("pass_through_tlvs"), notes)?,
     };
-    Some(UpstreamProxyProtocol { binary, pass })
+    let added = tlvs(&config.added_tlvs, "added_tlvs", &at, notes)?;
+    Some(UpstreamProxyProtocol { binary, pass, added })
+}
+
+/// Reads extensions of the PROXY protocol, by type.
+pub(crate) fn tlvs(
+    messages: &[core::TlvEntry],
+    field: &'static str,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<Box<[(u8, Box<[u8]>)]>> {
+    let mut tlvs = Vec::with_capacity(messages.len());
+    for (index, message) in messages.iter().enumerate() {
+        let at = at.item(field, index);
+        if message.format_string.is_some() {
+            return notes.unsupported(&at.field("format_string"), "a format", "value is");
+        }
+        if message.value.is_empty() {
+            return notes.refuse(&at.field("value"), Problem::Missing);
+        }
+        match u8::try_from(message.r#type) {
+            Ok(kind) => tlvs.push((kind, message.value.as_slice().into())),
+            Err(_) => {
+                return notes.refuse(&at.field("type"), Problem::Number(message.r#type.into()));
+            }
+        }
+    }
+    Some(tlvs.into())
 }
 
 fn is_plaintext(message: &core::TransportSocket) -> bool {

@@ -221,6 +221,6 @@ pub(super) async fn open(
             Turn::Take(connection) => return Ok(Lane { connection, pool, reused: true }),
         },
     };
-    let io = connect(cluster, endpoint, limits.ends_at()).await?;
+    let io = connect(cluster, endpoint, &pool.greeting, limits.ends_at()).await?;
     Ok(Lane { connection: Connection::new(io, cluster, slot), pool, reused: false })
 }

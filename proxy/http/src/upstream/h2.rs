@@ -222,7 +222,7 @@ async fn establish(
     connecting: Rc<Connecting>,
     slot: ConnectionSlot<()>,
 ) {
-    match connect(&cluster, &endpoint, None).await {
+    match connect(&cluster, &endpoint, &pool.greeting, None).await {
         Ok(io) => {
             cluster.stats.upstream_cx_total.inc();
             cluster.stats.upstream_cx_http2_total.inc();

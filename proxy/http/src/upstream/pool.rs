@@ -20,6 +20,8 @@ use super::{h1, h2, idle_limit::IdleLimit, occupancy::Occupancy, original::Origi
 pub(crate) struct Pools {
     blocks: Rc<Blocks>,
     by_endpoint: RefCell<HashMap<EndpointId, Rc<Pool>, foldhash::fast::RandomState>>,
+    /// Pools of single clients, who hold them.
+    own: RefCell<Vec<std::rc::Weak<Pool>>>,
     original: OriginalEndpoints,
 }
 
@@ -27,6 +29,8 @@ pub(crate) struct Pools {
 #[derive(Debug)]
 pub(crate) struct Pool {
     endpoint: Weak<EndpointState>,
+    /// What its connections begin with; empty unless they are a client's own.
+    pub(super) greeting: Box<[u8]>,
     pub(super) h1: RefCell<h1::Idle>,
     pub(super) h1_occupancy: Rc<Occupancy<h1::Connection>>,
     pub(super) idle_limit: RefCell<IdleLimit>,
@@ -35,6 +39,23 @@ pub(crate) struct Pool {
     pub(super) blocks: Rc<Blocks>,
     /// Whoever waits here is told that streams have become free, and looks for one.
     pub(super) h2_occupancy: Rc<Occupancy<()>>,
+}
+
+impl Pool {
+    /// Whether a table or a request knows its endpoint.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.endpoint.strong_count() > 0
+    }
+
+    /// Closes what has been idle for too long. Says whether the pool is wanted any more.
+    fn sweep(&self, now: Instant) -> bool {
+        let wanted = self.is_wanted();
+        if wanted {
+            h1::close_idle(self, now);
+            self.h2.borrow_mut().forget_dead();
+        }
+        wanted
+    }
 }
 
 impl Pools {
@@ -46,18 +67,28 @@ impl Pools {
     /// The pool of this endpoint.
     pub(crate) fn of(&self, endpoint: &Arc<EndpointState>) -> Rc<Pool> {
         let mut pools = self.by_endpoint.borrow_mut();
-        let pool = pools.entry(endpoint.id()).or_insert_with(|| {
-            Rc::new(Pool {
-                endpoint: Arc::downgrade(endpoint),
-                h1: RefCell::default(),
-                h1_occupancy: Rc::default(),
-                idle_limit: RefCell::default(),
-                h2: RefCell::default(),
-                blocks: Rc::clone(&self.blocks),
-                h2_occupancy: Rc::default(),
-            })
-        });
+        let pool = pools.entry(endpoint.id()).or_insert_with(|| self.make(endpoint, Vec::new()));
         Rc::clone(pool)
+    }
+
+    /// A pool that belongs to whoever holds it.
+    pub(super) fn make_own(&self, endpoint: &Arc<EndpointState>, greeting: Vec<u8>) -> Rc<Pool> {
+        let pool = self.make(endpoint, greeting);
+        self.own.borrow_mut().push(Rc::downgrade(&pool));
+        pool
+    }
+
+    fn make(&self, endpoint: &Arc<EndpointState>, greeting: Vec<u8>) -> Rc<Pool> {
+        Rc::new(Pool {
+            endpoint: Arc::downgrade(endpoint),
+            greeting: greeting.into(),
+            h1: RefCell::default(),
+            h1_occupancy: Rc::default(),
+            idle_limit: RefCell::default(),
+            h2: RefCell::default(),
+            blocks: Rc::clone(&self.blocks),
+            h2_occupancy: Rc::default(),
+        })
     }
 
     /// Endpoints that come into being when they are asked for.
@@ -69,13 +100,7 @@ impl Pools {
     /// no request knows any more.
     pub(crate) fn sweep(&self, now: Instant) {
         self.original.sweep(now);
-        self.by_endpoint.borrow_mut().retain(|_, pool| {
-            let known = pool.endpoint.strong_count() > 0;
-            if known {
-                h1::close_idle(pool, now);
-                pool.h2.borrow_mut().forget_dead();
-            }
-            known
-        });
+        self.by_endpoint.borrow_mut().retain(|_, pool| pool.sweep(now));
+        self.own.borrow_mut().retain(|pool| pool.upgrade().is_some_and(|pool| pool.sweep(now)));
     }
 }
