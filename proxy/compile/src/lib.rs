@@ -73,7 +73,7 @@ pub use tables::{
     ConnectionLimit, ConnectionSettings, FilterChain, HandOff, HttpChain, Inspection, KeptTlvs,
     ListenAddress, Listener, ListenerFilter, ListenerFilterKind, OriginalDestination, PortRule,
     ProxyProtocolRules, RouteConfigId, Routes, SocketOption, SocketSettings, SocketState,
-    SocketValue, Tables, Target, TcpChain, TcpKeepalive, TlvMerge, UpstreamProtocol,
+    SocketValue, Tables, Target, TcpChain, TcpKeepalive, TlvMerge, Tlvs, UpstreamProtocol,
     UpstreamProxyProtocol, Weighted,
 };
 pub use update::{Source, Update, Upsert};

@@ -24,7 +24,7 @@ use crate::{routing::RouteConfig, slots::SharedNames};
 pub use weft_resources::{
     Address as BindAddress, Backoff, CircuitBreakers, ClientOptions, Codec, ConnectionSettings,
     ListenAddress, OriginalDestination, SocketOption, SocketSettings, SocketState, SocketValue,
-    TcpKeepalive, TlvMerge, UpstreamProtocol, UpstreamProxyProtocol,
+    TcpKeepalive, TlvMerge, Tlvs, UpstreamProtocol, UpstreamProxyProtocol,
 };
 
 /// A cluster's slot in [`Tables::clusters`]. Stable for a name as long as the process lives, so
@@ -136,7 +136,7 @@ pub struct TcpChain {
     /// or by chance later by up to this share.
     pub max_duration_jitter: f64,
     /// What an upstream is told of the connection besides, by type.
-    pub tlvs: Box<[(u8, Box<[u8]>)]>,
+    pub tlvs: Tlvs,
     /// What becomes of it where the client's own header told something.
     pub tlv_merge: TlvMerge,
     /// Whether nothing is connected to before the client has said something.

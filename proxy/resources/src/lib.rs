@@ -84,6 +84,6 @@ pub use route_config::{RouteConfiguration, RouteRule};
 pub use scalar::DataSource;
 pub use socket::{ListenAddress, SocketOption, SocketSettings, SocketState, SocketValue};
 pub use tcp_proxy::{Backoff, TcpProxy, TlvMerge};
-pub use transport::UpstreamProxyProtocol;
+pub use transport::{Tlvs, UpstreamProxyProtocol};
 pub use upgrade::{ConnectTermination, Upgrade};
 pub use upstream_connection::{SourceAddress, SourceAddresses, TcpKeepalive};

@@ -12,7 +12,8 @@ use crate::{
     name::ClusterName,
     path::At,
     problem::{Notes, Problem},
-    scalar, transport,
+    scalar,
+    transport::{self, Tlvs},
 };
 
 /// Envoy's default.
@@ -38,7 +39,7 @@ pub struct TcpProxy {
     /// as a share of 1.
     pub max_duration_jitter: f64,
     /// `proxy_protocol_tlvs`: what an upstream is told of the connection besides, by type.
-    pub tlvs: Box<[(u8, Box<[u8]>)]>,
+    pub tlvs: Tlvs,
     /// `proxy_protocol_tlv_merge_policy`.
     pub tlv_merge: TlvMerge,
     /// `upstream_connect_mode`: whether nothing is connected to before the client has said something

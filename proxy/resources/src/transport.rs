@@ -14,6 +14,9 @@ use crate::{
     problem::{Notes, Problem},
 };
 
+/// Extensions of the PROXY protocol: types and values.
+pub type Tlvs = Box<[(u8, Box<[u8]>)]>;
+
 /// `upstream_proxy_protocol`: each connection begins by telling who the client is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamProxyProtocol {
@@ -22,7 +25,7 @@ pub struct UpstreamProxyProtocol {
     /// `config.pass_through_tlvs`: extensions that the client's own header told and that are passed on.
     pub pass: KeptTlvs,
     /// `config.added_tlvs`: extensions by type, in place of any of their types that would pass.
-    pub added: Box<[(u8, Box<[u8]>)]>,
+    pub added: Tlvs,
 }
 
 /// Accepts the one transport socket that changes nothing: bytes as they are.
@@ -89,7 +92,7 @@ pub(crate) fn tlvs(
     field: &'static str,
     at: &At<'_>,
     notes: &mut Notes,
-) -> Option<Box<[(u8, Box<[u8]>)]>> {
+) -> Option<Tlvs> {
     let mut tlvs = Vec::with_capacity(messages.len());
     for (index, message) in messages.iter().enumerate() {
         let at = at.item(field, index);
