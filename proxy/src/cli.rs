@@ -177,6 +177,101 @@ pub(crate) struct IgnoredArgs {
     /// Unsupported fields are always reported.
     #[arg(long)]
     pub(crate) reject_unknown_dynamic_fields: bool,
+    /// Unsupported fields are always reported.
+    #[arg(long)]
+    pub(crate) ignore_unknown_dynamic_fields: bool,
+    /// Deprecated fields are not reported.
+    #[arg(long)]
+    pub(crate) skip_deprecated_logs: bool,
+    /// There is no hot restart.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) base_id_path: Option<PathBuf>,
+    /// There is no hot restart.
+    #[arg(long)]
+    pub(crate) skip_hot_restart_on_no_parent: bool,
+    /// There is no hot restart.
+    #[arg(long)]
+    pub(crate) skip_hot_restart_parent_stats: bool,
+    /// There is no hot restart.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket_path: Option<String>,
+    /// There is no hot restart.
+    #[arg(long, value_name = "MODE")]
+    pub(crate) socket_mode: Option<String>,
+    /// Workers are as many as the processors that may be used.
+    #[arg(long)]
+    pub(crate) cpuset_threads: bool,
+    /// There are no such locks.
+    #[arg(long)]
+    pub(crate) enable_mutex_tracing: bool,
+    /// Logs are written line by line.
+    #[arg(long, value_name = "MILLISECONDS")]
+    pub(crate) file_flush_interval_msec: Option<u32>,
+    /// Logs are written line by line.
+    #[arg(long, value_name = "KIB")]
+    pub(crate) file_flush_min_size_kb: Option<u32>,
+    /// Stack traces are not logged.
+    #[arg(long)]
+    pub(crate) log_stacktrace_single_entry: bool,
+
+    #[command(flatten)]
+    pub(crate) missed: MissedArgs,
+}
+
+/// Envoy's flags that ask for something which is not there: the log says so.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Accepted with a warning, not supported")]
+pub(crate) struct MissedArgs {
+    /// Fields that nobody knows are errors in a bootstrap.
+    #[arg(long)]
+    pub(crate) allow_unknown_fields: bool,
+    /// Fields that nobody knows are errors in a bootstrap.
+    #[arg(long)]
+    pub(crate) allow_unknown_static_fields: bool,
+    /// Levels of log by component; `--log-level` sets one for all.
+    #[arg(long, value_name = "LEVELS")]
+    pub(crate) component_log_level: Option<String>,
+    /// Another form of log lines.
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) log_format: Option<String>,
+    /// Escapes in log lines; they are always escaped.
+    #[arg(long)]
+    pub(crate) log_format_escaped: bool,
+    /// Levels of log by file.
+    #[arg(long)]
+    pub(crate) enable_fine_grain_logging: bool,
+    /// Tags for all statistics.
+    #[arg(long, value_name = "TAG:VALUE")]
+    pub(crate) stats_tag: Vec<String>,
+    /// Leaving out extensions.
+    #[arg(long, value_name = "NAMES")]
+    pub(crate) disable_extensions: Option<String>,
+    /// Core dumps.
+    #[arg(long)]
+    pub(crate) enable_core_dump: bool,
+    /// The family of the node's own address.
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) local_address_ip_version: Option<String>,
+}
+
+impl MissedArgs {
+    /// A warning for each flag that is set.
+    pub(crate) fn warnings(&self) -> impl Iterator<Item = String> + use<> {
+        let set = [
+            ("--allow-unknown-fields", self.allow_unknown_fields),
+            ("--allow-unknown-static-fields", self.allow_unknown_static_fields),
+            ("--component-log-level", self.component_log_level.is_some()),
+            ("--log-format", self.log_format.is_some()),
+            ("--log-format-escaped", self.log_format_escaped),
+            ("--enable-fine-grain-logging", self.enable_fine_grain_logging),
+            ("--stats-tag", !self.stats_tag.is_empty()),
+            ("--disable-extensions", self.disable_extensions.is_some()),
+            ("--enable-core-dump", self.enable_core_dump),
+            ("--local-address-ip-version", self.local_address_ip_version.is_some()),
+        ];
+        let set = set.into_iter().filter(|(_, is_set)| *is_set);
+        set.map(|(name, _)| format!("{name} is not supported and has no effect"))
+    }
 }
 
 /// `--mode`.

@@ -77,6 +77,7 @@ impl Start {
             Self { bootstrap, updates, warnings, ..Self::default() }
         };
         start.override_node(args);
+        start.warnings.extend(args.ignored.missed.warnings());
         Ok(start)
     }
 

@@ -1,6 +1,6 @@
 """The requests: each names its world and what goes over the wire."""
 
-from differential import behind, routing, settings
+from differential import behind, routing, sayings, settings
 from differential.case import Case, both, plan
 
 PATHS = """
@@ -349,6 +349,7 @@ def cases():
         *routing.format_cases(),
         *settings.cases(),
         *behind.cases(),
+        *sayings.cases(),
     ]
     names = [case.id for case in made]
     twice = {name for name in names if names.count(name) > 1}

@@ -227,8 +227,17 @@ def chosen():
     passed = listener("passed", names, [listener_filter("proxy_protocol"), off])
     unless = {**listener_filter("tls_inspector"), "filter_disabled": {"not_match": at_80}}
     kept = listener("kept", names, [listener_filter("proxy_protocol"), unless])
-    for where in (passed, kept):
-        for port in (79, 80, 81):
+    at_443 = {"destination_port_range": {"start": 443, "end": 444}}
+    either = {**listener_filter("tls_inspector"), "filter_disabled": {"or_match": {"rules": [at_80, at_443]}}}
+    neither = {"and_match": {"rules": [{"not_match": at_80}, {"not_match": at_443}]}}
+    both_not = {**listener_filter("tls_inspector"), "filter_disabled": neither}
+    always = {**listener_filter("tls_inspector"), "filter_disabled": {"any_match": True}}
+    ruled = [
+        listener(name, names, [listener_filter("proxy_protocol"), one])
+        for name, one in {"either": either, "both-not": both_not, "always": always}.items()
+    ]
+    for where in (passed, kept, *ruled):
+        for port in (79, 80, 81, 443):
             header = proxy_v1(("10.0.0.1", 1), ("10.0.0.2", port))
             yield where, f"port {port}", (header + hello("a.test"),)
     for over, more in (("closes", False), ("goes on", True)):

@@ -109,6 +109,21 @@ def test_sources_may_be_mixed(start, servers, http_upstream, mode):
 
 
 @pytest.mark.weft_only
+def test_the_same_server_may_be_meant(start, servers, http_upstream, mode):
+    """`self`: whoever said the listener says its routes and the endpoints of their clusters."""
+    server, up = servers(), http_upstream("up")
+    same = {"self": {}, "resource_api_version": "V3"}
+    server.put(
+        clusters=[eds_cluster("up", source=same)],
+        assignments=[assignment("up", up.port)],
+        listeners=[listener("main", hcm(rds="main", source=same))],
+        routes=[to("up")],
+    )
+    serving(start(ads_bootstrap(server.port, mode=mode)).port(), "up")
+    assert {request.service for request in server.requests} == {"ads"}
+
+
+@pytest.mark.weft_only
 def test_a_stream_ends_when_nothing_is_wanted_of_it(start, servers):
     ads, rds = servers(), servers()
     ads.put(listeners=[listener("main", hcm(rds="main", source=api_source("s1")))])

@@ -1,0 +1,53 @@
+"""Every field that the table honours is compared with Envoy, or it is said where else its effect shows."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from differential import balancing, shapes, streams
+from differential.connections import chosen, generated
+from differential.coverage import fields_of, honoured
+from differential.generate import World
+from differential.places import NOWHERE
+from differential.worlds import worlds
+from harness.config import bootstrap
+from harness.proxy import ROOT
+
+ELSEWHERE = tomllib.loads((Path(__file__).parent / "elsewhere.toml").read_text())["field"]
+
+
+def compared():
+    """Every bootstrap that is given to both proxies."""
+    yield from (make(NOWHERE) for make in worlds().values())
+    yield from (World(1, number, 1).bootstrap(NOWHERE) for number in range(60))
+    yield bootstrap([listener for listener, _, _ in chosen()] + list(generated(seed=7, count=60)))
+    yield streams.world(NOWHERE)
+    yield balancing.world(dict.fromkeys(balancing.UPSTREAMS, 1), "/nowhere")
+    yield from (made.bootstrap(shapes.NOWHERE) for made in [*shapes.SHAPES, shapes.TCP])
+    for made in shapes.SHAPES:
+        told = made.resources(shapes.NOWHERE)
+        yield bootstrap(told.get("listeners", ()), told.get("clusters", ()))
+
+
+@pytest.fixture(scope="module")
+def lacking():
+    """Honoured fields that none of them sets."""
+    seen = set()
+    for made in compared():
+        seen |= fields_of(made)
+    return honoured().keys() - seen
+
+
+def test_every_honoured_field_is_compared_or_shown_elsewhere(lacking):
+    named = {name for row in ELSEWHERE for name in row["names"]}
+    assert not sorted(lacking - named), "write a world that sets them, or say in elsewhere.toml what shows them"
+    assert not sorted(named - lacking), "these are compared by now: take them out of elsewhere.toml"
+
+
+@pytest.mark.parametrize("row", ELSEWHERE, ids=[row["names"][0].rpartition(".")[2] for row in ELSEWHERE])
+def test_what_shows_a_field_elsewhere_is_there(row):
+    path, _, function = row["test"].partition("::")
+    text = (ROOT / path).read_text()
+    assert f"def {function}(" in text or f"fn {function}(" in text
+    assert len(row["why"]) > 30
