@@ -156,7 +156,7 @@ fn a_control_plane_that_is_killed_and_comes_back_costs_no_request() {
     let addresses =
         ["--inbound", &text(inbound), "--outbound", &text(outbound), "--admin", &text(admin)];
     let xds_url = format!("http://{xds}");
-    let sidecar = ["proxy", "--control-plane", &xds_url];
+    let sidecar = ["proxy", "--no-last-known-good", "--control-plane", &xds_url];
     let _sidecar = Process::start(&[&sidecar[..], &identity[..], &addresses[..]].concat());
     until("no request gets through", || is_ok(&ask(outbound, "inventory", "/stock")));
 

@@ -105,6 +105,14 @@ pub(crate) struct RunArgs {
         help_heading = "Process"
     )]
     pub(crate) drain_time_s: u64,
+    /// Where the last known good configuration is kept, for a start while the control plane cannot
+    /// be reached. For sidecars by default `$XDG_STATE_HOME/weft` or `~/.local/state/weft`; with a
+    /// bootstrap it is kept only if this is given.
+    #[arg(long, value_name = "DIR", env = "WEFT_STATE_DIR", help_heading = "Process")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Neither keep nor use a last known good configuration.
+    #[arg(long, env = "WEFT_NO_LAST_KNOWN_GOOD", help_heading = "Process")]
+    pub(crate) no_last_known_good: bool,
     /// Write the address of the admin listener to this file once it is bound.
     #[arg(long, value_name = "FILE", help_heading = "Process")]
     pub(crate) admin_address_path: Option<PathBuf>,

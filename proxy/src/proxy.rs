@@ -6,7 +6,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, AtomicU8, Ordering},
     },
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -24,6 +24,7 @@ use weft_telemetry::Stats;
 use crate::{
     bootstrap::Discovery,
     discovery::{SourceId, Sources, Want},
+    known_good::Standing,
     logging::LogControl,
     plane::Plane,
     sockets::{BindError, BoundAddress},
@@ -44,6 +45,9 @@ pub(crate) struct Proxy {
     /// A name was looked up, so that something may have become warm.
     resolved: Notify,
     random: Mutex<fastrand::Rng>,
+    standing: Mutex<Standing>,
+    /// A server has said something.
+    configured: Notify,
     pub(crate) facts: Facts,
 }
 
@@ -74,6 +78,8 @@ impl Proxy {
             names_changed: Notify::new(),
             resolved: Notify::new(),
             random: Mutex::new(fastrand::Rng::new()),
+            standing: Mutex::default(),
+            configured: Notify::new(),
             facts,
         };
         proxy.enter(ServerState::PreInitializing);
@@ -110,13 +116,87 @@ impl Proxy {
         update: &Update,
         now: SystemTime,
     ) -> (Report, Vec<Want>) {
+        self.standing().hear(update);
         let (report, wanted) = {
             let mut plane = self.plane();
             let report = plane.apply(update, now);
             let wanted = report.wanted_changed.then(|| plane.compiler().wanted().clone());
             (report, wanted)
         };
+        self.configured.notify_one();
         (report, self.follow(source, wanted))
+    }
+
+    /// Told whenever a server has said something.
+    pub(crate) fn configured(&self) -> &Notify {
+        &self.configured
+    }
+
+    /// Everything that is in force, once all of it was said by servers.
+    pub(crate) fn live_configuration(&self) -> Option<Dump> {
+        let live = self.standing().is_live();
+        live.then(|| self.plane().compiler().dump())
+    }
+
+    /// Serves what was written down at that time, if no server has said anything yet.
+    pub(crate) fn recall(self: &Arc<Self>, updates: &[Update], written: SystemTime) -> bool {
+        {
+            let mut standing = self.standing();
+            if !standing.is_silent() {
+                return false;
+            }
+            standing.recall(updates, written);
+        }
+        self.take(updates);
+        self.publish();
+        self.show_age();
+        true
+    }
+
+    /// Applies what no source of this process has brought.
+    fn take(self: &Arc<Self>, updates: &[Update]) {
+        let wanted = {
+            let mut plane = self.plane();
+            for update in updates {
+                plane.apply(update, SystemTime::now());
+            }
+            plane.compiler().wanted().clone()
+        };
+        self.sources().follow(self, &wanted, None);
+    }
+
+    /// What is served although no server has said it goes once servers have said everything.
+    fn conclude(self: &Arc<Self>) {
+        let roots = self.sources().roots();
+        if roots.is_empty() || !self.plane().compiler().warming().is_over() {
+            return;
+        }
+        let recalled = self.standing().written().is_some();
+        let Some(gone) = self.standing().conclude(roots) else { return };
+        self.take(&gone);
+        self.configured.notify_one();
+        if recalled {
+            self.show_age();
+            tracing::info!("the control plane has spoken: its configuration alone counts");
+        }
+    }
+
+    /// Puts the age of what is served into the metrics.
+    pub(crate) fn show_age(&self) {
+        let age = self.age();
+        let stats = &self.stats.control_plane;
+        stats.last_known_good.set(age.is_some().into());
+        stats.last_known_good_age_seconds.set(age.unwrap_or_default().as_secs());
+    }
+
+    /// How old is what is served, when it is what was written down.
+    fn age(&self) -> Option<Duration> {
+        let written = self.standing().written()?;
+        Some(SystemTime::now().duration_since(written).unwrap_or_default())
+    }
+
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Other names may have to be looked up after this.
@@ -125,7 +205,12 @@ impl Proxy {
     }
 
     /// A name of a cluster was looked up.
-    pub(crate) fn resolved(&self, cluster: &Arc<str>, question: &Question, answer: Answer) {
+    pub(crate) fn resolved(
+        self: &Arc<Self>,
+        cluster: &Arc<str>,
+        question: &Question,
+        answer: Answer,
+    ) {
         self.plane().resolved(cluster, question, answer);
         self.publish();
         self.resolved.notify_waiters();
@@ -195,9 +280,10 @@ impl Proxy {
 
     /// Makes what was applied count. Listeners open when all lists have been answered for and
     /// nothing waits for its parts any more.
-    pub(crate) fn publish(&self) {
+    pub(crate) fn publish(self: &Arc<Self>) {
+        self.conclude();
         self.names_changed.notify_one();
-        let answered = self.sources().are_answered();
+        let answered = self.sources().are_answered() || self.standing().written().is_some();
         let failed = {
             let mut plane = self.plane();
             if answered && !plane.is_listening() && plane.compiler().warming().is_over() {
@@ -289,6 +375,14 @@ impl weft_admin::Source for Proxy {
             },
             command_line_options: self.facts.options.clone(),
         }
+    }
+
+    fn last_known_good(&self) -> Option<Duration> {
+        self.age()
+    }
+
+    fn is_connected(&self) -> bool {
+        self.connected.load(Ordering::Relaxed) > 0
     }
 
     fn log_level(&self) -> LogLevel {

@@ -21,6 +21,7 @@ use weft_telemetry::Stats;
 use crate::{
     bootstrap::{Bootstrap, BootstrapError, Text, line_of},
     cli::RunArgs,
+    known_good,
     logging::LogControl,
     plane::Plane,
     proxy::{Facts, Proxy, report},
@@ -216,6 +217,9 @@ async fn live(args: &RunArgs, start: Start, proxy: Arc<Proxy>) -> anyhow::Result
     tokio::spawn(resolution::follow(Arc::clone(&proxy)));
     // Listeners, static ones among them, open when the first configuration is complete.
     if proxy.subscribe(start.bootstrap.discovery, start.bootstrap.node) {
+        if let Some(place) = known_good::place(args) {
+            tokio::spawn(known_good::keep(Arc::clone(&proxy), place));
+        }
         proxy.publish();
     } else {
         tokio::select! {
@@ -241,7 +245,10 @@ async fn live(args: &RunArgs, start: Start, proxy: Arc<Proxy>) -> anyhow::Result
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = again.tick() => proxy.bind_again(),
+            _ = again.tick() => {
+                proxy.bind_again();
+                proxy.show_age();
+            }
             Some(command) = commands.recv() => match command {
                 Command::Quit => break,
                 Command::SetLogLevel(level) => proxy.facts.log.set(level),
@@ -316,7 +323,7 @@ fn open_admin(wanted: &ListenAddress, args: &RunArgs) -> anyhow::Result<Acceptor
 
 impl Proxy {
     /// Opens static listeners. That one of them cannot be bound is a reason not to start.
-    fn open_now(&self) -> anyhow::Result<()> {
+    fn open_now(self: &Arc<Self>) -> anyhow::Result<()> {
         let failed = {
             let mut plane = self.plane();
             plane.open_listeners();

@@ -26,7 +26,7 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env={**clean_environment(), **(env or {})},
+                env={**clean_environment(), "XDG_STATE_HOME": str(directory), **(env or {})},
                 cwd=directory,
             )
         LIVE.append(self)

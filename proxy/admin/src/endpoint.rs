@@ -98,7 +98,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         path: "/ready",
         kind: Kind::Ready,
         about: "the state of the proxy; 200 when LIVE, otherwise 503",
-        parameters: &[],
+        parameters: &[("verbose", "also where the configuration comes from, and how old it is")],
     },
     Endpoint {
         path: "/server_info",

@@ -17,7 +17,7 @@ use crate::{
     reply::{self, Reply},
     server::Admin,
     server_info,
-    source::ServerState,
+    source::{ServerState, Source},
     stats,
 };
 
@@ -69,7 +69,7 @@ async fn serve(
         Kind::Home => reply::html(help::page()),
         Kind::Help => reply::ok(help::text()),
         Kind::Live => reply::ok("LIVE\n"),
-        Kind::Ready => ready(source.state()),
+        Kind::Ready => ready(&**source, parameters),
         Kind::ServerInfo => server_info::as_json(source.state(), &source.server_info()),
         Kind::Stats => stats::stats(source.stats(), parameters)?,
         Kind::Prometheus => stats::prometheus(source.stats(), parameters)?,
@@ -108,14 +108,24 @@ fn allow_method(method: &Method, mutates: bool) -> Result<(), Refusal> {
     if allowed { Ok(()) } else { Err(Refusal::Method { method: method.clone(), required }) }
 }
 
-fn ready(state: ServerState) -> Reply {
+fn ready(source: &dyn Source, parameters: &Parameters<'_>) -> Reply {
+    let state = source.state();
     let status = match state {
         ServerState::Live => StatusCode::OK,
         ServerState::PreInitializing | ServerState::Initializing | ServerState::Draining => {
             StatusCode::SERVICE_UNAVAILABLE
         }
     };
-    reply::text(status, format!("{}\n", state.name()))
+    let mut text = format!("{}\n", state.name());
+    if parameters.flag("verbose") {
+        let configuration = source.last_known_good().map_or_else(
+            || "as last said by its source".to_owned(),
+            |age| format!("last known good, {} s old", age.as_secs()),
+        );
+        let server = if source.is_connected() { "connected" } else { "not connected" };
+        text += &format!("configuration: {configuration}\ncontrol plane: {server}\n");
+    }
+    reply::text(status, text)
 }
 
 fn wants_json(endpoint: &Endpoint, parameters: &Parameters<'_>) -> Result<bool, Refusal> {

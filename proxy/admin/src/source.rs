@@ -20,6 +20,11 @@ pub trait Source: Send + Sync + 'static {
     fn stats(&self) -> &Arc<Stats>;
     /// How far the life of the process has come.
     fn state(&self) -> ServerState;
+    /// How old is what is served, when no server could be reached since the start and it is the
+    /// last known good configuration.
+    fn last_known_good(&self) -> Option<Duration>;
+    /// Whether there is a stream to a management server.
+    fn is_connected(&self) -> bool;
     /// What `/server_info` says beyond the state.
     fn server_info(&self) -> ServerInfo;
     /// The level logged at now.

@@ -20,6 +20,9 @@ async fn readiness_follows_the_state() {
         running.proxy.set_state(state);
         assert_eq!(running.get("/ready").await, (status, body.to_owned()));
         assert_eq!(running.get("/live").await, (200, "LIVE\n".to_owned()));
+        let (_, detail) = running.get("/ready?verbose").await;
+        let more = "configuration: last known good, 7 s old\ncontrol plane: not connected\n";
+        assert_eq!(detail, format!("{body}{more}"));
     }
 }
 

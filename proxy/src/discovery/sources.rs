@@ -98,6 +98,11 @@ impl Sources {
         self.unanswered.is_empty()
     }
 
+    /// The types of which everything is wanted.
+    pub(crate) fn roots(&self) -> Vec<Kind> {
+        self.discovery.roots().filter_map(|(of, _)| kind_of(of)).collect()
+    }
+
     /// A list has been answered for.
     pub(crate) fn answered(&mut self, of: ResourceType) {
         self.unanswered.remove(&of);

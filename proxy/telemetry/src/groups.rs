@@ -314,13 +314,26 @@ pub struct ControlPlaneStats {
     pub stream_opened: Counter,
     /// Streams and connection attempts that failed.
     pub stream_failed: Counter,
+    /// 1 while the last known good configuration serves, as no server could be reached yet.
+    pub last_known_good: Gauge,
+    /// How old that is.
+    pub last_known_good_age_seconds: Gauge,
 }
 
 impl ControlPlaneStats {
     pub(crate) fn visit<'a>(&'a self, see: &mut dyn FnMut(&'static str, Value<'a>)) {
-        let Self { connected_state, stream_opened, stream_failed } = self;
+        let Self {
+            connected_state,
+            stream_opened,
+            stream_failed,
+            last_known_good,
+            last_known_good_age_seconds,
+        } = self;
         see("stream_opened", Value::Counter(stream_opened.get()));
         see("stream_failed", Value::Counter(stream_failed.get()));
         see("connected_state", Value::Gauge(connected_state.get()));
+        see("last_known_good", Value::Gauge(last_known_good.get()));
+        let age = last_known_good_age_seconds.get();
+        see("last_known_good_age_seconds", Value::Gauge(age));
     }
 }

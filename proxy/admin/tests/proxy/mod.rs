@@ -94,6 +94,14 @@ impl Source for FakeProxy {
         }
     }
 
+    fn last_known_good(&self) -> Option<Duration> {
+        Some(Duration::from_secs(7))
+    }
+
+    fn is_connected(&self) -> bool {
+        false
+    }
+
     fn log_level(&self) -> LogLevel {
         LogLevel::Info
     }

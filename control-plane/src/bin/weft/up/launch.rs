@@ -44,7 +44,9 @@ pub(crate) fn sidecar(
         .args(["--outbound", &ports.outbound.address.to_string()])
         .args(["--admin", &ports.admin.address.to_string()])
         .args(["--concurrency", &concurrency.to_string()])
-        .args(["--drain-time-s", DRAIN_SECONDS]);
+        .args(["--drain-time-s", DRAIN_SECONDS])
+        // The next mesh has other ports.
+        .arg("--no-last-known-good");
     for (key, value) in &instance.labels {
         command.args(["--label", &format!("{key}={value}")]);
     }
