@@ -7,11 +7,12 @@
 pub mod cli;
 pub mod files;
 mod folder;
+mod memory;
 mod plane;
 mod preview;
 mod proxies;
-mod returning;
 mod settings;
+mod socket;
 mod world;
 
 pub use plane::{ControlPlane, Failed, StartError};

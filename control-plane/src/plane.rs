@@ -3,26 +3,27 @@
 use std::convert::Infallible;
 use std::fmt::Display;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::server::TcpIncoming;
 use weft_config::{Mesh, Places, Problems};
-use weft_control_admin::{
-    Admin, Documents, DocumentsError, Guard, InForce, Preview, Readiness, router,
-};
-use weft_discovery::{Limits, Registered, Registry, RegistryService};
+use weft_control_admin::{Admin, Documents, DocumentsError, Guard, Preview, Readiness, router};
+use weft_discovery::{Limits, Registry, RegistryService};
 use weft_serve::{Discovery, Ledger, Translated};
 use weft_store::{Sqlite, Store, StoreError};
-use weft_translate::Workloads;
 
 use crate::files::{self, FilesError};
-use crate::{Settings, folder, preview, proxies, returning, world};
+use crate::memory::Memory;
+use crate::socket::{self, SocketFile};
+use crate::world::{self, Changed};
+use crate::{Settings, folder, preview, proxies};
 
 /// How long requests to the admin API and the farewell to proxies may take at the end.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -53,6 +54,17 @@ pub enum StartError {
     Listen {
         /// The address.
         address: SocketAddr,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The Unix socket cannot be listened on.
+    #[error(
+        "cannot listen on the Unix socket {}: {error}\n  hint: --xds-socket needs a path in a folder that exists and is writable, and that nobody else uses",
+        path.display()
+    )]
+    Socket {
+        /// Its path.
+        path: PathBuf,
         /// Why.
         error: std::io::Error,
     },
@@ -87,11 +99,12 @@ pub struct ControlPlane {
     stopping: watch::Sender<bool>,
     configuration: JoinSet<Result<(), Failed>>,
     servers: JoinSet<Result<(), Failed>>,
+    _socket: Option<SocketFile>,
 }
 
 impl ControlPlane {
-    /// Starts a control plane: when this returns, both addresses are listened on. Proxies are
-    /// answered as soon as the workloads of the time before a restart are back.
+    /// Starts a control plane: when this returns, its addresses are listened on. Workloads of the
+    /// time before a restart are taken to be there until they have had the time to come back.
     ///
     /// # Errors
     /// When files or store cannot be read or are not valid, or an address is taken.
@@ -103,22 +116,23 @@ impl ControlPlane {
         let xds = local(&xds_listener, settings.xds)?;
         let admin = local(&admin_listener, settings.admin)?;
 
-        let (ready, readiness) = watch::channel(Readiness::Returning);
-        let ready = Arc::new(ready);
+        let unix = settings.xds_socket.as_deref().map(listen_unix).transpose()?;
+        let (ready, readiness) = watch::channel(Readiness::Computing);
+        let memory = recall(Arc::clone(&store), &registry).await;
         let world = (documents.watch(), registry.watch());
         let settle = Duration::from_secs(settings.settle);
         let (translated, ledger) = (Arc::new(Translated::new()), Ledger::new());
         let source = Arc::clone(&translated);
         let follow = follow(&settings, &documents, &store);
-        let returned = Arc::clone(&ready);
-        let configure = configure(world, store, settle, returned, async move |mesh, workloads| {
-            let translated = Arc::clone(&translated);
-            let published =
-                tokio::task::spawn_blocking(move || translated.publish(Arc::new(mesh), workloads));
-            if published.await.is_ok() {
-                ready.send_replace(Readiness::Serving);
-            }
-        });
+        let configure =
+            world::follow(world.0, world.1, memory, async move |mesh, changed: Changed| {
+                let translated = Arc::clone(&translated);
+                let published =
+                    tokio::task::spawn_blocking(move || translated.publish_changes(mesh, changed));
+                if published.await.is_ok() {
+                    ready.send_replace(Readiness::Serving);
+                }
+            });
         let api = Arc::new(Admin {
             documents: Arc::clone(&documents),
             registered: registry.watch(),
@@ -135,24 +149,38 @@ impl ControlPlane {
         let (stopping, stop) = watch::channel(false);
         let limits = weft_serve::Limits::default();
         let discovery = Discovery::new(source, ledger.clone(), limits, stop.clone());
-        let routes =
-            discovery.routes().add_service(RegistryService::server(registry, stop.clone()));
+        let service = RegistryService::server(registry.clone(), stop.clone());
+        let routes = discovery.routes().add_service(service);
         let incoming = TcpIncoming::from(xds_listener).with_nodelay(Some(true));
+        let serve_unix = unix.map(|(listener, file)| {
+            let incoming = UnixListenerStream::new(listener);
+            let (routes, ledger) = (routes.clone(), ledger.clone());
+            (weft_serve::serve(incoming, routes, ledger, limits, stop.clone()), file)
+        });
         let xds_server = weft_serve::serve(incoming, routes, ledger, limits, stop.clone());
         let limits = weft_control_admin::Limits::default();
         let admin_server = weft_control_admin::serve(admin_listener, api, limits, stop);
         let mut configuration = JoinSet::new();
         configuration.spawn(part("configuration", configure.map(Ok::<_, Infallible>)));
         configuration.spawn(part("the follower of documents", follow.map(Ok::<_, Infallible>)));
+        configuration.spawn(async move {
+            tokio::time::sleep(settle).await;
+            registry.dismiss();
+            std::future::pending().await
+        });
         let mut servers = JoinSet::new();
         servers.spawn(part("the xDS server", xds_server));
+        let socket = serve_unix.map(|(server, file)| {
+            servers.spawn(part("the xDS server's Unix socket", server));
+            file
+        });
         servers.spawn(part("the admin server", admin_server));
         if let Some(path) = settings.admin_address_path {
             std::fs::write(&path, admin.to_string())
                 .map_err(|error| StartError::AddressFile { path, error })?;
         }
         tracing::info!(%xds, %admin, "listening");
-        Ok(Self { xds, admin, stopping, configuration, servers })
+        Ok(Self { xds, admin, stopping, configuration, servers, _socket: socket })
     }
 
     /// Where proxies connect.
@@ -202,20 +230,18 @@ async fn part<E: Display>(
     work.await.map_err(|error| Failed { part, why: error.to_string() })
 }
 
-/// Keeps proxies configured for the world as it is, and remembers it for the next start.
-async fn configure(
-    (in_force, mut registered): (watch::Receiver<Arc<InForce>>, watch::Receiver<Arc<Registered>>),
-    store: Arc<dyn Store>,
-    settle: Duration,
-    readiness: Arc<watch::Sender<Readiness>>,
-    publish: impl AsyncFnMut(Mesh, Workloads),
-) {
-    if let Err(error) = returning::wait(&*store, &mut registered, settle).await {
-        tracing::error!(%error, "cannot tell who was registered before");
+/// Gives the registry those who were there before a restart.
+async fn recall(store: Arc<dyn Store>, registry: &Registry) -> Memory {
+    let memory = Memory::new(store);
+    match memory.recall().await {
+        Ok(workloads) => registry.presume(workloads),
+        Err(error) => tracing::error!(%error, "cannot tell who was registered before"),
     }
-    readiness.send_replace(Readiness::Computing);
-    let remember = returning::remember(store, registered.clone());
-    tokio::join!(world::follow(in_force, registered, publish), remember);
+    memory
+}
+
+fn listen_unix(path: &Path) -> Result<(UnixListener, SocketFile), StartError> {
+    socket::listen(path).map_err(|error| StartError::Socket { path: path.to_owned(), error })
 }
 
 /// Follows changes of documents that nobody makes through the API. Does not end.

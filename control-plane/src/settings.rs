@@ -23,6 +23,9 @@ pub struct Settings {
     /// Where proxies connect. Neither encrypted nor authenticated.
     #[arg(long, value_name = "IP:PORT", env = "WEFT_XDS", default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 15010)))]
     pub xds: SocketAddr,
+    /// A Unix socket where proxies connect as well. Its owner and group may.
+    #[arg(long, value_name = "FILE", env = "WEFT_XDS_SOCKET")]
+    pub xds_socket: Option<PathBuf>,
     /// Where the admin API is. Neither encrypted nor authenticated: whoever reaches it may change
     /// the mesh.
     #[arg(long, value_name = "IP:PORT", env = "WEFT_CONTROL_ADMIN", default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 15080)))]
@@ -36,9 +39,8 @@ pub struct Settings {
         value_delimiter = ','
     )]
     pub admin_hosts: Vec<String>,
-    /// After a restart, how long to wait for the workloads that were registered before to register
-    /// again, before proxies are told of any change. Needs --store; what is there before that
-    /// is told at once.
+    /// After a restart, how long workloads that were registered before are taken to be there still
+    /// before they have registered again. Needs --store.
     #[arg(long, value_name = "SECONDS", env = "WEFT_SETTLE", default_value_t = 12)]
     pub settle: u64,
     /// Write the bound admin address to this file, once it is ready.

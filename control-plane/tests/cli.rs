@@ -62,6 +62,7 @@ async fn control_plane(mesh: Vec<PathBuf>) -> (ControlPlane, String) {
         config_dir: None,
         store: None,
         xds: any,
+        xds_socket: None,
         admin: any,
         settle: 0,
         admin_hosts: Vec::new(),

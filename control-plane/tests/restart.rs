@@ -21,7 +21,7 @@ spec: {ports: [{port: 80, protocol: http}]}
 ";
 
 /// How the workload is written down.
-const ID: &[u8] = b"default/inventory/the-only-one";
+const ID: &[u8] = b"\"instance\":\"the-only-one\"";
 
 /// A process that ends with the test.
 struct Process(Child);

@@ -140,6 +140,13 @@ pub(crate) struct SidecarArgs {
     /// The application's port on 127.0.0.1.
     #[arg(long, value_name = "PORT", env = "WEFT_PORT")]
     pub(crate) port: Option<u16>,
+    /// Ask the application whether it is well: `tcp` (it takes connections) or a path such as
+    /// /healthz (it answers with 200 to 399). Until it is, others are sent its requests.
+    #[arg(long, value_name = "tcp|PATH", env = "WEFT_HEALTH", requires = "port")]
+    pub(crate) health: Option<crate::health::Question>,
+    /// How often it is asked; an answer may take as long.
+    #[arg(long, value_name = "MS", env = "WEFT_HEALTH_INTERVAL_MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(10..))]
+    pub(crate) health_interval_ms: u64,
     /// A label of this instance, such as `version=v2`; may be repeated.
     #[arg(long = "label", value_name = "KEY=VALUE", env = "WEFT_LABELS", value_delimiter = ',', value_parser = key_value)]
     pub(crate) labels: Vec<(String, String)>,

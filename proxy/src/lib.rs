@@ -12,6 +12,7 @@
 mod bootstrap;
 mod cli;
 mod discovery;
+mod health;
 mod known_good;
 mod logging;
 mod plane;

@@ -2,13 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinSet};
 use tokio_stream::{StreamExt as _, wrappers::WatchStream};
 use weft_proto::registry::{
     Phase, WorkloadState, workload_registry_client::WorkloadRegistryClient,
 };
 
 use crate::{
+    health::Check,
     proxy::Proxy,
     server::{ServerAddress, connect},
 };
@@ -22,16 +23,31 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 pub(crate) struct Registration {
     state: watch::Sender<WorkloadState>,
     acknowledged: watch::Receiver<Option<Phase>>,
-    task: tokio::task::JoinHandle<()>,
+    /// They end with this.
+    _tasks: JoinSet<()>,
 }
 
 impl Registration {
-    /// Registers `state` with the server, again and again until dropped.
-    pub(crate) fn start(proxy: Arc<Proxy>, server: ServerAddress, state: WorkloadState) -> Self {
+    /// Registers `state` with the server, again and again until dropped; with a check, as
+    /// unhealthy until the application answers.
+    pub(crate) fn start(
+        proxy: Arc<Proxy>,
+        server: ServerAddress,
+        mut state: WorkloadState,
+        check: Option<Check>,
+    ) -> Self {
+        if check.is_some() {
+            state.set_phase(Phase::Unhealthy);
+        }
         let (state, states) = watch::channel(state);
         let (acknowledge, acknowledged) = watch::channel(None);
-        let task = tokio::spawn(keep_registered(proxy, server, states, acknowledge));
-        Self { state, acknowledged, task }
+        let mut tasks = JoinSet::new();
+        tasks.spawn(keep_registered(proxy, server, states, acknowledge));
+        if let Some(check) = check {
+            let state = state.clone();
+            tasks.spawn(check.follow(move |well| tell_health(&state, well)));
+        }
+        Self { state, acknowledged, _tasks: tasks }
     }
 
     /// Tells the mesh to send nothing new here, and waits until the control plane has it, at most
@@ -45,10 +61,17 @@ impl Registration {
     }
 }
 
-impl Drop for Registration {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+fn tell_health(state: &watch::Sender<WorkloadState>, well: bool) {
+    let phase = if well { Phase::Serving } else { Phase::Unhealthy };
+    state.send_if_modified(|state| {
+        // Who drains does not come back.
+        let changes = state.phase() != Phase::Draining && state.phase() != phase;
+        if changes {
+            tracing::info!(phase = phase.as_str_name(), "the application's health has changed");
+            state.set_phase(phase);
+        }
+        changes
+    });
 }
 
 async fn keep_registered(

@@ -20,7 +20,8 @@ use weft_telemetry::Stats;
 
 use crate::{
     bootstrap::{Bootstrap, BootstrapError, Text, line_of},
-    cli::RunArgs,
+    cli::{RunArgs, SidecarArgs},
+    health::Check,
     known_good,
     logging::LogControl,
     plane::Plane,
@@ -228,6 +229,7 @@ async fn live(args: &RunArgs, start: Start, proxy: Arc<Proxy>) -> anyhow::Result
             _ = interrupt.recv() => return Ok(()),
         }
     }
+    let check = health_check(&args.sidecar);
     let registering = start.workload.map(|(server, mut state)| {
         let proxy = Arc::clone(&proxy);
         tokio::spawn(async move {
@@ -237,7 +239,7 @@ async fn live(args: &RunArgs, start: Start, proxy: Arc<Proxy>) -> anyhow::Result
             if let Some(inbound) = proxy.address_of(INBOUND) {
                 state.address = inbound.to_string();
             }
-            Registration::start(proxy, server, state)
+            Registration::start(proxy, server, state, check)
         })
     });
     let mut again = tokio::time::interval(BIND_AGAIN);
@@ -276,6 +278,11 @@ async fn live(args: &RunArgs, start: Start, proxy: Arc<Proxy>) -> anyhow::Result
         _ = interrupt.recv() => tracing::info!("ended without draining"),
     }
     Ok(())
+}
+
+fn health_check(args: &SidecarArgs) -> Option<Check> {
+    let (question, port) = (args.health.clone()?, args.port?);
+    Some(Check { question, port, interval: Duration::from_millis(args.health_interval_ms) })
 }
 
 /// Leaves the mesh first, then finishes what is under way, then closes.

@@ -19,9 +19,7 @@ from harness.waiting import until
 class ControlPlane:
     """A running control plane; `documents` are values of `harness.mesh`."""
 
-    def __init__(
-        self, directory, documents=(), name="control-plane", store=None, xds="127.0.0.1:0", arguments=()
-    ):
+    def __init__(self, directory, documents=(), name="control-plane", store=None, xds="127.0.0.1:0", arguments=()):
         self.directory = Path(directory)
         self.name = name
         self._address = self.directory / f"{name}.admin"
@@ -94,11 +92,11 @@ class Rest(Admin):
 class Sidecar:
     """weft-proxy beside an application, as its own flags say it."""
 
-    def __init__(self, directory, control, service=None, app_port=None, name=None, arguments=(), wait=True):
+    def __init__(self, directory, control, service=None, app_port=None, name=None, arguments=(), wait=True, server=()):
         name = name or f"sidecar-{service}"
         self._address = Path(directory) / f"{name}.admin"
         self._address.unlink(missing_ok=True)
-        argv = [binary("weft-proxy"), "--control-plane", f"http://{control.xds}"]
+        argv = [binary("weft-proxy"), *(server or ["--control-plane", f"http://{control.xds}"])]
         argv += ["--inbound", "127.0.0.1:0", "--outbound", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
         argv += ["--admin-address-path", self._address, "--concurrency", "1", "-l", "info"]
         if service:
@@ -145,7 +143,7 @@ def registry(directory):
 class Registration:
     """A workload that registers itself, as a sidecar in another language would."""
 
-    def __init__(self, directory, control, service, address, instance, labels=None):
+    def __init__(self, directory, control, service, address, instance, labels=None, wait=True):
         self._pb = registry(directory)
         self._state = self._pb.WorkloadState(
             service=service,
@@ -166,7 +164,10 @@ class Registration:
         )
         self._answers = call(iter(self._out.get, None))
         threading.Thread(target=self._read, daemon=True).start()
-        self.send()
+        if wait:
+            self.send()
+        else:
+            self._say()
 
     def _read(self):
         try:
@@ -175,18 +176,25 @@ class Registration:
         except grpc.RpcError as error:
             self.error = error
 
-    def send(self, **changes):
-        """Sends the state with changes and waits for its acknowledgement."""
+    def _say(self, **changes):
         for name, value in changes.items():
             setattr(self._state, name, value)
         state = self._pb.WorkloadState()
         state.CopyFrom(self._state)
-        before = len(self.revisions)
         self._out.put(state)
+
+    def send(self, **changes):
+        """Sends the state with changes and waits for its acknowledgement."""
+        before = len(self.revisions)
+        self._say(**changes)
         until(lambda: len(self.revisions) > before or self.error, "an acknowledgement")
 
     def drain(self):
         self.send(phase=self._pb.PHASE_DRAINING)
+
+    def start_draining(self):
+        """Says so and waits for nothing."""
+        self._say(phase=self._pb.PHASE_DRAINING)
 
     def leave(self):
         """Ends the stream in good order."""

@@ -114,10 +114,11 @@ class Tcp(Server):
 
 
 class Http(Server):
-    """The echo; `seen` keeps every request of its life, newest last."""
+    """The echo; `seen` keeps every request of its life, newest last; targets in `failing` get a 503."""
 
     def __init__(self, name, port=0, body=None):
         self.seen = []
+        self.failing = set()
         self._body = body
         self._gates = {}
         self._gates_lock = threading.Lock()
@@ -147,7 +148,8 @@ class Http(Server):
         report = {"upstream": self.name, **report}
         self.seen.append(report)
         asked = [value for name, value in report["headers"] if name.lower() == "x-respond"]
-        plan = {"status": 200, "headers": [], "framing": "length", **(json.loads(asked[0]) if asked else {})}
+        status = 503 if report["target"] in self.failing else 200
+        plan = {"status": status, "headers": [], "framing": "length", **(json.loads(asked[0]) if asked else {})}
         if "fill" in plan:
             plan["body"] = "z" * plan["fill"]
         elif "body" not in plan and self._body is not None:

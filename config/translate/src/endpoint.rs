@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use weft_config::model::service::{Service, Subset};
-use weft_proto::pb::envoy::config::core::v3::{Address, Locality};
+use weft_proto::pb::envoy::config::core::v3::{Address, HealthStatus, Locality};
 use weft_proto::pb::envoy::config::endpoint::v3 as endpoint;
 
 use crate::wire::{address, host_and_port, uint32};
@@ -25,21 +25,25 @@ pub(crate) fn assignment(
         .filter(|written| written.port.is_none_or(|only| only == port))
         .filter(|written| selects(&written.labels))
         .map(|written| {
-            (written.zone.as_deref().unwrap_or_default(), written.address, written.weight)
+            let zone = written.zone.as_deref().unwrap_or_default();
+            (zone, Place { at: written.address, weight: written.weight, healthy: true })
         });
     let registered = instances
         .iter()
         .filter(|_| service.takes_registrations())
         .filter(|instance| selects(&instance.labels))
-        .map(|instance| (instance.zone.as_str(), instance.address, None));
+        .map(|instance| {
+            let (at, healthy) = (instance.address, instance.healthy);
+            (instance.zone.as_str(), Place { at, weight: None, healthy })
+        });
 
     // An address twice is refused by gRPC clients (gRFC A27): an instance that restarted may
     // have registered before its predecessor was noticed gone.
     let mut seen: BTreeSet<SocketAddr> = BTreeSet::new();
-    let mut zones: BTreeMap<&str, Vec<(SocketAddr, Option<u32>)>> = BTreeMap::new();
-    for (zone, address, weight) in written.chain(registered) {
-        if seen.insert(address) {
-            zones.entry(zone).or_default().push((address, weight));
+    let mut zones: BTreeMap<&str, Vec<Place>> = BTreeMap::new();
+    for (zone, place) in written.chain(registered) {
+        if seen.insert(place.at) {
+            zones.entry(zone).or_default().push(place);
         }
     }
     endpoint::ClusterLoadAssignment {
@@ -49,19 +53,33 @@ pub(crate) fn assignment(
     }
 }
 
-fn locality(zone: &str, endpoints: &[(SocketAddr, Option<u32>)]) -> endpoint::LocalityLbEndpoints {
+/// An endpoint among those of its zone.
+#[derive(Clone, Copy)]
+struct Place {
+    at: SocketAddr,
+    weight: Option<u32>,
+    healthy: bool,
+}
+
+fn locality(zone: &str, places: &[Place]) -> endpoint::LocalityLbEndpoints {
     // gRPC clients skip a locality without a weight (gRFC A27). The sum of its endpoints' weights
     // leaves each endpoint the share that it would have without localities.
-    let weight =
-        endpoints.iter().map(|(_, weight)| weight.unwrap_or(1)).fold(0, u32::saturating_add);
+    let weight = places.iter().map(|each| each.weight.unwrap_or(1)).fold(0, u32::saturating_add);
     endpoint::LocalityLbEndpoints {
         locality: Some(Locality { zone: zone.to_owned(), ..Default::default() }),
-        lb_endpoints: endpoints
-            .iter()
-            .map(|(address, weight)| lb_endpoint(*address, *weight))
-            .collect(),
+        lb_endpoints: places.iter().map(|each| each.lb_endpoint()).collect(),
         load_balancing_weight: Some(uint32(weight)),
         ..Default::default()
+    }
+}
+
+impl Place {
+    fn lb_endpoint(self) -> endpoint::LbEndpoint {
+        let unhealthy = (!self.healthy).then_some(HealthStatus::Unhealthy);
+        endpoint::LbEndpoint {
+            health_status: unhealthy.map(i32::from).unwrap_or_default(),
+            ..lb_endpoint(self.at, self.weight)
+        }
     }
 }
 

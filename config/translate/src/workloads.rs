@@ -17,6 +17,8 @@ pub struct Instance {
     pub address: SocketAddr,
     /// What Subsets select by.
     pub labels: StringMap,
+    /// Whether its application answers.
+    pub healthy: bool,
 }
 
 /// The instances that take requests, by Service.

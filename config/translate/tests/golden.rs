@@ -23,6 +23,7 @@ fn mesh(example: &str) -> Mesh {
 
 fn workloads() -> Workloads {
     let instance = |name: &str, port: u16, zone: &str, version: &str| Instance {
+        healthy: true,
         zone: zone.to_owned(),
         name: name.to_owned(),
         address: ([127, 0, 0, 1], port).into(),

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use prost::Message as _;
 use weft_config::{Key, Mesh, Source, StringMap};
+use weft_proto::pb::envoy::config::core::v3::HealthStatus;
+use weft_proto::pb::envoy::config::endpoint::v3::{ClusterLoadAssignment, LbEndpoint};
 use weft_translate::{Collection, Dialect, Instance, Node, Resources, Translator, Workloads};
 
 const SHOP: &str = include_str!("../../examples/shop.yaml");
@@ -26,6 +29,7 @@ fn node(dialect: Dialect) -> Node {
 
 fn instance(name: &str, port: u16, version: &str) -> Instance {
     Instance {
+        healthy: true,
         zone: String::new(),
         name: name.to_owned(),
         address: ([127, 0, 0, 1], port).into(),
@@ -52,6 +56,21 @@ fn changes(before: &Resources, after: &Resources) -> [Vec<String>; 4] {
         changed(&before.clusters, &after.clusters),
         changed(&before.endpoints, &after.endpoints),
     ]
+}
+
+#[test]
+fn an_instance_that_is_ill_is_an_endpoint_that_is_unhealthy() {
+    let mut translator = Translator::new(mesh(SHOP), Workloads::new());
+    let ill = Instance { healthy: false, ..instance("b", 2, "v1") };
+    let inventory = Key::new("default", "inventory");
+    assert!(translator.set_instances(&inventory, vec![instance("a", 1, "v1"), ill]));
+    let resources = translator.resources(&node(Dialect::Envoy));
+    let assignment = resources.endpoints.get("inventory.default:80").expect("of the example");
+    let assignment = ClusterLoadAssignment::decode(assignment.value.clone()).expect("ours");
+    let health = |endpoint: &LbEndpoint| endpoint.health_status();
+    let found: Vec<_> =
+        assignment.endpoints.iter().flat_map(|zone| &zone.lb_endpoints).map(health).collect();
+    assert_eq!(found, [HealthStatus::Unknown, HealthStatus::Unhealthy]);
 }
 
 #[test]

@@ -37,8 +37,6 @@ pub struct Admin {
 /// Whether proxies are being served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
-    /// The workloads of the time before a restart are waited for.
-    Returning,
     /// The first configuration is computed.
     Computing,
     /// Proxies are told what they are to have.
@@ -214,22 +212,15 @@ fn how(options: ChangeOptions) -> Options {
 }
 
 fn serving(readiness: Readiness) -> Check {
-    let (status, detail, hint) = match readiness {
-        Readiness::Returning => (
-            CheckStatus::Failing,
-            "waiting for the workloads that were registered before the restart",
-            Some("proxies keep what they have meanwhile; --settle bounds the wait"),
-        ),
-        Readiness::Computing => {
-            (CheckStatus::Failing, "the first configuration is being computed", None)
-        }
-        Readiness::Serving => (CheckStatus::Ok, "proxies are told what they are to have", None),
+    let (status, detail) = match readiness {
+        Readiness::Computing => (CheckStatus::Failing, "the first configuration is being computed"),
+        Readiness::Serving => (CheckStatus::Ok, "proxies are told what they are to have"),
     };
     Check {
         name: "serving".to_owned(),
         status,
         detail: detail.to_owned(),
-        hint: hint.map(str::to_owned),
+        hint: None,
         problems: Vec::new(),
     }
 }

@@ -54,7 +54,7 @@ async fn plane(files: &str) -> Plane {
 fn plane_of(documents: Documents, store: Sqlite) -> Plane {
     let documents = Arc::new(documents);
     let registry = Registry::new(Limits::default());
-    let (ready, readiness) = watch::channel(Readiness::Returning);
+    let (ready, readiness) = watch::channel(Readiness::Computing);
     let admin = Admin {
         documents: Arc::clone(&documents),
         registered: registry.watch(),

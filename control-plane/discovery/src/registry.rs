@@ -41,6 +41,9 @@ struct Shared {
     registered: watch::Sender<Arc<Registered>>,
 }
 
+/// The owner of workloads that nobody has registered since the restart. Sessions count from 1.
+const PRESUMED: u64 = 0;
+
 #[derive(Default)]
 struct Entries {
     revision: u64,
@@ -61,6 +64,33 @@ impl Registry {
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Arc<Registered>> {
         self.shared.registered.subscribe()
+    }
+
+    /// Takes workloads to be there that were so before a restart. Who registers again takes its
+    /// place over, and nobody notices; who does not is gone with [`Registry::dismiss`].
+    pub fn presume(&self, workloads: Vec<Workload>) {
+        let mut entries = self.shared.entries();
+        let room = self.shared.limits.workloads.saturating_sub(entries.workloads.len());
+        for workload in workloads.into_iter().take(room) {
+            let id = workload.id.clone();
+            entries.workloads.entry(id).or_insert((PRESUMED, Arc::new(workload)));
+        }
+        self.shared.publish(&mut entries);
+    }
+
+    /// Removes the presumed workloads that have not registered again.
+    pub fn dismiss(&self) {
+        let mut entries = self.shared.entries();
+        let before = entries.workloads.len();
+        entries.workloads.retain(|id, (owner, _)| {
+            if *owner == PRESUMED {
+                tracing::warn!(workload = %id, "not back after the restart, taken for gone");
+            }
+            *owner != PRESUMED
+        });
+        if entries.workloads.len() < before {
+            self.shared.publish(&mut entries);
+        }
     }
 
     /// Opens a session, which speaks for one workload for as long as it lives.
@@ -226,6 +256,21 @@ mod tests {
         drop(old);
         assert_eq!(instances(&registry), [("a".to_owned(), Phase::Serving)]);
         drop(new);
+        assert_eq!(instances(&registry), []);
+    }
+
+    #[test]
+    fn who_was_there_before_a_restart_stays_and_who_does_not_come_back_goes() {
+        let registry = Registry::new(Limits::default());
+        registry.presume(vec![workload("a", Phase::Serving), workload("b", Phase::Serving)]);
+        let serving = |name: &str| (name.to_owned(), Phase::Serving);
+        assert_eq!(instances(&registry), [serving("a"), serving("b")]);
+        let before = registry.watch().borrow().revision;
+        let mut session = registry.open();
+        assert_eq!(session.update(workload("a", Phase::Serving)), Ok(before), "it is no news");
+        registry.dismiss();
+        assert_eq!(instances(&registry), [serving("a")]);
+        drop(session);
         assert_eq!(instances(&registry), []);
     }
 

@@ -75,6 +75,8 @@ pub struct Workload {
 pub enum Phase {
     /// Takes requests.
     Serving,
+    /// Takes no requests for now: its application does not answer.
+    Unhealthy,
     /// Finishes what it has.
     Draining,
 }
@@ -85,6 +87,7 @@ impl Phase {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Serving => "serving",
+            Self::Unhealthy => "unhealthy",
             Self::Draining => "draining",
         }
     }
@@ -160,6 +163,7 @@ impl TryFrom<WorkloadState> for Workload {
     fn try_from(state: WorkloadState) -> Result<Self, Refusal> {
         let phase = match WirePhase::try_from(state.phase) {
             Ok(WirePhase::Serving) => Phase::Serving,
+            Ok(WirePhase::Unhealthy) => Phase::Unhealthy,
             Ok(WirePhase::Draining) => Phase::Draining,
             Ok(WirePhase::Unspecified) | Err(_) => return Err(Refusal::Missing { field: "phase" }),
         };

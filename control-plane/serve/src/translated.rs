@@ -9,9 +9,9 @@ use std::{
 };
 
 use tokio::sync::watch;
-use weft_config::Mesh;
+use weft_config::{Key, Mesh};
 use weft_proto::discovery::Node;
-use weft_translate::{Collection, Node as NodeIntent, Resources, Translator, Workloads};
+use weft_translate::{Collection, Instance, Node as NodeIntent, Resources, Translator, Workloads};
 use weft_xds::{PerType, ResourceType};
 
 use crate::{
@@ -54,11 +54,34 @@ impl Translated {
     }
 
     /// Brings every node up to date with this mesh and what runs in it.
-    pub fn publish(&self, mesh: Arc<Mesh>, workloads: Workloads) {
+    pub fn publish(&self, mesh: Arc<Mesh>, workloads: &Workloads) {
+        let known = |state: &State| -> Vec<Key> {
+            let translator = state.translator.as_ref();
+            translator.map(|it| it.workloads().services().cloned().collect()).unwrap_or_default()
+        };
+        let gone = known(&self.lock()).into_iter().map(|service| (service, Vec::new()));
+        let there = workloads.services();
+        let there = there.map(|service| (service.clone(), workloads.of(service).to_vec()));
+        self.publish_changes(mesh, gone.chain(there).collect::<BTreeMap<_, _>>());
+    }
+
+    /// Brings every node up to date with this mesh, and with the instances of these Services. Those
+    /// of all others are what they were.
+    pub fn publish_changes(
+        &self,
+        mesh: Arc<Mesh>,
+        changed: impl IntoIterator<Item = (Key, Vec<Instance>)>,
+    ) {
         let state = &mut *self.lock();
-        match &mut state.translator {
-            None => state.translator = Some(Translator::new(mesh, workloads)),
-            Some(translator) => update(translator, mesh, &workloads),
+        let translator = state
+            .translator
+            .get_or_insert_with(|| Translator::new(Arc::default(), Workloads::default()));
+        // Services that are not in the mesh keep their instances for when they are.
+        for (service, instances) in changed {
+            translator.set_instances(&service, instances);
+        }
+        if !Arc::ptr_eq(translator.mesh(), &mesh) && **translator.mesh() != *mesh {
+            translator.set_mesh(mesh);
         }
         let State { translator, kinds, shared } = state;
         kinds.retain(|_, followers| !followers.offers.is_closed());
@@ -103,21 +126,6 @@ impl Source for Translated {
         }
         state.kinds.insert(node, followers);
         Ok(receiver)
-    }
-}
-
-/// Tells the translator what changed, Service by Service, so that it rebuilds no more than that.
-fn update(translator: &mut Translator, mesh: Arc<Mesh>, workloads: &Workloads) {
-    if **translator.mesh() != *mesh {
-        translator.set_mesh(mesh);
-    }
-    let gone = translator.workloads().services();
-    let gone = gone.filter(|service| workloads.of(service).is_empty()).cloned();
-    for service in gone.collect::<Vec<_>>() {
-        translator.set_instances(&service, Vec::new());
-    }
-    for service in workloads.services() {
-        translator.set_instances(service, workloads.of(service).to_vec());
     }
 }
 

@@ -56,7 +56,7 @@ async fn a_node_follows_the_mesh_and_the_ledger_follows_the_node() {
     server.until(|nodes| nodes.len() == 1).await;
     assert!(!server.ledger.nodes()[0].converged, "nothing was published yet");
 
-    server.translated.publish(mesh(&["a"]), instance("a", 1));
+    server.translated.publish(mesh(&["a"]), &instance("a", 1));
     let first = peer.hear().await.unwrap();
     assert_eq!(names(&first), set(&["a.default:80"]));
     peer.say(answer(&first, None)).await;
@@ -65,7 +65,7 @@ async fn a_node_follows_the_mesh_and_the_ledger_follows_the_node() {
     assert_eq!(cds.r#type, "CDS");
     assert_eq!(cds.acknowledged.map(|stamp| stamp.version), Some(first.version_info.clone()));
 
-    server.translated.publish(mesh(&["a", "b"]), instance("a", 1));
+    server.translated.publish(mesh(&["a", "b"]), &instance("a", 1));
     let second = peer.hear().await.unwrap();
     assert_eq!(names(&second), set(&["a.default:80", "b.default:80"]));
     peer.say(answer(&second, Some("cluster b.default:80: no"))).await;
@@ -85,7 +85,7 @@ async fn a_node_follows_the_mesh_and_the_ledger_follows_the_node() {
 #[tokio::test]
 async fn delta_sends_what_changed() {
     let server = Server::start(Limits::default()).await;
-    server.translated.publish(mesh(&["a", "b"]), instance("a", 1));
+    server.translated.publish(mesh(&["a", "b"]), &instance("a", 1));
     let mut peer = server.delta().await;
     let ask = |names: &[&str], nonce: &str| DeltaDiscoveryRequest {
         node: Some(node("one")),
@@ -100,7 +100,7 @@ async fn delta_sends_what_changed() {
     peer.say(ask(&[], &first.nonce)).await;
     server.until(|nodes| nodes[0].converged).await;
 
-    server.translated.publish(mesh(&["a", "b"]), instance("a", 2));
+    server.translated.publish(mesh(&["a", "b"]), &instance("a", 2));
     let second = peer.hear().await.unwrap();
     let changed: Vec<_> = second.resources.iter().map(|each| each.name.as_str()).collect();
     assert_eq!(changed, ["a.default:80"]);
@@ -109,7 +109,7 @@ async fn delta_sends_what_changed() {
 #[tokio::test]
 async fn a_client_that_neither_reads_nor_answers_holds_up_nobody() {
     let server = Server::start(Limits::default()).await;
-    server.translated.publish(mesh(&["a"]), instance("a", 1));
+    server.translated.publish(mesh(&["a"]), &instance("a", 1));
     let stuck = server.sotw().await;
     stuck.say(ask(CLUSTER, "stuck")).await;
     let mut well = server.sotw().await;
@@ -120,7 +120,7 @@ async fn a_client_that_neither_reads_nor_answers_holds_up_nobody() {
         assert_eq!(heard.resources.len(), services.len());
         well.say(answer(&heard, None)).await;
         services.push(more);
-        server.translated.publish(mesh(&services), instance("a", 1));
+        server.translated.publish(mesh(&services), &instance("a", 1));
     }
     let stuck = server.ledger.nodes().into_iter().find(|view| view.node == "stuck").unwrap();
     assert_eq!(stuck.types[0].acknowledged, None);
@@ -129,7 +129,7 @@ async fn a_client_that_neither_reads_nor_answers_holds_up_nobody() {
 #[tokio::test]
 async fn types_have_services_of_their_own() {
     let server = Server::start(Limits::default()).await;
-    server.translated.publish(mesh(&["a"]), instance("a", 1));
+    server.translated.publish(mesh(&["a"]), &instance("a", 1));
     let service = "envoy.service.cluster.v3.ClusterDiscoveryService";
     let mut peer = server.open(service, "StreamClusters").await.unwrap();
     peer.say(ask("", "one")).await;
@@ -182,7 +182,7 @@ async fn more_streams_than_allowed_are_to_come_back_later() {
 async fn stopping_ends_the_streams_and_then_the_server() {
     let limits = Limits { farewell: Duration::ZERO, ..Limits::default() };
     let server = Server::start(limits).await;
-    server.translated.publish(mesh(&["a"]), instance("a", 1));
+    server.translated.publish(mesh(&["a"]), &instance("a", 1));
     let mut peer = server.sotw().await;
     peer.say(ask(CLUSTER, "one")).await;
     peer.hear().await.unwrap();
@@ -197,7 +197,7 @@ async fn stopping_ends_the_streams_and_then_the_server() {
 async fn a_unix_socket_serves_as_well() {
     let path = std::env::temp_dir().join(format!("weft-serve-{}.sock", std::process::id()));
     let server = Server::start_unix(&path);
-    server.translated.publish(mesh(&["a"]), instance("a", 1));
+    server.translated.publish(mesh(&["a"]), &instance("a", 1));
     let mut peer = server.sotw().await;
     std::fs::remove_file(&path).unwrap();
     peer.say(ask(CLUSTER, "one")).await;

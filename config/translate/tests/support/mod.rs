@@ -289,6 +289,7 @@ pub(crate) fn instances() -> impl Strategy<Value = (Key, Vec<Instance>)> {
         |(name, host, v2, zone)| {
             let version = if v2 { "v2" } else { "v1" };
             Instance {
+                healthy: true,
                 zone: zone.to_owned(),
                 name: format!("i-{name}"),
                 address: ([127, 0, 0, host + 1], 15006).into(),

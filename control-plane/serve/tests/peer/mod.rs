@@ -51,6 +51,7 @@ pub(crate) fn mesh(services: &[&str]) -> Arc<Mesh> {
 /// One instance of a service, at this port.
 pub(crate) fn instance(service: &str, port: u16) -> Workloads {
     let instance = Instance {
+        healthy: true,
         zone: String::new(),
         name: "one".into(),
         address: ([127, 0, 0, 1], port).into(),
