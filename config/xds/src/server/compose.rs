@@ -120,9 +120,7 @@ impl Track {
                     continue;
                 }
                 let content = self.current(&name).cloned();
-                if content.is_some() || self.mode == Mode::Delta {
-                    items.push(Item { name, content });
-                }
+                items.push(Item { name, content });
             }
             if !items.is_empty() {
                 return items;

@@ -262,11 +262,15 @@ impl ClientSide {
         let before = std::mem::replace(&mut self.wanted[of].names, names.clone());
         self.wanted[of].asked = true;
         self.wanted[of].has_named |= !names.is_empty();
-        let kept: Vec<_> =
-            self.held[of].keys().filter(|name| !self.wants(of, name)).cloned().collect();
-        for name in kept {
-            self.held[of].remove(&name);
-            self.versions[of].remove(&name);
+        // State of the world: the server may not hear that a name was given up and taken again
+        // (such a request can be stale), so its content is kept.
+        if self.mode == Mode::Delta {
+            let held = self.held[of].keys();
+            let given_up: Vec<_> = held.filter(|name| !self.wants(of, name)).cloned().collect();
+            for name in given_up {
+                self.held[of].remove(&name);
+                self.versions[of].remove(&name);
+            }
         }
         let nonce = self.nonce[of].clone();
         self.say(of, &before, HashMap::new(), nonce, None);
@@ -277,6 +281,9 @@ impl ClientSide {
         let before = std::mem::replace(self, fresh);
         // What one mode calls a version means nothing in the other.
         let same_mode = before.mode == self.mode;
+        // A full set may carry what the client refuses as long as it may hold a good version of
+        // it that the server does not know. Who drops everything along with it must not say so.
+        let remembers = remembers && (self.mode == Mode::Delta || !self.strict);
         for of in TYPES {
             self.wanted[of].names.clone_from(&before.wanted[of].names);
             self.wanted[of].has_named = !self.wanted[of].names.is_empty();
@@ -297,8 +304,8 @@ impl ClientSide {
             if remembers && same_mode {
                 self.version[of].clone_from(&before.version[of]);
                 held.clone_from(&self.versions[of]);
-            } else if self.mode == Mode::Delta {
-                // It starts with nothing.
+            } else {
+                // It starts with nothing, which is what it says.
                 self.held[of].clear();
                 self.versions[of].clear();
             }
@@ -386,7 +393,8 @@ impl ClientSide {
                 self.versions[of].remove(&name);
             }
             for (name, body) in upserts {
-                if !bad.contains(&name) && self.wants(of, &name) {
+                let is_of_interest = self.mode == Mode::StateOfTheWorld || self.wants(of, &name);
+                if !bad.contains(&name) && is_of_interest {
                     if let Some(version) = versions.get(&name) {
                         self.versions[of].insert(name.clone(), version.clone());
                     }
