@@ -186,7 +186,7 @@ impl Record {
     fn into_workload(self) -> Option<Workload> {
         let Self { namespace, service, instance, .. } = self;
         let is_whole = ![&namespace, &service, &instance].into_iter().any(String::is_empty);
-        is_whole.then(|| Workload {
+        is_whole.then_some(Workload {
             id: WorkloadId { namespace, service, instance },
             address: self.address,
             labels: self.labels,

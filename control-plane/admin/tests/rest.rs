@@ -393,7 +393,7 @@ async fn proxies_are_shown_one_by_one_and_health_says_why() {
     );
     let (_, health) = plane.send("GET", "/readyz", Body::empty()).await;
     assert_eq!(health["ready"], false);
-    assert!(health["checks"][0]["detail"].as_str().unwrap().contains("registered"), "{health}");
+    assert!(health["checks"][0]["detail"].as_str().unwrap().contains("computed"), "{health}");
 }
 
 #[tokio::test]
