@@ -21,6 +21,8 @@ pub enum Kind {
     Service,
     /// Some endpoints of a Service, by label.
     Subset,
+    /// Where requests and connections come in from outside of the mesh, from Gateway API.
+    Gateway,
     /// Where requests for a Service go, from Gateway API.
     HttpRoute,
     /// Where gRPC calls to a Service go, from Gateway API.
@@ -39,9 +41,10 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order in which they refer to each other.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Service,
         Self::Subset,
+        Self::Gateway,
         Self::HttpRoute,
         Self::GrpcRoute,
         Self::TcpRoute,
@@ -53,6 +56,7 @@ impl Kind {
     pub(crate) const NAMES: &'static [&'static str] = &[
         "Service",
         "Subset",
+        "Gateway",
         "HTTPRoute",
         "GRPCRoute",
         "TCPRoute",
@@ -67,6 +71,7 @@ impl Kind {
         match self {
             Self::Service => "Service",
             Self::Subset => "Subset",
+            Self::Gateway => "Gateway",
             Self::HttpRoute => "HTTPRoute",
             Self::GrpcRoute => "GRPCRoute",
             Self::TcpRoute => "TCPRoute",
@@ -80,7 +85,7 @@ impl Kind {
     /// The `apiVersion` a document of this kind has.
     pub fn api_version(self) -> &'static str {
         match self {
-            Self::HttpRoute | Self::GrpcRoute | Self::TlsRoute => GATEWAY_API,
+            Self::Gateway | Self::HttpRoute | Self::GrpcRoute | Self::TlsRoute => GATEWAY_API,
             Self::TcpRoute => GATEWAY_API_ALPHA,
             Self::Service
             | Self::Subset
@@ -110,8 +115,8 @@ impl FromStr for Kind {
         let is_meant = |kind: &Self| {
             let name = kind.as_str().to_ascii_lowercase();
             let plural = match name.strip_suffix('y') {
-                Some(stem) => format!("{stem}ies"),
-                None => format!("{name}s"),
+                Some(stem) if !stem.ends_with(['a', 'e', 'i', 'o', 'u']) => format!("{stem}ies"),
+                _ => format!("{name}s"),
             };
             text.eq_ignore_ascii_case(&name) || text.eq_ignore_ascii_case(&plural)
         };
@@ -205,6 +210,7 @@ mod tests {
             assert_eq!(kind.as_str().to_lowercase().parse(), Ok(kind));
         }
         assert_eq!("services".parse(), Ok(Kind::Service));
+        assert_eq!("gateways".parse(), Ok(Kind::Gateway));
         assert_eq!("trafficPolicies".parse(), Ok(Kind::TrafficPolicy));
         assert!("pod".parse::<Kind>().is_err());
         assert_eq!(Kind::ALL.map(Kind::as_str), Kind::NAMES);

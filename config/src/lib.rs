@@ -40,7 +40,9 @@ mod syntax;
 mod tree;
 mod yaml;
 
-pub use binding::{Attachment, Backend, BoundRoute, BoundRule, BoundTcpRoute, BoundTlsRoute};
+pub use binding::{
+    Attachment, Backend, BoundRoute, BoundRule, BoundTcpRoute, BoundTlsRoute, ListenerRoutes,
+};
 pub use document::{
     DEFAULT_NAMESPACE, Document, DocumentId, GATEWAY_API, GATEWAY_API_ALPHA, Key, Kind,
     UnknownKind, WEFT_API,

@@ -75,6 +75,7 @@ pub(crate) fn names<'a>(keys: impl Iterator<Item = &'a Key>, namespace: &str) ->
 /// Records every problem between documents that are no routes.
 pub(crate) fn link(mesh: &Mesh, origins: &Origins, problems: &mut Vec<Problem>) {
     link_services_named(mesh, origins, problems);
+    link_dependencies(mesh, origins, problems);
     link_listeners(mesh, origins, problems);
     link_hostnames(mesh, origins, problems);
     link_policies(mesh, origins, problems);
@@ -98,6 +99,18 @@ fn link_services_named(mesh: &Mesh, origins: &Origins, problems: &mut Vec<Proble
             let id = DocumentId::new(Kind::Subset, key.clone());
             let conflict = Conflict::SubsetOfDns { service: subset.service.clone() };
             problems.push(origins.problem(id, "spec.service".to_owned(), conflict.into()));
+        }
+    }
+}
+
+fn link_dependencies(mesh: &Mesh, origins: &Origins, problems: &mut Vec<Problem>) {
+    for (key, service) in &mesh.services {
+        for (index, it) in service.dependencies.iter().flatten().enumerate() {
+            if let Some(reason) = missing_service(mesh, origins, &it.key(&key.namespace)) {
+                let id = DocumentId::new(Kind::Service, key.clone());
+                let field = format!("spec.dependencies[{index}].name");
+                problems.push(origins.problem(id, field, reason));
+            }
         }
     }
 }

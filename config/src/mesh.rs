@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::binding::{Attachment, Bindings, BoundRoute, BoundTcpRoute, BoundTlsRoute, bind};
+use crate::binding::{
+    Attachment, Bindings, BoundRoute, BoundTcpRoute, BoundTlsRoute, ListenerRoutes, bind,
+};
 use crate::document::{Document, DocumentId, Key, Kind};
 use crate::link::{Origins, link};
 use crate::model::policy::{PolicyTarget, TrafficSettings};
 use crate::model::{
-    GrpcRoute, HttpRoute, MeshConfig, Resource, Service, Subset, TcpRoute, TlsRoute, TrafficPolicy,
-    Workload,
+    Gateway, GrpcRoute, HttpRoute, MeshConfig, Resource, Service, Subset, TcpRoute, TlsRoute,
+    TrafficPolicy, Workload,
 };
 use crate::problem::{Problem, Problems, Reason};
 use crate::read::{AnyResource, claimed_id, document};
@@ -40,6 +42,7 @@ impl Source {
 pub struct Mesh {
     pub(crate) services: BTreeMap<Key, Arc<Service>>,
     pub(crate) subsets: BTreeMap<Key, Arc<Subset>>,
+    pub(crate) gateways: BTreeMap<Key, Arc<Gateway>>,
     pub(crate) routes: BTreeMap<Key, Arc<HttpRoute>>,
     pub(crate) grpc_routes: BTreeMap<Key, Arc<GrpcRoute>>,
     pub(crate) tcp_routes: BTreeMap<Key, Arc<TcpRoute>>,
@@ -121,6 +124,7 @@ impl Mesh {
             let found = match id.kind {
                 Kind::Service => mesh.services.remove(key).is_some(),
                 Kind::Subset => mesh.subsets.remove(key).is_some(),
+                Kind::Gateway => mesh.gateways.remove(key).is_some(),
                 Kind::HttpRoute => mesh.routes.remove(key).is_some(),
                 Kind::GrpcRoute => mesh.grpc_routes.remove(key).is_some(),
                 Kind::TcpRoute => mesh.tcp_routes.remove(key).is_some(),
@@ -190,6 +194,7 @@ impl Mesh {
         match resource {
             AnyResource::Service(service) => put(&mut self.services, key, service),
             AnyResource::Subset(subset) => put(&mut self.subsets, key, subset),
+            AnyResource::Gateway(gateway) => put(&mut self.gateways, key, gateway),
             AnyResource::HttpRoute(route) => put(&mut self.routes, key, route),
             AnyResource::GrpcRoute(route) => put(&mut self.grpc_routes, key, route),
             AnyResource::TcpRoute(route) => put(&mut self.tcp_routes, key, route),
@@ -217,6 +222,11 @@ impl Mesh {
     /// The Subsets.
     pub fn subsets(&self) -> &BTreeMap<Key, Arc<Subset>> {
         &self.subsets
+    }
+
+    /// The Gateways.
+    pub fn gateways(&self) -> &BTreeMap<Key, Arc<Gateway>> {
+        &self.gateways
     }
 
     /// The HTTPRoutes as written; [`Mesh::bound_routes`] has them resolved.
@@ -264,13 +274,18 @@ impl Mesh {
         self.bindings.of_tls(service, port)
     }
 
+    /// The routes that decide about what comes to a listener of a Gateway.
+    pub fn bound_listener(&self, gateway: &Key, listener: &str) -> ListenerRoutes {
+        self.bindings.of_listener(gateway, listener)
+    }
+
     /// Where a route is attached, and whether it is accepted there.
     pub fn attachments(&self, route: &DocumentId) -> &[Attachment] {
         self.bindings.attachments(route)
     }
 
-    /// The routes that decide about requests to a port of a Service, in the order of their
-    /// names; empty when its requests simply go to its endpoints.
+    /// The routes that decide about requests to a port of a Service, the oldest first, then by
+    /// name; empty when its requests simply go to its endpoints.
     pub fn bound_routes(&self, service: &Key, port: u16) -> &[Arc<BoundRoute>] {
         self.bindings.of(service, port)
     }
@@ -282,6 +297,7 @@ impl Mesh {
             .keys()
             .map(of(Kind::Service))
             .chain(self.subsets.keys().map(of(Kind::Subset)))
+            .chain(self.gateways.keys().map(of(Kind::Gateway)))
             .chain(self.routes.keys().map(of(Kind::HttpRoute)))
             .chain(self.grpc_routes.keys().map(of(Kind::GrpcRoute)))
             .chain(self.tcp_routes.keys().map(of(Kind::TcpRoute)))
@@ -296,6 +312,7 @@ impl Mesh {
         match id.kind {
             Kind::Service => self.services.get(&id.key).map(|service| service.document()),
             Kind::Subset => self.subsets.get(&id.key).map(|subset| subset.document()),
+            Kind::Gateway => self.gateways.get(&id.key).map(|gateway| gateway.document()),
             Kind::HttpRoute => self.routes.get(&id.key).map(|route| route.document()),
             Kind::GrpcRoute => self.grpc_routes.get(&id.key).map(|route| route.document()),
             Kind::TcpRoute => self.tcp_routes.get(&id.key).map(|route| route.document()),

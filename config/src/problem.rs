@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::document::DocumentId;
+use crate::document::{DocumentId, Kind};
 use crate::tree::Position;
 
 /// Everything that is wrong with a set of documents, in the order of the sources.
@@ -330,6 +330,54 @@ pub enum Conflict {
         /// The route that has it.
         owner: Box<DocumentId>,
     },
+    /// Listeners of a Gateway share a port and speak differently.
+    #[error("listeners {listener:?} and {other:?} share port {port} and have different protocols")]
+    ListenerProtocol {
+        /// One listener.
+        listener: String,
+        /// The one before it.
+        other: String,
+        /// The port.
+        port: u16,
+    },
+    /// Listeners of a Gateway share a port and nothing tells them apart.
+    #[error("nothing tells listeners {listener:?} and {other:?} of port {port} apart")]
+    ListenerHostname {
+        /// One listener.
+        listener: String,
+        /// The one before it.
+        other: String,
+        /// The port.
+        port: u16,
+    },
+    /// A parent without a kind is a Gateway, and only a Service has the name.
+    #[error("no Gateway {service:?}, but there is a Service of that name")]
+    ParentIsService {
+        /// The Service.
+        service: String,
+    },
+    /// No listener of a Gateway takes this kind of route.
+    #[error("no such listener of Gateway {gateway:?} takes a {kind}")]
+    NoListenerForKind {
+        /// The Gateway.
+        gateway: String,
+        /// The kind of the route.
+        kind: Kind,
+    },
+    /// A Gateway does not take routes of this namespace.
+    #[error("Gateway {gateway:?} takes no routes of the namespace {namespace:?} here")]
+    RouteNotAllowed {
+        /// The Gateway.
+        gateway: String,
+        /// The namespace of the route.
+        namespace: String,
+    },
+    /// A route and the listeners of its Gateway have no host name in common.
+    #[error("no such listener of Gateway {gateway:?} has a host name in common with the route")]
+    NoListenerHostname {
+        /// The Gateway.
+        gateway: String,
+    },
     /// There is one MeshConfig.
     #[error("a MeshConfig is named default, in the namespace default")]
     OtherMeshConfig,
@@ -409,6 +457,22 @@ impl Conflict {
             Self::NoGrpcPort { .. } => "a GRPCRoute needs a port with protocol grpc or http2",
             Self::SecondPolicy { .. } => "put all settings for a target into one TrafficPolicy",
             Self::ServerName { .. } => "keep the name in one of the two routes",
+            Self::ListenerProtocol { .. } => "give each protocol a port of its own",
+            Self::ListenerHostname { .. } => {
+                "give them different host names (HTTP, TLS) or ports of their own"
+            }
+            Self::ParentIsService { .. } => {
+                "write kind: Service: a parent without a kind is a Gateway"
+            }
+            Self::NoListenerForKind { .. } => {
+                "HTTP listeners take HTTPRoute and GRPCRoute, TCP ones TCPRoute, TLS ones TLSRoute"
+            }
+            Self::RouteNotAllowed { .. } => {
+                "set allowedRoutes.namespaces.from: All on the listener, or move the route"
+            }
+            Self::NoListenerHostname { .. } => {
+                "a listener with a hostname takes routes for that name only; change one of the two"
+            }
             Self::OtherMeshConfig => "give it that name, or remove it",
             Self::SharedPort { .. } => "leave port out and listen on the port in the variable PORT",
         }

@@ -14,6 +14,12 @@ pub fn json_schema() -> Value {
         "oneOf": [
             document("Service", WEFT_API, "What callers dial, and where it runs.", &service()),
             document("Subset", WEFT_API, "Some endpoints of a Service, by label.", &subset()),
+            document(
+                "Gateway",
+                GATEWAY_API,
+                "Where requests and connections come in from outside of the mesh.",
+                &gateway(),
+            ),
             document("HTTPRoute", GATEWAY_API, "Where requests for a Service go.", &http_route()),
             document("GRPCRoute", GATEWAY_API, "Where gRPC calls to a Service go.", &grpc_route()),
             document(
@@ -47,6 +53,10 @@ fn document(kind: &str, api_version: &str, about: &str, spec: &Value) -> Value {
             ("name", text()),
             ("namespace", text()),
             ("labels", strings()),
+            (
+                "creationTimestamp",
+                json!({"type": ["string", "null"], "description": "Of equal routes the oldest decides."}),
+            ),
             ("annotations", strings()),
         ],
     );
@@ -66,10 +76,7 @@ fn service() -> Value {
             ("port", about_it(port_number(), "The number callers dial.")),
             ("name", about_it(text(), "A name for sectionName.")),
             ("protocol", choice(&["http", "http2", "grpc", "tcp", "tls"])),
-            (
-                "listen",
-                about_it(text(), "tcp and tls only: where the callers' sidecars listen, IP:PORT."),
-            ),
+            ("listen", about_it(text(), "Where the callers' sidecars listen for it, IP:PORT.")),
         ],
     );
     let endpoint = object(
@@ -97,10 +104,16 @@ fn service() -> Value {
     let mut source = object(&[], &sources);
     source["minProperties"] = json!(1);
     source["maxProperties"] = json!(1);
+    let dependency = object(&["name"], &[("name", text()), ("namespace", text())]);
     let hostnames = about_it(list(&text(), 0), "Names it is dialled by besides its own.");
     object(
         &["ports"],
-        &[("ports", list(&port, 1)), ("hostnames", hostnames), ("endpoints", list(&source, 1))],
+        &[
+            ("ports", list(&port, 1)),
+            ("hostnames", hostnames),
+            ("endpoints", list(&source, 1)),
+            ("dependencies", about_it(list(&dependency, 0), "What its sidecars can call.")),
+        ],
     )
 }
 
@@ -108,18 +121,57 @@ fn subset() -> Value {
     object(&["service", "labels"], &[("service", text()), ("labels", strings())])
 }
 
-fn parent() -> Value {
+fn gateway() -> Value {
+    let address = object(
+        &["value"],
+        &[("type", choice(&["IPAddress"])), ("value", about_it(text(), "An IP."))],
+    );
+    let namespaces = object(&[], &[("from", choice(&["Same", "All"]))]);
+    let routes = object(&[], &[("namespaces", namespaces)]);
+    let fields = |protocol: &str| {
+        vec![
+            ("name", about_it(text(), "A name for sectionName.")),
+            ("port", port_number()),
+            ("protocol", json!({"const": protocol})),
+            ("allowedRoutes", routes.clone()),
+        ]
+    };
+    let hostname = ("hostname", about_it(text(), "Only for this name; every one without it."));
+    let mut http = fields("HTTP");
+    http.push(hostname.clone());
+    let mut tls = fields("TLS");
+    tls.push(hostname);
+    tls.push(("tls", object(&["mode"], &[("mode", json!({"const": "Passthrough"}))])));
+    let listener = json!({"oneOf": [
+        object(&["name", "port", "protocol"], &http),
+        object(&["name", "port", "protocol"], &fields("TCP")),
+        object(&["name", "port", "protocol", "tls"], &tls),
+    ]});
     object(
-        &["kind", "name"],
+        &["gatewayClassName", "listeners"],
         &[
-            ("group", choice(&["", "weft.dev"])),
-            ("kind", choice(&["Service"])),
+            ("gatewayClassName", choice(&["weft"])),
+            ("addresses", about_it(list(&address, 0), "Where it listens; everywhere without any.")),
+            ("listeners", list(&listener, 1)),
+        ],
+    )
+}
+
+fn parent() -> Value {
+    let fields = |groups: &[&str], kind: &str| {
+        [
+            ("group", choice(groups)),
+            ("kind", json!({"const": kind})),
             ("name", text()),
             ("namespace", text()),
             ("port", port_number()),
             ("sectionName", text()),
-        ],
-    )
+        ]
+    };
+    json!({"oneOf": [
+        object(&["kind", "name"], &fields(&["", "weft.dev"], "Service")),
+        object(&["name"], &fields(&["gateway.networking.k8s.io"], "Gateway")),
+    ]})
 }
 
 fn backend() -> Value {

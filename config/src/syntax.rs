@@ -1,5 +1,6 @@
 //! The syntax of names, host names, paths, header names and durations.
 
+use std::ops::Range;
 use std::time::Duration;
 
 pub(crate) const LABEL: &str =
@@ -13,6 +14,8 @@ pub(crate) const PATH: &str =
     "a path that starts with / and has no query, fragment, empty or dot segments";
 pub(crate) const DURATION: &str = "a duration such as 2s, 500ms or 1m30s";
 pub(crate) const ADDRESS: &str = "an address such as 127.0.0.1:9000 or [::1]:9000";
+pub(crate) const TIMESTAMP: &str = "a time in UTC such as 2026-01-31T12:00:00Z";
+pub(crate) const IP_ADDRESS: &str = "an IP address such as 192.0.2.1 or 2001:db8::1";
 pub(crate) const LABEL_VALUE: &str =
     "a label value of at most 63 letters, digits, dashes, dots and underscores";
 
@@ -89,6 +92,23 @@ pub(crate) fn is_label_value(text: &str) -> bool {
         && edge(bytes.last())
 }
 
+/// RFC 3339 in UTC to the second, as Kubernetes writes it: its order is that of the text.
+pub(crate) fn is_timestamp(text: &str) -> bool {
+    const FORM: &[u8] = b"dddd-dd-ddTdd:dd:ddZ";
+    let fits = |(byte, form): (u8, &u8)| match form {
+        b'd' => byte.is_ascii_digit(),
+        _ => byte == *form,
+    };
+    let number = |range: Range<usize>| text.get(range).and_then(|text| text.parse::<u8>().ok());
+    text.len() == FORM.len()
+        && text.bytes().zip(FORM).all(fits)
+        && number(5..7).is_some_and(|month| (1..=12).contains(&month))
+        && number(8..10).is_some_and(|day| (1..=31).contains(&day))
+        && number(11..13).is_some_and(|hour| hour < 24)
+        && number(14..16).is_some_and(|minute| minute < 60)
+        && number(17..19).is_some_and(|second| second < 61)
+}
+
 /// Gateway API's rules for the value of an exact or prefix path.
 pub(crate) fn is_path(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
@@ -152,6 +172,22 @@ mod tests {
         for milliseconds in [0, 1, 999, 1000, 61_001, 3_599_999_999] {
             let duration = Duration::from_millis(milliseconds);
             assert_eq!(parse_duration(&write_duration(duration)), Some(duration));
+        }
+    }
+
+    #[test]
+    fn timestamps() {
+        assert!(is_timestamp("2026-01-31T23:59:60Z"));
+        for bad in [
+            "",
+            "2026-13-01T00:00:00Z",
+            "2026-01-01 00:00:00Z",
+            "2026-01-01T00:00:00+01:00",
+            "2026-01-01T24:00:00Z",
+            "é026-01-01T00:00:0Z",
+            "2026-01-01T00:00:00.5Z",
+        ] {
+            assert!(!is_timestamp(bad), "{bad}");
         }
     }
 

@@ -117,6 +117,11 @@ impl Node {
     }
 
     /// The text, when this is a scalar that means a string.
+    pub(crate) fn is_null(&self) -> bool {
+        matches!(&self.value, Value::Scalar(scalar) if scalar.meaning() == Meaning::Null)
+    }
+
+    /// The text of a string.
     pub(crate) fn as_text(&self) -> Option<&str> {
         match &self.value {
             Value::Scalar(scalar) if scalar.meaning() == Meaning::String => Some(&scalar.text),

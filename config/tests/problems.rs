@@ -100,7 +100,7 @@ spec: {service: none, labels: {version: 2}}
             "first.yaml:10:1: the field \"apiVersion\" is missing",
             "first.yaml:10:1: the field \"metadata\" is missing",
             "first.yaml:10:1: the field \"spec\" is missing",
-            "first.yaml:10:7: kind: \"Pod\" is not one of Service, Subset, HTTPRoute, GRPCRoute, TCPRoute, TLSRoute, TrafficPolicy, MeshConfig, Workload",
+            "first.yaml:10:7: kind: \"Pod\" is not one of Service, Subset, Gateway, HTTPRoute, GRPCRoute, TCPRoute, TLSRoute, TrafficPolicy, MeshConfig, Workload",
             "second.yaml:1:13: Subset/shop/v1 apiVersion: \"weft.dev/v2\" is not the apiVersion of \
              Subset: weft.dev/v1",
             "second.yaml:4:41: Subset/shop/v1 spec.labels.version: expected a string, found the number 2",
@@ -156,9 +156,14 @@ fn services_are_checked() {
             "the key is given twice, first at 4:17",
         ),
         (
-            "{ports: [{port: 80, listen: '127.0.0.1:1'}]}",
-            "spec.ports[0].listen",
-            "listen is not supported",
+            "{ports: [{port: 80}], dependencies: [{name: a}, {name: a, namespace: default}]}",
+            "spec.dependencies",
+            "the Service \"a\" is given twice",
+        ),
+        (
+            "{ports: [{port: 80}], dependencies: [{name: b}]}",
+            "spec.dependencies[0].name",
+            "no Service \"b\" (there are: a)",
         ),
         (
             "{ports: [{port: 80}, {port: 81, protocol: tcp}]}",

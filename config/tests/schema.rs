@@ -18,6 +18,10 @@ fn accepts(schema: &Value, value: &Value) -> bool {
             .as_array()
             .is_some_and(|all| all.iter().filter(|one| accepts(one, value)).count() == 1),
         "type" => match rule.as_str() {
+            None => rule
+                .as_array()
+                .is_some_and(|types| types.iter().any(|one| accepts(&json!({"type": one}), value))),
+            Some("null") => value.is_null(),
             Some("object") => value.is_object(),
             Some("array") => value.is_array(),
             Some("string") => value.is_string(),
@@ -63,8 +67,15 @@ fn read(name: &str) -> String {
 #[test]
 fn every_example_satisfies_it() {
     let schema = json_schema();
-    for name in ["shop.yaml", "standalone.yaml", "routing.yaml", "namespaces.yaml", "traffic.yaml"]
-    {
+    for name in [
+        "shop.yaml",
+        "standalone.yaml",
+        "routing.yaml",
+        "namespaces.yaml",
+        "traffic.yaml",
+        "ingress.yaml",
+        "local.yaml",
+    ] {
         let mesh =
             Mesh::parse(&[Source::new(name, read(&format!("examples/{name}")))]).expect("valid");
         for document in mesh.documents() {
@@ -142,7 +153,14 @@ fn visit(
 fn it_has_the_fields_of_the_reader() {
     let schema = json_schema();
     let (mut by_schema, mut by_reader) = (Fields::new(), Fields::new());
-    for name in ["shop.yaml", "standalone.yaml", "routing.yaml", "traffic.yaml"] {
+    for name in [
+        "shop.yaml",
+        "standalone.yaml",
+        "routing.yaml",
+        "traffic.yaml",
+        "ingress.yaml",
+        "local.yaml",
+    ] {
         let mesh =
             Mesh::parse(&[Source::new(name, read(&format!("examples/{name}")))]).expect("valid");
         let documents = mesh.documents();

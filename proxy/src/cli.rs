@@ -13,6 +13,8 @@ Examples:
                                                      a sidecar for the application on port 8080
   weft-proxy --mesh mesh.yaml --service cart --port 8080
                                                      the same from a file, without a control plane
+  weft-proxy --control-plane http://127.0.0.1:15010 --gateway public
+                                                     a way into the mesh: the Gateway named public
   weft-proxy wait && exec my-app                     start the application when the sidecar is ready";
 
 /// A service-mesh sidecar and proxy, configured by Envoy's xDS v3.
@@ -137,6 +139,9 @@ pub(crate) struct SidecarArgs {
     /// Its namespace.
     #[arg(long, value_name = "NAME", default_value = "default", env = "WEFT_NAMESPACE")]
     pub(crate) namespace: String,
+    /// Be this Gateway of the mesh, in place of a sidecar.
+    #[arg(long, value_name = "NAME", env = "WEFT_GATEWAY", conflicts_with_all = ["service", "port", "config_path", "config_yaml"])]
+    pub(crate) gateway: Option<String>,
     /// The application's port on 127.0.0.1.
     #[arg(long, value_name = "PORT", env = "WEFT_PORT")]
     pub(crate) port: Option<u16>,

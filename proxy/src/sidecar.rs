@@ -96,7 +96,10 @@ pub(crate) fn node(args: &SidecarArgs) -> Node {
     let text = |text: String| Value { kind: Some(Kind::StringValue(text)) };
     let mut facts = HashMap::new();
     facts.insert("namespace".to_owned(), text(args.namespace.clone()));
-    facts.insert("outbound".to_owned(), text(args.outbound.to_string()));
+    match &args.gateway {
+        Some(gateway) => facts.insert("gateway".to_owned(), text(gateway.clone())),
+        None => facts.insert("outbound".to_owned(), text(args.outbound.to_string())),
+    };
     if let (Some(service), Some(port)) = (&args.service, args.port) {
         facts.insert("service".to_owned(), text(service.clone()));
         facts.insert("app".to_owned(), text(format!("127.0.0.1:{port}")));
@@ -105,7 +108,7 @@ pub(crate) fn node(args: &SidecarArgs) -> Node {
     let facts = Value { kind: Some(Kind::StructValue(Struct { fields: facts })) };
     Node {
         id: instance(args),
-        cluster: args.service.clone().unwrap_or_default(),
+        cluster: args.service.as_ref().or(args.gateway.as_ref()).cloned().unwrap_or_default(),
         metadata: Some(Struct { fields: HashMap::from([("weft".to_owned(), facts)]) }),
         locality: (!args.zone.is_empty())
             .then(|| Locality { zone: args.zone.clone(), ..Locality::default() }),
@@ -181,7 +184,7 @@ pub(crate) fn workload(args: &SidecarArgs) -> Option<WorkloadState> {
 fn instance(args: &SidecarArgs) -> String {
     args.instance.clone().unwrap_or_else(|| {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let service = args.service.as_deref().unwrap_or("client");
+        let service = args.service.as_deref().or(args.gateway.as_deref()).unwrap_or("client");
         format!("{service}-{}-{}", host.trim(), std::process::id())
     })
 }

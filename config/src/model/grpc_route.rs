@@ -1,4 +1,4 @@
-//! `GRPCRoute` of Gateway API v1, with a Service as parent (GAMMA).
+//! `GRPCRoute` of Gateway API v1, with a Service (GAMMA) or a Gateway as parent.
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
@@ -13,7 +13,7 @@ pub struct GrpcRoute {
     /// Name and namespace.
     #[serde(skip)]
     pub metadata: Metadata,
-    /// The Services it applies to, at least one, in its own namespace.
+    /// What it decides for, at least one.
     pub parent_refs: Vec<ParentRef>,
     /// Host names it answers to; the names of the parents without any.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -3,6 +3,7 @@
 //! Serialising gives the canonical form of `spec`, with defaults left out.
 
 pub(crate) mod filter;
+pub mod gateway;
 pub mod grpc_route;
 pub mod policy;
 pub mod route;
@@ -15,6 +16,7 @@ use serde::Serialize;
 use crate::document::{Document, Key, Kind};
 use crate::reader::StringMap;
 
+pub use gateway::Gateway;
 pub use grpc_route::GrpcRoute;
 pub use policy::{MeshConfig, TrafficPolicy};
 pub use route::HttpRoute;
@@ -24,6 +26,7 @@ pub use workload::Workload;
 
 /// Name, namespace, and what users attach for their own use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Metadata {
     /// The name.
     pub name: String,
@@ -32,6 +35,10 @@ pub struct Metadata {
     /// Labels of the document (not those of endpoints).
     #[serde(skip_serializing_if = "StringMap::is_empty")]
     pub labels: StringMap,
+    /// When it was created, in UTC to the second: of routes that are otherwise equal the oldest
+    /// decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub creation_timestamp: Option<String>,
     /// Notes for people and tools; Weft keeps them and reads none.
     #[serde(skip_serializing_if = "StringMap::is_empty")]
     pub annotations: StringMap,

@@ -1,4 +1,4 @@
-//! `HTTPRoute` of Gateway API v1, with a Service as parent (GAMMA).
+//! `HTTPRoute` of Gateway API v1, with a Service (GAMMA) or a Gateway as parent.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub struct HttpRoute {
     /// Name and namespace.
     #[serde(skip)]
     pub metadata: Metadata,
-    /// The Services it applies to, at least one, in its own namespace.
+    /// What it decides for, at least one.
     pub parent_refs: Vec<ParentRef>,
     /// Host names it answers to; the names of the parents without any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -36,24 +36,42 @@ impl Resource for HttpRoute {
     }
 }
 
-/// A Service whose requests the route decides about.
+/// What the route decides for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParentRef {
-    /// Name of the Service.
+    /// Whether `name` is a Service or a Gateway.
+    pub kind: ParentKind,
+    /// Its name.
     pub name: String,
-    /// Only this port; every HTTP port without it.
+    /// The namespace of a Gateway; the route's own without it. A Service is always in that.
+    pub namespace: Option<String>,
+    /// Only this port; every one that fits the route without it.
     pub port: Option<u16>,
-    /// Only the port of this name.
+    /// Only the port, or the listener, of this name.
     pub section_name: Option<String>,
+}
+
+/// What a route can be attached to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ParentKind {
+    /// It decides about what callers within the mesh send to a Service.
+    Service,
+    /// It decides about what comes in by a Gateway.
+    Gateway,
 }
 
 impl Serialize for ParentRef {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         // The defaults of Gateway API are a Gateway; a Service must be spelt out.
-        map.serialize_entry("group", "")?;
-        map.serialize_entry("kind", "Service")?;
+        if self.kind == ParentKind::Service {
+            map.serialize_entry("group", "")?;
+            map.serialize_entry("kind", "Service")?;
+        }
         map.serialize_entry("name", &self.name)?;
+        if let Some(namespace) = &self.namespace {
+            map.serialize_entry("namespace", namespace)?;
+        }
         if let Some(port) = self.port {
             map.serialize_entry("port", &port)?;
         }

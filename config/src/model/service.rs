@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::{Metadata, Resource};
-use crate::document::Kind;
+use crate::document::{Key, Kind};
 use crate::reader::StringMap;
 
 /// Something that callers dial by name.
@@ -21,6 +21,26 @@ pub struct Service {
     pub hostnames: Vec<String>,
     /// Where the endpoints come from; they are merged. `Dns` is always alone.
     pub endpoints: Vec<EndpointSource>,
+    /// The Services that its own sidecars can call; all without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dependencies: Option<Vec<Dependency>>,
+}
+
+/// A Service that another one calls.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Dependency {
+    /// Its name.
+    pub name: String,
+    /// Its namespace; that of the caller without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+}
+
+impl Dependency {
+    /// Namespace and name, for a caller in `namespace`.
+    pub fn key(&self, namespace: &str) -> Key {
+        Key::new(self.namespace.as_deref().unwrap_or(namespace), &self.name)
+    }
 }
 
 /// A port that callers dial.
@@ -33,8 +53,8 @@ pub struct ServicePort {
     pub name: Option<String>,
     /// What is spoken on it.
     pub protocol: Protocol,
-    /// Where a caller's sidecar listens for it; only for TCP and TLS, whose callers name no
-    /// destination to their sidecar.
+    /// Where a caller's sidecar listens for it, for callers that name no destination to their
+    /// sidecar.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<SocketAddr>,
 }

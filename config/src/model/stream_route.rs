@@ -1,4 +1,4 @@
-//! `TCPRoute` and `TLSRoute` of Gateway API, with a Service as parent (GAMMA).
+//! `TCPRoute` and `TLSRoute` of Gateway API, with a Service (GAMMA) or a Gateway as parent.
 
 use serde::Serialize;
 
@@ -13,7 +13,7 @@ pub struct TcpRoute {
     /// Name and namespace.
     #[serde(skip)]
     pub metadata: Metadata,
-    /// The Services it applies to, at least one, in its own namespace.
+    /// What it decides for, at least one.
     pub parent_refs: Vec<ParentRef>,
     /// The one rule: a connection has nothing that several could be told apart by.
     pub rules: [StreamRule; 1],
@@ -34,7 +34,7 @@ pub struct TlsRoute {
     /// Name and namespace.
     #[serde(skip)]
     pub metadata: Metadata,
-    /// The Services it applies to, at least one, in its own namespace.
+    /// What it decides for, at least one.
     pub parent_refs: Vec<ParentRef>,
     /// Server names it answers to, at least one.
     pub hostnames: Vec<String>,

@@ -1,6 +1,7 @@
 //! Trees → the typed model, one file per kind.
 
 mod filters;
+mod gateway;
 mod grpc_route;
 mod matches;
 mod policy;
@@ -12,12 +13,12 @@ mod workload;
 
 use crate::document::{DEFAULT_NAMESPACE, DocumentId, Key, Kind};
 use crate::model::{
-    GrpcRoute, HttpRoute, MeshConfig, Metadata, Service, Subset, TcpRoute, TlsRoute, TrafficPolicy,
-    Workload,
+    Gateway, GrpcRoute, HttpRoute, MeshConfig, Metadata, Service, Subset, TcpRoute, TlsRoute,
+    TrafficPolicy, Workload,
 };
 use crate::problem::Reason;
 use crate::reader::{Choices, Object, Reader};
-use crate::syntax::{LABEL, SUBDOMAIN, is_label, is_subdomain};
+use crate::syntax::{LABEL, SUBDOMAIN, TIMESTAMP, is_label, is_subdomain, is_timestamp};
 use crate::tree::Node;
 
 /// A document of any kind.
@@ -25,6 +26,7 @@ use crate::tree::Node;
 pub(crate) enum AnyResource {
     Service(Service),
     Subset(Subset),
+    Gateway(Gateway),
     HttpRoute(HttpRoute),
     GrpcRoute(GrpcRoute),
     TcpRoute(TcpRoute),
@@ -75,6 +77,7 @@ fn no_metadata() -> Metadata {
         name: String::new(),
         namespace: String::new(),
         labels: Default::default(),
+        creation_timestamp: None,
         annotations: Default::default(),
     }
 }
@@ -83,6 +86,7 @@ fn spec(reader: &mut Reader, node: &Node, kind: Kind, metadata: Metadata) -> Opt
     match kind {
         Kind::Service => service::service(reader, node, metadata).map(AnyResource::Service),
         Kind::Subset => service::subset(reader, node, metadata).map(AnyResource::Subset),
+        Kind::Gateway => gateway::gateway(reader, node, metadata).map(AnyResource::Gateway),
         Kind::HttpRoute => route::http_route(reader, node, metadata).map(AnyResource::HttpRoute),
         Kind::GrpcRoute => {
             grpc_route::grpc_route(reader, node, metadata).map(AnyResource::GrpcRoute)
@@ -127,11 +131,19 @@ fn metadata(reader: &mut Reader, node: &Node, dialled: bool) -> Option<Metadata>
         let namespace =
             object.optional(reader, "namespace", |reader, node| reader.text(node, LABEL, is_label));
         let labels = object.string_map(reader, "labels");
+        let created = object.optional(reader, "creationTimestamp", |reader, node| {
+            // What `kubectl create --dry-run` writes.
+            if node.is_null() {
+                return Some(None);
+            }
+            reader.text(node, TIMESTAMP, is_timestamp).map(Some)
+        });
         let annotations = object.string_map(reader, "annotations");
         Some(Metadata {
             name: name?,
             namespace: namespace?.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()),
             labels: labels?,
+            creation_timestamp: created?.flatten(),
             annotations: annotations?,
         })
     })

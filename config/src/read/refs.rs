@@ -1,7 +1,7 @@
 //! Reads what all routes have in common: whose requests they decide about, and where those go.
 
 use super::{non_empty, unique};
-use crate::model::route::{BackendKind, BackendRef, ParentRef};
+use crate::model::route::{BackendKind, BackendRef, ParentKind, ParentRef};
 use crate::problem::Reason;
 use crate::reader::{Choices, Object, Reader};
 use crate::syntax::{HOSTNAME, LABEL, SUBDOMAIN, is_hostname, is_label, is_subdomain};
@@ -24,7 +24,8 @@ pub(super) fn parents(
         let parents = non_empty(reader, node, parents);
         unique(reader, node, parents, |parent| {
             let what = format!("the parent {:?}", parent.name);
-            Some(((parent.name.clone(), parent.port, parent.section_name.clone()), what))
+            let ParentRef { kind, name, namespace, port, section_name } = parent.clone();
+            Some(((kind, namespace, name, port, section_name), what))
         })
     })
 }
@@ -51,7 +52,9 @@ pub(super) fn backends(reader: &mut Reader, object: &mut Object<'_>) -> Option<V
     list.map(Option::unwrap_or_default)
 }
 
-const PARENT_KINDS: Choices<()> = Choices { names: &["Service"], values: &[()] };
+const PARENT_KINDS: Choices<ParentKind> =
+    Choices { names: &["Service", "Gateway"], values: &[ParentKind::Service, ParentKind::Gateway] };
+const GATEWAY_GROUP: Choices<()> = Choices { names: &["gateway.networking.k8s.io"], values: &[()] };
 const SERVICE_GROUPS: Choices<()> = Choices { names: &["", "weft.dev"], values: &[(), ()] };
 const SUBSET_GROUP: Choices<()> = Choices { names: &["weft.dev"], values: &[()] };
 const BACKEND_KINDS: Choices<BackendKind> =
@@ -59,29 +62,39 @@ const BACKEND_KINDS: Choices<BackendKind> =
 
 fn parent(reader: &mut Reader, node: &Node, namespace: &str) -> Option<ParentRef> {
     reader.object(node, |reader, object| {
-        // Required, though Gateway API defaults it: its default is a Gateway.
-        let kind =
-            object.required(reader, "kind", |reader, node| reader.choice(node, &PARENT_KINDS));
-        let group =
-            object.optional(reader, "group", |reader, node| reader.choice(node, &SERVICE_GROUPS));
-        let name =
-            object.required(reader, "name", |reader, node| reader.text(node, LABEL, is_label));
-        let same = object.optional(reader, "namespace", |reader, node| {
-            let text = reader.string(node)?;
-            if text == namespace {
-                return Some(());
+        let kind = object
+            .optional(reader, "kind", |reader, node| reader.choice(node, &PARENT_KINDS))
+            .map(|kind| kind.unwrap_or(ParentKind::Gateway));
+        let group = object.optional(reader, "group", |reader, node| match kind {
+            Some(ParentKind::Gateway) => reader.choice(node, &GATEWAY_GROUP),
+            _ => reader.choice(node, &SERVICE_GROUPS),
+        });
+        let name = object.required(reader, "name", |reader, node| match kind {
+            Some(ParentKind::Gateway) => reader.text(node, SUBDOMAIN, is_subdomain),
+            _ => reader.text(node, LABEL, is_label),
+        });
+        let other = object.optional(reader, "namespace", |reader, node| {
+            let text = reader.text(node, LABEL, is_label)?;
+            if kind == Some(ParentKind::Gateway) || text == namespace {
+                return Some(text);
             }
-            let what = "a parent in another namespace".to_owned();
+            let what = "a parent Service in another namespace".to_owned();
             let instead = "put the route into the namespace of its Service";
             reader.refuse(node, Reason::Unsupported { what, instead })
         });
         let port = object.optional(reader, "port", Reader::port);
-        let section_name = object
-            .optional(reader, "sectionName", |reader, node| reader.text(node, LABEL, is_label));
-        kind?;
+        let section_name = object.optional(reader, "sectionName", |reader, node| match kind {
+            Some(ParentKind::Gateway) => reader.text(node, SUBDOMAIN, is_subdomain),
+            _ => reader.text(node, LABEL, is_label),
+        });
         group?;
-        same?;
-        Some(ParentRef { name: name?, port: port?, section_name: section_name? })
+        Some(ParentRef {
+            kind: kind?,
+            name: name?,
+            namespace: other?.filter(|other| other != namespace),
+            port: port?,
+            section_name: section_name?,
+        })
     })
 }
 

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 use super::refs::hostnames;
 use super::{labels, non_empty, unique};
-use crate::model::service::{DnsEndpoint, EndpointSource, Protocol, ServicePort, StaticEndpoint};
+use crate::model::service::{
+    Dependency, DnsEndpoint, EndpointSource, Protocol, ServicePort, StaticEndpoint,
+};
 use crate::model::{Metadata, Service, Subset};
 use crate::problem::{Conflict, Reason};
 use crate::reader::{Choices, Object, Reader};
@@ -27,7 +29,14 @@ pub(super) fn service(reader: &mut Reader, node: &Node, metadata: Metadata) -> O
             let sources = reader.list(node, source);
             non_empty(reader, node, sources)
         });
+        let dependencies = object.optional(reader, "dependencies", |reader, node| {
+            let list = reader.list(node, dependency);
+            unique(reader, node, list, |it| {
+                Some((it.key(&metadata.namespace), format!("the Service {:?}", it.name)))
+            })
+        });
         let service = Service {
+            dependencies: dependencies?,
             metadata,
             ports: ports?,
             hostnames: hostnames?,
@@ -80,17 +89,23 @@ fn ports(reader: &mut Reader, node: &Node) -> Option<Vec<ServicePort>> {
 fn port(reader: &mut Reader, node: &Node) -> Option<ServicePort> {
     reader.object(node, |reader, object| {
         let number = object.required(reader, "port", Reader::port);
-        let name = object.optional(reader, "name", |reader, node| reader.text(node, LABEL, is_label));
-        let protocol =
-            object.optional(reader, "protocol", |reader, node| reader.choice(node, &PROTOCOLS))
+        let name =
+            object.optional(reader, "name", |reader, node| reader.text(node, LABEL, is_label));
+        let protocol = object
+            .optional(reader, "protocol", |reader, node| reader.choice(node, &PROTOCOLS))
             .map(|protocol| protocol.unwrap_or(Protocol::Http));
-        let listen = if protocol.is_some_and(Protocol::is_http) {
-            let instead = "only tcp and tls ports have it: calls to HTTP ports go through the sidecar's outbound address";
-            object.unsupported(reader, "listen", instead).map(|()| None)
-        } else {
-            object.optional(reader, "listen", address)
-        };
+        let listen = object.optional(reader, "listen", address);
         Some(ServicePort { port: number?, name: name?, protocol: protocol?, listen: listen? })
+    })
+}
+
+fn dependency(reader: &mut Reader, node: &Node) -> Option<Dependency> {
+    reader.object(node, |reader, object| {
+        let name =
+            object.required(reader, "name", |reader, node| reader.text(node, LABEL, is_label));
+        let namespace =
+            object.optional(reader, "namespace", |reader, node| reader.text(node, LABEL, is_label));
+        Some(Dependency { name: name?, namespace: namespace? })
     })
 }
 

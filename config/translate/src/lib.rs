@@ -15,6 +15,7 @@
 mod cluster;
 mod egress;
 mod endpoint;
+mod gateway;
 mod grpc;
 mod listener;
 mod node;
@@ -23,6 +24,7 @@ mod resources;
 mod route;
 mod rule;
 mod translator;
+mod view;
 mod virtual_host;
 mod wire;
 mod workloads;

@@ -19,6 +19,7 @@ use crate::egress;
 use crate::resources::{Resource, ResourceMap};
 use crate::route::{backend_cluster, by_precedence};
 use crate::rule::{self, Patience};
+use crate::view::Viewpoint;
 use crate::virtual_host::{Host, hosts};
 use crate::wire::{address, ads, any, duration};
 
@@ -29,9 +30,13 @@ pub const OUTBOUND: &str = "outbound";
 
 /// Takes the application's requests to any Service, told apart by host.
 pub(crate) fn outbound(at: SocketAddr) -> listener::Listener {
-    let rds = hcm::Rds { config_source: Some(ads()), route_config_name: OUTBOUND.to_owned() };
-    let specifier = hcm::http_connection_manager::RouteSpecifier::Rds(rds);
-    listen(OUTBOUND, at, vec![http(OUTBOUND, specifier)], TrafficDirection::Outbound)
+    let filter = http(OUTBOUND, by_discovery(OUTBOUND));
+    listen(OUTBOUND, at, vec![filter], TrafficDirection::Outbound)
+}
+
+fn by_discovery(routes: &str) -> hcm::http_connection_manager::RouteSpecifier {
+    let rds = hcm::Rds { config_source: Some(ads()), route_config_name: routes.to_owned() };
+    hcm::http_connection_manager::RouteSpecifier::Rds(rds)
 }
 
 /// Takes requests to the application.
@@ -76,17 +81,26 @@ pub(crate) fn everything(name: &str, action: route::RouteAction) -> route::Route
     }
 }
 
-/// The listeners of TCP ports that say where; not those of the node's own Service, whose
-/// application may listen on that very address.
-pub(crate) fn tcp_listeners<'a>(
+/// The listeners of ports that say where, as far as they can be dialled; not those of the node's
+/// own Service, whose application may listen on that very address.
+pub(crate) fn port_listeners<'a>(
     mesh: &'a Mesh,
+    from: &'a Viewpoint,
     own: Option<&'a Key>,
 ) -> impl Iterator<Item = (String, listener::Listener)> + 'a {
-    mesh.services().iter().filter(move |(key, _)| Some(*key) != own).flat_map(|(key, service)| {
+    let others = mesh.services().iter().filter(move |(key, _)| Some(*key) != own);
+    others.filter(move |(key, _)| from.can_dial(mesh, key)).flat_map(|(key, service)| {
         service.ports.iter().filter_map(|port| {
             let name = cluster_name(key, port.port);
-            let chains = chains(mesh, key, port, &name);
             let at = port.listen?;
+            if port.protocol.is_http() {
+                let filter = http(&name, by_discovery(&name));
+                return Some((
+                    name.clone(),
+                    listen(&name, at, vec![filter], TrafficDirection::Outbound),
+                ));
+            }
+            let chains = chains(mesh, key, port, &name);
             let mut listener = listen(&name, at, Vec::new(), TrafficDirection::Outbound);
             if chains.iter().any(|chain| chain.filter_chain_match.is_some()) {
                 listener.listener_filters.push(tls_inspector());
@@ -126,7 +140,7 @@ fn chains(
     routed.collect()
 }
 
-fn tls_inspector() -> listener::ListenerFilter {
+pub(crate) fn tls_inspector() -> listener::ListenerFilter {
     listener::ListenerFilter {
         name: "envoy.filters.listener.tls_inspector".to_owned(),
         config_type: Some(listener::listener_filter::ConfigType::TypedConfig(any(
@@ -137,7 +151,7 @@ fn tls_inspector() -> listener::ListenerFilter {
 }
 
 /// One cluster or several by weight; the backends of a route for connections have a share.
-fn destination(backends: &[Backend]) -> ClusterSpecifier {
+pub(crate) fn destination(backends: &[Backend]) -> ClusterSpecifier {
     match rule::weighted(backends).as_slice() {
         [only] => ClusterSpecifier::Cluster(backend_cluster(only)),
         several => ClusterSpecifier::WeightedClusters(tcp_proxy::tcp_proxy::WeightedCluster {
@@ -153,20 +167,43 @@ fn destination(backends: &[Backend]) -> ClusterSpecifier {
     }
 }
 
-/// The outbound routes as seen from a namespace.
-pub(crate) fn outbound_routes(mesh: &Mesh, namespace: &str) -> ResourceMap {
-    let services = mesh
-        .services()
-        .iter()
-        .flat_map(|(key, service)| hosts(mesh, service, key, namespace, Protocol::is_http))
-        .map(|host| virtual_host(mesh, &host));
-    let virtual_hosts = services.chain(egress::virtual_hosts(mesh)).collect();
-    let routes = route::RouteConfiguration {
+/// The outbound routes as seen from somewhere: those of [`OUTBOUND`], and those of each HTTP port
+/// that has a listener of its own.
+pub(crate) fn outbound_routes(mesh: &Mesh, from: &Viewpoint) -> ResourceMap {
+    let mut map = ResourceMap::new();
+    let mut add = |routes: route::RouteConfiguration| {
+        map.insert(routes.name.as_str().into(), Resource::new(&routes));
+    };
+    let mut virtual_hosts = Vec::new();
+    for (key, service) in mesh.services().iter().filter(|(key, _)| from.can_dial(mesh, key)) {
+        let hosts = hosts(mesh, service, key, from.namespace(), Protocol::is_http);
+        for port in service.ports.iter().filter(|port| port.protocol.is_http()) {
+            if port.listen.is_some() {
+                add(port_routes(mesh, key, port.port, &hosts));
+            }
+        }
+        virtual_hosts.extend(hosts.iter().map(|host| virtual_host(mesh, host)));
+    }
+    virtual_hosts.extend(egress::virtual_hosts(mesh));
+    add(route::RouteConfiguration {
         name: OUTBOUND.to_owned(),
         virtual_hosts,
         ..Default::default()
-    };
-    [(OUTBOUND.into(), Resource::new(&routes))].into()
+    });
+    map
+}
+
+/// The routes of a listener that is for one port: whatever host its callers name, it is this port,
+/// unless a route tells host names apart.
+fn port_routes(mesh: &Mesh, key: &Key, port: u16, hosts: &[Host<'_>]) -> route::RouteConfiguration {
+    let name = cluster_name(key, port);
+    let hosts = hosts.iter().filter(|host| host.port.port == port);
+    let virtual_hosts = hosts.map(|host| {
+        let other = (host.name != name).then(|| host.domains.clone());
+        let domains = other.unwrap_or_else(|| vec!["*".to_owned()]);
+        route::VirtualHost { domains, ..virtual_host(mesh, host) }
+    });
+    route::RouteConfiguration { virtual_hosts: virtual_hosts.collect(), name, ..Default::default() }
 }
 
 fn virtual_host(mesh: &Mesh, host: &Host<'_>) -> route::VirtualHost {
@@ -202,7 +239,7 @@ pub(crate) fn speaks(service: Option<&Service>) -> Inbound {
     service.map_or(Inbound::AsCalled, Inbound::of)
 }
 
-fn listen(
+pub(crate) fn listen(
     name: &str,
     at: SocketAddr,
     filters: Vec<listener::Filter>,
@@ -221,7 +258,11 @@ fn http(
     stat_prefix: &str,
     routes: hcm::http_connection_manager::RouteSpecifier,
 ) -> listener::Filter {
-    filter("envoy.filters.network.http_connection_manager", &manager(stat_prefix, routes))
+    http_filter(&manager(stat_prefix, routes))
+}
+
+pub(crate) fn http_filter(manager: &hcm::HttpConnectionManager) -> listener::Filter {
+    filter("envoy.filters.network.http_connection_manager", manager)
 }
 
 /// A connection manager that does nothing but route.
@@ -241,7 +282,7 @@ pub(crate) fn manager(
     }
 }
 
-fn tcp(stat_prefix: &str, target: ClusterSpecifier) -> listener::Filter {
+pub(crate) fn tcp(stat_prefix: &str, target: ClusterSpecifier) -> listener::Filter {
     let proxy = tcp_proxy::TcpProxy {
         stat_prefix: stat_prefix.to_owned(),
         cluster_specifier: Some(target),

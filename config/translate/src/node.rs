@@ -26,6 +26,8 @@ pub struct Node {
     pub service: Option<String>,
     /// Where requests to that Service arrive and where the application takes them.
     pub inbound: Option<Inbound>,
+    /// The Gateway it is, if any; then nothing else.
+    pub gateway: Option<String>,
     /// Where the application's own requests arrive.
     pub outbound: Option<SocketAddr>,
 }
@@ -68,6 +70,14 @@ pub enum NodeError {
         /// The key.
         key: String,
     },
+    /// A gateway that is something else, too.
+    #[error(
+        "node metadata weft.{key} is set along with weft.gateway\n  hint: a gateway has no application beside it: start a sidecar of its own for that"
+    )]
+    NotAGateway {
+        /// What is set.
+        key: &'static str,
+    },
     /// One of two things that only make sense together.
     #[error(
         "node metadata weft.{present} is set without weft.{missing}\n  hint: a sidecar of a service needs service, app and inbound"
@@ -80,7 +90,7 @@ pub enum NodeError {
     },
 }
 
-const KEYS: [&str; 5] = ["service", "namespace", "app", "inbound", "outbound"];
+const KEYS: [&str; 6] = ["service", "namespace", "app", "inbound", "outbound", "gateway"];
 const EXAMPLE: &str = r#"{"weft": {"service": "storefront", "app": "127.0.0.1:8080", "inbound": "127.0.0.1:15006", "outbound": "127.0.0.1:15001"}}"#;
 
 impl Node {
@@ -105,6 +115,7 @@ impl Node {
                 Dialect::Envoy
             },
             inbound: metadata.inbound()?,
+            gateway: metadata.gateway()?,
             namespace: metadata.namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()),
             service: metadata.service,
             outbound: metadata.outbound,
@@ -115,6 +126,11 @@ impl Node {
     pub fn service_key(&self) -> Option<Key> {
         self.service.as_ref().map(|service| Key::new(&self.namespace, service))
     }
+
+    /// Namespace and name of the Gateway it is.
+    pub fn gateway_key(&self) -> Option<Key> {
+        self.gateway.as_ref().map(|gateway| Key::new(&self.namespace, gateway))
+    }
 }
 
 #[derive(Default)]
@@ -124,6 +140,7 @@ struct Metadata {
     app: Option<SocketAddr>,
     inbound: Option<SocketAddr>,
     outbound: Option<SocketAddr>,
+    gateway: Option<String>,
 }
 
 impl Metadata {
@@ -138,10 +155,24 @@ impl Metadata {
                 "app" => self.app = Some(address(key, value)?),
                 "inbound" => self.inbound = Some(address(key, value)?),
                 "outbound" => self.outbound = Some(address(key, value)?),
+                "gateway" => self.gateway = Some(name(key, value)?),
                 _ => return Err(NodeError::UnknownKey { key: format!("weft.{key}") }),
             }
         }
         Ok(())
+    }
+
+    fn gateway(&self) -> Result<Option<String>, NodeError> {
+        let others = [
+            ("service", self.service.is_some()),
+            ("app", self.app.is_some()),
+            ("inbound", self.inbound.is_some()),
+            ("outbound", self.outbound.is_some()),
+        ];
+        match others.iter().find(|(_, is_set)| *is_set && self.gateway.is_some()) {
+            Some((key, _)) => Err(NodeError::NotAGateway { key }),
+            None => Ok(self.gateway.clone()),
+        }
     }
 
     fn inbound(&self) -> Result<Option<Inbound>, NodeError> {
@@ -239,6 +270,10 @@ mod tests {
             (vec![("outbund", string("127.0.0.1:1"))], "weft.outbund: unknown"),
             (vec![("service", value(Kind::NumberValue(1.0)))], "weft.service: expected a string"),
             (vec![("service", string(""))], "weft.service: expected a name"),
+            (
+                vec![("gateway", string("g")), ("outbound", string("127.0.0.1:1"))],
+                "weft.outbound is set along with weft.gateway",
+            ),
             (vec![("app", string("127.0.0.1:1"))], "weft.app is set without weft.inbound"),
             (vec![("inbound", string("127.0.0.1:1"))], "weft.inbound is set without weft.app"),
             (

@@ -141,6 +141,12 @@ pub enum Note {
         /// The Service.
         service: DocumentId,
     },
+    /// The node says it is a Gateway that the mesh has not got.
+    #[error("there is no {gateway}: this node listens for nothing")]
+    UnknownGateway {
+        /// The Gateway.
+        gateway: DocumentId,
+    },
     /// A Service with both TCP and HTTP ports: the one inbound listener takes HTTP.
     #[error("{service} has tcp and HTTP ports: this node's inbound listener takes HTTP only")]
     MixedInbound {

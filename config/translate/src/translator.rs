@@ -1,6 +1,6 @@
 //! The translation as a whole, and its memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use weft_config::model::policy::TrafficSettings;
@@ -10,10 +10,12 @@ use weft_config::{DocumentId, Key, Kind, Mesh};
 use crate::cluster::{self, Inbound as Speaks, Source, cluster_name, subset_cluster_name};
 use crate::egress;
 use crate::endpoint::assignment;
+use crate::gateway;
 use crate::grpc::{self, ClientView};
 use crate::listener::{self, INBOUND, OUTBOUND};
 use crate::node::{Dialect, Node};
 use crate::resources::{Collection, Note, Resource, ResourceMap, Resources};
+use crate::view::{Viewpoint, within};
 use crate::workloads::{Instance, Workloads};
 
 /// What a node is sent, by the mesh and by what runs in it.
@@ -33,8 +35,10 @@ pub struct Translator {
     envoy_clusters: Arc<ResourceMap>,
     grpc_clusters: Arc<ResourceMap>,
     endpoints: Arc<ResourceMap>,
-    outbound_routes: BTreeMap<String, Remembered<Arc<ResourceMap>>>,
-    client_views: BTreeMap<String, Remembered<SharedClientView>>,
+    /// Counts changes of endpoints within a mesh.
+    endpoint_generation: u64,
+    views: BTreeMap<Viewpoint, Remembered<View>>,
+    client_views: BTreeMap<Viewpoint, Remembered<SharedClientView>>,
 }
 
 /// What was built for a generation of the mesh.
@@ -42,6 +46,17 @@ pub struct Translator {
 struct Remembered<T> {
     generation: u64,
     value: T,
+}
+
+/// What proxies that look from the same place share.
+#[derive(Clone, Debug, Default)]
+struct View {
+    routes: Arc<ResourceMap>,
+    clusters: Arc<ResourceMap>,
+    /// The names of `clusters`, when they are not all there are.
+    reach: Option<Arc<BTreeSet<String>>>,
+    endpoints: Arc<ResourceMap>,
+    endpoint_generation: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -62,7 +77,8 @@ impl Translator {
             envoy_clusters: Arc::default(),
             grpc_clusters: Arc::default(),
             endpoints: Arc::default(),
-            outbound_routes: BTreeMap::new(),
+            endpoint_generation: 0,
+            views: BTreeMap::new(),
             client_views: BTreeMap::new(),
         };
         translator.set_mesh(mesh);
@@ -115,6 +131,9 @@ impl Translator {
         self.envoy_clusters = keep(&self.envoy_clusters, envoy);
         self.grpc_clusters = keep(&self.grpc_clusters, grpc);
         self.endpoints = keep(&self.endpoints, endpoints);
+        let mesh = &self.mesh;
+        self.views.retain(|viewpoint, _| viewpoint.exists(mesh));
+        self.client_views.retain(|viewpoint, _| viewpoint.exists(mesh));
     }
 
     /// Replaces the instances of a Service; says whether any resource changed by it.
@@ -129,6 +148,7 @@ impl Translator {
         }
         // Copies the map only when a node still holds it; its resources are shared either way.
         Arc::make_mut(&mut self.endpoints).extend(changed);
+        self.endpoint_generation += 1;
         true
     }
 
@@ -147,24 +167,45 @@ impl Translator {
     pub fn refresh(&mut self, node: &Node, resources: &mut Resources) {
         if resources.generation != self.generation {
             *resources = self.resources(node);
-        } else if self.has_endpoints(node) {
+        } else if node.dialect == Dialect::Grpc {
             resources.endpoints = Collection::shared(self.endpoints.clone());
+        } else if let Some(viewpoint) = self.viewpoint(node) {
+            resources.endpoints = Collection::shared(self.view(&viewpoint).endpoints);
         }
     }
 
-    fn has_endpoints(&self, node: &Node) -> bool {
-        node.dialect == Dialect::Grpc || node.outbound.is_some()
+    /// From where a proxy looks at the mesh, if it sends requests anywhere.
+    fn viewpoint(&self, node: &Node) -> Option<Viewpoint> {
+        match node.gateway_key() {
+            Some(key) => self.mesh.gateways().contains_key(&key).then_some(Viewpoint::Gateway(key)),
+            None => node.outbound.map(|_| Viewpoint::of_sidecar(&self.mesh, node)),
+        }
     }
 
     fn for_proxy(&mut self, node: &Node) -> Resources {
         let mut resources = Resources::default();
         let own = node.service_key();
-        if let Some(outbound) = node.outbound {
-            resources.clusters = Collection::shared(self.envoy_clusters.clone());
-            resources.endpoints = Collection::shared(self.endpoints.clone());
-            resources.routes = Collection::shared(self.outbound_routes(&node.namespace));
+        let viewpoint = self.viewpoint(node);
+        if let Some(viewpoint) = &viewpoint {
+            let view = self.view(viewpoint);
+            resources.clusters = Collection::shared(view.clusters);
+            resources.endpoints = Collection::shared(view.endpoints);
+            resources.routes = Collection::shared(view.routes);
+        }
+        if let Some(key) = node.gateway_key() {
+            let Some(gateway) = self.mesh.gateways().get(&key) else {
+                let gateway = DocumentId::new(Kind::Gateway, key);
+                resources.notes = [Note::UnknownGateway { gateway }].into();
+                return resources;
+            };
+            for (name, listener) in gateway::listeners(&self.mesh, &key, gateway) {
+                resources.listeners.insert(name, &listener);
+            }
+            return resources;
+        }
+        if let (Some(outbound), Some(viewpoint)) = (node.outbound, &viewpoint) {
             resources.listeners.insert(OUTBOUND, &listener::outbound(outbound));
-            for (name, listener) in listener::tcp_listeners(&self.mesh, own.as_ref()) {
+            for (name, listener) in listener::port_listeners(&self.mesh, viewpoint, own.as_ref()) {
                 resources.listeners.insert(name, &listener);
             }
         }
@@ -179,7 +220,7 @@ impl Translator {
     }
 
     fn for_client(&mut self, node: &Node) -> Resources {
-        let view = self.client_view(&node.namespace);
+        let view = self.client_view(&Viewpoint::of_namespace(&self.mesh, &node.namespace));
         Resources {
             listeners: Collection::shared(view.listeners),
             routes: Collection::shared(view.routes),
@@ -190,26 +231,31 @@ impl Translator {
         }
     }
 
-    /// The namespace under which a view is remembered. All namespaces without Services see the
-    /// same, so that what nodes claim cannot grow the memory.
-    fn viewpoint(&self, namespace: &str) -> String {
-        let known = self.mesh.services().keys().any(|key| key.namespace == namespace);
-        if known { namespace.to_owned() } else { String::new() }
+    fn view(&mut self, viewpoint: &Viewpoint) -> View {
+        let Self { mesh, generation, envoy_clusters, endpoints, endpoint_generation, .. } = self;
+        let whole = (&**mesh, &*envoy_clusters);
+        let mut view = remember(&mut self.views, viewpoint, *generation, |before| {
+            build_view(whole, viewpoint, before)
+        });
+        // Those of a part of the mesh are looked for again when any endpoint has changed.
+        let Some(reach) = view.reach.clone() else {
+            view.endpoints = endpoints.clone();
+            return view;
+        };
+        if view.endpoint_generation != *endpoint_generation {
+            view.endpoints = keep(&view.endpoints, within(endpoints, &reach));
+            view.endpoint_generation = *endpoint_generation;
+            if let Some(remembered) = self.views.get_mut(viewpoint) {
+                remembered.value = view.clone();
+            }
+        }
+        view
     }
 
-    fn outbound_routes(&mut self, namespace: &str) -> Arc<ResourceMap> {
-        let viewpoint = self.viewpoint(namespace);
+    fn client_view(&mut self, viewpoint: &Viewpoint) -> SharedClientView {
         let (mesh, generation) = (&self.mesh, self.generation);
-        remember(&mut self.outbound_routes, &viewpoint, generation, |viewpoint, before| {
-            keep(before, listener::outbound_routes(mesh, viewpoint))
-        })
-    }
-
-    fn client_view(&mut self, namespace: &str) -> SharedClientView {
-        let viewpoint = self.viewpoint(namespace);
-        let (mesh, generation) = (&self.mesh, self.generation);
-        remember(&mut self.client_views, &viewpoint, generation, |viewpoint, before| {
-            let ClientView { listeners, routes, notes } = grpc::view(mesh, viewpoint);
+        remember(&mut self.client_views, viewpoint, generation, |before| {
+            let ClientView { listeners, routes, notes } = grpc::view(mesh, viewpoint.namespace());
             SharedClientView {
                 listeners: keep(&before.listeners, listeners),
                 routes: keep(&before.routes, routes),
@@ -219,18 +265,38 @@ impl Translator {
     }
 }
 
+fn build_view(
+    (mesh, clusters): (&Mesh, &Arc<ResourceMap>),
+    viewpoint: &Viewpoint,
+    before: &View,
+) -> View {
+    let reach = viewpoint.reach(mesh);
+    let clusters = match reach.as_deref() {
+        Some(reach) => keep(&before.clusters, within(clusters, reach)),
+        None => clusters.clone(),
+    };
+    View {
+        routes: keep(&before.routes, viewpoint.routes(mesh)),
+        clusters,
+        reach,
+        endpoints: before.endpoints.clone(),
+        // No count of changes: the endpoints are still to be looked for.
+        endpoint_generation: u64::MAX,
+    }
+}
+
 /// The value of this generation: as remembered, or built from the one before it.
 fn remember<T: Clone + Default>(
-    memory: &mut BTreeMap<String, Remembered<T>>,
-    viewpoint: &str,
+    memory: &mut BTreeMap<Viewpoint, Remembered<T>>,
+    viewpoint: &Viewpoint,
     generation: u64,
-    build: impl FnOnce(&str, &T) -> T,
+    build: impl FnOnce(&T) -> T,
 ) -> T {
     let remembered = memory
-        .entry(viewpoint.to_owned())
+        .entry(viewpoint.clone())
         .or_insert_with(|| Remembered { generation: 0, value: T::default() });
     if remembered.generation != generation {
-        remembered.value = build(viewpoint, &remembered.value);
+        remembered.value = build(&remembered.value);
         remembered.generation = generation;
     }
     remembered.value.clone()

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration as StdDuration;
 
 use weft_proto::pb::envoy::config::core::v3 as core;
-use weft_proto::pb::google::protobuf::{Any, Duration, UInt32Value};
+use weft_proto::pb::google::protobuf::{Any, BoolValue, Duration, UInt32Value};
 
 /// A message inside an `Any`.
 pub(crate) fn any<T: prost::Name>(message: &T) -> Any {
@@ -23,6 +23,10 @@ pub(crate) fn duration(value: StdDuration) -> Duration {
 
 pub(crate) fn uint32(value: u32) -> UInt32Value {
     UInt32Value { value }
+}
+
+pub(crate) fn bool_value(value: bool) -> BoolValue {
+    BoolValue { value }
 }
 
 pub(crate) fn address(address: SocketAddr) -> core::Address {

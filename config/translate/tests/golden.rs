@@ -47,8 +47,14 @@ fn sidecar(service: &str) -> Node {
         namespace: "default".to_owned(),
         service: Some(service.to_owned()),
         inbound: Some(Inbound { listen: at(15006), app: at(8080) }),
+        gateway: None,
         outbound: Some(at(15001)),
     }
+}
+
+fn gateway(name: &str) -> Node {
+    let gateway = Some(name.to_owned());
+    Node { gateway, service: None, inbound: None, outbound: None, ..sidecar("") }
 }
 
 fn client(namespace: &str) -> Node {
@@ -57,6 +63,7 @@ fn client(namespace: &str) -> Node {
         namespace: namespace.to_owned(),
         service: None,
         inbound: None,
+        gateway: None,
         outbound: None,
     }
 }
@@ -176,6 +183,25 @@ fn policies_in_a_grpc_client() {
         "traffic-grpc-client.yaml",
         &translate(&mesh("traffic.yaml"), &Workloads::new(), &client("default")),
     );
+}
+
+#[test]
+fn a_gateway() {
+    let node = gateway("public");
+    compare("ingress-public.yaml", &translate(&mesh("ingress.yaml"), &workloads(), &node));
+}
+
+#[test]
+fn a_sidecar_of_a_service_that_says_what_it_calls() {
+    compare("local-shop.yaml", &translate(&mesh("local.yaml"), &workloads(), &sidecar("shop")));
+}
+
+#[test]
+fn nothing_but_a_note_for_a_gateway_that_the_mesh_has_not_got() {
+    let resources = translate(&mesh("ingress.yaml"), &workloads(), &gateway("inner"));
+    let [note] = &*resources.notes else { panic!("one note") };
+    assert_eq!(note.to_string(), "there is no Gateway/inner: this node listens for nothing");
+    assert!(resources.listeners.is_empty() && resources.clusters.is_empty());
 }
 
 #[test]

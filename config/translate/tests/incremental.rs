@@ -23,6 +23,7 @@ fn node(dialect: Dialect) -> Node {
         namespace: "default".to_owned(),
         service: None,
         inbound: None,
+        gateway: None,
         outbound: Some(([127, 0, 0, 1], 15001).into()),
     }
 }

@@ -30,6 +30,7 @@ fn node(dialect: Dialect, namespace: &str) -> Node {
         namespace: namespace.to_owned(),
         service: None,
         inbound: None,
+        gateway: None,
         outbound: Some(([127, 0, 0, 1], 15001).into()),
     }
 }

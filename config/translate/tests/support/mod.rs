@@ -26,7 +26,9 @@ fn service() -> impl Strategy<Value = Value> {
     let endpoint =
         (1..5_u8, any::<bool>(), prop::option::of(1..9_u32), prop::option::of(pick(&["z1", "z2"])));
     let endpoints = prop::collection::vec(endpoint, 0..3);
-    (protocols, 1..4_usize, endpoints, any::<bool>()).prop_map(|(protocols, ports, endpoints, tcp)| {
+    let calls = prop::option::of(any::<bool>());
+    let all = (protocols, 1..4_usize, endpoints, any::<bool>(), calls);
+    all.prop_map(|(protocols, ports, endpoints, tcp, calls)| {
         let ports: Vec<Value> = PORTS
             .iter()
             .zip(protocols)
@@ -46,7 +48,12 @@ fn service() -> impl Strategy<Value = Value> {
             written.insert(host, endpoint);
         }
         let written: Vec<Value> = written.into_values().collect();
-        json!({"ports": ports, "endpoints": [{"registered": {}}, {"static": written}]})
+        let mut spec = json!({"ports": ports, "endpoints": [{"registered": {}}, {"static": written}]});
+        // The Service that calls itself is always there.
+        if let Some(itself) = calls {
+            spec["dependencies"] = if itself { json!(["itself"]) } else { json!([]) };
+        }
+        spec
     })
 }
 
@@ -186,6 +193,54 @@ fn tcp_route() -> impl Strategy<Value = Value> {
     })
 }
 
+fn gateway() -> impl Strategy<Value = Value> {
+    let all = [
+        json!({"name": "one", "port": 80, "protocol": "HTTP"}),
+        json!({"name": "two", "port": 80, "protocol": "HTTP", "hostname": "*.example.com"}),
+        json!({"name": "three", "port": 80, "protocol": "HTTP", "hostname": "h.example.com"}),
+        json!({"name": "four", "port": 81, "protocol": "TCP"}),
+        json!({"name": "five", "port": 82, "protocol": "TLS", "tls": {"mode": "Passthrough"}}),
+        json!({"name": "six", "port": 82, "protocol": "TLS", "hostname": "*.example.com",
+               "tls": {"mode": "Passthrough"}}),
+    ];
+    let addresses = prop::sample::subsequence(vec!["127.0.0.1", "::1", "127.0.0.2"], 0..=2);
+    (prop::sample::subsequence(all.to_vec(), 1..=6), addresses).prop_map(
+        |(listeners, addresses)| {
+            let addresses: Vec<_> = addresses.iter().map(|ip| json!({"value": ip})).collect();
+            json!({"gatewayClassName": "weft", "addresses": addresses, "listeners": listeners})
+        },
+    )
+}
+
+/// What is attached to the Gateway: it may have listeners for it, or not.
+fn attached() -> impl Strategy<Value = (&'static str, Value)> {
+    let hostnames =
+        prop::sample::subsequence(vec!["h.example.com", "*.example.com", "b.org", "*.org"], 0..=2);
+    let requests =
+        (hostnames.clone(), prop::collection::vec(rule(), 1..3)).prop_map(|(hostnames, rules)| {
+            (
+                "HTTPRoute",
+                json!({"parentRefs": [{"name": "g"}], "hostnames": hostnames, "rules": rules}),
+            )
+        });
+    let calls = (hostnames.clone(), pick(&NAMES)).prop_map(|(hostnames, name)| {
+        let rules = json!([{"backendRefs": [{"name": name, "port": 80}]}]);
+        (
+            "GRPCRoute",
+            json!({"parentRefs": [{"name": "g"}], "hostnames": hostnames, "rules": rules}),
+        )
+    });
+    let connections = pick(&NAMES).prop_map(|name| {
+        let rules = json!([{"backendRefs": [{"name": name, "port": 80}]}]);
+        ("TCPRoute", json!({"parentRefs": [{"name": "g"}], "rules": rules}))
+    });
+    let by_name = (hostnames, pick(&NAMES)).prop_map(|(hostnames, name)| {
+        let rules = json!([{"backendRefs": [{"name": name, "port": 80}]}]);
+        ("TLSRoute", json!({"parentRefs": [{"name": "g"}], "hostnames": hostnames, "rules": rules}))
+    });
+    prop_oneof![4 => requests, 1 => calls, 2 => connections, 2 => by_name]
+}
+
 fn settings() -> impl Strategy<Value = Value> {
     let times = prop::option::of(pick(&["0s", "1500ms", "1h"]));
     let balancer = prop::option::of(pick(&["RoundRobin", "LeastRequest", "Random"]));
@@ -233,6 +288,8 @@ fn others() -> impl Strategy<Value = Vec<Value>> {
     let one = prop_oneof![
         grpc_route().prop_map(|spec| ("GRPCRoute", spec)),
         tcp_route().prop_map(|spec| ("TCPRoute", spec)),
+        attached(),
+        attached(),
         policy().prop_map(|spec| ("TrafficPolicy", spec)),
         mesh_config().prop_map(|spec| ("MeshConfig", spec)),
         Just((
@@ -253,10 +310,19 @@ fn others() -> impl Strategy<Value = Vec<Value>> {
 /// A valid mesh. Routes and policies that do not fit the rest are left out one by one.
 pub(crate) fn mesh() -> impl Strategy<Value = Mesh> {
     let services = prop::collection::btree_map((pick(&NAMESPACES), pick(&NAMES)), service(), 1..5);
+    let gateways = prop::option::of(gateway());
     let routes = prop::collection::vec((pick(&NAMESPACES), http_route()), 0..4);
-    (services, routes, others()).prop_map(|(services, routes, others)| {
+    (services, gateways, routes, others()).prop_map(|(services, gateway, routes, others)| {
         let mut documents = Vec::new();
-        for ((namespace, name), spec) in services {
+        documents.extend(gateway.map(|spec| document("Gateway", "default", "g", &spec)));
+        for (index, ((namespace, name), mut spec)) in services.into_iter().enumerate() {
+            if spec["dependencies"][0] == "itself" {
+                spec["dependencies"] = json!([{"name": name}]);
+            }
+            let protocol = spec["ports"][0]["protocol"].clone();
+            if index % 2 == 0 && protocol != "tcp" {
+                spec["ports"][0]["listen"] = json!(format!("127.0.0.1:{}", 7100 + index));
+            }
             documents.push(document("Service", namespace, name, &spec));
             let subset = json!({"service": name, "labels": {"version": "v1"}});
             documents.push(document("Subset", namespace, &format!("s-{name}"), &subset));
@@ -320,6 +386,7 @@ pub(crate) fn nodes() -> Vec<Node> {
         namespace: "default".to_owned(),
         service: None,
         inbound: None,
+        gateway: None,
         outbound: Some(at(15001)),
     };
     let inbound = weft_translate::Inbound { listen: at(15006), app: at(8080) };
@@ -329,11 +396,13 @@ pub(crate) fn nodes() -> Vec<Node> {
         Node {
             service: Some("b".to_owned()),
             inbound: Some(inbound),
+            gateway: None,
             outbound: None,
             ..bare.clone()
         },
         Node { namespace: "other".to_owned(), ..bare.clone() },
         Node { namespace: "elsewhere".to_owned(), ..bare.clone() },
+        Node { gateway: Some("g".to_owned()), outbound: None, ..bare.clone() },
         Node { dialect: Dialect::Grpc, outbound: None, ..bare.clone() },
         Node { dialect: Dialect::Grpc, namespace: "other".to_owned(), outbound: None, ..bare },
     ]

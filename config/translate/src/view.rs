@@ -1,0 +1,140 @@
+//! What part of the mesh a node sees.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use weft_config::{Backend, Key, Mesh};
+
+use crate::cluster::{cluster_name, egress_cluster_name};
+use crate::gateway;
+use crate::listener;
+use crate::node::Node;
+use crate::resources::ResourceMap;
+use crate::route::backend_cluster;
+
+/// From where a proxy looks at the mesh. Nodes that look from the same place see the same, and
+/// there are no more places than documents, so that what nodes claim cannot grow the memory.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Viewpoint {
+    /// A Gateway: what its routes lead to.
+    Gateway(Key),
+    /// A Service that says what it calls: that.
+    Service(Key),
+    /// A namespace that has Services: all of the mesh.
+    Namespace(String),
+    /// Any other namespace.
+    Elsewhere,
+}
+
+impl Viewpoint {
+    /// That of a sidecar.
+    pub(crate) fn of_sidecar(mesh: &Mesh, node: &Node) -> Self {
+        let declares = |key: &Key| {
+            mesh.services().get(key).is_some_and(|service| service.dependencies.is_some())
+        };
+        match node.service_key().filter(declares) {
+            Some(service) => Self::Service(service),
+            None => Self::of_namespace(mesh, &node.namespace),
+        }
+    }
+
+    /// That of a client of all Services.
+    pub(crate) fn of_namespace(mesh: &Mesh, namespace: &str) -> Self {
+        if mesh.services().keys().any(|key| key.namespace == namespace) {
+            Self::Namespace(namespace.to_owned())
+        } else {
+            Self::Elsewhere
+        }
+    }
+
+    /// Whether the mesh still has this place.
+    pub(crate) fn exists(&self, mesh: &Mesh) -> bool {
+        match self {
+            Self::Gateway(key) => mesh.gateways().contains_key(key),
+            Self::Service(key) => mesh.services().contains_key(key),
+            Self::Namespace(namespace) => {
+                mesh.services().keys().any(|key| key.namespace == *namespace)
+            }
+            Self::Elsewhere => true,
+        }
+    }
+
+    /// The namespace whose Services have bare names; no namespace is called "".
+    pub(crate) fn namespace(&self) -> &str {
+        match self {
+            Self::Gateway(key) | Self::Service(key) => &key.namespace,
+            Self::Namespace(namespace) => namespace,
+            Self::Elsewhere => "",
+        }
+    }
+
+    /// Whether callers here can dial a Service.
+    pub(crate) fn can_dial(&self, mesh: &Mesh, service: &Key) -> bool {
+        match self {
+            Self::Service(own) => dependencies(mesh, own).any(|it| it == *service),
+            Self::Gateway(_) => false,
+            Self::Namespace(_) | Self::Elsewhere => true,
+        }
+    }
+
+    /// Its routes.
+    pub(crate) fn routes(&self, mesh: &Mesh) -> ResourceMap {
+        match self {
+            Self::Gateway(key) => match mesh.gateways().get(key) {
+                Some(gateway) => gateway::routes(mesh, key, gateway),
+                None => ResourceMap::new(),
+            },
+            _ => listener::outbound_routes(mesh, self),
+        }
+    }
+
+    /// The clusters that its routes lead to; `None` when it is all of them.
+    pub(crate) fn reach(&self, mesh: &Mesh) -> Option<Arc<BTreeSet<String>>> {
+        match self {
+            Self::Gateway(key) => {
+                let gateway = mesh.gateways().get(key)?;
+                let backends = gateway::backends(mesh, key, gateway);
+                Some(Arc::new(backends.iter().map(backend_cluster).collect()))
+            }
+            Self::Service(own) => {
+                let mut reach = BTreeSet::new();
+                for service in dependencies(mesh, own) {
+                    reach.extend(of_service(mesh, &service));
+                }
+                let egress = mesh.config().into_iter().flat_map(|config| config.egress.hosts());
+                reach.extend(egress.map(egress_cluster_name));
+                Some(Arc::new(reach))
+            }
+            Self::Namespace(_) | Self::Elsewhere => None,
+        }
+    }
+}
+
+/// The Services that a Service says it calls.
+fn dependencies<'a>(mesh: &'a Mesh, own: &'a Key) -> impl Iterator<Item = Key> + 'a {
+    let service = mesh.services().get(own);
+    let declared = service.into_iter().flat_map(|service| service.dependencies.iter().flatten());
+    declared.map(|it| it.key(&own.namespace))
+}
+
+/// The clusters of a Service, and those that its routes lead to.
+fn of_service(mesh: &Mesh, key: &Key) -> Vec<String> {
+    let Some(service) = mesh.services().get(key) else { return Vec::new() };
+    let mut reach = Vec::new();
+    let mut add = |backends: &[Backend]| reach.extend(backends.iter().map(backend_cluster));
+    for port in &service.ports {
+        for route in mesh.bound_routes(key, port.port) {
+            route.rules.iter().for_each(|rule| add(&rule.backends));
+        }
+        mesh.bound_tcp_route(key, port.port).into_iter().for_each(|route| add(&route.backends));
+        mesh.bound_tls_routes(key, port.port).iter().for_each(|route| add(&route.backends));
+    }
+    reach.extend(service.ports.iter().map(|port| cluster_name(key, port.port)));
+    reach
+}
+
+/// Those of `all` that are within reach.
+pub(crate) fn within(all: &Arc<ResourceMap>, reach: &BTreeSet<String>) -> ResourceMap {
+    let found = reach.iter().filter_map(|name| all.get_key_value(name.as_str()));
+    found.map(|(name, resource)| (Arc::clone(name), resource.clone())).collect()
+}
