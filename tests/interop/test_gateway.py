@@ -145,9 +145,8 @@ def test_requests_come_in_by_host_name(started, ports, http_upstream):
         assert until(greeting, "the database") == b"database\n"
 
 
-def test_a_gateway_follows_its_documents(started, ports, http_upstream, request):
-    if request.node.callspec.params["started"] == "file":
-        pytest.skip("a file is read once")
+@pytest.mark.parametrize("started", ["weft", "envoy", "flag"], indirect=True)
+def test_a_gateway_follows_its_documents(started, ports, http_upstream):
     shop, other = http_upstream("shop"), http_upstream("other")
     with Tcp("database") as database:
         control = started(documents(ports, shop, other, database))
