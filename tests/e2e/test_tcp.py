@@ -289,6 +289,23 @@ def test_clusters_share_connections_by_weight(start):
         assert 113 <= got[b"a\n"] <= 187 and never.connections == 0
 
 
+def test_clients_of_an_address_go_to_the_same_endpoint(start):
+    with contextlib.ExitStack() as opened:
+        ups = [opened.enter_context(Tcp(f"up-{number}")) for number in range(4)]
+        made = cluster("up", *(up.port for up in ups), lb_policy="RING_HASH")
+        proxy = start(bootstrap([listener("main", tcp_proxy("up", hash_policy=[{"source_ip": {}}]))], [made]))
+
+        def chosen(source):
+            with connect(proxy.port(), source) as client:
+                client.shutdown(socket.SHUT_WR)
+                return read_to_end(client).data
+
+        sources = [f"127.0.0.{last}" for last in range(2, 34)]
+        first = [chosen(source) for source in sources]
+        assert first == [chosen(source) for source in sources]
+        assert len(set(first)) > 1
+
+
 def test_an_upstream_is_told_the_addresses_of_the_connection_itself(between):
     proxy, up = between(lambda c: read_to_end(c).data, cluster_more=told(version="V1"))
     with connect(proxy.port(), "127.0.0.2") as client:

@@ -1,7 +1,6 @@
 //! `/clusters`.
 //!
-//! Envoy's lines and fields, as far as the proxy knows: counters that it keeps for a cluster but
-//! not for each of its endpoints are left out rather than shown as zero.
+//! Envoy's lines and fields, as far as the proxy knows.
 
 use std::{fmt::Write as _, net::SocketAddr};
 
@@ -28,6 +27,14 @@ pub(crate) fn text(clusters: &[ClusterView]) -> Reply {
         if let Some(service) = &view.eds_service_name {
             let _ = writeln!(out, "{name}::eds_service_name::{service}");
         }
+        let limits = &view.cluster.circuit_breakers;
+        for (limit, most) in [
+            ("max_connections", limits.max_connections),
+            ("max_pending_requests", limits.max_pending_requests),
+            ("max_requests", limits.max_requests),
+        ] {
+            let _ = writeln!(out, "{name}::default_priority::{limit}::{most}");
+        }
         for host in view.cluster.balancer.hosts() {
             host_lines(&mut out, name, host);
         }
@@ -46,18 +53,51 @@ fn host_lines(out: &mut String, cluster: &str, host: &Host) {
     };
     let nowhere = Locality::default();
     let locality = host.locality.as_deref().unwrap_or(&nowhere);
+    for (counter, _, value) in counters(host) {
+        let _ = writeln!(out, "{cluster}::{address}::{counter}::{value}");
+    }
     let facts: [(&str, &dyn std::fmt::Display); 7] = [
-        ("rq_active", &host.endpoint.active_requests()),
         ("health_flags", &health_flags(host.health)),
         ("weight", &host.weight),
         ("region", &locality.region),
         ("zone", &locality.zone),
         ("sub_zone", &locality.sub_zone),
         ("priority", &host.priority),
+        // Nothing judges endpoints by it, which Envoy says in this way.
+        ("success_rate", &-1),
     ];
     for (fact, value) in facts {
         let _ = writeln!(out, "{cluster}::{address}::{fact}::{value}");
     }
+}
+
+/// What is counted of a host: name, whether it is a gauge, and value.
+fn counters(host: &Host) -> [(&'static str, bool, u64); 8] {
+    let endpoint = &host.endpoint;
+    let counts = endpoint.counts();
+    [
+        ("cx_active", true, endpoint.active_connections().into()),
+        ("cx_connect_fail", false, counts.cx_connect_fail.get()),
+        ("cx_total", false, counts.cx_total.get()),
+        ("rq_active", true, endpoint.active_requests().into()),
+        ("rq_error", false, counts.rq_error.get()),
+        ("rq_success", false, counts.rq_success.get()),
+        ("rq_timeout", false, counts.rq_timeout.get()),
+        ("rq_total", false, counts.rq_total.get()),
+    ]
+}
+
+/// `admin.v3.SimpleMetric`.
+fn metric((name, is_gauge, value): (&'static str, bool, u64)) -> Value {
+    let mut metric = Map::new();
+    if is_gauge {
+        metric.insert("type".into(), "GAUGE".into());
+    }
+    if value > 0 {
+        metric.insert("value".into(), value.to_string().into());
+    }
+    metric.insert("name".into(), name.into());
+    metric.into()
 }
 
 /// As Envoy names them.
@@ -96,14 +136,10 @@ fn status(view: &ClusterView) -> Value {
 
 /// `admin.v3.HostStatus`.
 fn host_status(host: &Host) -> Value {
-    let mut active = json!({ "type": "GAUGE", "name": "rq_active" });
-    if let requests @ 1.. = host.endpoint.active_requests() {
-        active["value"] = requests.to_string().into();
-    }
     let health = if host.health == Health::Unknown { Health::Healthy } else { host.health };
     let mut status = json!({
         "address": address(host),
-        "stats": [active],
+        "stats": counters(host).map(metric),
         "health_status": { "eds_health_status": health.name() },
         "weight": host.weight,
         "locality": locality(host.locality.as_deref()),

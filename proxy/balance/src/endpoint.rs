@@ -50,6 +50,42 @@ pub struct EndpointState {
     /// Asked for by who opens a connection only.
     ways: RwLock<Arc<[SocketAddr]>>,
     active_requests: AtomicU32,
+    active_connections: AtomicU32,
+    counts: EndpointCounts,
+}
+
+/// What has happened at an endpoint, in all workers together.
+#[derive(Debug, Default)]
+pub struct EndpointCounts {
+    /// Connections opened, and attempts to.
+    pub cx_total: Count,
+    /// Attempts that failed.
+    pub cx_connect_fail: Count,
+    /// Requests sent.
+    pub rq_total: Count,
+    /// Responses below 500.
+    pub rq_success: Count,
+    /// Responses of 500 and above, and requests that broke before there was a response.
+    pub rq_error: Count,
+    /// Requests that were not answered in time.
+    pub rq_timeout: Count,
+}
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    /// Counts one.
+    #[inline]
+    pub fn inc(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many there were.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl EndpointState {
@@ -60,6 +96,8 @@ impl EndpointState {
             address,
             ways: RwLock::default(),
             active_requests: AtomicU32::new(0),
+            active_connections: AtomicU32::new(0),
+            counts: EndpointCounts::default(),
         })
     }
 
@@ -92,10 +130,39 @@ impl EndpointState {
         self.active_requests.load(Ordering::Relaxed)
     }
 
+    /// Connections open or being opened from all workers.
+    pub fn active_connections(&self) -> u32 {
+        self.active_connections.load(Ordering::Relaxed)
+    }
+
+    /// What has happened here.
+    pub fn counts(&self) -> &EndpointCounts {
+        &self.counts
+    }
+
+    /// Counts one connection as open until the guard is dropped.
+    pub fn begin_connection(self: &Arc<Self>) -> ActiveConnection {
+        self.active_connections.fetch_add(1, Ordering::Relaxed);
+        self.counts.cx_total.inc();
+        ActiveConnection { endpoint: Arc::clone(self) }
+    }
+
     /// Counts one request as in flight until the guard is dropped.
     pub fn begin_request(self: &Arc<Self>) -> ActiveRequest {
         self.active_requests.fetch_add(1, Ordering::Relaxed);
         ActiveRequest { endpoint: Arc::clone(self) }
+    }
+}
+
+/// A connection to an endpoint; dropping it ends the count.
+#[derive(Debug)]
+pub struct ActiveConnection {
+    endpoint: Arc<EndpointState>,
+}
+
+impl Drop for ActiveConnection {
+    fn drop(&mut self) {
+        self.endpoint.active_connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -20,7 +20,10 @@ mod priority;
 mod request_hash;
 
 pub use balancer::{Balancer, Group, OnPanic, Picked, Policy, Settings};
-pub use endpoint::{ActiveRequest, EndpointAddress, EndpointId, EndpointState};
+pub use endpoint::{
+    ActiveConnection, ActiveRequest, Count, EndpointAddress, EndpointCounts, EndpointId,
+    EndpointState,
+};
 pub use host::{Health, Host, Locality};
 pub use overload::{DropOverload, DropOverloads};
 pub use placement::Hashing;

@@ -65,6 +65,7 @@ pub(crate) fn tcp_chain(tcp: &TcpProxy, names: &mut Names<'_>, stats: &Stats) ->
         tlvs: tcp.tlvs.clone(),
         tlv_merge: tcp.tlv_merge,
         waits_for_data: tcp.waits_for_data,
+        hashes_source: tcp.hashes_source,
     }
 }
 

@@ -141,6 +141,8 @@ pub struct TcpChain {
     pub tlv_merge: TlvMerge,
     /// Whether nothing is connected to before the client has said something.
     pub waits_for_data: bool,
+    /// Whether the client's address decides where hashes do.
+    pub hashes_source: bool,
 }
 
 impl TcpChain {

@@ -205,7 +205,11 @@ impl Journey {
             tried.push(endpoint.id());
             let leaf = self.member.as_ref().unwrap_or(&self.cluster);
             self.record.begin_upstream(leaf, endpoint.begin_request());
-            match self.attempt(connection, &endpoint).await {
+            let attempted = self.attempt(connection, &endpoint).await;
+            if attempted.is_err() {
+                self.record.upstream_failed();
+            }
+            match attempted {
                 Ok(arrived) => {
                     if let Some(kept) = &mut self.kept {
                         kept.reached(&endpoint);

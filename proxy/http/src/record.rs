@@ -27,7 +27,7 @@ pub(crate) struct Record {
 struct UpstreamRecord {
     cluster: Arc<Cluster>,
     /// Held for its count of requests in flight.
-    _active: ActiveRequest,
+    active: ActiveRequest,
     /// Its place within `max_requests`, once it was sent.
     sent: Option<RequestSlot>,
     began: Instant,
@@ -55,7 +55,7 @@ impl Record {
         self.upstream = None;
         self.upstream = Some(UpstreamRecord {
             cluster: Arc::clone(cluster),
-            _active: active,
+            active,
             sent: None,
             began: Instant::now(),
         });
@@ -65,6 +65,7 @@ impl Record {
     pub(crate) fn sent(&mut self, slot: RequestSlot) {
         if let Some(upstream) = &mut self.upstream {
             upstream.cluster.stats.upstream_rq_total.inc();
+            upstream.active.endpoint().counts().rq_total.inc();
             upstream.sent = Some(slot);
         }
     }
@@ -74,6 +75,15 @@ impl Record {
         if let Some(upstream) = &self.upstream {
             upstream.cluster.stats.upstream_rq_completed.inc();
             upstream.cluster.stats.upstream_rq_xx.count(status.as_u16());
+            let counts = upstream.active.endpoint().counts();
+            if status.is_server_error() { &counts.rq_error } else { &counts.rq_success }.inc();
+        }
+    }
+
+    /// A request that was sent got no response.
+    pub(crate) fn upstream_failed(&self) {
+        if let Some(upstream) = self.upstream.as_ref().filter(|upstream| upstream.sent.is_some()) {
+            upstream.active.endpoint().counts().rq_error.inc();
         }
     }
 
@@ -98,6 +108,7 @@ impl Record {
     pub(crate) fn timed_out(&self) {
         if let Some(upstream) = &self.upstream {
             upstream.cluster.stats.upstream_rq_timeout.inc();
+            upstream.active.endpoint().counts().rq_timeout.inc();
         }
     }
 

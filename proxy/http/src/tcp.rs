@@ -15,7 +15,7 @@ use tokio::{
     io::AsyncReadExt as _,
     time::{sleep, timeout},
 };
-use weft_balance::{ActiveRequest, EndpointId, EndpointState};
+use weft_balance::{ActiveConnection, ActiveRequest, EndpointId, EndpointState, RequestHash};
 use weft_compile::{Cluster, FilterChain, Target, TcpChain, TlvMerge};
 use weft_net::{CopyEnd, Moved, Rewind, Stream, Tlv, copy_both_ways};
 use weft_telemetry::{Gauge, GaugeGuard, TcpStats};
@@ -93,7 +93,7 @@ async fn pass_on(
     let connected = if cluster.original_destination.is_some() {
         original(worker, cluster, client.meant_for, &greeting).await
     } else {
-        connect(worker, chain, cluster, &greeting).await
+        connect(worker, chain, cluster, (hash_of(chain, client), &greeting)).await
     };
     let Some((mut upstream, _held)) = connected else { return };
     let mut bytes = Bytes { moved: Moved::default(), stats: &chain.stats };
@@ -141,6 +141,14 @@ impl Drop for Bytes<'_> {
     }
 }
 
+/// What decides where a connection goes, for clusters that place by hashes.
+fn hash_of(chain: &TcpChain, client: &Client) -> Option<u64> {
+    let source = client.peer.ip().filter(|_| chain.hashes_source)?;
+    let mut hash = RequestHash::default();
+    hash.add([source.ip().to_string().as_bytes()]);
+    hash.get()
+}
+
 /// What was told of the client, and what the chain says in its place or besides.
 fn told<'c>(chain: &TcpChain, client: &'c Client) -> Cow<'c, [Tlv]> {
     let configured =
@@ -159,14 +167,14 @@ fn told<'c>(chain: &TcpChain, client: &'c Client) -> Cow<'c, [Tlv]> {
 }
 
 /// What a connection counts for upstream.
-type Held = (ActiveRequest, GaugeGuard<Arc<Cluster>>);
+type Held = (ActiveRequest, ActiveConnection, GaugeGuard<Arc<Cluster>>);
 
 /// Tries as many endpoints as `max_connect_attempts` allows, each at most once.
 async fn connect(
     worker: &Worker,
     chain: &TcpChain,
     cluster: &Arc<Cluster>,
-    greeting: &[u8],
+    (hash, greeting): (Option<u64>, &[u8]),
 ) -> Option<(Stream, Held)> {
     let mut tried: SmallVec<[EndpointId; 4]> = SmallVec::new();
     for attempt in 0..chain.max_connect_attempts.max(1) {
@@ -175,9 +183,9 @@ async fn connect(
         }
         let random = worker.random_u64();
         let Some(picked) = (if tried.is_empty() {
-            cluster.balancer.pick(random)
+            cluster.balancer.pick_for(random, hash)
         } else {
-            cluster.balancer.pick_avoiding(random, None, &tried)
+            cluster.balancer.pick_avoiding(random, hash, &tried)
         }) else {
             if tried.is_empty() {
                 cluster.stats.upstream_cx_none_healthy.inc();
@@ -237,7 +245,7 @@ async fn open(
     greeting: &[u8],
 ) -> Option<(Stream, Held)> {
     let in_flight = endpoint.begin_request();
-    let stream = upstream::connect(cluster, endpoint, greeting, None).await.ok()?;
+    let (stream, open) = upstream::connect(cluster, endpoint, greeting, None).await.ok()?;
     cluster.stats.upstream_cx_total.inc();
-    Some((stream, (in_flight, active)))
+    Some((stream, (in_flight, open, active)))
 }

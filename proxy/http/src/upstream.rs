@@ -25,7 +25,7 @@ use http::{
 };
 use http_body::{Frame, SizeHint};
 use tokio::{io::AsyncWriteExt as _, sync::oneshot, time::timeout};
-use weft_balance::{EndpointAddress, EndpointState};
+use weft_balance::{ActiveConnection, EndpointAddress, EndpointState};
 use weft_compile::{Cluster, UpstreamProtocol};
 use weft_net::{ConnectError, Stream, connect_any, connect_pipe, connect_tcp};
 use weft_telemetry::{Gauge, GaugeGuard};
@@ -115,6 +115,7 @@ impl Failure {
 }
 
 /// A connection that is ready to take a request.
+#[expect(clippy::large_enum_variant, reason = "a lane is moved once, into its exchange")]
 pub(crate) enum Lane {
     Http1(h1::Lane),
     Http2(h2::Lane),
@@ -336,8 +337,23 @@ impl Exchange {
 }
 
 /// Opens a connection that begins with a greeting, if there is one, within `connect_timeout` and the
-/// request's deadline.
+/// request's deadline. It counts as one of the endpoint's for as long as what comes with it lives.
 pub(crate) async fn connect(
+    cluster: &Cluster,
+    endpoint: &Arc<EndpointState>,
+    greeting: &[u8],
+    deadline: Option<Instant>,
+) -> Result<(Stream, ActiveConnection), Failure> {
+    let active = endpoint.begin_connection();
+    let connected = open_and_greet(cluster, endpoint, greeting, deadline).await;
+    if connected.is_err() {
+        cluster.stats.upstream_cx_connect_fail.inc();
+        endpoint.counts().cx_connect_fail.inc();
+    }
+    connected.map(|stream| (stream, active))
+}
+
+async fn open_and_greet(
     cluster: &Cluster,
     endpoint: &EndpointState,
     greeting: &[u8],
@@ -347,7 +363,6 @@ pub(crate) async fn connect(
     if !greeting.is_empty() {
         let greeted = timeout(cluster.connection.connect_timeout, stream.write_all(greeting)).await;
         if !matches!(greeted, Ok(Ok(()))) {
-            cluster.stats.upstream_cx_connect_fail.inc();
             return Err(Failure::unsent(Fault::ConnectFailed));
         }
     }
@@ -374,7 +389,6 @@ async fn open_socket(
         EndpointAddress::Pipe(path) => connect_pipe(path, limit).await,
     };
     connected.map_err(|error| {
-        cluster.stats.upstream_cx_connect_fail.inc();
         tracing::debug!(cluster = %cluster.name, endpoint = ?endpoint.address(), %error, "connect failed");
         match error {
             ConnectError::Timeout(_) if limit < whole => Failure::unknown(Fault::RequestTimeout),

@@ -45,6 +45,9 @@ pub struct TcpProxy {
     /// `upstream_connect_mode`: whether nothing is connected to before the client has said something
     /// (`ON_DOWNSTREAM_DATA`).
     pub waits_for_data: bool,
+    /// `hash_policy.source_ip`: clients with the same address go to the same endpoint, where hashes
+    /// decide.
+    pub hashes_source: bool,
 }
 
 /// `ProxyProtocolTlvMergePolicy`: what becomes of configured extensions of the PROXY protocol where
@@ -106,7 +109,21 @@ pub(crate) fn read(message: &wire::TcpProxy, at: &At<'_>, notes: &mut Notes) -> 
         tlvs: transport::tlvs(&message.proxy_protocol_tlvs, "proxy_protocol_tlvs", at, notes)?,
         tlv_merge: tlv_merge(message.proxy_protocol_tlv_merge_policy, at, notes)?,
         waits_for_data: waits_for_data(message, at, notes)?,
+        hashes_source: hashes_source(message, at, notes),
     })
+}
+
+fn hashes_source(message: &wire::TcpProxy, at: &At<'_>, notes: &mut Notes) -> bool {
+    use weft_proto::pb::envoy::r#type::v3::hash_policy::PolicySpecifier as Kind;
+    match message.hash_policy.first().and_then(|policy| policy.policy_specifier.as_ref()) {
+        Some(Kind::SourceIp(_)) => true,
+        Some(Kind::FilterState(_)) => {
+            let at = at.item("hash_policy", 0);
+            notes.warn(&at.field("filter_state"), "nothing is hashed: no filter keeps a state");
+            false
+        }
+        None => false,
+    }
 }
 
 fn waits_for_data(message: &wire::TcpProxy, at: &At<'_>, notes: &mut Notes) -> Option<bool> {

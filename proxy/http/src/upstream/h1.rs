@@ -17,7 +17,7 @@ use std::{
 
 use bytes::BytesMut;
 use tokio::io::AsyncReadExt as _;
-use weft_balance::EndpointState;
+use weft_balance::{ActiveConnection, EndpointState};
 use weft_compile::{Cluster, ConnectionSettings};
 use weft_net::Stream;
 use weft_telemetry::ClusterStats;
@@ -53,11 +53,15 @@ pub(super) struct Connection {
     stats: Arc<ClusterStats>,
     opened: Instant,
     idle_since: Instant,
-    _slot: ConnectionSlot<Self>,
+    _counted: (ConnectionSlot<Self>, ActiveConnection),
 }
 
 impl Connection {
-    fn new(io: Stream, cluster: &Arc<Cluster>, slot: ConnectionSlot<Self>) -> Self {
+    fn new(
+        io: Stream,
+        cluster: &Arc<Cluster>,
+        counted: (ConnectionSlot<Self>, ActiveConnection),
+    ) -> Self {
         cluster.stats.upstream_cx_total.inc();
         cluster.stats.upstream_cx_http1_total.inc();
         let now = Instant::now();
@@ -71,7 +75,7 @@ impl Connection {
             stats: Arc::clone(&cluster.stats),
             opened: now,
             idle_since: now,
-            _slot: slot,
+            _counted: counted,
         }
     }
 
@@ -211,7 +215,7 @@ pub(super) fn reuse(pool: &Rc<Pool>, ask: bool) -> Option<Lane> {
 pub(super) async fn open(
     pool: Rc<Pool>,
     cluster: &Arc<Cluster>,
-    endpoint: &EndpointState,
+    endpoint: &Arc<EndpointState>,
     limits: Limits,
 ) -> Result<Lane, Failure> {
     let slot = match pool.h1_occupancy.admit(cluster) {
@@ -221,6 +225,7 @@ pub(super) async fn open(
             Turn::Take(connection) => return Ok(Lane { connection, pool, reused: true }),
         },
     };
-    let io = connect(cluster, endpoint, &pool.greeting, limits.ends_at()).await?;
-    Ok(Lane { connection: Connection::new(io, cluster, slot), pool, reused: false })
+    let (io, active) = connect(cluster, endpoint, &pool.greeting, limits.ends_at()).await?;
+    let connection = Connection::new(io, cluster, (slot, active));
+    Ok(Lane { connection, pool, reused: false })
 }

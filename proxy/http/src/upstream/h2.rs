@@ -223,7 +223,7 @@ async fn establish(
     slot: ConnectionSlot<()>,
 ) {
     match connect(&cluster, &endpoint, &pool.greeting, None).await {
-        Ok(io) => {
+        Ok((io, active)) => {
             cluster.stats.upstream_cx_total.inc();
             cluster.stats.upstream_cx_http2_total.inc();
             let settings =
@@ -243,7 +243,7 @@ async fn establish(
             let ended = client.await;
             tracing::debug!(cluster = %cluster.name, %ended, "h2 connection ended");
             load.finished.set(true);
-            drop(slot);
+            drop((slot, active));
         }
         Err(failure) => {
             pool.h2.borrow_mut().connecting = None;
