@@ -35,6 +35,7 @@ mod problem;
 mod read;
 mod reader;
 mod schema;
+mod status;
 mod suggest;
 mod syntax;
 mod tree;
@@ -53,4 +54,7 @@ pub use places::Places;
 pub use problem::{Conflict, Problem, Problems, Reason};
 pub use reader::StringMap;
 pub use schema::json_schema;
+pub use status::{
+    Address, Condition, ListenerStatus, ParentStatus, Progress, RouteKind, Status, Truth,
+};
 pub use tree::Position;

@@ -49,6 +49,11 @@ impl Origins {
         }
     }
 
+    /// Documents of a kind that are there, with problems that keep them from being used.
+    fn unread(&self, kind: Kind) -> impl Iterator<Item = &Key> {
+        self.unread.iter().filter(move |id| id.kind == kind).map(|id| &id.key)
+    }
+
     /// Whether a document is there, with problems that keep it from being used.
     pub(crate) fn is_unread(&self, kind: Kind, key: &Key) -> bool {
         !self.unread.is_empty() && self.unread.contains(&DocumentId::new(kind, key.clone()))
@@ -63,7 +68,7 @@ pub(crate) fn missing_service(mesh: &Mesh, origins: &Origins, key: &Key) -> Opti
     Some(Reason::Dangling {
         kind: "Service",
         name: key.name.clone(),
-        existing: names(mesh.services.keys(), &key.namespace),
+        existing: names(mesh.services.keys().chain(origins.unread(Kind::Service)), &key.namespace),
     })
 }
 

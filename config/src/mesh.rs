@@ -16,7 +16,7 @@ use crate::model::{
 use crate::problem::{Problem, Problems, Reason};
 use crate::read::{AnyResource, claimed_id, document};
 use crate::reader::Reader;
-use crate::tree::{Node, Value};
+use crate::tree::Node;
 
 /// A text to read documents from: YAML or JSON, one document or many.
 #[derive(Clone, Debug)]
@@ -91,15 +91,8 @@ impl Mesh {
         for source in sources {
             let (documents, stop) = crate::yaml::parse(&source.text);
             for tree in documents {
-                // A list of documents is how JSON holds several.
-                match tree.value {
-                    Value::List(items) => {
-                        trees.extend(
-                            items.into_iter().map(|item| (Some(source.name.clone()), item)),
-                        );
-                    }
-                    _ => trees.push((Some(source.name.clone()), tree)),
-                }
+                let items = tree.into_documents().into_iter();
+                trees.extend(items.map(|item| (Some(source.name.clone()), item)));
             }
             problems.extend(stop.map(|stop| Problem {
                 source: Some(source.name.clone()),

@@ -107,6 +107,23 @@ pub enum Reason {
     /// The text is not YAML (or JSON).
     #[error("not valid YAML: {0}")]
     Syntax(String),
+    /// An alias without an anchor before it.
+    #[error("the alias names no earlier anchor of its document")]
+    UnknownAlias,
+    /// Something that is no regular expression for every proxy.
+    #[error("{pattern:?} is not a regular expression: {why}")]
+    Regex {
+        /// What is there.
+        pattern: String,
+        /// Why it does not compile.
+        why: String,
+    },
+    /// Something that the vocabulary has a place for, and this version does not do.
+    #[error("{what} is not supported yet by this version")]
+    NotYet {
+        /// What was asked for.
+        what: &'static str,
+    },
     /// The source is longer than any reasonable configuration.
     #[error("the source has {found} bytes, more than the {limit} allowed")]
     TooLarge {
@@ -395,9 +412,18 @@ impl Reason {
     /// What to do about it.
     pub fn hint(&self) -> String {
         match self {
+            Self::Syntax(what) if what.contains("tabs") => "indent with spaces".to_owned(),
             Self::Syntax(_) => {
                 "check indentation, quotes and brackets around this place".to_owned()
             }
+            Self::UnknownAlias => {
+                "put &NAME before a value earlier in the same document, or write the value out"
+                    .to_owned()
+            }
+            Self::Regex { .. } => "the syntax is RE2's, which has no look-around and no \
+                back-references; the whole value must match"
+                .to_owned(),
+            Self::NotYet { .. } => "remove it; a later version will take it".to_owned(),
             Self::TooLarge { .. } => "split the source into several files".to_owned(),
             Self::TooDeep { .. } | Self::TooMany { .. } => {
                 "no document of the mesh needs this; write values out instead of nesting aliases"
@@ -412,6 +438,12 @@ impl Reason {
             Self::RepeatedKey { .. } => "keep one of them".to_owned(),
             Self::WrongType { quote: true, .. } => {
                 "put it in quotes to make it a string".to_owned()
+            }
+            Self::WrongType { expected, found, .. } if found == "nothing" => {
+                format!("write {expected} here, or indent what follows deeper if it belongs here")
+            }
+            Self::WrongType { expected: "a number", found, .. } if is_quoted_number(found) => {
+                "remove the quotes".to_owned()
             }
             Self::WrongType { expected, .. } => format!("write {expected} here"),
             Self::Missing { field } => format!("add {field}"),
@@ -437,7 +469,7 @@ impl Conflict {
                 "a sidecar has one inbound port, so split the tcp ports off into a Service of their own"
             }
             Self::Hostname { .. } => "use another host name, or attach the route to that Service",
-            Self::ListenAddress { .. } => "give each tcp port a listen address of its own",
+            Self::ListenAddress { .. } => "give each port a listen address of its own",
             Self::AmbiguousPort { .. } => "add the field port",
             Self::TcpPort { .. } | Self::NoHttpPort { .. } => {
                 "an HTTPRoute needs a port with protocol http, http2 or grpc"
@@ -477,6 +509,12 @@ impl Conflict {
             Self::SharedPort { .. } => "leave port out and listen on the port in the variable PORT",
         }
     }
+}
+
+/// Whether a value is described as a string with nothing but digits in it.
+fn is_quoted_number(found: &str) -> bool {
+    let text = found.strip_prefix("the string \"").and_then(|rest| rest.strip_suffix('"'));
+    text.is_some_and(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn suggestion(did_you_mean: Option<&str>) -> String {

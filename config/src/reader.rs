@@ -141,8 +141,7 @@ impl Reader {
         expected: &'static str,
         accept: impl FnOnce(&str) -> bool,
     ) -> Option<String> {
-        let text = self.string(node)?;
-        if accept(text) { Some(text.to_owned()) } else { self.invalid(node, text, expected) }
+        self.parsed(node, expected, |text| accept(text).then(|| text.to_owned()))
     }
 
     /// Reads a string that `parse` turns into a value.
@@ -152,7 +151,15 @@ impl Reader {
         expected: &'static str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
-        let text = self.string(node)?;
+        let Some(text) = node.as_text() else {
+            return match &node.value {
+                // Quotes would not help: `5` is no duration in quotes either.
+                Value::Scalar(scalar) if !node.is_null() && parse(&scalar.text).is_none() => {
+                    self.invalid(node, &scalar.text, expected)
+                }
+                _ => self.wrong_type(node, "a string"),
+            };
+        };
         parse(text).or_else(|| self.invalid(node, text, expected))
     }
 
@@ -303,6 +310,17 @@ impl<'n> Object<'n> {
         })
     }
 
+    /// A field that has its place, and that this version does nothing with: refused when it is set.
+    pub(crate) fn not_yet(&mut self, reader: &mut Reader, name: &'static str) -> Option<()> {
+        let Some(entry) = self.entries.iter().find(|entry| entry.key == name) else {
+            return Some(());
+        };
+        self.refused.push(name);
+        reader.within(Step::Key(name.to_owned()), |reader| {
+            reader.refuse_at(entry.key_at, Reason::NotYet { what: name })
+        })
+    }
+
     /// Fields that cannot be judged, because what decides about them could not be read.
     pub(crate) fn leave(&mut self, names: &[&'static str]) {
         self.known.extend_from_slice(names);
@@ -319,6 +337,12 @@ impl<'n> Object<'n> {
                 continue;
             }
             first_at.insert(&entry.key, entry.key_at);
+            if entry.key == "<<" {
+                let what = "merging by <<".to_owned();
+                let instead = "write the fields out: YAML 1.2 has no merge keys";
+                reader.refuse_at::<()>(entry.key_at, Reason::Unsupported { what, instead });
+                continue;
+            }
             let handled = self.known.iter().chain(&self.refused).any(|name| *name == entry.key);
             if !handled {
                 let did_you_mean =

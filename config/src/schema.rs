@@ -65,6 +65,7 @@ fn document(kind: &str, api_version: &str, about: &str, spec: &Value) -> Value {
         ("kind", json!({"const": kind})),
         ("metadata", metadata),
         ("spec", spec.clone()),
+        ("status", json!({"type": "object", "description": "What others told; it is not read."})),
     ];
     about_it(object(&["apiVersion", "kind", "metadata", "spec"], &fields), about)
 }

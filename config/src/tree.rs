@@ -106,6 +106,23 @@ impl Node {
         }
     }
 
+    /// The documents in it: those of a list, which is how JSON holds several, or of a Kubernetes
+    /// `List`, which is how kubectl prints them.
+    pub(crate) fn into_documents(self) -> Vec<Self> {
+        let is_list = self.get("kind").and_then(Self::as_text) == Some("List");
+        match self.value {
+            Value::List(items) => items,
+            Value::Map(mut entries) if is_list => {
+                let items = entries.iter().position(|entry| entry.key == "items");
+                match items.map(|index| entries.swap_remove(index).node.value) {
+                    Some(Value::List(items)) => items,
+                    _ => Vec::new(),
+                }
+            }
+            value => vec![Self { value, at: self.at }],
+        }
+    }
+
     /// The value of a key, when this is a map that has it.
     pub(crate) fn get(&self, key: &str) -> Option<&Node> {
         match &self.value {

@@ -39,7 +39,11 @@ pub(crate) fn parse(text: &str) -> (Vec<Node>, Option<Stop>) {
                     line: error.marker().line().max(1),
                     column: error.marker().col() + 1,
                 }),
-                reason: Reason::Syntax(error.info().to_owned()),
+                reason: match error.info() {
+                    // An anchor of an earlier document is one that the parser knows and we do not.
+                    text if text.contains("unknown anchor") => Reason::UnknownAlias,
+                    text => Reason::Syntax(text.to_owned()),
+                },
             }),
         };
         if let Err(stop) = outcome {
@@ -94,7 +98,7 @@ impl Builder {
             Event::SequenceEnd | Event::MappingEnd => self.close(),
             Event::Alias(anchor) => {
                 let Some(node) = self.anchors.get(&anchor) else {
-                    let reason = Reason::Syntax("the alias names no earlier anchor".to_owned());
+                    let reason = Reason::UnknownAlias;
                     return Err(Stop { at: Some(at), reason });
                 };
                 // Counted before it is copied: a bomb must not be built to be refused.

@@ -141,6 +141,6 @@ pub(super) fn regex(reader: &mut Reader, node: &Node) -> Option<String> {
     let text = reader.text(node, REGEX, |text| (1..=1024).contains(&text.len()))?;
     match crate::pattern::check(&text) {
         Ok(()) => Some(text),
-        Err(why) => reader.invalid(node, &text, format!("{REGEX}: {why}")),
+        Err(why) => reader.refuse(node, Reason::Regex { pattern: text, why }),
     }
 }

@@ -68,6 +68,8 @@ pub(crate) fn document(reader: &mut Reader, node: &Node) -> Option<AnyResource> 
             let resource = spec(reader, node, kind, metadata);
             resource.filter(|_| known)
         });
+        // What others told about it, as `weft get` and kubectl print it: not for the user to ask.
+        object.leave(&["status"]);
         version.and(resource)
     })
 }

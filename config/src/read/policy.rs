@@ -57,15 +57,28 @@ fn target(reader: &mut Reader, node: &Node) -> Option<PolicyTarget> {
     })
 }
 
+/// The places of settings that are still to come.
+const LATER: [&str; 10] = [
+    "retries",
+    "outlierDetection",
+    "healthCheck",
+    "tls",
+    "authorization",
+    "rateLimit",
+    "fault",
+    "mirror",
+    "locality",
+    "sessionAffinity",
+];
+
 /// The settings among the fields of `object`.
 fn settings(reader: &mut Reader, object: &mut Object<'_>) -> Option<TrafficSettings> {
     let timeouts = object.optional(reader, "timeouts", timeouts);
     let load_balancer = object.optional(reader, "loadBalancer", load_balancer);
     let circuit_breaker = object.optional(reader, "circuitBreaker", circuit_breaker);
     let connection_pool = object.optional(reader, "connectionPool", connection_pool);
-    let no_retries = object.unsupported(reader, "retries", "remove it");
-    let no_ejection = object.unsupported(reader, "outlierDetection", "remove it");
-    no_retries.and(no_ejection)?;
+    let refused = LATER.map(|name| object.not_yet(reader, name));
+    refused.into_iter().collect::<Option<()>>()?;
     Some(TrafficSettings {
         timeouts: timeouts?.unwrap_or_default(),
         load_balancer: load_balancer?.unwrap_or_default(),

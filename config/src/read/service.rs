@@ -35,6 +35,13 @@ pub(super) fn service(reader: &mut Reader, node: &Node, metadata: Metadata) -> O
                 Some((it.key(&metadata.namespace), format!("the Service {:?}", it.name)))
             })
         });
+        let unsupported = kubernetes(reader, object);
+        let no_subsets = object.unsupported(
+            reader,
+            "subsets",
+            "write documents of kind Subset, each with its labels",
+        );
+        unsupported.and(no_subsets)?;
         let service = Service {
             dependencies: dependencies?,
             metadata,
@@ -86,6 +93,16 @@ fn ports(reader: &mut Reader, node: &Node) -> Option<Vec<ServicePort>> {
     })
 }
 
+/// What Kubernetes says in its own Service.
+fn kubernetes(reader: &mut Reader, object: &mut Object<'_>) -> Option<()> {
+    let by_label = "remove it: sidecars join by --service; endpoints can be written as static";
+    let selector = object.unsupported(reader, "selector", by_label);
+    let inside = "remove it: the mesh reaches every Service, and a Gateway lets others in";
+    let kind = object.unsupported(reader, "type", inside);
+    let address = object.unsupported(reader, "clusterIP", inside);
+    selector.and(kind).and(address)
+}
+
 fn port(reader: &mut Reader, node: &Node) -> Option<ServicePort> {
     reader.object(node, |reader, object| {
         let number = object.required(reader, "port", Reader::port);
@@ -95,6 +112,8 @@ fn port(reader: &mut Reader, node: &Node) -> Option<ServicePort> {
             .optional(reader, "protocol", |reader, node| reader.choice(node, &PROTOCOLS))
             .map(|protocol| protocol.unwrap_or(Protocol::Http));
         let listen = object.optional(reader, "listen", address);
+        let instead = "remove it: each sidecar knows where its application listens (--port)";
+        object.unsupported(reader, "targetPort", instead)?;
         Some(ServicePort { port: number?, name: name?, protocol: protocol?, listen: listen? })
     })
 }
