@@ -207,7 +207,11 @@ fn routes_are_checked() {
             "backendRefs[0]",
             "the field \"group\" is missing",
         ),
-        ("{timeouts: {request: 2}}", "timeouts.request", "\"2\" is not a duration such as 2s, 500ms or 1m30s"),
+        (
+            "{timeouts: {request: 2}}",
+            "timeouts.request",
+            "\"2\" is not a duration such as 2s, 500ms or 1m30s",
+        ),
         (
             "{timeouts: {backendRequest: 2s}}",
             "timeouts.backendRequest",
@@ -573,7 +577,8 @@ fn hints_lead_out() {
             "remove it; a later version will take it",
         ),
         (
-            service("{port: 80}") + "---\n" + &route("{}").replace("name: a}", "name: b}").replace("80}]}", "8O}]}"),
+            service("{port: 80}") + &route("{}").replacen(&service("{ports: [{port: 80}]}"), "", 1)
+                .replace("Service, name: a}", "Service, name: b}"),
             "spec.parentRefs[0].name: no Service \"b\" (there are: a)",
             "add a Service of that name, or fix the reference",
         ),
