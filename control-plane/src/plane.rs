@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::UnixListenerStream;
@@ -25,6 +25,8 @@ use crate::socket::{self, SocketFile};
 use crate::world::{self, Changed};
 use crate::{Settings, folder, preview, proxies};
 
+/// Connections that wait to be taken: all proxies of a mesh come back at once when this restarts.
+const BACKLOG: u32 = 4096;
 /// How long requests to the admin API and the farewell to proxies may take at the end.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -111,8 +113,8 @@ impl ControlPlane {
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let (documents, store) = open(&settings).await?;
         let registry = Registry::new(Limits::default());
-        let xds_listener = listen(settings.xds).await?;
-        let admin_listener = listen(settings.admin).await?;
+        let xds_listener = listen(settings.xds)?;
+        let admin_listener = listen(settings.admin)?;
         let xds = local(&xds_listener, settings.xds)?;
         let admin = local(&admin_listener, settings.admin)?;
 
@@ -287,11 +289,17 @@ async fn open(settings: &Settings) -> Result<(Arc<Documents>, Arc<dyn Store>), S
     Ok((Arc::new(documents), store))
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "not a loopback address: whoever can reach it is trusted");
     }
-    TcpListener::bind(address).await.map_err(|error| StartError::Listen { address, error })
+    let bound = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    bound().map_err(|error| StartError::Listen { address, error })
 }
 
 fn local(listener: &TcpListener, address: SocketAddr) -> Result<SocketAddr, StartError> {

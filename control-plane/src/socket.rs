@@ -9,7 +9,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
 
 /// Connections that wait to be taken.
-const BACKLOG: i32 = 1024;
+const BACKLOG: i32 = 4096;
 /// Owner and group may connect: whoever can is trusted.
 const MODE: u32 = 0o660;
 

@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming};
 use weft_proto::{
+    discovery::Node,
     node_match,
     pb::{
         envoy::{
@@ -90,12 +91,16 @@ fn response(
     ledger: &Ledger,
     request: &ClientStatusRequest,
 ) -> Result<ClientStatusResponse, Status> {
+    let matches = |node: &Node| {
+        node_match::any_matches(&request.node_matchers, node)
+            .map_err(|error| Status::invalid_argument(error.to_string()))
+    };
+    // What makes no sense makes none whoever is connected.
+    matches(&Node::default())?;
     let mut meant = Vec::new();
     for entry in ledger.entries() {
         let node = entry.introduction();
-        let matches = node_match::any_matches(&request.node_matchers, &node)
-            .map_err(|error| Status::invalid_argument(error.to_string()))?;
-        if matches {
+        if matches(&node)? {
             meant.push((entry, node));
         }
     }

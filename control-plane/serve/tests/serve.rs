@@ -203,3 +203,126 @@ async fn a_unix_socket_serves_as_well() {
     peer.say(ask(CLUSTER, "one")).await;
     assert_eq!(names(&peer.hear().await.unwrap()), set(&["a.default:80"]));
 }
+
+#[tokio::test]
+async fn a_client_that_owes_an_answer_for_too_long_is_cut_and_others_are_not() {
+    let limits = Limits { answer: Duration::from_millis(200), ..Limits::default() };
+    let server = Server::start(limits).await;
+    server.translated.publish(mesh(&["a"]), &instance("a", 1));
+    let mut good = server.sotw().await;
+    good.say(ask(CLUSTER, "good")).await;
+    let heard = good.hear().await.unwrap();
+    good.say(answer(&heard, None)).await;
+    let mut debtor = server.sotw().await;
+    debtor.say(ask(CLUSTER, "debtor")).await;
+    debtor.hear().await.unwrap();
+    assert!(debtor.hear().await.is_err(), "its connection ends");
+    server.until(|nodes| nodes.len() == 1).await;
+    server.translated.publish(mesh(&["a", "b"]), &instance("a", 1));
+    assert_eq!(good.hear().await.unwrap().resources.len(), 2);
+}
+
+#[tokio::test]
+async fn a_stream_subscribes_to_so_many_names_and_no_more() {
+    let server = Server::start(Limits { names: 100, ..Limits::default() }).await;
+    server.translated.publish(mesh(&["a"]), &instance("a", 1));
+    let names = (0..101).map(|number| number.to_string()).collect();
+    let greedy =
+        DiscoveryRequest { resource_names: names, ..ask(CLUSTER_LOAD_ASSIGNMENT, "greedy") };
+    assert_eq!(end_of(&server, greedy).await.code(), Code::ResourceExhausted);
+}
+
+#[tokio::test]
+async fn what_is_refused_is_held_back_for_that_client_until_it_changes() {
+    let server = Server::start(Limits::default()).await;
+    server.translated.publish(mesh(&["a", "b"]), &instance("a", 1));
+    let ask = |id: &str| DeltaDiscoveryRequest {
+        node: Some(node(id)),
+        type_url: CLUSTER_LOAD_ASSIGNMENT.into(),
+        resource_names_subscribe: vec!["a.default:80".into(), "b.default:80".into()],
+        ..DeltaDiscoveryRequest::default()
+    };
+    let answer = |response: &DeltaDiscoveryResponse, refusal: Option<&str>| DeltaDiscoveryRequest {
+        type_url: CLUSTER_LOAD_ASSIGNMENT.into(),
+        response_nonce: response.nonce.clone(),
+        error_detail: refusal.map(|text| Detail {
+            code: 3,
+            message: text.into(),
+            details: Vec::new(),
+        }),
+        ..DeltaDiscoveryRequest::default()
+    };
+    let names = |response: &DeltaDiscoveryResponse| -> Vec<String> {
+        response.resources.iter().map(|each| each.name.clone()).collect()
+    };
+    let (mut picky, mut other) = (server.delta().await, server.delta().await);
+    picky.say(ask("picky")).await;
+    other.say(ask("other")).await;
+    let heard = other.hear().await.unwrap();
+    other.say(answer(&heard, None)).await;
+    let heard = picky.hear().await.unwrap();
+    picky.say(answer(&heard, None)).await;
+
+    server.translated.publish(mesh(&["a", "b"]), &instance("a", 2));
+    let heard = picky.hear().await.unwrap();
+    assert_eq!(names(&heard), ["a.default:80"]);
+    picky.say(answer(&heard, Some("port 2 is not for me"))).await;
+    let refused = |nodes: &[weft_serve::NodeView]| {
+        let picky = nodes.iter().find(|view| view.node == "picky");
+        picky.map(|view| view.quarantined.clone()).unwrap_or_default()
+    };
+    server.until(|nodes| refused(nodes).len() == 1).await;
+    let [held] = &refused(&server.ledger.nodes())[..] else { panic!("one is refused") };
+    assert_eq!((held.r#type, held.name.as_str()), ("EDS", "a.default:80"));
+    assert_eq!(held.reason, "port 2 is not for me");
+
+    let heard = other.hear().await.unwrap();
+    assert_eq!(names(&heard), ["a.default:80"], "others are sent it");
+    other.say(answer(&heard, None)).await;
+    server.translated.publish(mesh(&["a", "b"]), &instance("b", 3));
+    let heard = picky.hear().await.unwrap();
+    assert_eq!(names(&heard), ["a.default:80", "b.default:80"], "what changed is sent again");
+    picky.say(answer(&heard, None)).await;
+    server.until(|nodes| refused(nodes).is_empty()).await;
+}
+
+/// Resident memory of this process, in bytes.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.split_whitespace().next().unwrap().parse::<usize>().unwrap() * 1024
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_clients_at_once_are_all_served_in_bounded_memory() {
+    const CLIENTS: usize = 1000;
+    let server = std::sync::Arc::new(Server::start(Limits::default()).await);
+    let services: Vec<String> = (0..100).map(|number| format!("service-{number}")).collect();
+    let services: Vec<&str> = services.iter().map(String::as_str).collect();
+    server.translated.publish(mesh(&services), &instance("service-7", 1));
+    let (before, began) = (resident(), std::time::Instant::now());
+    let mut joining = tokio::task::JoinSet::new();
+    for number in 0..CLIENTS {
+        let server = std::sync::Arc::clone(&server);
+        joining.spawn(async move {
+            let mut peer = server.sotw().await;
+            peer.say(ask(CLUSTER, &format!("node-{number}"))).await;
+            let heard = peer.hear().await.unwrap();
+            peer.say(answer(&heard, None)).await;
+            (heard.resources.len(), peer)
+        });
+    }
+    // Nobody leaves before all have come.
+    let joined = joining.join_all().await;
+    assert!(joined.iter().all(|(count, _)| *count == services.len()));
+    server.until(|nodes| nodes.len() == CLIENTS && nodes.iter().all(|node| node.converged)).await;
+    let grown = resident().saturating_sub(before);
+    println!(
+        "{CLIENTS} clients: {:?}, {} KiB each with its client",
+        began.elapsed(),
+        grown / 1024 / CLIENTS
+    );
+    // Both ends of a thousand connections; half of it is the clients'.
+    assert!(grown < CLIENTS * 400 * 1024, "{grown} bytes");
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+}

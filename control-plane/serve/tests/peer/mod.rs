@@ -11,7 +11,7 @@ use http::uri::PathAndQuery;
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, UnixListener, UnixStream},
+    net::{TcpSocket, UnixListener, UnixStream},
     sync::{mpsc, watch},
     task::JoinHandle,
 };
@@ -89,7 +89,9 @@ enum Address {
 
 impl Server {
     pub(crate) async fn start(limits: Limits) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(4096).unwrap();
         let address = Address::Tcp(listener.local_addr().unwrap());
         Self::on(address, TcpIncoming::from(listener), limits)
     }
