@@ -82,7 +82,7 @@ def addresses(ports):
     six = {"extra_source_addresses": [{"address": {"address": "::1", "port_value": 0}}]}
     aggregate = {"name": "envoy.clusters.aggregate", "typed_config": {"@type": TYPE + AGGREGATE, "clusters": ["nobody", "plain"]}}
     made = [
-        cluster("bound", up, **bound("127.0.0.9")),
+        cluster("bound", up, **bound("127.0.0.9", freebind=True)),
         cluster("bound-six", endpoint_at(address(ports["six"], "::1")), **bound("127.0.0.9", **six)),
         cluster("further", endpoint_at(address(ports["refused"]), additional_addresses=further)),
         cluster("plain", up, upstream_connection_options={"tcp_keepalive": {"keepalive_probes": 3, "keepalive_time": 60, "keepalive_interval": 5}}),

@@ -242,8 +242,10 @@ def rewriting():
         for path in ("/r-default", "/r-port", "/r-https", "/r-scheme", "/r-host", "/r-path"):
             yield Case("rewriting", f"host {host} {path}", target=path, host=host)
     yield Case("rewriting", "POST to a redirect", method="POST", target="/r-307", body="body")
+    grpc = (("content-type", "application/grpc"), ("te", "trailers"))
+    yield from both("rewriting", "gRPC to a redirect", method="POST", target="/r-path", body="", headers=grpc)
     yield Case("rewriting", "HEAD of a redirect", method="HEAD", target="/r-path")
-    yield Case("rewriting", "forwarded https to a redirect", target="/r-path", headers=(("x-forwarded-proto", "https"),))
+    yield from both("rewriting", "forwarded https to a redirect", target="/r-path", headers=(("x-forwarded-proto", "https"),))
 
 
 def mutations():

@@ -1,6 +1,7 @@
 """Which fields a bootstrap sets, by descriptors, and which the field table promises to honour."""
 
 import importlib
+import json
 import re
 import tomllib
 from functools import cache
@@ -40,18 +41,13 @@ def honoured():
 
 def fields_of(bootstrap):
     """Every field that is set anywhere in a bootstrap, inside of typed configurations too."""
-    for name in re.findall(r'"@type": "type\.googleapis\.com/([\w.]+)"', json_text(bootstrap)):
+    for name in re.findall(r'"@type": "type\.googleapis\.com/([\w.]+)"', json.dumps(bootstrap)):
         message(name)
-    whole = json_format.ParseDict(bootstrap, message("envoy.config.bootstrap.v3.Bootstrap")())
+    # The descriptors for Python are a little older than Envoy.
+    whole = json_format.ParseDict(bootstrap, message("envoy.config.bootstrap.v3.Bootstrap")(), ignore_unknown_fields=True)
     found = set()
     _walk(whole, found)
     return found
-
-
-def json_text(value):
-    import json
-
-    return json.dumps(value)
 
 
 def _walk(value, found):

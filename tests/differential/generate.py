@@ -8,6 +8,7 @@ something that is honoured: what is refused by name has nothing to compare.
 import random
 
 from differential.cases import Case
+from differential.behind import DOWNSTREAM, spoken
 from harness.config import bootstrap, cluster, direct, hcm, listener, route, routes, virtual_host
 
 SEGMENTS = ["a", "b", "A", "api", "v1", "img.png", "x-y", "1", "42", "a%2Fb", "%41", "%20", "~", "a;b", "a:b", "a,b"]
@@ -20,7 +21,42 @@ EXPRESSIONS = ["/[a-z]+", "/v[0-9]+/.*", "/(a|b)/?.*", "/.*\\.png", "/[^/]+/[^/]
 VALUE_EXPRESSIONS = ["on[ef]", "[0-9]+", ".*two", "(one|two)?", "[A-Z].*"]
 APPEND = ["APPEND_IF_EXISTS_OR_ADD", "ADD_IF_ABSENT", "OVERWRITE_IF_EXISTS_OR_ADD", "OVERWRITE_IF_EXISTS"]
 
-FORMATS = ["%PROTOCOL%", "%REQ(X-B)%", "%REQ(X-NONE?:PATH)%", "<%REQ(:METHOD)%>"]
+FORMATS = ["%PROTOCOL%", "%REQ(X-B)%", "<%REQ(:METHOD)%>"]
+# In the answer to a redirect Envoy shows the path that it leads to; a chosen case says so.
+REQUEST_FORMATS = [*FORMATS, "%REQ(X-NONE?:PATH)%"]
+
+# Settings of a connection manager, with the values that they may have.
+MANAGER = [
+    ("use_remote_address", True, True),
+    ("xff_num_trusted_hops", 1, 2),
+    ("skip_xff_append", True),
+    ("server_name", "drawn"),
+    ("server_header_transformation", "APPEND_IF_ABSENT", "PASS_THROUGH"),
+    ("generate_request_id", False),
+    ("preserve_external_request_id", True),
+    ("always_set_request_id_in_response", True),
+    ("via", "drawn-via"),
+    ("normalize_path", True),
+    ("merge_slashes", True),
+    ("path_with_escaped_slashes_action", "KEEP_UNCHANGED", "UNESCAPE_AND_REDIRECT", "UNESCAPE_AND_FORWARD"),
+    ("strip_any_host_port", True),
+    ("strip_trailing_host_dot", True),
+    ("append_x_forwarded_port", True),
+    ("internal_address_config", {"cidr_ranges": [{"address_prefix": "10.0.0.0", "prefix_len": 8}]}),
+]
+
+# What clients and other proxies say about a request.
+ABOUT = [
+    ("x-forwarded-for", "10.1.2.3", "8.8.8.8", "8.8.8.8, 10.1.2.3", "10.1.2.3,9.9.9.9,10.0.0.1", "nobody"),
+    ("x-forwarded-proto", "https", "http"),
+    ("x-forwarded-host", "elsewhere.test"),
+    ("x-request-id", "drawn", "7f8d1c2e-0000-4000-8000-000000000000"),
+    ("x-to", "up", "up2", "nowhere"),
+    ("x-envoy-internal", "true"),
+    ("x-envoy-original-path", "/forged"),
+    ("te", "trailers"),
+    ("via", "1.1 before"),
+]
 
 
 class World:
@@ -34,7 +70,11 @@ class World:
         self.cases = self._cases(requests)
 
     def bootstrap(self, ports):
-        clusters = [cluster("up", ports["up"]), cluster("up2", ports["up"], http2=True)]
+        clusters = [
+            cluster("up", ports["up"]),
+            cluster("up2", ports["up"], http2=True),
+            cluster("up3", ports["up"], **spoken(**DOWNSTREAM)),
+        ]
         return bootstrap([listener("main", hcm(self._table, **self._manager))], clusters)
 
     # Configuration.
@@ -49,13 +89,7 @@ class World:
         draw = self._draw
         domains = draw.sample(DOMAINS, k=draw.randint(1, 4))
         hosts = [self._host(n, [domain]) for n, domain in enumerate(domains)]
-        self._manager = {}
-        if self._sometimes():
-            self._manager["use_remote_address"] = True
-        if self._sometimes():
-            self._manager["server_name"] = "drawn"
-        if self._sometimes(0.2):
-            self._manager["generate_request_id"] = False
+        self._manager = self._settings()
         more = self._mutations("table") if self._sometimes() else {}
         if self._sometimes(0.2):
             more["most_specific_header_mutations_wins"] = True
@@ -63,11 +97,23 @@ class World:
             more["ignore_port_in_host_matching"] = True
         return routes("main", *hosts, **more)
 
+    def _settings(self):
+        """Of the connection manager: each of them now and then."""
+        made = {}
+        for name, *values in MANAGER:
+            if self._sometimes(0.15):
+                made[name] = self._one_of(*values)
+        return made
+
     def _host(self, number, domains):
         entries = [self._route(f"{number}-{n}") for n in range(self._draw.randint(2, 7))]
         if self._sometimes(0.7):
             entries.append(direct("/", 200, f"rest of {number}"))
         more = self._mutations(f"host{number}") if self._sometimes() else {}
+        if self._sometimes(0.15):
+            more["include_request_attempt_count"] = True
+        if self._sometimes(0.05):
+            more["require_tls"] = self._one_of("ALL", "EXTERNAL_ONLY")
         return virtual_host(f"host{number}", domains, *entries, **more)
 
     def _route(self, name):
@@ -126,7 +172,7 @@ class World:
         return {"name": self._one_of("q", "k"), **made}
 
     def _forward(self, by_prefix):
-        made = {"cluster": self._one_of("up", "up", "up2")}
+        made = self._to()
         if by_prefix and self._sometimes(0.4):
             made["prefix_rewrite"] = self._one_of("/", "/new", "/new/", "/a/b/c", "")
         elif self._sometimes(0.15):
@@ -136,8 +182,18 @@ class World:
         if self._sometimes(0.2):
             made["host_rewrite_literal"] = "drawn.test"
         elif self._sometimes(0.1):
-            made["host_rewrite_header"] = "x-a"
+            made["host_rewrite_header"] = "x-host"
         return made
+
+    def _to(self):
+        """Where to: a cluster by name, by a header, or one of several by a number that the request says."""
+        way, names = self._draw.random(), ("up", "up", "up2", "up3")
+        if way < 0.8:
+            return {"cluster": self._one_of(*names), **({"append_x_forwarded_host": True} if way < 0.1 else {})}
+        if way < 0.9:
+            return {"cluster_header": "x-to", "cluster_not_found_response_code": self._one_of("NOT_FOUND", "INTERNAL_SERVER_ERROR")}
+        parts = [{"name": self._one_of(*names), "weight": self._one_of(1, 2, 5), **self._mutations(f"part{n}")} for n in range(2)]
+        return {"weighted_clusters": {"clusters": parts, "header_name": "x-number"}}
 
     def _redirect(self, by_prefix):
         made = {}
@@ -165,18 +221,18 @@ class World:
         made = {}
         for side in ("request", "response"):
             if self._sometimes(0.7):
-                made[f"{side}_headers_to_add"] = self._options(where)
+                made[f"{side}_headers_to_add"] = self._options(where, REQUEST_FORMATS if side == "request" else FORMATS)
             if self._sometimes():
                 made[f"{side}_headers_to_remove"] = self._draw.sample(["x-a", "x-b", "x-c", "x-up"], k=self._one_of(1, 2))
         return made
 
-    def _options(self, where):
+    def _options(self, where, formats):
         """Names may repeat, so that what comes first within a level matters."""
         names = self._draw.choices([*NAMES[:3], "x-added"], k=self._draw.randint(1, 3))
-        return [self._option(where, name) for name in names]
+        return [self._option(where, name, formats) for name in names]
 
-    def _option(self, where, name):
-        value = self._one_of(where, where, "100%%", "", *FORMATS)
+    def _option(self, where, name, formats):
+        value = self._one_of(where, where, "100%%", "", *formats)
         made = {"header": {"key": name, "value": value}}
         if self._sometimes(0.7):
             made["append_action"] = self._draw.choice(APPEND)
@@ -218,9 +274,19 @@ class World:
                 # An empty cookie is left out by Envoy on its way from h2 to HTTP/1.1.
                 value = self._draw.choice([v for v in values if v or name != "cookie"])
                 headers.append((name, value))
+            if self._sometimes(0.3):
+                headers.append(("x-host", self._one_of("drawn.test", "drawn.test:81", "Drawn.Test")))
             if self._sometimes(0.1):
                 headers.append(("x-respond", '{"headers": [["x-up", "1"], ["x-a", "up"], ["x-b", "up"]], "body": "answer"}'))
-            body = "a body" if method in ("POST", "PUT", "PATCH") and self._sometimes(0.7) else None
+            for name, *values in ABOUT:
+                if self._sometimes(0.1):
+                    headers.append((name, self._one_of(*values)))
+            if method == "POST" and self._sometimes(0.2):
+                headers.append(("content-type", "application/grpc"))
+            # The number decides where several clusters are meant.
+            headers.append(("x-number", str(self._draw.randint(0, 9))))
+            body = self._one_of("a body", "", "b" * 70_000) if method in ("POST", "PUT", "PATCH") and self._sometimes(0.7) else None
+            trailers = (("x-end", "1"),) if body and protocol == "h2" and self._sometimes(0.2) else ()
             host = self._draw.choice(HOSTS) + self._one_of("", "", "", ":80", ":81", ":8080")
             made.append(
                 Case(
@@ -233,6 +299,7 @@ class World:
                     body=body,
                     host=host,
                     chunked=body is not None and protocol == "h1" and self._sometimes(0.3),
+                    trailers=trailers,
                 )
             )
         return made

@@ -114,6 +114,8 @@ def formats(ports):
         route("/unnamed", {"cluster": "up", "prefix_rewrite": "/other", "host_rewrite_literal": "inner.test"}, **changes),
         route("/refused", "refused", name="refused", **changes),
         direct("/direct", 200, "direct", name="direct", response_headers_to_add=changes["response_headers_to_add"]),
+        route("/missing", {"cluster_header": "x-none"}, **changes),
+        route("/rewritten", redirect={"prefix_rewrite": "/n"}, response_headers_to_add=changes["response_headers_to_add"]),
         route("/redirect", redirect={"path_redirect": "/n"}, response_headers_to_add=changes["response_headers_to_add"]),
         request_headers_to_add=[header("x-level", "%REQ(x-level)%+host")],
     )
@@ -123,7 +125,7 @@ def formats(ports):
 def format_cases():
     sent = (("x-in", "value"), ("x-twice", "1"), ("x-twice", "2"))
     back = plan(headers=[["x-back", "from the upstream"], ["content-type", "text/x"]])
-    for path in ("/up?q=1", "/unnamed/x?q=1", "/refused", "/direct", "/redirect"):
+    for path in ("/up?q=1", "/unnamed/x?q=1", "/refused", "/direct", "/redirect", "/rewritten/x", "/missing"):
         yield from both("formats", f"bare {path}", target=path)
         yield from both("formats", f"full {path}", target=path, headers=sent + back)
     yield from both("formats", "order", target="/order", headers=(("x-a", "1"), ("x-b", "2"), ("x-c", "old"), ("x-gone", "3")))
@@ -138,7 +140,7 @@ def action_cases():
     """.split()
     for path in paths:
         yield from both("actions", f"path {path}", target=path)
-    for value in ("elsewhere.test", "elsewhere.test:81", ""):
+    for value in ("elsewhere.test", "elsewhere.test:81", "", "100%", "a b", "a/b", "user@host"):
         yield from both("actions", f"host header {value}", target="/host-header", headers=(("x-host", value),))
     yield from both("actions", "host header none", target="/host-header")
     for hosts in (("a.test",), ("weft.test",), ("a.test,weft.test",), ("a.test", "b.test")):

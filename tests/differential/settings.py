@@ -62,7 +62,7 @@ def by_path(ports):
     """A client that comes by a Unix socket, which may count as inside."""
     manager = {"use_remote_address": True, "internal_address_config": {"unix_sockets": True}}
     table = routes("main", virtual_host("main", ["*"], route("/", "up")))
-    made = listener("main", hcm(table, **manager)) | {"address": {"pipe": {"path": f"{ports['folder']}/in.sock"}}}
+    made = listener("main", hcm(table, **manager)) | {"address": {"pipe": {"path": f"{ports['folder']}/in.sock", "mode": 0o600}}}
     return bootstrap([made], [cluster("up", ports["up"])])
 
 

@@ -54,6 +54,9 @@ def listeners():
         "aggregate": tcp_proxy("aggregate"),
         "told-1": tcp_proxy("told-1"),
         "told-2": tcp_proxy("told-2"),
+        "told-more": tcp_proxy("told-more"),
+        "told-by-filter": tcp_proxy("told-all", proxy_protocol_tlvs=[{"type": 0xE4, "value": "b3du"}]),
+        "late": tcp_proxy("up", upstream_connect_mode="ON_DOWNSTREAM_DATA", max_early_data_bytes=1024),
     }
     made = {name: listener(name, one) for name, one in made.items()}
     made["echo"] = listener("echo", echo())
@@ -61,6 +64,9 @@ def listeners():
     off = {"runtime_enabled": {"default_value": False, "runtime_key": "off"}}
     made["unlimited"] = chained("unlimited", limited(max_connections=1, delay="0.1s", **off), tcp_proxy("up"))
     made["sni"] = chained("sni", from_sni(), tcp_proxy("nobody"), listener_filters=[listener_filter("tls_inspector")])
+    merging = {"proxy_protocol_tlvs": [{"type": 0xE1, "value": "b3du"}], "proxy_protocol_tlv_merge_policy": "OVERWRITE_BY_TYPE_IF_EXISTS_OR_ADD"}
+    inside = [listener_filter("proxy_protocol", pass_through_tlvs=ANY_TLV)]
+    made["merged"] = listener("merged", tcp_proxy("told-all", **merging), listener_filters=inside)
     for name, passed in (("tlvs", ANY_TLV), ("one-tlv", ONE_TLV)):
         filters = [listener_filter("proxy_protocol", pass_through_tlvs=passed)]
         made[name] = listener(name, tcp_proxy(f"told-{name}"), listener_filters=filters)
@@ -85,6 +91,8 @@ def world(ports):
         cluster("full", up, circuit_breakers={"thresholds": [{"max_connections": 0}]}),
         cluster("told-1", up, **told(version="V1")),
         cluster("told-2", up, **told(version="V2")),
+        cluster("told-more", up, **told(version="V2", added_tlvs=[{"type": 0xE3, "value": "b3du"}])),
+        cluster("told-all", up, **told(version="V2", pass_through_tlvs=ANY_TLV)),
         cluster("told-tlvs", up, **told(version="V2", pass_through_tlvs=ANY_TLV)),
         cluster("told-one-tlv", up, **told(version="V2", pass_through_tlvs=ONE_TLV)),
     ]
@@ -100,10 +108,12 @@ def cases():
     # Envoy's echo ends with the client's end, which may overtake what was echoed.
     for name in sorted(listeners().keys() - {"echo"}):
         yield name, "a word", (b"a word that is long enough",)
-        yield name, "nothing", ()
+        if name != "late":
+            # There Envoy keeps a client that has ended without a word.
+            yield name, "nothing", ()
         yield name, "much", (bytes(range(256)) * 1024,)
     yield "echo", "a word", (b"a word that is long enough",)
-    for name in ("tlvs", "one-tlv"):
+    for name in ("tlvs", "one-tlv", "merged"):
         yield name, "v2 with some", (proxy_v2(SOURCE, DESTINATION, TLVS) + b"word",)
         yield name, "v2 with none", (proxy_v2(SOURCE, DESTINATION) + b"word",)
         yield name, "v1", (proxy_v1(SOURCE, DESTINATION) + b"word",)

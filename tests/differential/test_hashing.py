@@ -2,36 +2,10 @@
 
 import pytest
 
-from harness.config import bootstrap, cluster, endpoint, hcm, listener, route, routes, virtual_host
+from differential import hashing
 from harness.http1 import Connection
 from harness.proxy import Proxy
 from harness.upstream import Http
-
-COOKIE = {
-    "cookie": {
-        "name": "who",
-        "ttl": "60s",
-        "path": "/cookie",
-        "attributes": [{"name": "Secure"}, {"name": "SameSite", "value": "Lax"}],
-    }
-}
-BY_USER = {"header": {"header_name": "x-user"}}
-POLICIES = {
-    "header": [BY_USER],
-    "path": [{"header": {"header_name": ":path"}}],
-    "rewritten": [{"header": {"header_name": "x-user", "regex_rewrite": {"pattern": {"regex": "[0-4]"}, "substitution": "0"}}}],
-    "cookie": [COOKIE],
-    "query": [{"query_parameter": {"name": "q"}}],
-    "source": [{"connection_properties": {"source_ip": True}}],
-    "parts": [BY_USER, {"query_parameter": {"name": "q"}}],
-    "terminal": [{**BY_USER, "terminal": True}, {"query_parameter": {"name": "q"}}],
-}
-CLUSTERS = {
-    "ring": {"lb_policy": "RING_HASH"},
-    "small": {"lb_policy": "RING_HASH", "ring_hash_lb_config": {"minimum_ring_size": 17, "maximum_ring_size": 23}},
-    "maglev": {"lb_policy": "MAGLEV"},
-    "table": {"lb_policy": "MAGLEV", "maglev_lb_config": {"table_size": 257}},
-}
 
 
 @pytest.fixture(scope="module")
@@ -45,25 +19,11 @@ def upstreams():
 @pytest.fixture(scope="module")
 def ports(proxy_kind, upstreams, tmp_path_factory):
     """The port of Envoy and that of the proxy under test."""
-
-    def endpoints():
-        for weight, server in enumerate(upstreams, start=1):
-            key = {"filter_metadata": {"envoy.lb": {"hash_key": "its-own-key"}}}
-            more = {"metadata": key} if weight == 2 else {}
-            yield endpoint(server.port, load_balancing_weight=weight, **more)
-
-    clusters = [cluster(name, *endpoints(), **more) for name, more in CLUSTERS.items()]
-    entries = [
-        route(f"/{policy}/{name}/", {"cluster": name, "hash_policy": parts})
-        for policy, parts in POLICIES.items()
-        for name in CLUSTERS
-    ]
-    entries.append(route("/cookie", {"cluster": "ring", "hash_policy": [COOKIE]}))
-    config = hcm(routes("r", virtual_host("main", ["*"], *entries)))
+    made = hashing.world([server.port for server in upstreams])
     directory = tmp_path_factory.mktemp("hashing")
     pair = []
     for name, kind in (("reference", "envoy"), ("tested", proxy_kind)):
-        pair.append(Proxy(kind, bootstrap([listener("main", config)], clusters), directory, name=name))
+        pair.append(Proxy(kind, made, directory, name=name))
     yield [proxy.port() for proxy in pair]
     for proxy in pair:
         proxy.stop()
@@ -81,8 +41,8 @@ def reached(port, policy, name):
         return answers
 
 
-@pytest.mark.parametrize("name", CLUSTERS)
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("name", hashing.CLUSTERS | hashing.EXTENSIONS)
+@pytest.mark.parametrize("policy", hashing.POLICIES)
 def test_requests_go_where_they_go_in_envoy(ports, policy, name):
     envoy, weft = (reached(port, policy, name) for port in ports)
     assert weft == envoy

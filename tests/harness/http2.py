@@ -63,18 +63,24 @@ class Connection:
         fields += [(":path", path)] if path is not None else []
         fields += [(":authority", authority)] if authority is not None else []
         self.h2.send_headers(stream, fields + list(headers), end_stream=body is None and trailers is None)
-        if body is not None:
-            for start in range(0, max(len(body), 1), 16384):
-                piece = body[start : start + 16384]
-                last = start + 16384 >= len(body) and trailers is None
-                while self.h2.local_flow_control_window(stream) < len(piece):
-                    self._flush()
-                    self._receive()
-                self.h2.send_data(stream, piece, end_stream=last)
-        if trailers is not None:
-            self.h2.send_headers(stream, trailers, end_stream=True)
+        try:
+            if body is not None:
+                self._send_body(stream, body, ends=trailers is None)
+            if trailers is not None:
+                self.h2.send_headers(stream, trailers, end_stream=True)
+        except h2.exceptions.StreamClosedError:
+            # The answer was there before the request's end, and the rest is not wanted.
+            pass
         self._flush()
         return stream
+
+    def _send_body(self, stream, body, ends):
+        for start in range(0, max(len(body), 1), 16384):
+            piece = body[start : start + 16384]
+            while self.h2.local_flow_control_window(stream) < len(piece):
+                self._flush()
+                self._receive()
+            self.h2.send_data(stream, piece, end_stream=ends and start + 16384 >= len(body))
 
     def read(self, stream):
         """The answer on a stream."""

@@ -50,8 +50,15 @@ pub(crate) fn direct(
     }
 }
 
-/// A redirect, whose headers say where to.
-pub(crate) fn redirect(status: StatusCode, headers: HeaderMap) -> Response<Body> {
+/// A redirect, whose headers say where to. A gRPC client follows none: it is told a status.
+pub(crate) fn redirect(
+    status: StatusCode,
+    request_is_grpc: bool,
+    headers: HeaderMap,
+) -> Response<Body> {
+    if request_is_grpc {
+        return grpc_trailers_only(grpc_code(status), "", headers);
+    }
     let mut response = with_headers(status, headers);
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     response

@@ -30,6 +30,9 @@ use crate::{
     tunnel::Wanted,
 };
 
+/// What formats say of an answer that the route itself gives, as Envoy says it.
+const DIRECT: &str = "direct_response";
+
 /// Answers one request. Never fails: a fault is an answer too.
 pub(crate) fn handle(
     connection: Rc<Connection>,
@@ -94,7 +97,7 @@ fn decide(
         Err(Turned::Away(why)) => return fault(why),
         Err(Turned::To(status, location)) => {
             let headers = HeaderMap::from_iter([(LOCATION, location)]);
-            return answer(local_reply::redirect(status, headers));
+            return answer(local_reply::redirect(status, is_grpc, headers));
         }
     };
     *request_id = head_rules::returned_id(&connection.chain.heads, &parts.headers);
@@ -117,7 +120,7 @@ fn decide(
             return match redirect::to_https(head.authority, head.path_and_query) {
                 Some(location) => {
                     let headers = HeaderMap::from_iter([(LOCATION, location)]);
-                    answer(local_reply::redirect(StatusCode::MOVED_PERMANENTLY, headers))
+                    answer(local_reply::redirect(StatusCode::MOVED_PERMANENTLY, is_grpc, headers))
                 }
                 None => fault(Fault::BadRequest("host is not a header value")),
             };
@@ -129,7 +132,7 @@ fn decide(
         headers::close_after(refusal.headers_mut(), parts.version);
         return answer(refusal);
     };
-    let with_changes = |status: StatusCode, mut headers: HeaderMap| {
+    let with_changes = |status: StatusCode, said: (&str, &str), mut headers: HeaderMap| {
         let request = weft_format::Request {
             method: parts.method.as_str(),
             path: head.path_and_query,
@@ -139,15 +142,15 @@ fn decide(
         };
         let began = record.began();
         let view = facts::view(connection, &origin, &entry.names, began, parts.version, request);
-        let details = Some("direct_response");
-        let view = View { status: Some(status.as_u16()), details, ..view };
+        let (details, flags) = said;
+        let view = View { status: Some(status.as_u16()), details: Some(details), flags, ..view };
         mutation::apply(&entry.response_headers, &mut headers, Side::Response, &view);
         headers
     };
     match &entry.action {
         Action::Direct(direct) => {
             connection.chain.stats.rq_direct_response.inc();
-            let headers = with_changes(direct.status, HeaderMap::new());
+            let headers = with_changes(direct.status, (DIRECT, ""), HeaderMap::new());
             answer(local_reply::direct(direct.status, direct.body.clone(), is_grpc, headers))
         }
         Action::Redirect(to) => {
@@ -156,8 +159,9 @@ fn decide(
             let Some(location) = location else {
                 return fault(Fault::BadRequest("redirect target is not a header value"));
             };
-            let headers = with_changes(to.status, HeaderMap::from_iter([(LOCATION, location)]));
-            answer(local_reply::redirect(to.status, headers))
+            let headers = HeaderMap::from_iter([(LOCATION, location)]);
+            let headers = with_changes(to.status, (DIRECT, ""), headers);
+            answer(local_reply::redirect(to.status, is_grpc, headers))
         }
         Action::Nowhere => {
             connection.chain.stats.no_cluster.inc();
@@ -167,7 +171,10 @@ fn decide(
             let (id, weighted) = to.target.choose(&tables, &parts.headers, random);
             let Some(cluster) = id.and_then(|id| tables.cluster(id)) else {
                 connection.chain.stats.no_cluster.inc();
-                return fault(Fault::NoCluster(to.cluster_not_found));
+                let fault = Fault::NoCluster(to.cluster_not_found);
+                let said = (fault.details(), fault.flags());
+                let headers = with_changes(fault.status(), said, HeaderMap::new());
+                return answer(local_reply::fault_with(fault, is_grpc, headers));
             };
             let path = match rewrite::path(&to.path, head.path_and_query) {
                 Ok(path) => path,
