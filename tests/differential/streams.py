@@ -90,7 +90,7 @@ def world(ports):
         cluster("nobody"),
         gathered,
         cluster("full", up, circuit_breakers={"thresholds": [{"max_connections": 0}]}),
-        cluster("hashed", refused, up, lb_policy="MAGLEV"),
+        cluster("hashed", up, lb_policy="MAGLEV"),
         cluster("told-1", up, **told(version="V1")),
         cluster("told-2", up, **told(version="V2")),
         cluster("told-more", up, **told(version="V2", added_tlvs=[{"type": 0xE3, "value": "b3du"}])),
