@@ -9,6 +9,7 @@
 mod ask;
 mod backoff;
 mod decode;
+mod lifetime;
 mod machine;
 mod preference;
 mod status;

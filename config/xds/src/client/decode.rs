@@ -1,6 +1,6 @@
 //! A response of either mode, reduced to what it means.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
 use prost::Name as _;
@@ -26,6 +26,17 @@ pub(super) struct Incoming {
     pub(super) body: Bytes,
     /// Whatever a server calls it, equal content is no news.
     pub(super) content: Version,
+    /// How long it lives unless it is refreshed.
+    pub(super) ttl: Option<Duration>,
+}
+
+/// A resource that is named as still valid.
+#[derive(Debug)]
+pub(super) struct Refreshed {
+    pub(super) name: Name,
+    /// The version that is; empty for whichever the client has.
+    pub(super) version: String,
+    pub(super) ttl: Option<Duration>,
 }
 
 /// What a response says.
@@ -35,7 +46,7 @@ pub(super) struct Decoded {
     pub(super) version: String,
     pub(super) resources: Vec<Incoming>,
     /// Named as still valid, without content.
-    pub(super) refreshed: Vec<Name>,
+    pub(super) refreshed: Vec<Refreshed>,
     pub(super) removed: Vec<Name>,
     /// What the server cannot serve, and why.
     pub(super) errors: Vec<(Name, String)>,
@@ -67,11 +78,15 @@ impl Decoded {
         let version = decoded.version.clone();
         for (index, any) in response.resources.into_iter().enumerate() {
             if message_name(&any.type_url) != Wrapper::full_name() {
-                decoded.add(of, index, None, version.clone(), any);
+                decoded.add(of, index, None, (version.clone(), None), any);
                 continue;
             }
             match any.unpack::<Wrapper>() {
-                Ok(wrapper) => decoded.add_wrapped(of, index, version.clone(), wrapper),
+                Ok(mut wrapper) => {
+                    // Versions are those of responses here.
+                    wrapper.version.clear();
+                    decoded.add_wrapped(of, index, version.clone(), wrapper);
+                }
                 Err(error) => decoded.problem(index, &error),
             }
         }
@@ -100,9 +115,15 @@ impl Decoded {
             _ => wrapper.name,
         };
         let name = (!name.is_empty()).then(|| Name::from(name));
+        let ttl = wrapper.ttl.and_then(|ttl| {
+            let (seconds, nanos) = (ttl.seconds.try_into().ok()?, ttl.nanos.try_into().ok()?);
+            Some(Duration::new(seconds, nanos)).filter(|ttl| !ttl.is_zero())
+        });
         match (wrapper.resource, name) {
-            (Some(any), name) => self.add(of, index, name, version, any),
-            (None, Some(name)) => self.refreshed.push(name),
+            (Some(any), name) => self.add(of, index, name, (version, ttl), any),
+            (None, Some(name)) => {
+                self.refreshed.push(Refreshed { name, version: wrapper.version, ttl });
+            }
             (None, None) => self.problem(index, &"neither a name nor a resource"),
         }
     }
@@ -112,7 +133,7 @@ impl Decoded {
         of: ResourceType,
         index: usize,
         name: Option<Name>,
-        version: String,
+        (version, ttl): (String, Option<Duration>),
         any: Any,
     ) {
         if any.type_url != of.type_url() {
@@ -127,7 +148,7 @@ impl Decoded {
             return self.problem(index, &"the resource has no name");
         }
         let content = Version::of(&any.value);
-        self.resources.push(Incoming { name, version, body: any.value, content });
+        self.resources.push(Incoming { name, version, body: any.value, content, ttl });
     }
 
     fn problem(&mut self, index: usize, what: &dyn std::fmt::Display) {

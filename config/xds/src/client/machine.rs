@@ -195,6 +195,19 @@ impl Client {
                     for name in subscription.expire(now) {
                         actions.push(Action::Missing { of, name, timed_out: true });
                     }
+                    let id = self.deliveries + 1;
+                    if let Some(Reception::Deliver { version, upserts, removals }) =
+                        subscription.outlived(id, now)
+                    {
+                        self.deliveries = id;
+                        actions.push(Action::Deliver(Delivery {
+                            id,
+                            of,
+                            version,
+                            upserts,
+                            removals,
+                        }));
+                    }
                 }
             }
         }

@@ -2,12 +2,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{
     ask::problem_text,
-    decode::{Decoded, Incoming},
+    decode::{Decoded, Incoming, Refreshed},
+    lifetime::Lifetimes,
     machine::{Upsert, Verdict},
     status::{Refusal, State, Status},
     wanted::{Asked, Wanted},
@@ -44,9 +45,18 @@ pub(super) struct Pending {
     /// What to answer it by; `None` when the stream that brought it is gone.
     pub(super) nonce: Option<String>,
     version: String,
-    items: Vec<(Name, String, Version)>,
+    items: Vec<Item>,
     removals: Vec<Name>,
     problems: Vec<String>,
+}
+
+/// A resource of a response that awaits its verdict.
+#[derive(Debug)]
+struct Item {
+    name: Name,
+    version: String,
+    content: Version,
+    ttl: Option<Duration>,
 }
 
 /// What a response comes to.
@@ -84,6 +94,8 @@ pub(super) struct Subscription {
     pub(super) timers: BTreeSet<(Instant, Option<Name>)>,
     /// There was a response, on any stream.
     pub(super) answered: bool,
+    /// When clusters and listeners go that are not refreshed. Others go when nothing refers to them.
+    lifetimes: Lifetimes,
 }
 
 impl Subscription {
@@ -101,6 +113,7 @@ impl Subscription {
             backlog: VecDeque::new(),
             timers: BTreeSet::new(),
             answered: false,
+            lifetimes: Lifetimes::default(),
         }
     }
 
@@ -113,7 +126,30 @@ impl Subscription {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.timers.first().map(|(at, _)| *at)
+        let ends = if self.pending.is_some() { None } else { self.lifetimes.next() };
+        self.timers.first().map(|(at, _)| *at).into_iter().chain(ends).min()
+    }
+
+    /// Resources that have not been refreshed for as long as they live, which are to be removed.
+    pub(super) fn outlived(&mut self, delivery: u64, now: Instant) -> Option<Reception> {
+        if self.pending.is_some() {
+            return None;
+        }
+        let ended = self.lifetimes.ended(now).into_iter();
+        let removals: Vec<Name> = ended.filter(|name| self.entries.contains_key(name)).collect();
+        if removals.is_empty() {
+            return None;
+        }
+        let version = self.version.clone();
+        self.pending = Some(Pending {
+            delivery,
+            nonce: None,
+            version: version.clone(),
+            items: Vec::new(),
+            removals: removals.clone(),
+            problems: Vec::new(),
+        });
+        Some(Reception::Deliver { version, upserts: Vec::new(), removals })
     }
 
     /// Replaces what is wanted. What no longer is gets forgotten.
@@ -186,6 +222,7 @@ impl Subscription {
         let first = !std::mem::replace(&mut self.answered, true);
         let removals = self.removals(&decoded, missing);
         self.note_errors(&decoded.errors, now, missing);
+        self.refresh(&decoded.refreshed, now);
         let mut pending = Pending {
             delivery,
             nonce: Some(decoded.nonce),
@@ -203,11 +240,12 @@ impl Subscription {
                 self.entries.entry(Name::clone(&incoming.name)).or_insert_with(Entry::requested);
             entry.received = true;
             let news = entry.content != Some(incoming.content);
-            pending.items.push((
-                Name::clone(&incoming.name),
-                incoming.version.clone(),
-                incoming.content,
-            ));
+            pending.items.push(Item {
+                name: Name::clone(&incoming.name),
+                version: incoming.version.clone(),
+                content: incoming.content,
+                ttl: incoming.ttl,
+            });
             if news {
                 let Incoming { name, version, body, .. } = incoming;
                 upserts.push(Upsert { name, version, body });
@@ -236,13 +274,16 @@ impl Subscription {
                 removals.push(Name::clone(name));
             }
         }
-        // Absence is deletion only if everything present could be named.
-        if self.mode == Mode::StateOfTheWorld && self.of.is_root() && decoded.problems.is_empty() {
+        // Absence is deletion only if everything present could be named, and not in a response that
+        // does nothing but refresh.
+        let is_heartbeat = decoded.resources.is_empty() && !decoded.refreshed.is_empty();
+        let tells_all = decoded.problems.is_empty() && !is_heartbeat;
+        if self.mode == Mode::StateOfTheWorld && self.of.is_root() && tells_all {
             let present: BTreeSet<&Name> = decoded
                 .resources
                 .iter()
                 .map(|incoming| &incoming.name)
-                .chain(&decoded.refreshed)
+                .chain(decoded.refreshed.iter().map(|refreshed| &refreshed.name))
                 .collect();
             let absent = self
                 .entries
@@ -252,6 +293,15 @@ impl Subscription {
             removals.extend(absent);
         }
         removals
+    }
+
+    fn refresh(&mut self, refreshed: &[Refreshed], now: Instant) {
+        for Refreshed { name, version, ttl } in refreshed.iter().filter(|_| self.of.is_root()) {
+            let Some(entry) = self.entries.get(name) else { continue };
+            if version.is_empty() || *version == entry.status.version {
+                self.lifetimes.set(name, *ttl, now);
+            }
+        }
     }
 
     fn note_errors(&mut self, errors: &[(Name, String)], now: Instant, missing: &mut Vec<Name>) {
@@ -292,7 +342,7 @@ impl Subscription {
         let mut problems = pending.problems;
         let reasons: BTreeMap<&Name, &String> =
             refusals.iter().map(|(name, reason)| (name, reason)).collect();
-        for (name, version, content) in pending.items {
+        for Item { name, version, content, ttl } in pending.items {
             // It may have been given up while the verdict was out.
             let Some(entry) = self.entries.get_mut(&name) else { continue };
             if let Some(&reason) = reasons.get(&name) {
@@ -306,10 +356,14 @@ impl Subscription {
                 entry.status.version = version;
                 entry.status.state = State::Acked;
                 entry.status.refusal = None;
+                if self.of.is_root() {
+                    self.lifetimes.set(&name, ttl, now);
+                }
             }
         }
         problems.extend(refusals.iter().map(|(name, reason)| format!("{name}: {reason}")));
         for name in pending.removals {
+            self.lifetimes.set(&name, None, now);
             if self.wanted.as_ref().is_some_and(Wanted::is_all) {
                 self.entries.remove(&name);
             } else if let Some(entry) = self.entries.get_mut(&name) {
@@ -332,7 +386,7 @@ impl Subscription {
     /// What has been waited for long enough: names, or `None` for the type as a whole.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<Option<Name>> {
         let mut missing = Vec::new();
-        while self.deadline().is_some_and(|at| at <= now) {
+        while self.timers.first().is_some_and(|(at, _)| *at <= now) {
             let Some((_, name)) = self.timers.pop_first() else { break };
             let Some(name) = name else {
                 if !self.answered {

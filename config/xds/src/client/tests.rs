@@ -13,6 +13,8 @@ use weft_proto::{
     pb::envoy::config::route::v3::RouteConfiguration,
 };
 
+mod lifetime;
+
 use super::*;
 use crate::{
     message::{Mode, Request, Response},
