@@ -21,6 +21,7 @@ use weft_proto::{
     },
     type_url,
 };
+use weft_resources::{DnsQuery, decode};
 
 use crate::{
     runtime::Limits,
@@ -362,6 +363,7 @@ fn server(cluster: &Cluster) -> Option<Server> {
         .collect();
     let mut server = Server::from(addresses.first()?.clone());
     server.addresses = addresses;
+    server.query = query(cluster);
     if let Some(timeout) = &cluster.connect_timeout
         && let (Ok(seconds), Ok(nanos)) =
             (u64::try_from(timeout.seconds), u32::try_from(timeout.nanos))
@@ -369,6 +371,16 @@ fn server(cluster: &Cluster) -> Option<Server> {
         server.connect_timeout = Duration::new(seconds, nanos);
     }
     Some(server)
+}
+
+/// How the names of a cluster are looked up; `None` when it has none.
+fn query(cluster: &Cluster) -> Option<Arc<DnsQuery>> {
+    // Whatever is wrong with it is said where all clusters are compiled.
+    let read = decode::<weft_resources::Cluster>(&cluster.encode_to_vec()).ok()?;
+    match read.resource.discovery {
+        weft_resources::Discovery::Dns(dns) => Some(dns.query),
+        _ => None,
+    }
 }
 
 fn server_address(address: &Address) -> Option<ServerAddress> {

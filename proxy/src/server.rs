@@ -1,6 +1,7 @@
 //! Reaching a management server.
 
 use std::{
+    net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::{
         Arc,
@@ -15,8 +16,10 @@ use tonic::{
     metadata::MetadataMap,
     transport::{Channel, Endpoint, Error, Uri},
 };
-use weft_compile::GrpcService;
-use weft_net::connect_pipe;
+use weft_compile::{GrpcService, Question};
+use weft_net::{ConnectError, Stream, TcpOptions, connect_any, connect_pipe};
+use weft_resolve::{LookupError, lookup};
+use weft_resources::DnsQuery;
 
 /// A server that does not answer a ping within this time is gone.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,11 +44,24 @@ pub(crate) struct Server {
     pub(crate) addresses: Vec<ServerAddress>,
     /// `connect_timeout`.
     pub(crate) connect_timeout: Duration,
+    /// How names among its addresses are looked up; `None` leaves it to the system.
+    pub(crate) query: Option<Arc<DnsQuery>>,
+}
+
+/// Why there is no connection to a management server.
+#[derive(Debug, thiserror::Error)]
+enum OpenError {
+    /// Its name is not known.
+    #[error("looking {0} up: {1}")]
+    Unknown(Arc<str>, #[source] LookupError),
+    /// Nobody answers there.
+    #[error(transparent)]
+    Closed(#[from] ConnectError),
 }
 
 impl From<ServerAddress> for Server {
     fn from(address: ServerAddress) -> Self {
-        Self { addresses: vec![address], connect_timeout: CONNECT_TIMEOUT }
+        Self { addresses: vec![address], connect_timeout: CONNECT_TIMEOUT, query: None }
     }
 }
 
@@ -98,7 +114,7 @@ impl Service {
         let addresses = &self.server.addresses;
         let nowhere = ServerAddress::Tcp(String::new(), 0);
         let address = addresses.get(attempt % addresses.len().max(1)).unwrap_or(&nowhere);
-        dial(address, self.server.connect_timeout, self.authority.as_deref()).await
+        dial(address, &self.server, (self.authority.as_deref(), attempt)).await
     }
 }
 
@@ -107,14 +123,15 @@ impl Service {
 /// # Errors
 /// When there is none within the time, or the address cannot be an authority.
 pub(crate) async fn connect(address: &ServerAddress) -> Result<Channel, Error> {
-    dial(address, CONNECT_TIMEOUT, None).await
+    dial(address, &Server::from(address.clone()), (None, 0)).await
 }
 
 async fn dial(
     address: &ServerAddress,
-    connect_timeout: Duration,
-    authority: Option<&str>,
+    server: &Server,
+    (authority, attempt): (Option<&str>, usize),
 ) -> Result<Channel, Error> {
+    let connect_timeout = server.connect_timeout;
     let endpoint = |uri: String| {
         let endpoint = Endpoint::from_shared(uri)?
             .connect_timeout(connect_timeout)
@@ -129,8 +146,23 @@ async fn dial(
     };
     match address {
         ServerAddress::Tcp(host, port) => {
-            let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-            endpoint(format!("http://{host}:{port}"))?.connect().await
+            let shown = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+            let endpoint = endpoint(format!("http://{shown}:{port}"))?;
+            let Some(query) = server.query.clone().filter(|_| host.parse::<IpAddr>().is_err())
+            else {
+                return endpoint.connect().await;
+            };
+            let (host, port) = (Arc::from(host.as_str()), *port);
+            let question = Question { host, is_service: false, query };
+            let connector = tower::service_fn(move |_: Uri| {
+                let question = question.clone();
+                async move {
+                    open_by_name(&question, port, (connect_timeout, attempt))
+                        .await
+                        .map(TokioIo::new)
+                }
+            });
+            endpoint.connect_with_connector(connector).await
         }
         ServerAddress::Pipe(path) => {
             let path = path.clone();
@@ -141,4 +173,18 @@ async fn dial(
             endpoint("http://localhost".to_owned())?.connect_with_connector(connector).await
         }
     }
+}
+
+/// Looks a name up as its cluster says, anew for each attempt, and connects to whichever of its
+/// addresses answers first.
+async fn open_by_name(
+    question: &Question,
+    port: u16,
+    (limit, attempt): (Duration, usize),
+) -> Result<Stream, OpenError> {
+    let found = lookup(question, attempt as u64).await;
+    let found = found.map_err(|error| OpenError::Unknown(Arc::clone(&question.host), error))?;
+    let addresses: Vec<SocketAddr> =
+        found.leads.iter().map(|lead| SocketAddr::new(lead.ip, port)).collect();
+    Ok(connect_any(&addresses, |_| TcpOptions::default(), limit).await?)
 }

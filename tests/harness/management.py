@@ -94,6 +94,8 @@ class ManagementServer:
         self.muted = set()
         self.twice = False
         self.wrap_resources = False
+        #: How many seconds resources live unless there is a `heartbeat`, by name.
+        self.ttl = {}
         self._refuse = False
         self._resources = {type_url: {} for type_url in ORDER}
         self._versions = dict.fromkeys(ORDER, 0)
@@ -116,7 +118,9 @@ class ManagementServer:
         lds_pb2_grpc.add_ListenerDiscoveryServiceServicer_to_server(_Listeners(self), self._server)
         rds_pb2_grpc.add_RouteDiscoveryServiceServicer_to_server(_Routes(self), self._server)
         if self.pipe:
-            self._server.add_insecure_port(f"unix:{self.pipe}")
+            name = str(self.pipe)
+            # A name that begins with @ is abstract, as in Envoy's configuration.
+            self._server.add_insecure_port(f"unix-abstract:{name[1:]}" if name.startswith("@") else f"unix:{name}")
         else:
             self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
         self._server.start()
@@ -208,6 +212,19 @@ class ManagementServer:
         with self._lock:
             for stream in self._streams.values():
                 stream.inbox.put(("repeat", (type_url, nonce)))
+
+    def heartbeat(self, type_url):
+        """Has those that have a time to live begin anew, without sending them again."""
+        with self._lock:
+            for stream in self._streams.values():
+                stream.inbox.put(("heartbeat", type_url))
+
+    def wrapped(self, name, version, packed=None):
+        """A resource in its envelope; without a body it is only refreshed."""
+        wrapper = discovery_pb2.Resource(name=name, version=version, resource=packed)
+        if name in self.ttl:
+            wrapper.ttl.FromSeconds(self.ttl[name])
+        return wrapper
 
     # What it saw.
 
@@ -367,6 +384,8 @@ class _Stream:
             type_url, nonce = value
             if type_url in self.types:
                 yield self.response(type_url, nonce)
+        elif kind == "heartbeat" and value in self.types:
+            yield from self.heartbeat(value)
 
     def note(self, mode, request, names, removed=(), initial=None):
         if request.HasField("node"):
@@ -426,12 +445,21 @@ class _Sotw(_Stream):
         response = discovery_pb2.DiscoveryResponse(version_info=version, type_url=type_url, nonce=state["nonce"])
         self.server.add_errors(response, names)
         for name, own_version, packed in chosen:
-            if self.server.wrap_resources:
-                wrapped = discovery_pb2.Resource(name=name, version=own_version, resource=packed)
-                response.resources.add().Pack(wrapped)
+            if self.server.wrap_resources or name in self.server.ttl:
+                response.resources.add().Pack(self.server.wrapped(name, own_version, packed))
             else:
                 response.resources.append(packed)
         return response
+
+
+    def heartbeat(self, type_url):
+        state = self.types[type_url]
+        _, resources = self.server.snapshot(type_url)
+        state["nonce"] = self.server.next_nonce()
+        response = discovery_pb2.DiscoveryResponse(version_info=state["sent"], type_url=type_url, nonce=state["nonce"])
+        for name in self.server.ttl:
+            response.resources.add().Pack(self.server.wrapped(name, resources[name][0]))
+        yield response
 
 
 class _Delta(_Stream):
@@ -481,7 +509,7 @@ class _Delta(_Stream):
         response = discovery_pb2.DeltaDiscoveryResponse(system_version_info=version, type_url=type_url)
         for name, (own_version, packed) in resources.items():
             if (state["wild"] or name in state["names"]) and state["known"].get(name) != own_version:
-                response.resources.add(name=name, version=own_version, resource=packed)
+                response.resources.append(self.server.wrapped(name, own_version, packed))
                 state["known"][name] = own_version
         unknown = {n for t, n in self.server.unknown if t == type_url and n in state["names"] - state["told"]}
         state["told"] |= unknown
@@ -493,3 +521,10 @@ class _Delta(_Stream):
         state["told"] |= {error.resource_name.name for error in response.resource_errors}
         response.nonce = nonce or self.server.next_nonce()
         return response
+
+    def heartbeat(self, type_url):
+        known = self.types[type_url]["known"]
+        response = discovery_pb2.DeltaDiscoveryResponse(type_url=type_url, nonce=self.server.next_nonce())
+        for name in self.server.ttl:
+            response.resources.append(self.server.wrapped(name, known[name]))
+        yield response

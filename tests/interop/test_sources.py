@@ -23,6 +23,7 @@ from harness.config import (
     routes,
     virtual_host,
 )
+from harness.dns import NameServer, resolver
 from harness.management import CDS, EDS, LDS, RDS, ManagementServer
 from harness.waiting import until
 
@@ -136,13 +137,53 @@ def test_a_stream_ends_when_nothing_is_wanted_of_it(start, servers):
     until(lambda: rds.streams() == 0, "the stream to end")
 
 
-def test_the_server_may_be_behind_a_unix_socket(start, servers, tmp_path):
-    pipe = servers(pipe=tmp_path / "xds.sock")
+@pytest.mark.parametrize("kind", ["file", "abstract"])
+def test_the_server_may_be_behind_a_unix_socket(start, servers, tmp_path, kind):
+    pipe = servers(pipe=tmp_path / "xds.sock" if kind == "file" else f"@weft/{os.getpid()}/xds")
     pipe.put(listeners=[listener("main", hcm(routes("r", virtual_host("all", ["*"], direct("/", 204)))))])
     made = ads_bootstrap(0)
     endpoint = {"endpoint": {"address": {"pipe": {"path": str(pipe.pipe)}}}}
     made["static_resources"]["clusters"][0]["load_assignment"] = assignment("xds", endpoint)
     answers(start(made).port(), 204)
+
+
+@pytest.mark.parametrize("kind", ["STRICT_DNS", "LOGICAL_DNS"])
+def test_the_server_may_be_found_by_name(start, servers, kind, mode):
+    """By the name server of its cluster, which does not know it at first, and then also an address without a server."""
+    server = servers()
+    server.put(listeners=[listener("main", hcm(routes("r", virtual_host("all", ["*"], direct("/", 204)))))])
+    made = ads_bootstrap(server.port, mode)
+    with NameServer() as names:
+        found = made["static_resources"]["clusters"][0]
+        found |= {"type": kind, "dns_lookup_family": "V4_ONLY", "dns_refresh_rate": "0.2s", **resolver(names)}
+        found["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]["address"] = "xds.test"
+        proxy = start(made, wait=False)
+        until(lambda: names.count("xds.test") >= 1, "the name to be asked for")
+        assert server.streams() == 0
+        names.set("xds.test", *(["127.0.0.9"] if proxy.kind == "weft" else []), "127.0.0.1")
+        proxy.wait_until_ready(60)
+        answers(proxy.port(), 204)
+
+
+def test_what_is_not_refreshed_goes(start, servers, proxy_kind, mode):
+    """Listeners with a time to live: one is refreshed, and one is forgotten by its server."""
+    if (proxy_kind, mode) == ("envoy", "sotw"):
+        pytest.skip("Envoy takes a response that only refreshes for a list of nothing")
+    server = servers()
+    config = hcm(routes("r", virtual_host("all", ["*"], direct("/", 204))))
+    server.ttl = {"kept": 3, "forgotten": 3}
+    server.put(listeners=[listener("kept", config), listener("forgotten", config)])
+    proxy = start(ads_bootstrap(server.port, mode))
+    kept = proxy.port("kept")
+    proxy.port("forgotten")
+    del server.ttl["forgotten"]
+
+    def gone():
+        server.heartbeat(LDS)
+        return "forgotten" not in proxy.admin.listeners()
+
+    until(gone, "the forgotten one to go", 30)
+    answers(kept, 204)
 
 
 @pytest.mark.weft_only

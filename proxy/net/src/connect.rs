@@ -114,7 +114,7 @@ pub async fn connect_tcp(
 const ATTEMPT_DELAY: Duration = Duration::from_millis(300);
 
 /// An attempt under way.
-type Attempt<'a> = Pin<Box<dyn Future<Output = Result<Stream, ConnectError>> + 'a>>;
+type Attempt = Pin<Box<dyn Future<Output = Result<Stream, ConnectError>> + Send>>;
 
 /// Connects to whichever of some addresses answers first, within `limit` for all of them together
 /// (Happy Eyeballs, RFC 8305). They are tried one by one, each a moment after the one before or as
@@ -130,13 +130,13 @@ pub async fn connect_any(
     let ends = Instant::now() + limit;
     let order = alternate(addresses);
     let mut next = order.iter();
-    let mut running: Vec<Attempt<'_>> = Vec::new();
+    let mut running: Vec<Attempt> = Vec::new();
     let mut failed = ConnectError::Io(io::ErrorKind::AddrNotAvailable.into());
     loop {
         if let Some(address) = next.next() {
             let left = ends.saturating_duration_since(Instant::now());
-            let options = options(*address);
-            running.push(Box::pin(async move { connect_tcp(*address, &options, left).await }));
+            let (address, options) = (*address, options(*address));
+            running.push(Box::pin(async move { connect_tcp(address, &options, left).await }));
         }
         if running.is_empty() {
             return Err(failed);
@@ -152,7 +152,7 @@ pub async fn connect_any(
 }
 
 /// The outcome of the attempt that ends first, which is taken out.
-async fn first_ended(running: &mut Vec<Attempt<'_>>) -> Result<Stream, ConnectError> {
+async fn first_ended(running: &mut Vec<Attempt>) -> Result<Stream, ConnectError> {
     poll_fn(|cx| {
         for at in 0..running.len() {
             let Some(attempt) = running.get_mut(at) else { break };
