@@ -19,7 +19,7 @@ MANAGERS = {
     "idle-streams": {"stream_idle_timeout": "0.3s"},
     "prompt-heads": {"request_headers_timeout": "0.3s"},
     "one-request": {"common_http_protocol_options": {"max_requests_per_connection": 1}},
-    "idle": {"common_http_protocol_options": {"idle_timeout": "0.3s"}},
+    "idle": {"common_http_protocol_options": {"idle_timeout": "0.3s"}, "drain_timeout": "0.1s"},
     "old": {
         "common_http_protocol_options": {"max_connection_duration": "0.3s"},
         "drain_timeout": "0.1s",
