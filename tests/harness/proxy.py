@@ -20,15 +20,12 @@ def binaries():
 
 
 def binary(kind):
-    """The program of that kind: `weft`, `weft-proxy`, `weft-control-plane` or `envoy`."""
-    path = _envoy() if kind == "envoy" else binaries() / kind
+    """The program of that kind: `weft`, `weft-proxy`, `weft-control-plane`, `envoy` or `envoy-older`."""
+    envoys = {"envoy": Path(sysconfig.get_paths()["purelib"]), "envoy-older": ROOT / ".cache/envoy-older"}
+    path = envoys[kind] / "envoy/_bin/envoy" if kind in envoys else binaries() / kind
     if not path.exists():
         raise FileNotFoundError(f"{path} is not there: build it, or set WEFT_BIN")
     return path
-
-
-def _envoy():
-    return Path(sysconfig.get_paths()["purelib"]) / "envoy" / "_bin" / "envoy"
 
 
 class Admin:
@@ -85,8 +82,9 @@ class Proxy:
             self.wait_until_ready()
 
     def _argv(self, config, arguments):
-        program = binary("envoy" if self.kind == "envoy" else "weft-proxy")
-        level = "warning" if self.kind == "envoy" else "info"
+        is_envoy = self.kind.startswith("envoy")
+        program = binary(self.kind if is_envoy else "weft-proxy")
+        level = "warning" if is_envoy else "info"
         common = ["-c", config, "--concurrency", self._workers, "--disable-hot-restart", "-l", level]
         return [program, *common, "--admin-address-path", self._address, *arguments]
 

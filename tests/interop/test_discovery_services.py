@@ -148,7 +148,7 @@ class Status:
         return config and csds_pb2.ConfigStatus.Name(config.config_status)
 
 
-@pytest.mark.parametrize("kind", ["weft", "envoy"])
+@pytest.mark.parametrize("kind", ["weft", "envoy", "envoy-older"])
 @pytest.mark.parametrize("mode", ["sotw", "delta"])
 def test_csds_shows_what_a_proxy_has(channel, control, kind, mode, tmp_path):
     config = ads_bootstrap(control.xds_port, mode, node="seen", metadata={"weft": {"outbound": "127.0.0.1:0"}})

@@ -16,7 +16,7 @@ from harness.proxy import Proxy, binary
 from harness.upstream import Tcp
 from harness.waiting import until
 
-KINDS = [("envoy", "sotw"), ("envoy", "delta"), ("weft", "sotw"), ("weft", "delta")]
+KINDS = [(kind, mode) for kind in ("envoy", "envoy-older", "weft") for mode in ("sotw", "delta")]
 
 
 @pytest.fixture(params=KINDS, ids=["-".join(kind) for kind in KINDS])

@@ -38,7 +38,7 @@ def control(tmp_path, processes):
         yield running
 
 
-@pytest.fixture(params=["envoy", "weft"])
+@pytest.fixture(params=["envoy", "envoy-older", "weft"])
 def outbound(request, control, tmp_path, processes):
     """Starts a sidecar without an application; the port where it takes requests."""
 

@@ -98,7 +98,7 @@ def together(views):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("program", ["envoy", "weft-proxy"])
+@pytest.mark.parametrize("program", ["envoy", "envoy-older", "weft-proxy"])
 def test_whatever_is_valid_is_taken(program, seed, tmp_path):
     views = by_chance(seed)
     assert {view["mesh"] for view in views} == set(range(COUNT))
@@ -110,7 +110,7 @@ def test_whatever_is_valid_is_taken(program, seed, tmp_path):
     pytest.fail(f"{program} takes each of these, and not all: {refusal(program, together(views), tmp_path)}")
 
 
-@pytest.mark.parametrize("program", ["envoy", "weft-proxy"])
+@pytest.mark.parametrize("program", ["envoy", "envoy-older", "weft-proxy"])
 def test_what_is_wrong_is_refused(program, tmp_path):
     """The comparison can fail: a destination that does not exist is seen."""
     view = next(view for view in by_chance(SEEDS[0]) if view["clusters"] and "cluster" in json.dumps(view["routes"]))
