@@ -1,14 +1,17 @@
-//! The gRPC-shaped dialect (gRFC A27, A28, A31): what a client dials is the name of a listener.
+//! The gRPC-shaped dialect (gRFC A27, A28, A31, A36): what a client dials is the name of a listener,
+//! and what a server listens on is part of the name of one.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use weft_config::model::service::Protocol;
 use weft_config::{BoundRule, DocumentId, Key, Kind, Mesh};
+use weft_proto::pb::envoy::config::core::v3::TrafficDirection;
 use weft_proto::pb::envoy::config::listener::v3 as listener;
 use weft_proto::pb::envoy::config::route::v3 as route;
 use weft_proto::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
 
-use crate::listener::manager;
+use crate::listener::{everything_as, http_filter, listen, manager};
 use crate::node::Dialect;
 use crate::path::specifiers;
 use crate::resources::{Note, Resource, ResourceMap};
@@ -24,6 +27,9 @@ pub(crate) struct ClientView {
     pub(crate) routes: ResourceMap,
     pub(crate) notes: Vec<Note>,
 }
+
+/// What the parts of a server's listener are called.
+const SERVER: &str = "server";
 
 /// Only ports that speak HTTP/2 can be called by gRPC.
 pub(crate) fn view(mesh: &Mesh, namespace: &str) -> ClientView {
@@ -53,6 +59,31 @@ fn api_listener(target: &str, routes: &str) -> listener::Listener {
         api_listener: Some(listener::ApiListener { api_listener: Some(any(&manager)) }),
         ..Default::default()
     }
+}
+
+/// The name under which a gRPC server asks for the listener of an address, as its bootstrap's
+/// `server_listener_resource_name_template` says.
+pub(crate) fn server_listener_name(at: SocketAddr) -> String {
+    format!("grpc/server?xds.resource.listening_address={at}")
+}
+
+/// Lets a gRPC server take every call on its address.
+pub(crate) fn server_listener(at: SocketAddr) -> listener::Listener {
+    let name = server_listener_name(at);
+    let taken = route::route::Action::NonForwardingAction(route::NonForwardingAction::default());
+    let routes = route::RouteConfiguration {
+        name: SERVER.to_owned(),
+        virtual_hosts: vec![route::VirtualHost {
+            name: SERVER.to_owned(),
+            domains: vec!["*".to_owned()],
+            routes: vec![everything_as(SERVER, taken)],
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let specifier = hcm::http_connection_manager::RouteSpecifier::RouteConfig(routes);
+    let filters = vec![http_filter(&manager(SERVER, specifier))];
+    listen(&name, at, filters, TrafficDirection::Inbound)
 }
 
 /// What these clients cannot do of the policies for a Service and its Subsets.

@@ -70,13 +70,18 @@ fn inbound_routes() -> route::RouteConfiguration {
 }
 
 pub(crate) fn everything(name: &str, action: route::RouteAction) -> route::Route {
+    everything_as(name, route::route::Action::Route(action))
+}
+
+/// A route that matches every request.
+pub(crate) fn everything_as(name: &str, action: route::route::Action) -> route::Route {
     route::Route {
         name: name.to_owned(),
         r#match: Some(route::RouteMatch {
             path_specifier: Some(route::route_match::PathSpecifier::Prefix("/".to_owned())),
             ..Default::default()
         }),
-        action: Some(route::route::Action::Route(action)),
+        action: Some(action),
         ..Default::default()
     }
 }

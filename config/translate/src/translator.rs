@@ -221,8 +221,13 @@ impl Translator {
 
     fn for_client(&mut self, node: &Node) -> Resources {
         let view = self.client_view(&Viewpoint::of_namespace(&self.mesh, &node.namespace));
+        let mut listeners = Collection::shared(view.listeners);
+        if let Some(inbound) = node.inbound {
+            let name = grpc::server_listener_name(inbound.listen);
+            listeners.insert(name, &grpc::server_listener(inbound.listen));
+        }
         Resources {
-            listeners: Collection::shared(view.listeners),
+            listeners,
             routes: Collection::shared(view.routes),
             clusters: Collection::shared(self.grpc_clusters.clone()),
             endpoints: Collection::shared(self.endpoints.clone()),

@@ -137,6 +137,20 @@ fn a_grpc_client_of_the_shop() {
     );
 }
 
+/// Beside what any client is sent, the listener of its own address.
+#[test]
+fn a_grpc_server_of_the_shop() {
+    let at = ([127, 0, 0, 1], 50051).into();
+    let inbound = Some(Inbound { listen: at, app: at });
+    let node = Node { service: Some("inventory".to_owned()), inbound, ..client("default") };
+    let mut resources = translate(&mesh("shop.yaml"), &workloads(), &node);
+    let others = translate(&mesh("shop.yaml"), &workloads(), &client("default"));
+    assert_eq!(resources.listeners.len(), others.listeners.len() + 1);
+    (resources.clusters, resources.endpoints) = Default::default();
+    resources.routes = Default::default();
+    compare("shop-grpc-server.yaml", &resources);
+}
+
 #[test]
 fn a_grpc_client_with_routes() {
     compare(

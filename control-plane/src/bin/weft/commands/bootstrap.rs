@@ -41,7 +41,7 @@ struct ProxyOptions {
     /// The Service that the application beside it serves.
     #[arg(long, requires = "app")]
     service: Option<String>,
-    /// Where that application listens.
+    /// Where that application listens. For a gRPC server, where it listens itself.
     #[arg(long, value_name = "IP:PORT", requires = "service")]
     app: Option<SocketAddr>,
     /// Where it takes requests to the application.
@@ -114,7 +114,16 @@ impl Bootstrap {
     }
 
     fn for_grpc(&self, server: &str) -> Value {
+        let mut facts = json!({"namespace": self.namespace});
+        if let (Some(service), Some(app)) = (&self.proxy.service, self.proxy.app) {
+            // A gRPC server is its own sidecar.
+            facts["service"] = service.as_str().into();
+            facts["app"] = app.to_string().into();
+            facts["inbound"] = app.to_string().into();
+        }
         json!({
+            "server_listener_resource_name_template":
+                "grpc/server?xds.resource.listening_address=%s",
             "xds_servers": [{
                 "server_uri": server,
                 "channel_creds": [{"type": "insecure"}],
@@ -125,7 +134,7 @@ impl Bootstrap {
                 "cluster": self.namespace,
                 // Node's gRPC library does not start without a locality.
                 "locality": {"region": "", "zone": self.zone, "sub_zone": ""},
-                "metadata": {"weft": {"namespace": self.namespace}},
+                "metadata": {"weft": facts},
             },
         })
     }
