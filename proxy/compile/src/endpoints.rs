@@ -54,9 +54,19 @@ pub(crate) fn build(parts: Parts<'_>) -> Cluster {
         }
     };
     count_members(&stats, &hosts);
-    let CircuitBreakers { max_connections, max_pending_requests, max_requests, track_remaining } =
-        resource.circuit_breakers;
-    stats.circuit_breakers.set(max_connections, max_pending_requests, max_requests);
+    let CircuitBreakers {
+        max_connections,
+        max_pending_requests,
+        max_requests,
+        retries,
+        track_remaining,
+    } = resource.circuit_breakers;
+    stats.circuit_breakers.set(
+        max_connections,
+        max_pending_requests,
+        max_requests,
+        u32::try_from(retries.most(0)).unwrap_or(u32::MAX),
+    );
     stats.circuit_breakers.track_remaining(track_remaining);
     Cluster {
         id,

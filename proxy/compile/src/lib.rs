@@ -80,6 +80,6 @@ pub use update::{Source, Update, Upsert};
 pub use weft_resources::{
     ApiSource, ConfigSource, ConnectTermination, FetchTimeout, FileSource, GrpcService, HashCookie,
     HashInput, HashPolicy, HeadRules, Http1Settings, InternalAddresses, InternalRedirect, Origin,
-    Problem, RateLimit, Reason, ResourceType, ServerHeader, StreamLimit, StripPort, Upgrade,
-    Warning, name_of_key,
+    Problem, RateLimit, Reason, ResetFormat, ResourceType, RetryLimit, RetryOn, RetryPolicy,
+    ServerHeader, StreamLimit, StripPort, ToldBackoff, Upgrade, Warning, name_of_key,
 };

@@ -108,6 +108,7 @@ fn forward(forward: resources::Forward, levels: &Levels<'_>, context: &mut Conte
         hash_policy: forward.hash_policy,
         upgrades: forward.upgrades,
         internal_redirect: forward.internal_redirect,
+        retry: forward.retry,
     }
 }
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use weft_resources::{HashPolicy, InternalRedirect, StreamLimit, Upgrade};
+use weft_resources::{HashPolicy, InternalRedirect, RetryPolicy, StreamLimit, Upgrade};
 use weft_route::RouteTable;
 
 use crate::tables::{ClusterId, Tables};
@@ -96,6 +96,8 @@ pub struct Forward {
     pub upgrades: Box<[Upgrade]>,
     /// `internal_redirect_policy`.
     pub internal_redirect: Option<Box<InternalRedirect>>,
+    /// `retry_policy`.
+    pub retry: Option<Arc<RetryPolicy>>,
 }
 
 /// How a route chooses a cluster.

@@ -219,3 +219,12 @@ pub struct Cluster {
     /// Identifies cluster resource + endpoints; see [`Listener::hash`].
     pub hash: u64,
 }
+
+impl Cluster {
+    /// How many of its requests may be tried again now.
+    pub fn most_retries(&self) -> u64 {
+        let stats = &self.stats;
+        let under_way = stats.upstream_rq_active.get() + stats.upstream_rq_pending_active.get();
+        self.circuit_breakers.retries.most(under_way)
+    }
+}

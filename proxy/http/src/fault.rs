@@ -32,6 +32,8 @@ pub enum Fault {
     UpstreamProtocol,
     /// The route's timeout passed before the response ended.
     RequestTimeout,
+    /// One try took longer than the retry policy lets it (`per_try_timeout`), and was the last one.
+    PerTryTimeout,
     /// The route's `max_stream_duration`, or what the client's `grpc-timeout` made of it, passed
     /// before the response ended.
     StreamDuration,
@@ -72,7 +74,9 @@ impl Fault {
             | Self::DropOverloadAlways
             | Self::UpstreamRefused => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamProtocol => StatusCode::BAD_GATEWAY,
-            Self::RequestTimeout | Self::StreamDuration => StatusCode::GATEWAY_TIMEOUT,
+            Self::RequestTimeout | Self::PerTryTimeout | Self::StreamDuration => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
             Self::StreamIdle | Self::SlowRequest => StatusCode::REQUEST_TIMEOUT,
             Self::UpgradeRefused => StatusCode::FORBIDDEN,
             Self::BadRequest(_) | Self::ClientGone => StatusCode::BAD_REQUEST,
@@ -101,6 +105,7 @@ impl Fault {
             Self::DropOverloadAlways => "unconditional_drop_overload",
             Self::UpstreamProtocol => "upstream_reset_before_response_started{protocol_error}",
             Self::RequestTimeout => "response_timeout",
+            Self::PerTryTimeout => "upstream_per_try_timeout",
             Self::StreamDuration | Self::SlowRequest => "max_duration_timeout",
             Self::StreamIdle => "stream_idle_timeout",
             Self::BadRequest(_) => "http1.codec_error",
@@ -122,7 +127,7 @@ impl Fault {
             Self::DropOverload => "DO",
             Self::DropOverloadAlways => "UDO",
             Self::UpstreamProtocol => "UPE",
-            Self::RequestTimeout => "UT",
+            Self::RequestTimeout | Self::PerTryTimeout => "UT",
             Self::StreamDuration | Self::SlowRequest => "DT",
             Self::StreamIdle => "SI",
             Self::BadRequest(_) => "DPE",
@@ -165,7 +170,7 @@ impl Fault {
                 "upstream connect error or disconnect/reset before headers. reset reason: \
                  protocol error"
             }
-            Self::RequestTimeout => "upstream request timeout",
+            Self::RequestTimeout | Self::PerTryTimeout => "upstream request timeout",
             Self::StreamDuration | Self::SlowRequest => "downstream duration timeout",
             Self::StreamIdle => "stream timeout",
             Self::BadRequest(why) => why,

@@ -1,42 +1,37 @@
 //! Sending a request on: rewriting it, choosing endpoints, and waiting for the response's head
 //! within the limits.
 
-use std::{future::poll_fn, rc::Rc, sync::Arc, task::Poll, time::Instant};
+mod attempts;
+
+use std::sync::Arc;
 
 use http::{
-    HeaderMap, HeaderValue, Method, Response, StatusCode, Version,
+    HeaderMap, HeaderValue, Method, Response, StatusCode,
     header::{EXPECT, SET_COOKIE, UPGRADE},
     request::Parts,
     response,
     uri::PathAndQuery,
 };
-use smallvec::SmallVec;
-use weft_balance::{EndpointId, EndpointState};
 use weft_compile::{Cluster, Forward, HeaderProgram, RouteEntry, WeightedCluster};
 use weft_format::{Upstream, View};
+use weft_route::RequestView;
 
 use crate::{
     body::{Body, Limits, Streaming},
     deadline::{self, Timing},
     downstream::{Caller, Connection, Interim, RequestBody},
     facts::{self, Kept},
-    fault::{Fault, Processed},
-    greeting::greeting,
+    fault::Fault,
     hash::{self, Hashed},
     head_rules::Origin,
     headers, local_reply,
     mutation::{self, Side},
     record::Record,
+    retry::{Asked, REPLAYED, Retries},
     rewrite,
-    timer::Timer,
     tunnel::Tunnel,
-    upstream::{
-        self, Answer, Authority, Exchange, Failure, Framing, Lane, Outgoing, Pool, Protocol, Upload,
-    },
+    upstream::{Authority, Exchange, Outgoing, Upload},
 };
-
-/// How often one request is tried when each time it was provably not processed.
-const ATTEMPTS: usize = 3;
 
 /// What came of a request: a response's head with its body to follow, or a fault.
 pub(crate) type Arrival = Result<(Response<()>, Exchange), Fault>;
@@ -62,6 +57,8 @@ pub(crate) struct Journey {
     cookie: Option<Box<HeaderValue>>,
     is_grpc: bool,
     count_attempts: bool,
+    /// What is asked for beyond what every request gets.
+    retries: Option<Box<Retries>>,
     interim: Interim,
 }
 
@@ -94,6 +91,7 @@ impl Journey {
     ) -> Self {
         let chain = &connection.chain;
         let mut fields = parts.headers;
+        let asked_retries = Asked::take(&mut fields);
         // The client's 100 (Continue) comes from us, when its body is first asked for.
         fields.remove(EXPECT);
         let path = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
@@ -121,10 +119,12 @@ impl Journey {
             headers::set_attempt(&mut fields, 1);
         }
         let limit = chain.client.max_stream_duration;
-        let timing = Timing { timeout: to.timeout.filter(|_| tunnel.is_none()), limit };
+        let own_timeout = asked_retries.as_ref().and_then(|asked| asked.timeout);
+        let timeout = own_timeout.unwrap_or(to.timeout);
+        let timing = Timing { timeout: timeout.filter(|_| tunnel.is_none()), limit };
         let deadline = deadline::of(to, timing, record.began(), is_grpc, &mut fields);
         if !chain.suppress_envoy_headers
-            && let Some(timeout) = to.timeout
+            && let Some(timeout) = timeout
         {
             let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
             headers::set_expected_timeout(&mut fields, millis);
@@ -153,11 +153,28 @@ impl Journey {
         } else {
             (None, None)
         };
+        let view = RequestView {
+            authority: std::str::from_utf8(authority.as_bytes()).unwrap_or_default(),
+            path_and_query: path.as_str(),
+            method: parts.method.as_str(),
+            scheme: origin.scheme,
+            is_internal: origin.is_internal,
+            headers: &fields,
+            random,
+        };
+        let retries = match &tunnel {
+            None => Retries::new(to.retry.as_ref(), asked_retries, &view),
+            Some(_) => None,
+        };
+        let mut upload = match &tunnel {
+            None => Upload::new(body, &fields),
+            Some(_) => Upload::tunnel(body),
+        };
+        if retries.as_ref().is_some_and(|retries| retries.may_try_again()) {
+            upload.keep(REPLAYED);
+        }
         Self {
-            upload: Some(match &tunnel {
-                None => Upload::new(body, &fields),
-                Some(_) => Upload::tunnel(body),
-            }),
+            upload: Some(upload),
             outgoing: Outgoing {
                 method: parts.method,
                 authority,
@@ -177,175 +194,13 @@ impl Journey {
             response_headers: response_headers.clone(),
             kept,
             count_attempts: entry.count_attempts,
+            retries,
             random,
             hash,
             cookie: cookie.map(Box::new),
             is_grpc,
             interim: caller.interim,
         }
-    }
-
-    /// Tries endpoints until one answers, the request may have been processed, or none is left.
-    pub(crate) async fn travel(&mut self, connection: &Rc<Connection>) -> Arrival {
-        if self.cluster.drop_overloads.dropped(self.random).is_some() {
-            self.cluster.stats.upstream_rq_drop_overload.inc();
-            let always = self.cluster.drop_overloads.drop_all();
-            return Err(if always { Fault::DropOverloadAlways } else { Fault::DropOverload });
-        }
-        let mut tried: SmallVec<[EndpointId; ATTEMPTS]> = SmallVec::new();
-        let mut last = Fault::NoHealthyUpstream;
-        while tried.len() < ATTEMPTS {
-            let Some(endpoint) = self.pick(connection, &tried) else { break };
-            if !tried.is_empty() {
-                self.leaf().stats.upstream_rq_retry.inc();
-                if self.count_attempts {
-                    headers::set_attempt(&mut self.outgoing.headers, tried.len() + 1);
-                }
-            }
-            tried.push(endpoint.id());
-            let leaf = self.member.as_ref().unwrap_or(&self.cluster);
-            self.record.begin_upstream(leaf, endpoint.begin_request());
-            let attempted = self.attempt(connection, &endpoint).await;
-            if attempted.is_err() {
-                self.record.upstream_failed();
-            }
-            match attempted {
-                Ok(arrived) => {
-                    if let Some(kept) = &mut self.kept {
-                        kept.reached(&endpoint);
-                    }
-                    return Ok(arrived);
-                }
-                Err(Failure { fault, processed: Processed::No }) if self.upload.is_some() => {
-                    last = fault;
-                }
-                Err(Failure { fault, .. }) => return Err(fault),
-            }
-        }
-        if tried.is_empty() {
-            self.cluster.stats.upstream_cx_none_healthy.inc();
-        }
-        Err(last)
-    }
-
-    /// The cluster whose endpoint was picked, and whose settings hold.
-    fn leaf(&self) -> &Arc<Cluster> {
-        self.member.as_ref().unwrap_or(&self.cluster)
-    }
-
-    fn pick(
-        &mut self,
-        connection: &Connection,
-        tried: &[EndpointId],
-    ) -> Option<Arc<EndpointState>> {
-        if self.cluster.original_destination.is_some() {
-            // There is no other place to try.
-            return if tried.is_empty() { self.original(connection) } else { None };
-        }
-        let balancer = &self.cluster.balancer;
-        let picked = if tried.is_empty() {
-            balancer.pick_for(self.random, self.hash)?
-        } else {
-            balancer.pick_avoiding(connection.worker.random_u64(), self.hash, tried)?
-        };
-        if picked.panicking {
-            self.cluster.stats.lb_healthy_panic.inc();
-        }
-        self.member = self.cluster.members.get(picked.group).cloned();
-        Some(Arc::clone(picked.endpoint))
-    }
-
-    /// Where the request or its connection was meant to go.
-    fn original(&self, connection: &Connection) -> Option<Arc<EndpointState>> {
-        let rule = self.cluster.original_destination.as_ref()?;
-        match upstream::destination(rule, &self.outgoing.headers, connection.meant_for) {
-            Ok(address) => {
-                let known = connection.worker.pools().original();
-                known.at(&self.cluster, address?, Instant::now())
-            }
-            Err(()) => {
-                self.cluster.stats.original_dst_host_invalid.inc();
-                None
-            }
-        }
-    }
-
-    /// One attempt. Puts the body back if nothing was taken from it.
-    async fn attempt(
-        &mut self,
-        connection: &Rc<Connection>,
-        endpoint: &Arc<EndpointState>,
-    ) -> Result<(Response<()>, Exchange), Failure> {
-        let lane = self.reach(connection, endpoint).await?;
-        match upstream::begin_request(self.leaf()) {
-            Ok(slot) => self.record.sent(slot),
-            Err(failure) => {
-                lane.release();
-                return Err(failure);
-            }
-        }
-        let Some(upload) = self.upload.take() else {
-            return Err(Failure::unknown(Fault::UpstreamReset));
-        };
-        let mut exchange = lane.begin(&mut self.outgoing, upload);
-        let timer = connection.worker.timer();
-        match await_head(&mut exchange, self.limits, timer, &self.interim).await {
-            Ok(head) => Ok((head, exchange)),
-            Err(failure) => {
-                self.upload = exchange.recover_upload();
-                Err(failure)
-            }
-        }
-    }
-
-    /// A connection of the pool, or a new one. Opening one is rare, so only its future is boxed.
-    async fn reach(
-        &self,
-        connection: &Rc<Connection>,
-        endpoint: &Arc<EndpointState>,
-    ) -> Result<Lane, Failure> {
-        let pools = connection.worker.pools();
-        let pool = match &self.leaf().connection.proxy_protocol {
-            None => pools.of(endpoint),
-            Some(asked) => connection.own_pools.of(pools, endpoint, || {
-                let addresses = connection.peer.ip().zip(connection.local);
-                greeting(asked, addresses, &connection.tlvs)
-            }),
-        };
-        let protocol = match &self.outgoing.tunnel {
-            Some(Tunnel::Terminated) => Protocol::Http1,
-            _ => upstream::protocol(self.leaf(), self.outgoing.downstream),
-        };
-        if self.outgoing.tunnel.is_some() {
-            return self.reach_for_tunnel(pool, endpoint, protocol).await;
-        }
-        match upstream::reuse(&pool, self.leaf(), protocol, self.is_lost_if_stale()) {
-            Some(lane) => Ok(lane),
-            None => {
-                let limits = self.limits;
-                Box::pin(upstream::open(pool, self.leaf(), endpoint, protocol, limits)).await
-            }
-        }
-    }
-
-    /// A connection that a tunnel takes over as a whole: one that nothing else was sent on.
-    async fn reach_for_tunnel(
-        &self,
-        pool: Rc<Pool>,
-        endpoint: &Arc<EndpointState>,
-        protocol: Protocol,
-    ) -> Result<Lane, Failure> {
-        if protocol == Protocol::Http2 {
-            // Its streams are shared, and the upstream was not asked whether it knows RFC 8441.
-            return Err(Failure::unknown(Fault::UpgradeRefused));
-        }
-        Box::pin(upstream::open(pool, self.leaf(), endpoint, protocol, self.limits)).await
-    }
-
-    /// Whether the request could not be sent again if its connection turned out to be closed.
-    fn is_lost_if_stale(&self) -> bool {
-        !is_safe(&self.outgoing.method)
-            || self.upload.as_ref().is_none_or(|upload| upload.framing() != Framing::None)
     }
 
     /// Turns what came of it into the response.
@@ -434,40 +289,6 @@ impl Journey {
 
 fn is_switch(head: &response::Parts) -> bool {
     head.status == StatusCode::SWITCHING_PROTOCOLS
-}
-
-/// Waits for the response's head while the request's body goes up.
-async fn await_head(
-    exchange: &mut Exchange,
-    limits: Limits,
-    mut timer: Timer,
-    client: &Interim,
-) -> Result<Response<()>, Failure> {
-    let began = Instant::now();
-    poll_fn(|cx| {
-        while let Poll::Ready(answer) = exchange.poll_head(cx) {
-            match answer {
-                Ok(Answer::Final(head)) => return Poll::Ready(Ok(head)),
-                // The client's 100 came from us, when its body was first asked for.
-                Ok(Answer::Interim(hint)) if hint.status() == StatusCode::CONTINUE => {}
-                Ok(Answer::Interim(mut hint)) => {
-                    headers::remove_hop_by_hop(hint.headers_mut(), Version::HTTP_11);
-                    client.send(cx, &hint);
-                }
-                Err(failure) => return Poll::Ready(Err(failure)),
-            }
-        }
-        let last_moved = exchange.upload_moved().unwrap_or(began);
-        let Some((at, fault)) = limits.next(last_moved) else { return Poll::Pending };
-        timer.poll_at(cx, at).map(|()| {
-            let fault = match fault {
-                Fault::StreamDuration if exchange.takes_more() => Fault::SlowRequest,
-                fault => fault,
-            };
-            Err(Failure::unknown(fault))
-        })
-    })
-    .await
 }
 
 /// Methods that ask for nothing to be changed (RFC 9110 §9.2.1).

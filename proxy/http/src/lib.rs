@@ -40,6 +40,7 @@ mod phase;
 mod record;
 mod redirect;
 mod request;
+mod retry;
 mod rewrite;
 mod tcp;
 mod timer;

@@ -326,13 +326,21 @@ impl Exchange {
         }
     }
 
-    /// The request's body, if nothing was taken from it.
+    /// Whether the request could be sent from its beginning.
+    pub(crate) fn can_start_again(&self) -> bool {
+        match self {
+            Self::Http1(exchange) => exchange.upload().can_restart(),
+            Self::Http2(exchange) => exchange.upload().is_some_and(Upload::can_restart),
+        }
+    }
+
+    /// The request's body, if it can be sent from its beginning.
     pub(crate) fn recover_upload(self) -> Option<Upload> {
         let upload = match self {
             Self::Http1(exchange) => exchange.into_upload(),
             Self::Http2(exchange) => exchange.into_upload()?,
         };
-        upload.is_untouched().then_some(upload)
+        upload.restarted()
     }
 }
 

@@ -39,6 +39,7 @@ mod path;
 mod problem;
 mod protocol_options;
 mod redirect;
+mod retry_policy;
 mod rewrite;
 mod route_action;
 mod route_config;
@@ -55,7 +56,7 @@ pub use assignment::{
     Assignment, DropOverload, Endpoint, EndpointAddress, HealthStatus, Locality, LocalityEndpoints,
 };
 pub use balancing::{Balancing, LocalityWeights, Picker};
-pub use circuit_breakers::CircuitBreakers;
+pub use circuit_breakers::{CircuitBreakers, RetryLimit};
 pub use client_options::{ClientOptions, Http1Settings};
 pub use cluster::{Cluster, ConnectionSettings, Discovery};
 pub use config_source::{ConfigSource, FetchTimeout, FileSource, Origin, name_of_key};
@@ -78,6 +79,7 @@ pub use network_filter::ConnectionLimit;
 pub use problem::{Problem, Reason, Warning};
 pub use protocol_options::UpstreamProtocol;
 pub use redirect::{Redirect, RedirectPath};
+pub use retry_policy::{ResetFormat, RetryBackoff, RetryOn, RetryPolicy, ToldBackoff};
 pub use rewrite::{HostRewrite, PathRewrite, PrefixRewrite};
 pub use route_action::{DirectResponse, Forward, RouteAction, StreamLimit};
 pub use route_config::{RouteConfiguration, RouteRule};

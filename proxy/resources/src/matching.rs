@@ -93,6 +93,17 @@ fn segments(
     Some(PathMatch::Segments { value: value.into(), case_sensitive })
 }
 
+/// Reads the header matches of a field.
+pub(crate) fn headers(
+    message: &[wire::HeaderMatcher],
+    field: &'static str,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<Box<[HeaderMatch]>> {
+    let read = message.iter().enumerate();
+    read.map(|(index, matcher)| header(matcher, &at.item(field, index), notes)).collect()
+}
+
 /// Reads a header match, in the current form or one of the deprecated ones.
 #[expect(deprecated, reason = "older management servers send these, and Envoy honours them")]
 fn header(message: &wire::HeaderMatcher, at: &At<'_>, notes: &mut Notes) -> Option<HeaderMatch> {

@@ -1,6 +1,6 @@
 //! What a route does: forward, redirect or answer.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -14,6 +14,7 @@ use crate::{
     path::At,
     problem::{Notes, Problem},
     redirect::{self, Redirect},
+    retry_policy::{self, RetryPolicy},
     rewrite::{self, HostRewrite, PathRewrite},
     scalar::{self, DataSource},
     upgrade::{self, Upgrade},
@@ -62,6 +63,8 @@ pub struct Forward {
     pub upgrades: Box<[Upgrade]>,
     /// `internal_redirect_policy`.
     pub internal_redirect: Option<Box<InternalRedirect>>,
+    /// `retry_policy`, of the virtual host where the route has none.
+    pub retry: Option<Arc<RetryPolicy>>,
 }
 
 /// `RouteAction.MaxStreamDuration`: how long a request with its answer may take in all.
@@ -138,6 +141,8 @@ fn forward(
         .internal_redirect_policy
         .as_ref()
         .map(|policy| Box::new(internal_redirect::read(policy, &redirects_at, notes)));
+    let retry = message.retry_policy.as_ref();
+    let retry = retry.and_then(|it| retry_policy::read(it, &at.field("retry_policy"), notes));
     let host = rewrite::host(message, at, notes);
     let rewritten = rewrite::path(message, path, at, notes);
     let cluster_not_found = cluster_not_found(message.cluster_not_found_response_code, at, notes);
@@ -149,6 +154,7 @@ fn forward(
         hash_policy: hash_policy::read(&message.hash_policy, at, notes),
         upgrades: upgrade::read(&message.upgrade_configs, at, notes),
         internal_redirect,
+        retry: retry.map(Arc::new),
         target: target?,
         host: host?,
         path: rewritten?,

@@ -1,5 +1,7 @@
 //! `envoy.config.route.v3.RouteConfiguration`.
 
+use std::sync::Arc;
+
 use weft_proto::pb::envoy::config::route::v3 as wire;
 use weft_route::{HostOptions, RouteSpec, TlsRequirement, VirtualHostSpec};
 
@@ -10,6 +12,7 @@ use crate::{
     name::{ClusterName, RouteConfigName},
     path::At,
     problem::{Notes, Problem},
+    retry_policy::{self, RetryPolicy},
     route_action::{self, RouteAction},
 };
 
@@ -80,6 +83,7 @@ struct Inherited<'a> {
     host: &'a Changes,
     most_specific_wins: bool,
     count_attempts: bool,
+    retry: Option<&'a Arc<RetryPolicy>>,
     direct_response_limit: u32,
 }
 
@@ -119,6 +123,7 @@ pub(crate) fn read(
         host: &Changes::default(),
         most_specific_wins: message.most_specific_header_mutations_wins,
         count_attempts: false,
+        retry: None,
         direct_response_limit: limit.map_or(DIRECT_RESPONSE_LIMIT, |limit| limit.value),
     };
     let mut virtual_hosts = Vec::with_capacity(message.virtual_hosts.len());
@@ -183,8 +188,12 @@ fn virtual_host(
         response_remove: &message.response_headers_to_remove,
     };
     let host = headers::level(&level, at, notes);
+    let retry = message.retry_policy.as_ref();
+    let retry =
+        retry.and_then(|it| retry_policy::read(it, &at.field("retry_policy"), notes)).map(Arc::new);
     let inherited = Inherited {
         host: &host,
+        retry: retry.as_ref(),
         count_attempts: message.include_request_attempt_count,
         ..*inherited
     };
@@ -215,7 +224,12 @@ fn route(
         Some(matcher) => matching::route_match(matcher, &at.field("match"), notes),
     };
     let path = matcher.as_ref().map(|matcher| &matcher.path);
-    let action = route_action::read(message, path, inherited.direct_response_limit, at, notes);
+    let mut action = route_action::read(message, path, inherited.direct_response_limit, at, notes);
+    if let Some(RouteAction::Forward(forward)) = &mut action
+        && forward.retry.is_none()
+    {
+        forward.retry = inherited.retry.cloned();
+    }
     let (request_headers, response_headers) = inherited.combine(&own);
     Some(RouteSpec {
         name: Some(message.name.clone()).filter(|name| !name.is_empty()),

@@ -38,7 +38,7 @@ use weft_proto::pb::{
     },
     google::protobuf::{self, UInt32Value},
 };
-use weft_resources::{Assignment, CircuitBreakers, Cluster, Picker, Reason, decode};
+use weft_resources::{Assignment, CircuitBreakers, Cluster, Picker, Reason, RetryLimit, decode};
 
 fn read(message: &Wire) -> Result<Cluster, Vec<Reason>> {
     decode::<Cluster>(&message.encode_to_vec()).map(|decoded| decoded.resource)
@@ -87,6 +87,7 @@ fn limits_are_those_of_the_default_priority() {
         max_connections: 2,
         max_pending_requests: 1024,
         max_requests: 0,
+        retries: RetryLimit::Number(3),
         track_remaining: true,
     };
     assert_eq!(cluster.circuit_breakers, expected);

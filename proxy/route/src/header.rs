@@ -109,6 +109,19 @@ impl HeaderMatch {
         }
     }
 
+    /// Whether a message with these fields has what is asked for, as far as fields go: it has no
+    /// pseudo fields here.
+    pub fn matches_fields(&self, fields: &http::HeaderMap) -> bool {
+        match &self.name {
+            HeaderKey::Field(name) => {
+                self.any_matches(fields.get_all(name).iter().map(HeaderValue::as_bytes))
+            }
+            HeaderKey::Method | HeaderKey::Path | HeaderKey::Authority | HeaderKey::Scheme => {
+                self.any_matches(std::iter::empty())
+            }
+        }
+    }
+
     fn any_matches<'a>(&self, lines: impl Iterator<Item = &'a [u8]>) -> bool {
         let mut lines = lines.peekable();
         let is_missing = lines.peek().is_none();

@@ -44,8 +44,24 @@ pub struct ClusterStats {
     pub upstream_rq_xx: StatusClasses,
     /// Requests that exceeded the route's timeout.
     pub upstream_rq_timeout: Counter,
-    /// Requests sent again because they were provably not processed.
+    /// Requests that gave up a try because its own time was over.
+    pub upstream_rq_per_try_timeout: Counter,
+    /// Requests sent again.
     pub upstream_rq_retry: Counter,
+    /// Requests that are tried again now.
+    pub upstream_rq_retry_active: Gauge,
+    /// Requests that a retry has brought an answer that nobody wants to retry.
+    pub upstream_rq_retry_success: Counter,
+    /// Retries left out because of `max_retries` or `retry_budget`.
+    pub upstream_rq_retry_overflow: Counter,
+    /// Retries left out because there had been as many as the policy allows.
+    pub upstream_rq_retry_limit_exceeded: Counter,
+    /// Retries after a pause that grows each time.
+    pub upstream_rq_retry_backoff_exponential: Counter,
+    /// Retries after the pause that a response asked for.
+    pub upstream_rq_retry_backoff_ratelimited: Counter,
+    /// Retries left out because the body of the request was too long to be kept.
+    pub retry_or_shadow_abandoned: Counter,
     /// Requests whose upstream connection or stream broke before the response ended.
     pub upstream_rq_rx_reset: Counter,
     /// Requests that had to wait for a connection.
@@ -90,16 +106,18 @@ pub struct CircuitBreakerStats {
     max_connections: Gauge,
     max_pending_requests: Gauge,
     max_requests: Gauge,
+    max_retries: Gauge,
     /// 1 when what is left is shown, too.
     tracks_remaining: Gauge,
 }
 
 impl CircuitBreakerStats {
     /// Notes the limits in force.
-    pub fn set(&self, connections: u32, pending_requests: u32, requests: u32) {
+    pub fn set(&self, connections: u32, pending_requests: u32, requests: u32, retries: u32) {
         self.max_connections.set(connections.into());
         self.max_pending_requests.set(pending_requests.into());
         self.max_requests.set(requests.into());
+        self.max_retries.set(retries.into());
     }
 
     /// Whether `remaining_*` are shown (`track_remaining`).
@@ -128,7 +146,15 @@ impl ClusterStats {
             upstream_rq_completed,
             upstream_rq_xx,
             upstream_rq_timeout,
+            upstream_rq_per_try_timeout,
             upstream_rq_retry,
+            upstream_rq_retry_active: _,
+            upstream_rq_retry_success,
+            upstream_rq_retry_overflow,
+            upstream_rq_retry_limit_exceeded,
+            upstream_rq_retry_backoff_exponential,
+            upstream_rq_retry_backoff_ratelimited,
+            retry_or_shadow_abandoned,
             upstream_rq_rx_reset,
             upstream_rq_pending_total,
             upstream_rq_pending_active,
@@ -170,7 +196,14 @@ impl ClusterStats {
             ("upstream_rq_total", upstream_rq_total),
             ("upstream_rq_completed", upstream_rq_completed),
             ("upstream_rq_timeout", upstream_rq_timeout),
+            ("upstream_rq_per_try_timeout", upstream_rq_per_try_timeout),
             ("upstream_rq_retry", upstream_rq_retry),
+            ("upstream_rq_retry_success", upstream_rq_retry_success),
+            ("upstream_rq_retry_overflow", upstream_rq_retry_overflow),
+            ("upstream_rq_retry_limit_exceeded", upstream_rq_retry_limit_exceeded),
+            ("upstream_rq_retry_backoff_exponential", upstream_rq_retry_backoff_exponential),
+            ("upstream_rq_retry_backoff_ratelimited", upstream_rq_retry_backoff_ratelimited),
+            ("retry_or_shadow_abandoned", retry_or_shadow_abandoned),
             ("upstream_rq_rx_reset", upstream_rq_rx_reset),
             ("upstream_rq_pending_total", upstream_rq_pending_total),
             ("upstream_rq_pending_overflow", upstream_rq_pending_overflow),
@@ -222,6 +255,12 @@ impl ClusterStats {
                 "circuit_breakers.default.remaining_rq",
                 &self.upstream_rq_active,
                 &breakers.max_requests,
+            ),
+            (
+                "circuit_breakers.default.rq_retry_open",
+                "circuit_breakers.default.remaining_retries",
+                &self.upstream_rq_retry_active,
+                &breakers.max_retries,
             ),
         ] {
             let left = most.get().saturating_sub(used.get());

@@ -32,6 +32,24 @@ pub(crate) struct Upload {
     /// `None` for a request without body, which spares it the clock.
     last_moved: Option<Instant>,
     untouched: bool,
+    /// What was taken, for another try; only of requests that may be tried again.
+    kept: Option<Box<Kept>>,
+}
+
+/// The part of a body that was taken, within a limit.
+#[derive(Debug, Default)]
+struct Kept {
+    frames: Vec<Replayed>,
+    /// How many of them this try has taken again.
+    taken: usize,
+    /// Bytes that may still be kept.
+    room: usize,
+}
+
+#[derive(Clone, Debug)]
+enum Replayed {
+    Data(Bytes),
+    Trailers(HeaderMap),
 }
 
 impl Upload {
@@ -42,17 +60,39 @@ impl Upload {
                 framing: Framing::None,
                 last_moved: None,
                 untouched: true,
+                kept: None,
             };
         }
         let framing =
             if headers.contains_key(CONTENT_LENGTH) { Framing::Length } else { Framing::Chunked };
-        Self { body, framing, last_moved: Some(Instant::now()), untouched: true }
+        Self { body, framing, last_moved: Some(Instant::now()), untouched: true, kept: None }
+    }
+
+    /// From here on up to `limit` bytes are kept for another try.
+    pub(crate) fn keep(&mut self, limit: usize) {
+        if self.framing != Framing::None {
+            self.kept = Some(Box::new(Kept { room: limit, ..Kept::default() }));
+        }
+    }
+
+    /// Whether it can be sent once more as a whole.
+    pub(crate) fn can_restart(&self) -> bool {
+        self.untouched || self.kept.is_some()
+    }
+
+    /// The whole body once more, if nothing was taken from it or all that was is kept.
+    pub(crate) fn restarted(mut self) -> Option<Self> {
+        if let Some(kept) = &mut self.kept {
+            kept.taken = 0;
+            return Some(self);
+        }
+        self.untouched.then_some(self)
     }
 
     /// What will go through a tunnel.
     pub(crate) fn tunnel(body: RequestBody) -> Self {
         let last_moved = Some(Instant::now());
-        Self { body, framing: Framing::Tunnel, last_moved, untouched: true }
+        Self { body, framing: Framing::Tunnel, last_moved, untouched: true, kept: None }
     }
 
     /// The upstream has agreed: from here on the client's bytes are the tunnel's.
@@ -64,13 +104,10 @@ impl Upload {
         self.framing
     }
 
-    pub(crate) fn is_untouched(&self) -> bool {
-        self.untouched
-    }
-
     /// Whether there is nothing (more) to send.
     pub(crate) fn is_finished(&self) -> bool {
-        matches!(self.body, RequestBody::None)
+        let replays = self.kept.as_ref().is_some_and(|kept| kept.taken < kept.frames.len());
+        !replays && matches!(self.body, RequestBody::None)
     }
 
     pub(crate) fn last_moved(&self) -> Option<Instant> {
@@ -85,12 +122,49 @@ impl Upload {
         if self.is_finished() {
             return Poll::Ready(None);
         }
+        if let Some(frame) = self.kept.as_mut().and_then(|kept| kept.replay()) {
+            self.last_moved = Some(Instant::now());
+            return Poll::Ready(Some(Ok(frame)));
+        }
         let frame = ready!(self.body.poll_frame(cx));
         self.untouched = false;
+        if let (Some(kept), Some(Ok(frame))) = (&mut self.kept, &frame)
+            && !kept.take(frame)
+        {
+            self.kept = None;
+        }
         self.last_moved = Some(Instant::now());
         if self.body.is_end_stream() || !matches!(frame, Some(Ok(_))) {
             self.body = RequestBody::None;
         }
         Poll::Ready(frame)
+    }
+}
+
+impl Kept {
+    /// The next frame that was taken before.
+    fn replay(&mut self) -> Option<Frame<Bytes>> {
+        let frame = self.frames.get(self.taken)?.clone();
+        self.taken += 1;
+        Some(match frame {
+            Replayed::Data(data) => Frame::data(data),
+            Replayed::Trailers(trailers) => Frame::trailers(trailers),
+        })
+    }
+
+    /// Keeps a frame, if there is room.
+    fn take(&mut self, frame: &Frame<Bytes>) -> bool {
+        let frame = match (frame.data_ref(), frame.trailers_ref()) {
+            (Some(data), _) if data.len() <= self.room => {
+                self.room -= data.len();
+                // A copy: what is kept must not hold the block that it was read into.
+                Replayed::Data(Bytes::copy_from_slice(data))
+            }
+            (None, Some(trailers)) => Replayed::Trailers(trailers.clone()),
+            _ => return false,
+        };
+        self.frames.push(frame);
+        self.taken = self.frames.len();
+        true
     }
 }

@@ -1,0 +1,293 @@
+//! The tries of a request: endpoints are picked until one answers for good.
+
+use std::{future::poll_fn, rc::Rc, sync::Arc, task::Poll, time::Instant};
+
+use http::{Response, StatusCode, Version};
+use smallvec::SmallVec;
+use weft_balance::{EndpointId, EndpointState};
+use weft_compile::Cluster;
+
+use super::{Arrival, Journey, is_safe};
+use crate::{
+    body::Limits,
+    downstream::{Connection, Interim},
+    fault::{Fault, Processed},
+    greeting::greeting,
+    headers,
+    retry::Pause,
+    timer::Timer,
+    tunnel::Tunnel,
+    upstream::{self, Answer, Exchange, Failure, Framing, Lane, Pool, Protocol},
+};
+
+/// How often a request without a retry policy is tried when each time it was provably not processed.
+const ATTEMPTS: usize = 3;
+
+impl Journey {
+    /// Tries endpoints until one answers, the request may have been processed, or none is left.
+    pub(crate) async fn travel(&mut self, connection: &Rc<Connection>) -> Arrival {
+        if self.cluster.drop_overloads.dropped(self.random).is_some() {
+            self.cluster.stats.upstream_rq_drop_overload.inc();
+            let always = self.cluster.drop_overloads.drop_all();
+            return Err(if always { Fault::DropOverloadAlways } else { Fault::DropOverload });
+        }
+        let mut tried: SmallVec<[EndpointId; ATTEMPTS]> = SmallVec::new();
+        let mut last = Fault::NoHealthyUpstream;
+        while let Some(endpoint) = self.pick(connection, &tried) {
+            if !tried.is_empty() && self.count_attempts {
+                headers::set_attempt(&mut self.outgoing.headers, tried.len() + 1);
+            }
+            tried.push(endpoint.id());
+            let leaf = self.member.as_ref().unwrap_or(&self.cluster);
+            self.record.begin_upstream(leaf, endpoint.begin_request());
+            let pause = match self.attempt(connection, &endpoint).await {
+                Ok((head, exchange)) => {
+                    if let Some(kept) = &mut self.kept {
+                        kept.reached(&endpoint);
+                    }
+                    match self.after_head(&head, exchange.can_start_again(), connection) {
+                        None => return Ok((head, exchange)),
+                        Some(pause) => {
+                            self.upload = exchange.recover_upload();
+                            pause
+                        }
+                    }
+                }
+                Err(failure) => {
+                    self.record.upstream_failed();
+                    last = failure.fault;
+                    match self.after_failure(failure, tried.len(), connection) {
+                        None => return Err(last),
+                        Some(pause) => pause,
+                    }
+                }
+            };
+            if !pause.is_zero() {
+                // Rare, so only this future is boxed.
+                Box::pin(self.rest(pause)).await?;
+            }
+        }
+        if tried.is_empty() {
+            self.cluster.stats.upstream_cx_none_healthy.inc();
+        }
+        Err(last)
+    }
+
+    /// Whether this response is to be forgotten, and after which pause there is another try.
+    fn after_head(
+        &mut self,
+        head: &Response<()>,
+        can_start_again: bool,
+        connection: &Connection,
+    ) -> Option<Pause> {
+        let retries = self.retries.as_mut()?;
+        if !can_start_again {
+            return None;
+        }
+        let leaf = self.member.as_ref().unwrap_or(&self.cluster);
+        let pause = retries.after_head(leaf, head, connection.worker.random_u64())?;
+        self.record.upstream_responded(head.status());
+        Some(pause)
+    }
+
+    /// After which pause there is another try, if there is one.
+    fn after_failure(
+        &mut self,
+        failure: Failure,
+        tries: usize,
+        connection: &Connection,
+    ) -> Option<Pause> {
+        let leaf = self.member.as_ref().unwrap_or(&self.cluster);
+        match &mut self.retries {
+            Some(_) if self.upload.is_none() => {
+                leaf.stats.retry_or_shadow_abandoned.inc();
+                None
+            }
+            Some(retries) => retries.after_failure(leaf, failure, connection.worker.random_u64()),
+            None if failure.processed == Processed::No
+                && tries < ATTEMPTS
+                && self.upload.is_some() =>
+            {
+                leaf.stats.upstream_rq_retry.inc();
+                Some(Pause::ZERO)
+            }
+            None => None,
+        }
+    }
+
+    /// Waits before another try, unless the time of the whole request is over before.
+    async fn rest(&self, pause: Pause) -> Result<(), Fault> {
+        let until = Instant::now() + pause;
+        let ends = self.limits.deadline.filter(|(at, _)| *at < until);
+        tokio::time::sleep_until(ends.map_or(until, |(at, _)| at).into()).await;
+        ends.map_or(Ok(()), |(_, fault)| Err(fault))
+    }
+
+    /// When a try is given up: with the whole request, or before by the retry policy.
+    fn limits_of_try(&self) -> Limits {
+        let per_try = self.retries.as_ref().and_then(|retries| retries.per_try_timeout());
+        let Some(per_try) = per_try else { return self.limits };
+        let own = (Instant::now() + per_try, Fault::PerTryTimeout);
+        let deadline = match self.limits.deadline {
+            Some(whole) if whole.0 <= own.0 => whole,
+            _ => own,
+        };
+        Limits { deadline: Some(deadline), ..self.limits }
+    }
+
+    /// The cluster whose endpoint was picked, and whose settings hold.
+    fn leaf(&self) -> &Arc<Cluster> {
+        self.member.as_ref().unwrap_or(&self.cluster)
+    }
+
+    fn pick(
+        &mut self,
+        connection: &Connection,
+        tried: &[EndpointId],
+    ) -> Option<Arc<EndpointState>> {
+        if self.cluster.original_destination.is_some() {
+            // There is no other place to try.
+            return if tried.is_empty() { self.original(connection) } else { None };
+        }
+        let balancer = &self.cluster.balancer;
+        let picked = if tried.is_empty() {
+            balancer.pick_for(self.random, self.hash)?
+        } else {
+            balancer.pick_avoiding(connection.worker.random_u64(), self.hash, tried)?
+        };
+        if picked.panicking {
+            self.cluster.stats.lb_healthy_panic.inc();
+        }
+        self.member = self.cluster.members.get(picked.group).cloned();
+        Some(Arc::clone(picked.endpoint))
+    }
+
+    /// Where the request or its connection was meant to go.
+    fn original(&self, connection: &Connection) -> Option<Arc<EndpointState>> {
+        let rule = self.cluster.original_destination.as_ref()?;
+        match upstream::destination(rule, &self.outgoing.headers, connection.meant_for) {
+            Ok(address) => {
+                let known = connection.worker.pools().original();
+                known.at(&self.cluster, address?, Instant::now())
+            }
+            Err(()) => {
+                self.cluster.stats.original_dst_host_invalid.inc();
+                None
+            }
+        }
+    }
+
+    /// One attempt. Puts the body back if nothing was taken from it.
+    async fn attempt(
+        &mut self,
+        connection: &Rc<Connection>,
+        endpoint: &Arc<EndpointState>,
+    ) -> Result<(Response<()>, Exchange), Failure> {
+        let limits = self.limits_of_try();
+        let lane = self.reach(connection, endpoint, limits).await?;
+        match upstream::begin_request(self.leaf()) {
+            Ok(slot) => self.record.sent(slot),
+            Err(failure) => {
+                lane.release();
+                return Err(failure);
+            }
+        }
+        let Some(upload) = self.upload.take() else {
+            return Err(Failure::unknown(Fault::UpstreamReset));
+        };
+        let mut exchange = lane.begin(&mut self.outgoing, upload);
+        let timer = connection.worker.timer();
+        match await_head(&mut exchange, limits, timer, &self.interim).await {
+            Ok(head) => Ok((head, exchange)),
+            Err(failure) => {
+                if failure.fault == Fault::PerTryTimeout {
+                    self.leaf().stats.upstream_rq_per_try_timeout.inc();
+                }
+                self.upload = exchange.recover_upload();
+                Err(failure)
+            }
+        }
+    }
+
+    /// A connection of the pool, or a new one. Opening one is rare, so only its future is boxed.
+    async fn reach(
+        &self,
+        connection: &Rc<Connection>,
+        endpoint: &Arc<EndpointState>,
+        limits: Limits,
+    ) -> Result<Lane, Failure> {
+        let pools = connection.worker.pools();
+        let pool = match &self.leaf().connection.proxy_protocol {
+            None => pools.of(endpoint),
+            Some(asked) => connection.own_pools.of(pools, endpoint, || {
+                let addresses = connection.peer.ip().zip(connection.local);
+                greeting(asked, addresses, &connection.tlvs)
+            }),
+        };
+        let protocol = match &self.outgoing.tunnel {
+            Some(Tunnel::Terminated) => Protocol::Http1,
+            _ => upstream::protocol(self.leaf(), self.outgoing.downstream),
+        };
+        if self.outgoing.tunnel.is_some() {
+            return self.reach_for_tunnel(pool, endpoint, protocol).await;
+        }
+        match upstream::reuse(&pool, self.leaf(), protocol, self.is_lost_if_stale()) {
+            Some(lane) => Ok(lane),
+            None => Box::pin(upstream::open(pool, self.leaf(), endpoint, protocol, limits)).await,
+        }
+    }
+
+    /// A connection that a tunnel takes over as a whole: one that nothing else was sent on.
+    async fn reach_for_tunnel(
+        &self,
+        pool: Rc<Pool>,
+        endpoint: &Arc<EndpointState>,
+        protocol: Protocol,
+    ) -> Result<Lane, Failure> {
+        if protocol == Protocol::Http2 {
+            // Its streams are shared, and the upstream was not asked whether it knows RFC 8441.
+            return Err(Failure::unknown(Fault::UpgradeRefused));
+        }
+        Box::pin(upstream::open(pool, self.leaf(), endpoint, protocol, self.limits)).await
+    }
+
+    /// Whether the request could not be sent again if its connection turned out to be closed.
+    fn is_lost_if_stale(&self) -> bool {
+        !is_safe(&self.outgoing.method)
+            || self.upload.as_ref().is_none_or(|upload| upload.framing() != Framing::None)
+    }
+}
+
+/// Waits for the response's head while the request's body goes up.
+async fn await_head(
+    exchange: &mut Exchange,
+    limits: Limits,
+    mut timer: Timer,
+    client: &Interim,
+) -> Result<Response<()>, Failure> {
+    let began = Instant::now();
+    poll_fn(|cx| {
+        while let Poll::Ready(answer) = exchange.poll_head(cx) {
+            match answer {
+                Ok(Answer::Final(head)) => return Poll::Ready(Ok(head)),
+                // The client's 100 came from us, when its body was first asked for.
+                Ok(Answer::Interim(hint)) if hint.status() == StatusCode::CONTINUE => {}
+                Ok(Answer::Interim(mut hint)) => {
+                    headers::remove_hop_by_hop(hint.headers_mut(), Version::HTTP_11);
+                    client.send(cx, &hint);
+                }
+                Err(failure) => return Poll::Ready(Err(failure)),
+            }
+        }
+        let last_moved = exchange.upload_moved().unwrap_or(began);
+        let Some((at, fault)) = limits.next(last_moved) else { return Poll::Pending };
+        timer.poll_at(cx, at).map(|()| {
+            let fault = match fault {
+                Fault::StreamDuration if exchange.takes_more() => Fault::SlowRequest,
+                fault => fault,
+            };
+            Err(Failure::unknown(fault))
+        })
+    })
+    .await
+}

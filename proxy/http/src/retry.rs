@@ -1,0 +1,421 @@
+//! Whether a request is sent once more, and when.
+//!
+//! What was provably not processed is sent again without being asked to, a few times. Everything
+//! else is the policy's to say: of the route, or of the caller by `x-envoy-retry-on` and its like,
+//! which only callers inside the mesh can set.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use http::{HeaderMap, HeaderName, Response, StatusCode};
+use weft_compile::{Cluster, ResetFormat, RetryOn, RetryPolicy, ToldBackoff};
+use weft_route::RequestView;
+use weft_telemetry::{Gauge, GaugeGuard};
+
+use crate::{
+    fault::{Fault, Processed},
+    upstream::Failure,
+};
+
+/// Bytes of a request's body that are kept for another try. A longer one is sent once.
+pub(crate) const REPLAYED: usize = 64 * 1024;
+
+const RETRY_ON: HeaderName = HeaderName::from_static("x-envoy-retry-on");
+const RETRY_GRPC_ON: HeaderName = HeaderName::from_static("x-envoy-retry-grpc-on");
+const MAX_RETRIES: HeaderName = HeaderName::from_static("x-envoy-max-retries");
+const STATUS_CODES: HeaderName = HeaderName::from_static("x-envoy-retriable-status-codes");
+const HEADER_NAMES: HeaderName = HeaderName::from_static("x-envoy-retriable-header-names");
+const PER_TRY_TIMEOUT: HeaderName =
+    HeaderName::from_static("x-envoy-upstream-rq-per-try-timeout-ms");
+const TIMEOUT: HeaderName = HeaderName::from_static("x-envoy-upstream-rq-timeout-ms");
+const RATE_LIMITED: HeaderName = HeaderName::from_static("x-envoy-ratelimited");
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
+/// What a caller inside the mesh asks for in headers, which end here.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    on: RetryOn,
+    retries: Option<u32>,
+    statuses: Vec<u16>,
+    names: Vec<HeaderName>,
+    per_try_timeout: Option<Duration>,
+    /// In place of the route's; `Some(None)` for none.
+    pub(crate) timeout: Option<Option<Duration>>,
+}
+
+impl Asked {
+    /// Takes the wishes from a request's fields. Nearly no request has any.
+    pub(crate) fn take(fields: &mut HeaderMap) -> Option<Box<Self>> {
+        let any = fields.keys().any(|name| name.as_str().starts_with("x-envoy-"));
+        if any { Self::read(fields) } else { None }
+    }
+
+    #[cold]
+    fn read(fields: &mut HeaderMap) -> Option<Box<Self>> {
+        let mut asked = Self::default();
+        let mut any = false;
+        let mut take = |name: HeaderName| {
+            let value = fields.remove(name)?;
+            any = true;
+            value.to_str().ok().map(str::to_owned)
+        };
+        let list = |text: Option<String>| text.unwrap_or_default();
+        asked.on =
+            RetryOn::list(&list(take(RETRY_ON))).0 | RetryOn::list(&list(take(RETRY_GRPC_ON))).0;
+        asked.retries = take(MAX_RETRIES).and_then(|text| text.trim().parse().ok());
+        let statuses = list(take(STATUS_CODES));
+        asked.statuses = statuses.split(',').filter_map(|it| it.trim().parse().ok()).collect();
+        let names = list(take(HEADER_NAMES));
+        asked.names = names.split(',').filter_map(|it| it.trim().parse().ok()).collect();
+        let millis = |text: Option<String>| {
+            text.and_then(|text| text.trim().parse().ok()).map(Duration::from_millis)
+        };
+        asked.per_try_timeout = millis(take(PER_TRY_TIMEOUT)).filter(|limit| !limit.is_zero());
+        asked.timeout = millis(take(TIMEOUT)).map(|limit| Some(limit).filter(|it| !it.is_zero()));
+        any.then(|| Box::new(asked))
+    }
+}
+
+/// What is still to be tried of a request that has a policy.
+#[derive(Debug)]
+pub(crate) struct Retries {
+    policy: Option<Arc<RetryPolicy>>,
+    asked: Option<Box<Asked>>,
+    on: RetryOn,
+    left: u32,
+    done: u32,
+    /// Its place within `max_retries` while it is tried again.
+    held: Option<GaugeGuard<Arc<Cluster>>>,
+}
+
+/// A request is to be sent once more after this long.
+pub(crate) type Pause = Duration;
+
+impl Retries {
+    /// `None` where neither the route nor the caller asks for retries.
+    pub(crate) fn new(
+        policy: Option<&Arc<RetryPolicy>>,
+        asked: Option<Box<Asked>>,
+        request: &RequestView<'_>,
+    ) -> Option<Box<Self>> {
+        let own = asked.as_ref().map_or(RetryOn::NOTHING, |asked| asked.on);
+        let policy = policy.filter(|policy| {
+            let matchers = &policy.request_headers;
+            matchers.is_empty() || matchers.iter().any(|matcher| matcher.matches(request))
+        });
+        let on = policy.map_or(RetryOn::NOTHING, |policy| policy.on) | own;
+        let per_try = asked.as_ref().and_then(|asked| asked.per_try_timeout);
+        if on.is_nothing()
+            && per_try.is_none()
+            && policy.is_none_or(|it| it.per_try_timeout.is_none())
+        {
+            return None;
+        }
+        let retries = asked.as_ref().and_then(|asked| asked.retries);
+        let left = retries.unwrap_or_else(|| policy.map_or(1, |policy| policy.retries));
+        let policy = policy.cloned();
+        Some(Box::new(Self { policy, asked, on, left, done: 0, held: None }))
+    }
+
+    /// How long one try may take until the head of its response has come.
+    pub(crate) fn per_try_timeout(&self) -> Option<Duration> {
+        let asked = self.asked.as_ref().and_then(|asked| asked.per_try_timeout);
+        asked.or_else(|| self.policy.as_ref()?.per_try_timeout)
+    }
+
+    /// After a try without a response.
+    pub(crate) fn after_failure(
+        &mut self,
+        cluster: &Arc<Cluster>,
+        failure: Failure,
+        random: u64,
+    ) -> Option<Pause> {
+        if !self.wants_after_failure(failure) {
+            return None;
+        }
+        self.once_more(cluster, None, random)
+    }
+
+    /// After a try with a response, of which the head has come.
+    pub(crate) fn after_head(
+        &mut self,
+        cluster: &Arc<Cluster>,
+        head: &Response<()>,
+        random: u64,
+    ) -> Option<Pause> {
+        if !self.wants_after_head(head) {
+            if self.done > 0 {
+                cluster.stats.upstream_rq_retry_success.inc();
+            }
+            return None;
+        }
+        self.once_more(cluster, Some(head.headers()), random)
+    }
+
+    /// Whether the body of the request is kept for another try.
+    pub(crate) fn may_try_again(&self) -> bool {
+        self.left > 0 && !self.on.is_nothing()
+    }
+
+    fn wants_after_failure(&self, Failure { fault, processed }: Failure) -> bool {
+        const BROKEN: RetryOn = RetryOn::SERVER_ERROR;
+        let broken = BROKEN | RetryOn::GATEWAY_ERROR | RetryOn::RESET;
+        match fault {
+            // What limits were reached for, or what the client did, is not helped by another try.
+            Fault::UpstreamOverflow
+            | Fault::RequestTimeout
+            | Fault::StreamDuration
+            | Fault::SlowRequest
+            | Fault::StreamIdle
+            | Fault::ClientGone
+            | Fault::BadRequest(_)
+            | Fault::UpgradeRefused => false,
+            _ if processed == Processed::No => !self.on.is_nothing(),
+            Fault::ConnectFailed | Fault::ConnectTimeout => {
+                self.on.has_any(broken | RetryOn::CONNECT_FAILURE)
+            }
+            Fault::UpstreamRefused => self.on.has_any(broken | RetryOn::REFUSED_STREAM),
+            _ => self.on.has_any(broken),
+        }
+    }
+
+    fn wants_after_head(&self, head: &Response<()>) -> bool {
+        let (status, headers) = (head.status(), head.headers());
+        if headers.contains_key(RATE_LIMITED) {
+            return self.on.has_any(RetryOn::RATE_LIMITED);
+        }
+        let on = |condition| self.on.has_any(condition);
+        let gateway =
+            [StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT];
+        (status.is_server_error() && on(RetryOn::SERVER_ERROR))
+            || (gateway.contains(&status) && on(RetryOn::GATEWAY_ERROR))
+            || (status == StatusCode::CONFLICT && on(RetryOn::RETRIABLE_4XX))
+            || (on(RetryOn::STATUS_CODES) && self.lists(status.as_u16()))
+            || (on(RetryOn::HEADERS) && self.finds_header(headers))
+            || grpc_condition(headers).is_some_and(on)
+    }
+
+    fn lists(&self, status: u16) -> bool {
+        let of_policy =
+            self.policy.as_ref().is_some_and(|policy| policy.statuses.contains(&status));
+        of_policy || self.asked.as_ref().is_some_and(|asked| asked.statuses.contains(&status))
+    }
+
+    fn finds_header(&self, headers: &HeaderMap) -> bool {
+        let of_policy = self.policy.as_ref().is_some_and(|policy| {
+            policy.headers.iter().any(|matcher| matcher.matches_fields(headers))
+        });
+        let asked = self.asked.as_ref();
+        of_policy
+            || asked.is_some_and(|asked| asked.names.iter().any(|name| headers.contains_key(name)))
+    }
+
+    /// Takes one of the retries that are left, and a place within those of the cluster.
+    fn once_more(
+        &mut self,
+        cluster: &Arc<Cluster>,
+        told: Option<&HeaderMap>,
+        random: u64,
+    ) -> Option<Pause> {
+        // A place of an earlier retry is free now.
+        self.held = None;
+        if self.left == 0 {
+            cluster.stats.upstream_rq_retry_limit_exceeded.inc();
+            return None;
+        }
+        self.left -= 1;
+        let select: fn(&Arc<Cluster>) -> &Gauge = |cluster| &cluster.stats.upstream_rq_retry_active;
+        self.held = GaugeGuard::raise_below(Arc::clone(cluster), select, cluster.most_retries());
+        if self.held.is_none() {
+            cluster.stats.upstream_rq_retry_overflow.inc();
+            return None;
+        }
+        cluster.stats.upstream_rq_retry.inc();
+        self.done += 1;
+        let told = self.policy.as_ref().and_then(|policy| policy.told.as_ref()).zip(told);
+        if let Some(pause) =
+            told.and_then(|(rule, headers)| told_pause(rule, headers, SystemTime::now(), random))
+        {
+            cluster.stats.upstream_rq_retry_backoff_ratelimited.inc();
+            return Some(pause);
+        }
+        cluster.stats.upstream_rq_retry_backoff_exponential.inc();
+        let backoff = self.policy.as_ref().map(|policy| policy.backoff).unwrap_or_default();
+        Some(backoff.pause(self.done - 1, random))
+    }
+}
+
+/// The condition that a `grpc-status` in the head fulfils: of a response without messages.
+fn grpc_condition(headers: &HeaderMap) -> Option<RetryOn> {
+    match headers.get(GRPC_STATUS)?.as_bytes() {
+        b"1" => Some(RetryOn::GRPC_CANCELLED),
+        b"4" => Some(RetryOn::GRPC_DEADLINE_EXCEEDED),
+        b"8" => Some(RetryOn::GRPC_RESOURCE_EXHAUSTED),
+        b"13" => Some(RetryOn::GRPC_INTERNAL),
+        b"14" => Some(RetryOn::GRPC_UNAVAILABLE),
+        _ => None,
+    }
+}
+
+/// How long a response asks to rest, unless that is more than is followed, and up to half as long
+/// again: all who were told the same do not come at the same time.
+fn told_pause(
+    rule: &ToldBackoff,
+    headers: &HeaderMap,
+    now: SystemTime,
+    random: u64,
+) -> Option<Duration> {
+    let read = |(name, format): &(HeaderName, ResetFormat)| {
+        let number: u64 = headers.get(name)?.to_str().ok()?.trim().parse().ok()?;
+        let said = Duration::from_secs(number);
+        match format {
+            ResetFormat::Seconds => Some(said),
+            ResetFormat::UnixTimestamp => UNIX_EPOCH.checked_add(said)?.duration_since(now).ok(),
+        }
+    };
+    let pause = rule.headers.iter().find_map(read)?;
+    let is_followed = !pause.is_zero() && pause <= rule.most;
+    let jitter = random % (u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX) / 2).max(1);
+    is_followed.then(|| pause + Duration::from_nanos(jitter))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> RequestView<'static> {
+        static NONE: std::sync::LazyLock<HeaderMap> = std::sync::LazyLock::new(HeaderMap::new);
+        RequestView {
+            authority: "a",
+            path_and_query: "/",
+            method: "GET",
+            scheme: "http",
+            is_internal: true,
+            headers: &NONE,
+            random: 0,
+        }
+    }
+
+    fn retries(on: &str) -> Box<Retries> {
+        let policy = RetryPolicy {
+            on: RetryOn::list(on).0,
+            statuses: Box::new([418]),
+            ..RetryPolicy::default()
+        };
+        Retries::new(Some(&Arc::new(policy)), None, &request()).unwrap()
+    }
+
+    fn head(status: u16, fields: &[(&'static str, &'static str)]) -> Response<()> {
+        let mut head = Response::builder().status(status);
+        for (name, value) in fields {
+            head = head.header(*name, *value);
+        }
+        head.body(()).unwrap()
+    }
+
+    #[test]
+    fn each_condition_knows_its_responses() {
+        let wants = |on: &str, head: &Response<()>| retries(on).wants_after_head(head);
+        let busy = head(503, &[]);
+        assert!(wants("5xx", &busy) && wants("gateway-error", &busy));
+        assert!(!wants("reset,connect-failure,refused-stream,unavailable", &busy));
+        let failed = head(500, &[]);
+        assert!(wants("5xx", &failed) && !wants("gateway-error", &failed));
+        assert!(
+            wants("retriable-4xx", &head(409, &[])) && !wants("retriable-4xx", &head(404, &[]))
+        );
+        assert!(wants("retriable-status-codes", &head(418, &[])));
+        assert!(!wants("retriable-status-codes", &busy));
+        let unavailable = head(200, &[("grpc-status", "14")]);
+        assert!(wants("unavailable", &unavailable) && !wants("cancelled,5xx", &unavailable));
+        let limited = head(503, &[("x-envoy-ratelimited", "true")]);
+        assert!(!wants("5xx", &limited) && wants("envoy-ratelimited", &limited));
+    }
+
+    #[test]
+    fn each_condition_knows_its_failures() {
+        let wants = |on: &str, failure| retries(on).wants_after_failure(failure);
+        let reset = Failure::unknown(Fault::UpstreamReset);
+        assert!(wants("reset", reset) && wants("5xx", reset) && wants("gateway-error", reset));
+        assert!(!wants("connect-failure,refused-stream,retriable-4xx", reset));
+        let unsent = Failure::unsent(Fault::UpstreamClosed);
+        assert!(wants("retriable-4xx", unsent), "what was not processed, under any condition");
+        let refused = Failure::unknown(Fault::UpstreamRefused);
+        assert!(wants("refused-stream", refused) && !wants("connect-failure", refused));
+        let late = Failure::unknown(Fault::PerTryTimeout);
+        assert!(wants("5xx", late) && !wants("refused-stream", late));
+        for final_fault in [Fault::RequestTimeout, Fault::UpstreamOverflow, Fault::ClientGone] {
+            assert!(!wants("5xx,reset,gateway-error", Failure::unsent(final_fault)));
+        }
+    }
+
+    #[test]
+    fn callers_inside_may_ask_for_more() {
+        let mut fields = HeaderMap::new();
+        assert!(Asked::take(&mut fields).is_none());
+        for (name, value) in [
+            ("x-envoy-retry-on", "retriable-headers, retriable-status-codes"),
+            ("x-envoy-retry-grpc-on", "internal"),
+            ("x-envoy-max-retries", "3"),
+            ("x-envoy-retriable-status-codes", "404, 410"),
+            ("x-envoy-retriable-header-names", "x-again"),
+            ("x-envoy-upstream-rq-timeout-ms", "0"),
+            ("x-envoy-upstream-rq-per-try-timeout-ms", "40"),
+            ("x-envoy-original-path", "/"),
+        ] {
+            fields.insert(name, value.parse().unwrap());
+        }
+        let asked = Asked::take(&mut fields);
+        assert_eq!(fields.len(), 1, "the wishes end here");
+        assert_eq!(asked.as_ref().unwrap().timeout, Some(None));
+        let retries = Retries::new(None, asked, &request()).unwrap();
+        assert_eq!(retries.left, 3);
+        assert_eq!(retries.per_try_timeout(), Some(Duration::from_millis(40)));
+        assert!(retries.wants_after_head(&head(410, &[])));
+        assert!(retries.wants_after_head(&head(200, &[("x-again", "")])));
+        assert!(retries.wants_after_head(&head(200, &[("grpc-status", "13")])));
+        assert!(!retries.wants_after_head(&head(503, &[])));
+    }
+
+    #[test]
+    fn without_conditions_there_are_no_retries() {
+        assert!(Retries::new(None, None, &request()).is_none());
+        let policy = Arc::new(RetryPolicy::default());
+        assert!(Retries::new(Some(&policy), None, &request()).is_none());
+        let limited =
+            RetryPolicy { per_try_timeout: Some(Duration::from_secs(1)), ..RetryPolicy::default() };
+        let limited = Retries::new(Some(&Arc::new(limited)), None, &request()).unwrap();
+        assert!(!limited.may_try_again() && limited.per_try_timeout().is_some());
+    }
+
+    #[test]
+    fn responses_say_when_to_come_again() {
+        let rule = ToldBackoff {
+            headers: Box::new([
+                (HeaderName::from_static("retry-after"), ResetFormat::Seconds),
+                (HeaderName::from_static("x-reset"), ResetFormat::UnixTimestamp),
+            ]),
+            most: Duration::from_secs(60),
+        };
+        let now = UNIX_EPOCH + Duration::from_secs(1_000);
+        let pause = |fields: &[(&'static str, &'static str)]| {
+            told_pause(&rule, head(200, fields).headers(), now, 0)
+        };
+        assert_eq!(
+            pause(&[("retry-after", "7"), ("x-reset", "1005")]),
+            Some(Duration::from_secs(7))
+        );
+        assert_eq!(
+            pause(&[("retry-after", "soon"), ("x-reset", "1005")]),
+            Some(Duration::from_secs(5))
+        );
+        assert_eq!(pause(&[("x-reset", "999")]), None, "long past");
+        assert_eq!(pause(&[("retry-after", "0")]), None, "now");
+        assert_eq!(pause(&[("retry-after", "61")]), None, "too long");
+        let late = told_pause(&rule, head(200, &[("retry-after", "7")]).headers(), now, u64::MAX);
+        let late = late.unwrap();
+        assert!(late > Duration::from_secs(7) && late < Duration::from_millis(10_500), "{late:?}");
+    }
+}
