@@ -179,13 +179,12 @@ fn is_inside(rules: &HeadRules, remote: PeerAddress) -> bool {
 
 /// Says who is internal and who is not, and believes nobody else who says so.
 fn mark_origin(rules: &HeadRules, fields: &mut HeaderMap, remote: PeerAddress, is_internal: bool) {
-    let is_edge = rules.use_remote_address && !is_internal;
-    if fields.keys().any(|name| name.as_str().starts_with("x-envoy-")) {
-        headers::remove_forged(fields, is_edge);
-    }
     if is_internal {
         fields.insert(X_ENVOY_INTERNAL, HeaderValue::from_static("true"));
         return;
+    }
+    if fields.keys().any(|name| name.as_str().starts_with("x-envoy-")) {
+        headers::remove_forged(fields, rules.use_remote_address);
     }
     if rules.use_remote_address
         && let PeerAddress::Ip(address) = remote
