@@ -6,6 +6,8 @@
 use std::error::Error;
 use std::path::PathBuf;
 
+use prost::Message as _;
+
 #[path = "build/descriptors.rs"]
 mod descriptors;
 #[path = "build/emit.rs"]
@@ -25,11 +27,15 @@ fn main() -> Result<()> {
     }
     let registry = protox::compile(["weft/registry/v1/registry.proto"], ["."])?;
     tonic_prost_build::configure().emit_rerun_if_changed(false).compile_fds(registry)?;
+    let admin = protox::compile(["weft/admin/v1/admin.proto"], ["."])?;
+    let described = admin.encode_to_vec();
+    tonic_prost_build::configure().emit_rerun_if_changed(false).compile_fds(admin)?;
 
     let pool = descriptors::load()?;
     let table = table::Table::read("fields.toml")?;
     let places = place::Places::survey(&pool, &table)?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    std::fs::write(out.join("admin.bin"), described)?;
     std::fs::write(out.join("schema.rs"), emit::schema(&pool, &places)?)?;
     // For tests alone, which compare with an implementation that works by descriptors.
     std::fs::write(out.join("descriptors.bin"), pool.encode_to_vec())?;

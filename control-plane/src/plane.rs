@@ -147,8 +147,8 @@ impl ControlPlane {
             xds: xds.to_string(),
             admin: admin.to_string(),
         });
-        let api = router(api, Guard::answering_to(settings.admin_hosts));
         let (stopping, stop) = watch::channel(false);
+        let api = router(api, Guard::answering_to(settings.admin_hosts), stop.clone());
         let limits = weft_serve::Limits::default();
         let discovery = Discovery::new(source, ledger.clone(), limits, stop.clone());
         let service = RegistryService::server(registry.clone(), stop.clone());

@@ -10,6 +10,7 @@
 //! - [`node_match`] says which nodes a question of CSDS is about.
 //! - [`registry`] is how workloads announce themselves to our control plane.
 
+pub mod admin;
 pub mod check;
 pub mod discovery;
 pub mod json;

@@ -8,11 +8,13 @@
 mod admin;
 pub mod api;
 mod documents;
+mod grpc;
 mod guard;
 mod openapi;
 mod operation;
 mod refuse;
 mod rest;
+mod router;
 mod server;
 mod stored;
 
@@ -20,5 +22,5 @@ pub use admin::{Admin, Preview, Readiness};
 pub use documents::{Documents, DocumentsError, InForce, Trouble};
 pub use guard::Guard;
 pub use openapi::openapi;
-pub use rest::router;
+pub use router::router;
 pub use server::{Limits, serve};

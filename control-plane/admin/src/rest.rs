@@ -1,59 +1,24 @@
 //! The REST form of the API.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, FromRequest as _, Path, Query, Request, State};
+use axum::extract::{FromRequest as _, Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use weft_config::{DocumentId, Key, Kind, Source};
 
+use crate::Admin;
 use crate::admin::{ChangeOptions, Filter};
 use crate::api::{self, Health, Info, Outcome, Proxy, Refusal, RefusalKind, Workload};
-use crate::operation::OPERATIONS;
-use crate::{Admin, Guard, guard};
 
 /// A mesh of 5,000 services is about 2 MB of documents.
-const BODY_LIMIT: usize = 32 * 1024 * 1024;
-/// How long a request may take, its body included.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const BODY_LIMIT: usize = 32 * 1024 * 1024;
 
 type Shared = State<Arc<Admin>>;
-
-/// The REST API as an axum router.
-pub fn router(admin: Arc<Admin>, guard: Guard) -> Router {
-    let mut router = Router::new();
-    for operation in OPERATIONS {
-        router = router.route(operation.path, (operation.handler)(operation.method.filter()));
-    }
-    router
-        .fallback(async || {
-            let text = "there is nothing at this path\n  hint: /v1/openapi.json says what there is";
-            Refusal::new(RefusalKind::NotFound, text)
-        })
-        .method_not_allowed_fallback(async || {
-            let text =
-                "this path does not take that method\n  hint: /v1/openapi.json says which it takes";
-            Refusal::new(RefusalKind::MethodNotAllowed, text)
-        })
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .layer(middleware::from_fn(bounded))
-        .layer(middleware::from_fn_with_state(guard, guard::check))
-        .with_state(admin)
-}
-
-/// Ends what takes too long, such as a body that does not come.
-async fn bounded(request: Request, next: Next) -> Response {
-    tokio::time::timeout(PATIENCE, next.run(request)).await.unwrap_or_else(|_| {
-        let text = format!("no more than {} s are waited for a request", PATIENCE.as_secs());
-        Refusal::new(RefusalKind::Timeout, &text).into_response()
-    })
-}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

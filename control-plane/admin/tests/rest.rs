@@ -68,7 +68,9 @@ fn plane_of(documents: Documents, store: Sqlite) -> Plane {
         xds: "127.0.0.1:15010".into(),
         admin: "127.0.0.1:15080".into(),
     };
-    Plane { api: router(Arc::new(admin), Guard::default()), documents, store, registry, ready }
+    let (_, stop) = watch::channel(false);
+    let api = router(Arc::new(admin), Guard::default(), stop);
+    Plane { api, documents, store, registry, ready }
 }
 
 fn proxy() -> api::Proxy {

@@ -67,7 +67,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "weft-xds",
         ],
     ),
-    ("weft-control-admin", &["weft-config", "weft-discovery", "weft-serve", "weft-store"]),
+    (
+        "weft-control-admin",
+        &["weft-config", "weft-discovery", "weft-proto", "weft-serve", "weft-store"],
+    ),
     (
         "weft-control-plane",
         &[
