@@ -5,6 +5,7 @@
 //! `weft-discovery`, the meaning of it in `weft-translate`, the protocol in `weft-serve`.
 
 pub mod cli;
+pub mod explain;
 pub mod files;
 mod folder;
 mod memory;

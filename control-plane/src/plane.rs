@@ -126,15 +126,19 @@ impl ControlPlane {
         let (translated, ledger) = (Arc::new(Translated::new()), Ledger::new());
         let source = Arc::clone(&translated);
         let follow = follow(&settings, &documents, &store);
-        let configure =
-            world::follow(world.0, world.1, memory, async move |mesh, changed: Changed| {
+        let configure = world::follow(
+            world.0,
+            world.1,
+            memory,
+            async move |revision, mesh, changed: Changed| {
                 let translated = Arc::clone(&translated);
                 let published =
                     tokio::task::spawn_blocking(move || translated.publish_changes(mesh, changed));
                 if published.await.is_ok() {
-                    ready.send_replace(Readiness::Serving);
+                    ready.send_replace(Readiness::Serving { revision: revision.0 });
                 }
-            });
+            },
+        );
         let api = Arc::new(Admin {
             documents: Arc::clone(&documents),
             registered: registry.watch(),

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use weft_config::{Key, Mesh};
 use weft_control_admin::InForce;
 use weft_discovery::{Phase, Registered, Workload};
+use weft_store::Revision;
 use weft_translate::{Instance, Workloads};
 
 use crate::memory::{Memory, differences};
@@ -20,13 +21,13 @@ const DISTANCE: Duration = Duration::from_millis(20);
 /// The instances of Services of which any has changed.
 pub(crate) type Changed = BTreeMap<Key, Vec<Instance>>;
 
-/// Calls `publish` with the world as it is, and again whenever it has changed, then with the
+/// Calls `publish` with the world as it is and the revision of its mesh, and again whenever it has changed, then with the
 /// Services that changed. Ends when either side does.
 pub(crate) async fn follow(
     mut in_force: watch::Receiver<Arc<InForce>>,
     mut registered: watch::Receiver<Arc<Registered>>,
     mut memory: Memory,
-    mut publish: impl AsyncFnMut(Arc<Mesh>, Changed),
+    mut publish: impl AsyncFnMut(Revision, Arc<Mesh>, Changed),
 ) {
     let mut known = in_force.borrow().clone();
     let mut mesh = Arc::new(known.mesh.clone());
@@ -42,9 +43,9 @@ pub(crate) async fn follow(
         let news = memory.news(&now);
         if news.arrivals {
             memory.write(&now, &news).await;
-            publish(Arc::clone(&mesh), changed).await;
+            publish(known.revision, Arc::clone(&mesh), changed).await;
         } else {
-            publish(Arc::clone(&mesh), changed).await;
+            publish(known.revision, Arc::clone(&mesh), changed).await;
             memory.write(&now, &news).await;
         }
         before = now;
@@ -124,7 +125,7 @@ mod tests {
             in_force,
             registry.watch(),
             memory,
-            async move |_, changed: Changed| {
+            async move |_, _, changed: Changed| {
                 let cart = changed.get(&Key::new("default", "cart"));
                 let healthy = |all: &Vec<Instance>| all.iter().filter(|one| one.healthy).count();
                 worlds.send(cart.map(|all| (all.len(), healthy(all)))).unwrap();
@@ -157,7 +158,7 @@ mod tests {
         let (worlds, mut seen) = mpsc::unbounded_channel();
         let mut session = registry.open();
         session.update(workload("a", Phase::Serving)).unwrap();
-        tokio::spawn(follow(in_force, registry.watch(), memory, async move |_, _| {
+        tokio::spawn(follow(in_force, registry.watch(), memory, async move |_, _, _| {
             worlds.send(recalled.recall().await.unwrap().len()).unwrap();
         }));
         assert_eq!(seen.recv().await, Some(1));

@@ -85,11 +85,12 @@ def clean_environment():
     }
 
 
-def run(argv, directory, env=None, deadline=60):
+def run(argv, directory, env=None, deadline=60, stdin=None):
     """Runs to the end; the result has `returncode`, `stdout` and `stderr`."""
+    given = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
     return subprocess.run(
         [str(part) for part in argv],
-        stdin=subprocess.DEVNULL,
+        **given,
         capture_output=True,
         text=True,
         timeout=deadline,

@@ -40,7 +40,10 @@ pub enum Readiness {
     /// The first configuration is computed.
     Computing,
     /// Proxies are told what they are to have.
-    Serving,
+    Serving {
+        /// By this revision of the mesh.
+        revision: u64,
+    },
 }
 
 /// How a change is to be made.
@@ -138,6 +141,10 @@ impl Admin {
             xds: self.xds.clone(),
             admin: self.admin.clone(),
             revision: self.in_force().revision.0,
+            served: match *self.ready.borrow() {
+                Readiness::Computing => None,
+                Readiness::Serving { revision } => Some(revision),
+            },
             directory: self.documents.folder().map(str::to_owned),
         }
     }
@@ -145,7 +152,7 @@ impl Admin {
     pub(crate) fn health(&self) -> Health {
         let readiness = *self.ready.borrow();
         let checks = vec![serving(readiness), self.mesh_check()];
-        Health { ready: readiness == Readiness::Serving, checks }
+        Health { ready: matches!(readiness, Readiness::Serving { .. }), checks }
     }
 
     /// Whether the newest documents are the ones in force.
@@ -213,14 +220,12 @@ fn how(options: ChangeOptions) -> Options {
 
 fn serving(readiness: Readiness) -> Check {
     let (status, detail) = match readiness {
-        Readiness::Computing => (CheckStatus::Failing, "the first configuration is being computed"),
-        Readiness::Serving => (CheckStatus::Ok, "proxies are told what they are to have"),
+        Readiness::Computing => {
+            (CheckStatus::Failing, "the first configuration is being computed".to_owned())
+        }
+        Readiness::Serving { revision } => {
+            (CheckStatus::Ok, format!("proxies are told what revision {revision} means"))
+        }
     };
-    Check {
-        name: "serving".to_owned(),
-        status,
-        detail: detail.to_owned(),
-        hint: None,
-        problems: Vec::new(),
-    }
+    Check { name: "serving".to_owned(), status, detail, hint: None, problems: Vec::new() }
 }

@@ -260,7 +260,7 @@ async fn readiness_and_workloads_are_shown() {
         plane.send("GET", "/readyz", Body::empty()).await.0,
         StatusCode::SERVICE_UNAVAILABLE
     );
-    plane.ready.send_replace(Readiness::Serving);
+    plane.ready.send_replace(Readiness::Serving { revision: 1 });
     assert_eq!(plane.send("GET", "/readyz", Body::empty()).await.0, StatusCode::OK);
 
     let mut session = plane.registry.open();
@@ -363,7 +363,7 @@ async fn a_folder_is_only_read_and_its_trouble_is_told() {
     let path = "/v1/resources/Service/default/catalog";
     assert_eq!(plane.send("DELETE", path, Body::empty()).await.0, StatusCode::CONFLICT);
 
-    plane.ready.send_replace(Readiness::Serving);
+    plane.ready.send_replace(Readiness::Serving { revision: 1 });
     let problems = Mesh::parse(&[Source::new("a.yaml", "kind: [")]).unwrap_err();
     plane.documents.follow_folder(Err(Trouble::from(&problems)));
     let (status, health) = plane.send("GET", "/readyz", Body::empty()).await;

@@ -74,13 +74,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "weft-control-plane",
         &[
+            "weft-balance",
+            "weft-compile",
             "weft-config",
             "weft-control-admin",
             "weft-discovery",
             "weft-proto",
             "weft-proxy",
+            "weft-route",
             "weft-serve",
             "weft-store",
+            "weft-telemetry",
             "weft-translate",
             "weft-xds",
         ],

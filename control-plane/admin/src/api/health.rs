@@ -16,6 +16,9 @@ pub struct Info {
     pub admin: String,
     /// The revision of the mesh.
     pub revision: u64,
+    /// The revision that proxies are told to be by; nothing before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served: Option<u64>,
     /// The folder whose files are the mesh, when it is not changed through this API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub directory: Option<String>,

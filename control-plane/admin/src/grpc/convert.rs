@@ -129,8 +129,9 @@ impl From<Withheld> for pb::Withheld {
 
 impl From<Info> for pb::Info {
     fn from(info: Info) -> Self {
-        let Info { version, xds, admin, revision, directory } = info;
-        Self { version, xds, admin, revision, directory: directory.unwrap_or_default() }
+        let Info { version, xds, admin, revision, served, directory } = info;
+        let directory = directory.unwrap_or_default();
+        Self { version, xds, admin, revision, served, directory }
     }
 }
 

@@ -45,11 +45,22 @@ pub(crate) struct Ask<'a> {
     pub(crate) path: &'a str,
     pub(crate) media_type: &'static str,
     pub(crate) body: Bytes,
+    /// Only if this is still the revision.
+    pub(crate) expected: Option<u64>,
+    /// Another status of an answer of the same shape.
+    pub(crate) or: Option<u16>,
 }
 
 impl<'a> Ask<'a> {
     pub(crate) fn get(path: &'a str) -> Self {
-        Self { method: Method::GET, path, media_type: "application/json", body: Bytes::new() }
+        Self {
+            method: Method::GET,
+            path,
+            media_type: "application/json",
+            body: Bytes::new(),
+            expected: None,
+            or: None,
+        }
     }
 
     pub(crate) fn delete(path: &'a str) -> Self {
@@ -60,13 +71,14 @@ impl<'a> Ask<'a> {
 /// Asks `server` and reads its answer.
 pub(crate) async fn ask<T: DeserializeOwned>(server: &Server, ask: Ask<'_>) -> Result<T, Failure> {
     let url = format!("{}{}", server.url.trim_end_matches('/'), ask.path);
+    let or = ask.or;
     let exchange = exchange(&url, ask);
     let (status, body) = tokio::time::timeout(PATIENCE, exchange)
         .await
         .unwrap_or_else(|_| Err(anyhow!("no answer within {} s", PATIENCE.as_secs())))
         .with_context(|| format!("{url}\n  hint: is the control plane running there? --server or WEFT_SERVER say where it is"))
         .map_err(Failure::Unreachable)?;
-    if status.is_success() {
+    if status.is_success() || or == Some(status.as_u16()) {
         return serde_json::from_slice(&body)
             .with_context(|| format!("{url}: the answer is not one of Weft's admin API"))
             .map_err(Failure::Unreachable);
@@ -76,11 +88,14 @@ pub(crate) async fn ask<T: DeserializeOwned>(server: &Server, ask: Ask<'_>) -> R
 
 async fn exchange(url: &str, ask: Ask<'_>) -> anyhow::Result<(StatusCode, Bytes)> {
     let client: Client<HttpConnector> = wire::client(HttpConnector::new());
-    let request = http::Request::builder()
+    let mut request = http::Request::builder()
         .method(ask.method)
         .uri(url)
-        .header(http::header::CONTENT_TYPE, ask.media_type)
-        .body(Full::new(ask.body))?;
+        .header(http::header::CONTENT_TYPE, ask.media_type);
+    if let Some(revision) = ask.expected {
+        request = request.header(http::header::IF_MATCH, format!("\"{revision}\""));
+    }
+    let request = request.body(Full::new(ask.body))?;
     let answer = client.request(request).await?;
     let status = answer.status();
     let body = Limited::new(answer.into_body(), ANSWER_LIMIT)

@@ -35,6 +35,7 @@ enum Command {
     Delete(commands::delete::Delete),
     Validate(commands::validate::Validate),
     Status(commands::status::Status),
+    Explain(commands::explain::Explain),
     Bootstrap(commands::bootstrap::Bootstrap),
     /// The data plane: the same as `weft-proxy`.
     #[command(disable_help_flag = true)]
@@ -77,6 +78,9 @@ fn main() -> ExitCode {
         Command::Bootstrap(bootstrap) => bootstrap.run().map(|()| ExitCode::SUCCESS),
         Command::Diff(diff) => on_this_thread(async {
             diff.run().await.map(|same| if same { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }),
+        Command::Explain(explain) => on_this_thread(async {
+            explain.run().await.map(|yes| if yes { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }),
         Command::Up(up) => on_this_thread(up.run()),
         Command::Apply(apply) => on_this_thread(done(apply.run())),

@@ -1,39 +1,49 @@
-//! `weft delete`: one resource out of the control plane's store.
+//! `weft delete`: resources out of the control plane's store.
+
+use std::path::PathBuf;
 
 use clap::Args;
+use http::Method;
 use weft_config::Kind;
 
-use super::apply;
+use super::apply::{self, ChangeArgs};
 use crate::client::{Ask, Server, ask};
 use crate::exit::Failure;
-use crate::output::Format;
 
-/// Deletes one resource, unless others refer to it.
+/// Deletes resources, all of them or none, unless others refer to them.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  weft delete httproute inventory")]
+#[command(after_help = "\
+Examples:
+  weft delete httproute inventory
+  weft delete -f shop/          everything that the files name")]
 pub(crate) struct Delete {
     #[command(flatten)]
     server: Server,
     /// Its kind, for example service.
-    kind: Kind,
+    #[arg(required_unless_present = "files", requires = "name")]
+    kind: Option<Kind>,
     /// Its name.
-    name: String,
+    name: Option<String>,
     /// Its namespace.
     #[arg(short, long, default_value = weft_config::DEFAULT_NAMESPACE)]
     namespace: String,
-    /// Only say what would change.
-    #[arg(long)]
-    dry_run: bool,
-    /// How to print the outcome.
-    #[arg(short, long, value_enum, default_value_t)]
-    output: Format,
+    /// Files, folders or - whose documents name what to delete, whatever else they say.
+    #[arg(short, long = "file", value_name = "PATH", conflicts_with_all = ["kind", "name"])]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    how: ChangeArgs,
 }
 
 impl Delete {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let query = if self.dry_run { "?dryRun=true" } else { "" };
-        let path = super::get::path(self.kind, &self.namespace, &self.name)? + query;
-        let outcome = ask(&self.server, Ask::delete(&path)).await?;
-        apply::print(&outcome, self.output).map_err(Failure::Unreachable)
+        let outcome = match (self.kind, &self.name) {
+            (Some(kind), Some(name)) => {
+                let path = super::get::path(kind, &self.namespace, name)? + &self.how.query();
+                let asked = Ask { expected: self.how.expected(), ..Ask::delete(&path) };
+                ask(&self.server, asked).await?
+            }
+            _ => apply::send(&self.server, Method::DELETE, &self.files, &self.how).await?,
+        };
+        self.how.print(&outcome).map_err(Failure::Unreachable)
     }
 }

@@ -43,7 +43,7 @@ impl Diff {
     }
 }
 
-fn into_document(resource: weft_control_admin::api::Resource) -> Document {
+pub(super) fn into_document(resource: weft_control_admin::api::Resource) -> Document {
     let version = resource.document.get("apiVersion").and_then(|version| version.as_str());
     Document {
         api_version: version.unwrap_or_default().to_owned(),

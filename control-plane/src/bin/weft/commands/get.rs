@@ -74,6 +74,17 @@ pub(super) fn path(kind: Kind, namespace: &str, name: &str) -> Result<String, Fa
     Ok(format!("/v1/resources/{kind}/{namespace}/{name}"))
 }
 
+/// Any text as one part of a path.
+pub(super) fn segment(text: &str) -> String {
+    let byte = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+            char::from(byte).to_string()
+        }
+        other => format!("%{other:02X}"),
+    };
+    text.bytes().map(byte).collect()
+}
+
 /// A name that cannot be one is refused here, as it would not stay one part of a URL either.
 fn safe(name: &str) -> Result<(), Failure> {
     if !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '.') {
@@ -87,12 +98,15 @@ fn safe(name: &str) -> Result<(), Failure> {
 
 fn table(resources: &[Resource]) -> String {
     let mut table = Table::new(["KIND", "NAMESPACE", "NAME", "KEPT IN"]);
+    let kept = |resource: &Resource| {
+        resource.place.clone().unwrap_or_else(|| resource.kept.as_str().to_owned())
+    };
     for resource in resources {
         table.row([
             resource.kind.clone(),
             resource.namespace.clone(),
             resource.name.clone(),
-            resource.kept.as_str().to_owned(),
+            kept(resource),
         ]);
     }
     if table.is_empty() { "there are none\n".to_owned() } else { table.render() }

@@ -60,7 +60,7 @@ impl Local {
             self.control_plane.insert(Process::start("control-plane", command, &self.news)?);
         until_answers(control_plane, self.admin.address, "/readyz").await?;
         let server = Server::at(self.admin.address);
-        let applied = apply::put(&server, documents, false).await.map_err(Failure::into_error)?;
+        let applied = apply::put(&server, documents).await.map_err(Failure::into_error)?;
         progress(
             begun,
             &format!("control plane is ready and has {} documents", applied.resources.len()),

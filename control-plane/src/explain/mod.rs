@@ -1,0 +1,379 @@
+//! What becomes of a request, and why: asked of the very code that decides it.
+//!
+//! The mesh is translated as for a sidecar, compiled as a proxy compiles it, and the request is
+//! looked up in the tables that would serve it. So the answer cannot differ from what happens.
+
+mod conditions;
+mod node;
+mod table;
+
+pub use node::{Names, meant, workloads};
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use http::HeaderMap;
+use serde::Serialize;
+use weft_balance::EndpointAddress;
+use weft_compile::{Action, Cluster, ClusterChoice, ClusterId, Forward, RouteTarget, Tables};
+use weft_config::{DocumentId, Key, Kind, Mesh, Places};
+use weft_route::{Outcome, RequestView};
+use weft_translate::Workloads;
+
+/// Where a sidecar takes what its application calls, unless it is told otherwise.
+const OUTBOUND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15001);
+
+/// Where a request comes from, and what it is.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The Service that calls.
+    pub from: Key,
+    /// `GET` and the like.
+    pub method: String,
+    /// The host that is called, with its port if it has one.
+    pub authority: String,
+    /// The path with the query.
+    pub path: String,
+    /// All other header fields.
+    pub headers: HeaderMap,
+}
+
+/// What becomes of a request.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanation {
+    /// The request in a line.
+    pub request: String,
+    /// What becomes of it, in a sentence.
+    pub verdict: String,
+    /// Whether it is sent somewhere.
+    pub forwarded: bool,
+    /// The listener that takes it.
+    pub listener: Option<String>,
+    /// The virtual host that its host belongs to.
+    pub virtual_host: Option<String>,
+    /// The rule that matches.
+    pub route: Option<RuleName>,
+    /// The time limits that hold.
+    pub timeouts: Vec<Limit>,
+    /// Where it may go.
+    pub destinations: Vec<Destination>,
+    /// The rules of the same host that do not take it, in the order in which they are tried.
+    pub others: Vec<Other>,
+}
+
+/// A rule of a document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RuleName {
+    /// As the proxy calls it.
+    pub name: String,
+    /// `kind/name field`, when it comes from a document.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub document: Option<String>,
+    /// `file:line:column` of that, when it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    /// What it asks of requests.
+    pub conditions: Vec<String>,
+}
+
+/// A time limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Limit {
+    /// What it limits.
+    pub what: &'static str,
+    /// How long; nothing for no limit.
+    pub milliseconds: Option<u128>,
+}
+
+/// A cluster that the request may go to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Destination {
+    /// Its name.
+    pub cluster: String,
+    /// How many of a hundred requests it gets.
+    pub percent: f64,
+    /// Why nothing can be sent there, if nothing can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+    /// What is behind it.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// One address behind a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Endpoint {
+    /// `ip:port`.
+    pub address: String,
+    /// In Envoy's words.
+    pub health: &'static str,
+    /// Relative to its neighbours.
+    pub weight: u32,
+    /// 0 is used first.
+    pub priority: u32,
+    /// Its zone, or empty.
+    pub zone: String,
+}
+
+/// A rule that does not take the request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Other {
+    /// Which.
+    pub rule: RuleName,
+    /// Why not.
+    pub why: Vec<String>,
+}
+
+/// Why nothing can be explained.
+#[derive(Debug, thiserror::Error)]
+pub enum ExplainError {
+    /// The caller cannot be one.
+    #[error("{0}")]
+    Caller(String),
+    /// The mesh means something that proxies would refuse.
+    #[error("a proxy would refuse what the mesh means:\n{0}")]
+    Refused(String),
+}
+
+/// What becomes of a request in this mesh, with these workloads.
+///
+/// # Errors
+/// When the mesh cannot be brought into force.
+pub fn explain(
+    mesh: &Mesh,
+    places: &Places,
+    workloads: &Workloads,
+    question: &Question,
+) -> Result<Explanation, ExplainError> {
+    let tables = table::tables(mesh, workloads, &question.from, OUTBOUND)?;
+    let Question { method, authority, path, .. } = question;
+    let mut explanation = Explanation {
+        request: format!("{method} http://{authority}{path} from {}", question.from),
+        verdict: String::new(),
+        forwarded: false,
+        listener: None,
+        virtual_host: None,
+        route: None,
+        timeouts: Vec::new(),
+        destinations: Vec::new(),
+        others: Vec::new(),
+    };
+    let Some((listener, routes)) = table::outbound_routes(&tables, OUTBOUND) else {
+        "refused: the sidecar has no listener for what its application calls"
+            .clone_into(&mut explanation.verdict);
+        return Ok(explanation);
+    };
+    explanation.listener = Some(listener);
+    let request = RequestView {
+        authority,
+        path_and_query: path,
+        method,
+        scheme: "http",
+        is_internal: true,
+        headers: &question.headers,
+        random: 0,
+    };
+    let outcome = routes.table.find(&request);
+    let matched = match &outcome {
+        Outcome::NoHost => {
+            explanation.verdict = nobody(mesh, question);
+            return Ok(explanation);
+        }
+        Outcome::NeedsTls(host) => {
+            explanation.virtual_host = Some((*host).to_owned());
+            "answered with a redirect: this host is for https only"
+                .clone_into(&mut explanation.verdict);
+            return Ok(explanation);
+        }
+        Outcome::NoRoute(host) => {
+            explanation.virtual_host = Some((*host).to_owned());
+            "answered with 404: no rule of this host matches".clone_into(&mut explanation.verdict);
+            None
+        }
+        Outcome::Matched { vhost, route } => {
+            explanation.virtual_host = Some((*vhost).to_owned());
+            Some(*route)
+        }
+    };
+    let host = explanation.virtual_host.clone().unwrap_or_default();
+    let mut passed = false;
+    for (_, route) in routes.table.routes().filter(|(of, _)| *of == host) {
+        let rule = rule_name(mesh, places, route.name.as_deref().unwrap_or_default(), &route.rule);
+        if matched.is_some_and(|matched| std::ptr::eq(matched, route)) {
+            explanation.route = Some(rule);
+            passed = true;
+            continue;
+        }
+        let mut why = conditions::failures(&route.rule, &request);
+        if why.is_empty() && passed {
+            why.push("an earlier rule takes the request: it is more specific".to_owned());
+        }
+        explanation.others.push(Other { rule, why });
+    }
+    if let Some(route) = matched {
+        act(&mut explanation, &tables, &route.action.action);
+    }
+    Ok(explanation)
+}
+
+/// Fills in what a matching rule does.
+fn act(explanation: &mut Explanation, tables: &Tables, action: &Action) {
+    explanation.verdict = match action {
+        Action::Forward(forward) => {
+            explanation.forwarded = true;
+            explanation.destinations = destinations(tables, forward);
+            explanation.timeouts = limits(tables, forward);
+            let able = explanation.destinations.iter().any(|each| each.trouble.is_none());
+            let names: Vec<_> =
+                explanation.destinations.iter().map(|each| each.cluster.as_str()).collect();
+            if able {
+                format!("sent to {}", names.join(" or "))
+            } else {
+                format!("answered with 503: nobody takes requests behind {}", names.join(" or "))
+            }
+        }
+        Action::Redirect(_) => "answered with a redirect".to_owned(),
+        Action::Direct(answer) => format!("answered with {}", answer.status.as_u16()),
+        Action::Nowhere => "answered with 500: the rule sends it nowhere".to_owned(),
+    };
+}
+
+fn destinations(tables: &Tables, forward: &Forward) -> Vec<Destination> {
+    match &forward.target {
+        RouteTarget::Cluster(id) => vec![destination(tables, *id, 100.0)],
+        RouteTarget::Header(name) => vec![Destination {
+            cluster: format!("the cluster that the header {name} names"),
+            percent: 100.0,
+            trouble: None,
+            endpoints: Vec::new(),
+        }],
+        RouteTarget::Weighted(weighted) => {
+            let mut before = 0;
+            let mut found = Vec::new();
+            for each in &weighted.clusters {
+                let weight = each.up_to - before;
+                before = each.up_to;
+                let percent = f64::from(weight) * 100.0 / f64::from(weighted.total.max(1));
+                if let ClusterChoice::Id(id) = each.cluster {
+                    found.push(destination(tables, id, percent));
+                }
+            }
+            found
+        }
+    }
+}
+
+fn destination(tables: &Tables, id: ClusterId, percent: f64) -> Destination {
+    let Some(cluster) = tables.cluster(id) else {
+        let trouble = Some("it is not there, or waits for its endpoints".to_owned());
+        let cluster = "unknown".to_owned();
+        return Destination { cluster, percent, trouble, endpoints: Vec::new() };
+    };
+    let endpoints = endpoints(cluster);
+    let takes = cluster.balancer.hosts().iter().any(|host| host.health.is_healthy());
+    let trouble = match (endpoints.is_empty(), takes) {
+        (true, _) => Some("it has no endpoints: nothing is registered or listed".to_owned()),
+        (false, false) => Some("none of its endpoints is healthy".to_owned()),
+        (false, true) => None,
+    };
+    Destination { cluster: cluster.name.to_string(), percent, trouble, endpoints }
+}
+
+fn endpoints(cluster: &Cluster) -> Vec<Endpoint> {
+    let hosts = cluster.balancer.hosts().iter();
+    hosts
+        .map(|host| Endpoint {
+            address: address(host.endpoint.address()),
+            health: host.health.name(),
+            weight: host.weight,
+            priority: host.priority,
+            zone: host.locality.as_ref().map(|of| of.zone.to_string()).unwrap_or_default(),
+        })
+        .collect()
+}
+
+fn address(address: &EndpointAddress) -> String {
+    match address {
+        EndpointAddress::Ip(address) => address.to_string(),
+        EndpointAddress::Pipe(path) => path.display().to_string(),
+        EndpointAddress::Name(name) => name.to_string(),
+    }
+}
+
+fn limits(tables: &Tables, forward: &Forward) -> Vec<Limit> {
+    let limit = |what, time: Option<Duration>| Limit {
+        what,
+        milliseconds: time.map(|time| time.as_millis()),
+    };
+    let mut limits = vec![limit("the whole answer", forward.timeout)];
+    if let Some(idle) = forward.idle_timeout {
+        limits.push(limit("silence on the stream", idle));
+    }
+    if let RouteTarget::Cluster(id) = forward.target
+        && let Some(cluster) = tables.cluster(id)
+    {
+        limits.push(limit("connecting", Some(cluster.connection.connect_timeout)));
+    }
+    limits
+}
+
+/// Why no host is found, and which there are.
+fn nobody(mesh: &Mesh, question: &Question) -> String {
+    let mut names: BTreeMap<String, ()> = BTreeMap::new();
+    for (key, service) in mesh.services() {
+        let own = key.namespace == question.from.namespace;
+        let name = if own { key.name.clone() } else { format!("{}.{}", key.name, key.namespace) };
+        names.insert(name, ());
+        names.extend(service.hostnames.iter().map(|name| (name.clone(), ())));
+    }
+    let names: Vec<_> = names.into_keys().collect();
+    let known = if names.is_empty() { "there are none".to_owned() } else { names.join(", ") };
+    format!(
+        "answered with 404: nothing is called {:?} as dialled from {} (there are: {known})",
+        question.authority, question.from.namespace
+    )
+}
+
+/// The document of a rule, by the name that translation gives it: `route/rule`.
+fn rule_name(
+    mesh: &Mesh,
+    places: &Places,
+    name: &str,
+    conditions: &weft_route::RouteMatch,
+) -> RuleName {
+    let found = name.rsplit_once('/').and_then(|(route, rule)| {
+        let rule: usize = rule.parse().ok()?;
+        let is_route = |id: &DocumentId| {
+            matches!(id.kind, Kind::HttpRoute | Kind::GrpcRoute) && id.key.to_string() == route
+        };
+        let id = mesh.ids().find(is_route)?;
+        let field = format!("spec.rules[{rule}]");
+        let place = places.place(&id, &field);
+        Some((format!("{id} {field}"), place))
+    });
+    let (document, place) = found.unzip();
+    RuleName {
+        name: name.to_owned(),
+        document,
+        place: place.flatten(),
+        conditions: conditions::texts(conditions),
+    }
+}
+
+impl fmt::Display for RuleName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.document.as_deref().unwrap_or(&self.name))?;
+        self.place.as_ref().map_or(Ok(()), |place| write!(f, " ({place})"))
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.milliseconds {
+            Some(time) => write!(f, "{}: {time} ms", self.what),
+            None => write!(f, "{}: no limit", self.what),
+        }
+    }
+}
