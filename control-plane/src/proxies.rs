@@ -7,12 +7,17 @@ use weft_translate::Node;
 /// How far every connected proxy is.
 pub(crate) fn proxies(ledger: &Ledger) -> Vec<Proxy> {
     let introductions = ledger.introductions();
-    let service = |id: &str| {
-        let node = Node::from_xds(introductions.get(id)?).ok()?;
-        node.service_key().map(|key| format!("{}/{}", key.namespace, key.name))
+    let named = |node: &Node, name: &String| format!("{}/{name}", node.namespace);
+    let placed = |view: NodeView| {
+        let node = introductions.get(&view.node).and_then(|node| Node::from_xds(node).ok());
+        let of = |name: fn(&Node) -> Option<&String>| {
+            node.as_ref().and_then(|node| name(node).map(|name| named(node, name)))
+        };
+        let (service, gateway) =
+            (of(|node| node.service.as_ref()), of(|node| node.gateway.as_ref()));
+        Proxy { service, gateway, ..proxy(view) }
     };
-    let nodes = ledger.nodes().into_iter();
-    nodes.map(|view| Proxy { service: service(&view.node), ..proxy(view) }).collect()
+    ledger.nodes().into_iter().map(placed).collect()
 }
 
 /// Every connected proxy, by id, as what is translated for it depends on.
@@ -39,6 +44,7 @@ fn proxy(view: NodeView) -> Proxy {
         node: view.node,
         agent: view.agent,
         service: None,
+        gateway: None,
         since: view.connected_since,
         // Who has asked for nothing yet has nothing yet.
         converged: view.converged && !view.types.is_empty(),

@@ -77,6 +77,18 @@ def test_what_is_got_can_be_applied_again(weft, file):
     assert json.loads(changed.stdout)["resources"][0]["change"] == "updated"
 
 
+def test_the_status_of_a_route_is_shown_and_does_not_hinder(weft, tmp_path):
+    path = tmp_path / "route.yaml"
+    rule = mesh.rule("catalog")
+    path.write_text(mesh.documents([mesh.service("catalog"), mesh.http_route("r", "catalog", rule)]))
+    assert weft("apply", "-f", path).returncode == 0
+    got = weft("get", "httproute", "r", "-o", "json")
+    parent = json.loads(got.stdout)["status"]["parents"][0]
+    assert {"Accepted": "True"}.items() <= {c["type"]: c["status"] for c in parent["conditions"]}.items()
+    again = weft("apply", "-f", "-", "-o", "json", stdin=weft("get", "-o", "yaml").stdout)
+    assert {one["change"] for one in json.loads(again.stdout)["resources"]} == {"unchanged"}, again.stderr
+
+
 def test_a_folder_is_applied_with_all_below_it_and_deleted_again(weft, tmp_path):
     deeper = tmp_path / "shop" / "team"
     deeper.mkdir(parents=True)

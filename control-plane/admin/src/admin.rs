@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use weft_config::{DocumentId, Kind, Mesh, Places, Source};
+use weft_config::{DocumentId, Kind, Mesh, Places, Progress, Source};
 use weft_discovery::Registered;
 use weft_store::Revision;
 
@@ -113,13 +113,16 @@ impl Admin {
     pub(crate) fn list(&self, filter: &Filter) -> Resources {
         let in_force = self.in_force();
         let ids = in_force.mesh.ids().filter(|id| filter.selects(id));
-        let resources = ids.filter_map(|id| self.resource(&in_force, &id)).collect();
+        let proxies = (self.proxies)();
+        let resources = ids.filter_map(|id| self.resource(&in_force, &proxies, &id)).collect();
         Resources { revision: in_force.revision.0, resources }
     }
 
     pub(crate) fn get(&self, id: DocumentId) -> Result<(u64, Resource), Refusal> {
         let in_force = self.in_force();
-        let found = self.resource(&in_force, &id).map(|found| (in_force.revision.0, found));
+        let proxies = (self.proxies)();
+        let found =
+            self.resource(&in_force, &proxies, &id).map(|found| (in_force.revision.0, found));
         found.ok_or_else(|| DocumentsError::NotFound(vec![id]).into())
     }
 
@@ -178,9 +181,10 @@ impl Admin {
         self.documents.watch().borrow().clone()
     }
 
-    fn resource(&self, in_force: &InForce, id: &DocumentId) -> Option<Resource> {
+    fn resource(&self, in_force: &InForce, proxies: &[Proxy], id: &DocumentId) -> Option<Resource> {
         let document = in_force.mesh.document(id)?;
         let kept = self.documents.kept(id);
+        let status = in_force.mesh.status(id, &progress(proxies, id));
         Some(Resource {
             kind: document.kind,
             namespace: document.namespace,
@@ -188,6 +192,7 @@ impl Admin {
             kept,
             place: in_force.places.place(id, ""),
             document: document.json,
+            status: status.and_then(|status| serde_json::to_value(status).ok()),
         })
     }
 
@@ -212,6 +217,23 @@ impl Admin {
         let resources = resources.collect();
         Ok(Outcome { revision: changed.revision.0, dry_run: options.dry_run, resources, effects })
     }
+}
+
+/// How far the proxies of a Gateway are; nothing for other documents.
+fn progress(proxies: &[Proxy], id: &DocumentId) -> Progress {
+    let mut progress = Progress::default();
+    if id.kind != Kind::Gateway {
+        return progress;
+    }
+    let name = format!("{}/{}", id.key.namespace, id.key.name);
+    for proxy in proxies.iter().filter(|proxy| proxy.gateway.as_ref() == Some(&name)) {
+        progress.connected += 1;
+        progress.acknowledged += usize::from(proxy.converged);
+        let quarantined = proxy.quarantined.iter().map(|each| each.reason.clone());
+        let withheld = proxy.withheld.iter().map(|each| each.reasons.join("; "));
+        progress.refused = progress.refused.or_else(|| quarantined.chain(withheld).next());
+    }
+    progress
 }
 
 fn how(options: ChangeOptions) -> Options {

@@ -78,6 +78,7 @@ fn proxy() -> api::Proxy {
         node: "sidecar-1".into(),
         agent: "weft 0.1.0".into(),
         service: Some("default/catalog".into()),
+        gateway: None,
         since: "2026-01-01T00:00:00Z".into(),
         converged: true,
         types: Vec::new(),
@@ -432,4 +433,27 @@ async fn the_description_is_served_and_every_path_of_it_is_there() {
     }
     let (_, schema) = plane.send("GET", "/v1/schema.json", Body::empty()).await;
     assert!(schema["oneOf"].is_array());
+}
+
+#[tokio::test]
+async fn routes_say_what_became_of_them() {
+    let plane = plane("").await;
+    let route = "
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: inventory}
+spec:
+  parentRefs: [{kind: Service, group: '', name: inventory}]
+  rules: [{backendRefs: [{name: inventory, port: 80}]}]
+";
+    let (status, refusal) =
+        plane.send("PUT", "/v1/resources", format!("{INVENTORY}---{route}")).await;
+    assert_eq!(status, StatusCode::OK, "{refusal}");
+    let path = "/v1/resources/httproute/default/inventory";
+    let (_, found) = plane.send("GET", path, Body::empty()).await;
+    let condition = &found["status"]["parents"][0]["conditions"][0];
+    assert_eq!((&condition["type"], &condition["status"]), (&json!("Accepted"), &json!("True")));
+    let (_, service) =
+        plane.send("GET", "/v1/resources/service/default/inventory", Body::empty()).await;
+    assert!(service.get("status").is_none());
 }

@@ -11,7 +11,7 @@ use super::{ExplainError, table};
 /// Names of resources, by the type's abbreviation.
 pub type Names = BTreeMap<&'static str, Vec<String>>;
 
-/// The names of all that a sidecar of `service` is to have.
+/// The names of all that a sidecar of `service` is to have, or of one that only calls.
 ///
 /// # Errors
 /// When the caller cannot be one.

@@ -48,6 +48,9 @@ pub struct Proxy {
     /// `namespace/name` of the Service that it runs beside, if it says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
+    /// `namespace/name` of the Gateway that it is, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<String>,
     /// Since when it has been connected, as in RFC 3339.
     pub since: String,
     /// Whether it has accepted everything that the mesh means it to have.

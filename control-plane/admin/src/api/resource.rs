@@ -28,6 +28,9 @@ pub struct Resource {
     pub place: Option<String>,
     /// The resource itself, as `/v1/schema.json` describes it.
     pub document: serde_json::Value,
+    /// What became of a route or a Gateway, in Gateway API's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<serde_json::Value>,
 }
 
 /// Who keeps a resource.

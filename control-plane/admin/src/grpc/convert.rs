@@ -15,12 +15,13 @@ use crate::api::{
 const REFUSAL: &str = "type.googleapis.com/weft.admin.v1.Refusal";
 
 pub(super) fn resource(revision: u64, resource: Resource) -> pb::Resource {
-    let Resource { kind, namespace, name, kept, place, document } = resource;
+    let Resource { kind, namespace, name, kept, place, document, status } = resource;
     pb::Resource {
         key: Some(pb::Key { kind, namespace, name }),
         kept: kept.as_str().to_owned(),
         place: place.unwrap_or_default(),
         document: document.to_string(),
+        status: status.map(|status| status.to_string()).unwrap_or_default(),
         revision,
     }
 }
@@ -87,6 +88,7 @@ impl From<Proxy> for pb::Proxy {
             node: proxy.node,
             agent: proxy.agent,
             service: proxy.service.unwrap_or_default(),
+            gateway: proxy.gateway.unwrap_or_default(),
             since: proxy.since,
             converged: proxy.converged,
             types: proxy.types.into_iter().map(Into::into).collect(),

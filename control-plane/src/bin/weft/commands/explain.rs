@@ -237,6 +237,13 @@ impl OfProxy {
     async fn run(self) -> Result<(), Failure> {
         let path = format!("/v1/proxies/{}", super::get::segment(&self.node));
         let proxy: Proxy = ask(&self.server, Ask::get(&path)).await?;
+        if let Some(gateway) = &proxy.gateway {
+            let text = format!(
+                "{} is the Gateway {gateway}: only sidecars are explained\n  hint: weft get gateway -o yaml shows what became of it",
+                proxy.node
+            );
+            return Err(Failure::No(text));
+        }
         let world = world(&self.server).await?;
         let service = key(proxy.service.as_deref().unwrap_or("-"));
         let meant = explain::meant(&world.mesh, &world.workloads, &service)

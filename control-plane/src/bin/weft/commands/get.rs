@@ -40,7 +40,7 @@ impl Get {
                 ask(&self.server, Ask::get(&path(kind, namespace, name)?)).await?;
             return self
                 .output
-                .print(&resource.document, || table(std::slice::from_ref(&resource)))
+                .print(&whole(&resource), || table(std::slice::from_ref(&resource)))
                 .map_err(Failure::Unreachable);
         }
         let mut query = Vec::new();
@@ -58,13 +58,22 @@ impl Get {
         if self.output == Format::Yaml {
             // A stream of documents: what comes out can be applied again.
             for resource in &found.resources {
-                print!("---\n{}", weft_config::to_yaml(&resource.document));
+                print!("---\n{}", weft_config::to_yaml(&whole(resource)));
             }
             return Ok(());
         }
-        let documents: Vec<_> = found.resources.iter().map(|resource| &resource.document).collect();
+        let documents: Vec<_> = found.resources.iter().map(whole).collect();
         self.output.print(&documents, || table(&found.resources))
     }
+}
+
+/// The document with its status, which is left aside when it is applied again.
+fn whole(resource: &Resource) -> serde_json::Value {
+    let mut document = resource.document.clone();
+    if let (Some(fields), Some(status)) = (document.as_object_mut(), &resource.status) {
+        fields.insert("status".to_owned(), status.clone());
+    }
+    document
 }
 
 /// The path of one resource.

@@ -136,7 +136,7 @@ impl Report {
     fn proxies(&self) -> Table<9> {
         let mut table = Table::new([
             "PROXY",
-            "SERVICE",
+            "OF",
             "AGENT",
             "CONNECTED SINCE",
             "CONVERGED",
@@ -154,7 +154,7 @@ impl Report {
             let since = proxy.since.split('.').next().unwrap_or_default();
             table.row([
                 proxy.node.clone(),
-                proxy.service.clone().unwrap_or_else(|| "-".to_owned()),
+                proxy.service.clone().or(proxy.gateway.clone()).unwrap_or_else(|| "-".to_owned()),
                 proxy.agent.clone(),
                 since.trim_end_matches('Z').to_owned(),
                 converged.to_owned(),
