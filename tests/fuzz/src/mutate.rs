@@ -9,6 +9,8 @@ use fastrand::Rng;
 /// What an input is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
+    /// Bytes of no form that mutations know.
+    Bytes,
     /// Text of lines.
     Lines,
     /// HTTP/2 frames behind the preface, if there is one.

@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod hpack;
+mod inspect;
 mod mesh;
 mod resources;
 mod wire;
@@ -105,6 +106,42 @@ pub(crate) const ALL: &[Target] = &[
         words: &[],
         seed: whole,
         runner: |_| Ok(Box::new(Pure(hpack::run))),
+    },
+    Target {
+        name: "proxy-protocol",
+        about: "first bytes of a connection to who its client is, and back",
+        shape: Shape::Bytes,
+        corpus: "proxy-protocol",
+        words: &[
+            b"PROXY ",
+            b"TCP4 ",
+            b"TCP6 ",
+            b"UNKNOWN",
+            b"\r\n",
+            b"::1 ",
+            b"65535",
+            b"\r\n\r\n\0\r\nQUIT\n",
+        ],
+        seed: whole,
+        runner: |_| Ok(Box::new(Pure(inspect::proxy_protocol))),
+    },
+    Target {
+        name: "client-hello",
+        about: "first bytes of a connection to what a TLS client asks for",
+        shape: Shape::Bytes,
+        corpus: "client-hello",
+        words: &[b"\x16\x03\x01", b"\0\x10", b"\x02h2", b"\0\0", b"\xff\xff"],
+        seed: whole,
+        runner: |_| Ok(Box::new(Pure(inspect::client_hello))),
+    },
+    Target {
+        name: "http-line",
+        about: "first bytes of a connection to the HTTP they begin",
+        shape: Shape::Bytes,
+        corpus: "http1-server",
+        words: wire::HTTP1_WORDS,
+        seed: whole,
+        runner: |_| Ok(Box::new(Pure(inspect::http_line))),
     },
     Target {
         name: "http1-server",
