@@ -20,6 +20,9 @@ from envoy.extensions.filters.http.router.v3 import router_pb2  # noqa: F401 (it
 from envoy.extensions.filters.network.echo.v3 import echo_pb2  # noqa: F401
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2  # noqa: F401
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2  # noqa: F401
+from envoy.extensions.filters.listener.http_inspector.v3 import http_inspector_pb2  # noqa: F401
+from envoy.extensions.filters.listener.tls_inspector.v3 import tls_inspector_pb2  # noqa: F401
+from envoy.extensions.network.dns_resolver.cares.v3 import cares_dns_resolver_pb2  # noqa: F401
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2  # noqa: F401
 from envoy.service.cluster.v3 import cds_pb2_grpc
 from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
@@ -428,8 +431,11 @@ class _Sotw(_Stream):
         version, _ = self.server.snapshot(type_url)
         if state["sent"] == version and not force:
             return
+        answered = state["nonce"]
         response = self.response(type_url)
         if not response.resources and not response.resource_errors and type_url in (EDS, RDS):
+            # It is not sent, so nobody can answer it.
+            state["nonce"] = answered
             return
         yield response
         if self.server.twice:

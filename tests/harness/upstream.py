@@ -85,7 +85,7 @@ class Server:
 
 
 def _listening(port):
-    """A socket that listens, and where: a port, one of IPv6 loopback as a pair, or a path."""
+    """A socket that listens, and where: a port, one of another address as a pair, or a path."""
     if isinstance(port, str):
         bound = socket.socket(socket.AF_UNIX)
         bound.bind(port)
