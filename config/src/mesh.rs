@@ -50,6 +50,8 @@ pub struct Mesh {
     pub(crate) policies: BTreeMap<Key, Arc<TrafficPolicy>>,
     pub(crate) configs: BTreeMap<Key, Arc<MeshConfig>>,
     pub(crate) workloads: BTreeMap<Key, Arc<Workload>>,
+    /// The policies by namespace and target.
+    targets: BTreeMap<String, BTreeMap<PolicyTarget, Arc<TrafficPolicy>>>,
     bindings: Bindings,
 }
 
@@ -204,6 +206,11 @@ impl Mesh {
         let bindings = bind(&self, origins, &mut problems);
         Problems::check(problems)?;
         self.bindings = bindings;
+        self.targets.clear();
+        for (key, policy) in &self.policies {
+            let of_namespace = self.targets.entry(key.namespace.clone()).or_default();
+            of_namespace.insert(policy.target_ref.clone(), Arc::clone(policy));
+        }
         Ok(self)
     }
 
@@ -236,12 +243,10 @@ impl Mesh {
     /// Subset's policy, the Service's, and the mesh's defaults, field by field.
     pub fn settings(&self, service: &Key, subset: Option<&str>) -> TrafficSettings {
         let defaults = self.config().map(|config| config.defaults).unwrap_or_default();
+        let of_namespace = self.targets.get(&service.namespace);
         let of = |target: &PolicyTarget| {
-            let mut policies = self.policies.iter();
-            let found = policies.find(|(key, policy)| {
-                key.namespace == service.namespace && policy.target_ref == *target
-            });
-            found.map(|(_, policy)| policy.settings).unwrap_or_default()
+            let policy = of_namespace.and_then(|targets| targets.get(target));
+            policy.map(|policy| policy.settings).unwrap_or_default()
         };
         let service = of(&PolicyTarget::Service(service.name.clone())).over(defaults);
         match subset {

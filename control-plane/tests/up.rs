@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead as _, BufReader};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -92,6 +92,29 @@ fn a_running_mesh_shows_its_traffic_and_leaves_nothing_when_it_is_asked_to_stop(
     for address in addresses(&text) {
         assert!(TcpStream::connect(address).is_err(), "something still listens on {address}");
     }
+}
+
+#[test]
+fn a_gateway_lets_requests_in() {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/examples/ingress.yaml");
+    let mut text = std::fs::read_to_string(example).unwrap();
+    // Ports of the kernel's choice in place of the example's. They are taken on another address for
+    // as long as the test runs, so that nobody is given them in the meantime.
+    let mut held = Vec::new();
+    for port in ["18080", "18432", "18443"] {
+        let listener = TcpListener::bind("127.0.0.2:0").unwrap();
+        let free = listener.local_addr().unwrap().port().to_string();
+        text = text.replace(&format!("port: {port}"), &format!("port: {free}"));
+        held.push(listener);
+    }
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("ingress.yaml");
+    std::fs::write(&path, text).unwrap();
+    let output = up(&[path.to_str().unwrap(), "--check", "--requests", "20"]).output().unwrap();
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{out}\n{err}");
+    let said = "answered 10 of 10 requests for http://www.shop.example.com/";
+    assert!(out.contains(said), "{out}");
 }
 
 #[test]

@@ -34,15 +34,38 @@ pub struct Error {
     pub path: String,
     /// What is wrong, and what would be right.
     pub reason: String,
+    /// What else is wrong, as far as it was looked for.
+    pub more: Vec<Error>,
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Error {
+    /// All that is wrong, in the order of the text.
+    pub fn all(&self) -> Vec<&Self> {
+        let mut all: Vec<&Self> =
+            std::iter::once(self).chain(self.more.iter().flat_map(Self::all)).collect();
+        all.sort_by_key(|error| (error.line, error.column));
+        all
+    }
+
+    fn write(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "line {}, column {}: ", self.line, self.column)?;
         if !self.path.is_empty() {
             write!(out, "{}: ", self.path)?;
         }
         out.write_str(&self.reason)
+    }
+}
+
+/// One line each.
+impl fmt::Display for Error {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.all().into_iter().enumerate() {
+            if index > 0 {
+                out.write_str("\n")?;
+            }
+            error.write(out)?;
+        }
+        Ok(())
     }
 }
 
@@ -81,6 +104,7 @@ fn decode<M: Name + Default>(document: &document::Node) -> Result<M, Error> {
         column: document.at.column,
         path: String::new(),
         reason: error.to_string(),
+        more: Vec::new(),
     })
 }
 

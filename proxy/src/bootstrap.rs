@@ -75,12 +75,12 @@ pub enum BootstrapError {
         source: std::io::Error,
     },
     /// It is no Bootstrap.
-    #[error("{origin}: {source}")]
+    #[error("{origin}: {}", list(findings))]
     Malformed {
         /// Where the text comes from.
         origin: String,
-        /// Where in it, and what.
-        source: json::Error,
+        /// Where in it, and what; one line each.
+        findings: Vec<String>,
     },
     /// Fields that are not supported or not valid.
     #[error("{origin}: {}", list(findings))]
@@ -122,7 +122,10 @@ impl Text {
     fn read(&self) -> Result<pb::Bootstrap, BootstrapError> {
         let text = &self.text;
         let read = if self.is_json() { json::from_json(text) } else { json::from_yaml(text) };
-        read.map_err(|source| BootstrapError::Malformed { origin: self.origin.clone(), source })
+        read.map_err(|error: json::Error| BootstrapError::Malformed {
+            origin: self.origin.clone(),
+            findings: error.to_string().lines().map(str::to_owned).collect(),
+        })
     }
 
     /// The line of a field.

@@ -117,6 +117,86 @@ fn the_same_mesh_again_changes_nothing() {
     assert!(before.clusters.is_same(&after.clusters) && before.endpoints.is_same(&after.endpoints));
 }
 
+/// 500 Services, and a route for each.
+fn many(weight: u32) -> Arc<Mesh> {
+    let documents = (0..500).map(|n| {
+        let weight = if n == 250 { weight } else { 1 };
+        format!(
+            "{{apiVersion: weft.dev/v1, kind: Service, metadata: {{name: s{n}}}, spec: {{ports: [{{port: 80, protocol: grpc}}]}}}}\n---\n\
+             {{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {{name: s{n}}},\n \
+             spec: {{parentRefs: [{{kind: Service, name: s{n}}}], rules: [{{backendRefs: [{{name: s{n}, weight: {weight}}}, {{name: s{}}}]}}]}}}}\n---\n",
+            (n + 1) % 500
+        )
+    });
+    mesh(&documents.collect::<String>())
+}
+
+#[test]
+fn of_five_hundred_services_one_is_touched() {
+    let at = |n: u16| instance(&format!("i{n}"), 20_000 + n, "v1");
+    let workloads = (0..500).flat_map(|service| {
+        (0..10).map(move |n| (Key::new("default", format!("s{service}")), at(n)))
+    });
+    let mut translator = Translator::new(many(1), workloads.collect());
+    let nodes = [node(Dialect::Envoy), node(Dialect::Grpc)];
+    let count = |before: &Resources, after: &Resources| {
+        // The one listener of a sidecar is its own and small: it is made anew, and the same.
+        let [listeners, routes, clusters, endpoints] =
+            changes(before, after).map(|names| names.len());
+        [
+            if before.listeners == after.listeners { 0 } else { listeners },
+            routes,
+            clusters,
+            endpoints,
+        ]
+    };
+    let before = nodes.each_ref().map(|node| translator.resources(node));
+    assert_eq!(before[1].listeners.len(), 500 * 4, "name, name with port, and both with namespace");
+    assert_eq!((before[0].clusters.len(), before[0].endpoints.len()), (500, 500));
+
+    translator.set_mesh(many(7));
+    let after = nodes.each_ref().map(|node| translator.resources(node));
+    // A proxy has all its routes in one resource; a gRPC client has one for each Service.
+    assert_eq!(count(&before[0], &after[0]), [0, 1, 0, 0]);
+    assert_eq!(count(&before[1], &after[1]), [0, 1, 0, 0]);
+
+    translator.set_instances(&Key::new("default", "s7"), (0..9).map(at).collect());
+    for (node, before) in nodes.iter().zip(&after) {
+        let mut now = before.clone();
+        translator.refresh(node, &mut now);
+        assert_eq!(count(before, &now), [0, 0, 0, 1]);
+    }
+}
+
+/// What a Service does not call can change without a word to its sidecars.
+#[test]
+fn a_change_out_of_sight_changes_nothing() {
+    let mesh_of = |weight: u32| {
+        let text = "
+{apiVersion: weft.dev/v1, kind: Service, metadata: {name: a}, spec: {ports: [{port: 80}], dependencies: [{name: b}]}}
+---
+{apiVersion: weft.dev/v1, kind: Service, metadata: {name: b}, spec: {ports: [{port: 80}]}}
+---
+{apiVersion: weft.dev/v1, kind: Service, metadata: {name: c}, spec: {ports: [{port: 80}], endpoints: [{static: [{address: '127.0.0.1:1', weight: WEIGHT}]}]}}
+";
+        mesh(&text.replace("WEIGHT", &weight.to_string()))
+    };
+    let mut translator = Translator::new(mesh_of(1), Workloads::new());
+    let node = Node { service: Some("a".to_owned()), ..node(Dialect::Envoy) };
+    let before = translator.resources(&node);
+    assert_eq!(before.clusters.len(), 1);
+    translator.set_mesh(mesh_of(2));
+    translator.set_instances(&Key::new("default", "c"), vec![instance("i", 1, "v1")]);
+    let mut after = before.clone();
+    translator.refresh(&node, &mut after);
+    assert!(before.clusters.is_same(&after.clusters) && before.routes.is_same(&after.routes));
+    assert!(before.endpoints.is_same(&after.endpoints));
+
+    translator.set_instances(&Key::new("default", "b"), vec![instance("i", 1, "v1")]);
+    translator.refresh(&node, &mut after);
+    assert!(!before.endpoints.is_same(&after.endpoints), "what it calls is told");
+}
+
 #[test]
 fn a_service_that_leaves_takes_its_resources_with_it() {
     let services = "

@@ -67,7 +67,13 @@ impl Node {
 }
 
 pub(super) fn error(at: Position, reason: impl Into<String>) -> Error {
-    Error { line: at.line, column: at.column, path: String::new(), reason: reason.into() }
+    Error {
+        line: at.line,
+        column: at.column,
+        path: String::new(),
+        reason: reason.into(),
+        more: Vec::new(),
+    }
 }
 
 /// Reads the one document of a YAML text.

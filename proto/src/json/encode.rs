@@ -19,7 +19,32 @@ impl Error {
     fn within(mut self, segment: &str) -> Self {
         let dot = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
         self.path = format!("{segment}{dot}{}", self.path);
+        self.more = self.more.into_iter().map(|error| error.within(segment)).collect();
         self
+    }
+}
+
+/// Errors of neighbours: one does not hide the others.
+#[derive(Default)]
+struct Faults(Option<Error>);
+
+impl Faults {
+    /// More than this do not help anyone; a hostile text could have a million.
+    const MOST: usize = 100;
+
+    /// The value, or nothing after an error, which is kept.
+    fn note<T>(&mut self, result: Result<T, Error>) -> Option<T> {
+        match (result, &mut self.0) {
+            (Ok(value), _) => return Some(value),
+            (Err(error), None) => self.0 = Some(error),
+            (Err(error), Some(first)) if first.more.len() < Self::MOST => first.more.push(error),
+            (Err(_), Some(_)) => {}
+        }
+        None
+    }
+
+    fn end(self) -> Result<(), Error> {
+        self.0.map_or(Ok(()), Err)
     }
 }
 
@@ -84,14 +109,19 @@ fn put_fields<'a>(
     message: &'static Message,
 ) -> Result<(), Error> {
     let mut given: Vec<(&'static Field, &Entry)> = Vec::new();
+    let mut faults = Faults::default();
     for entry in entries {
-        let fail =
-            |reason: String| Err(super::document::error(entry.at, reason).within(&entry.key));
+        let mut fail = |reason: String| {
+            let error = super::document::error(entry.at, reason).within(&entry.key);
+            faults.note::<()>(Err(error));
+        };
         let Some(field) = message.field_named(&entry.key) else {
-            return fail(unknown_field(&entry.key, message));
+            fail(unknown_field(&entry.key, message));
+            continue;
         };
         if given.iter().any(|(other, _)| other.number == field.number) {
-            return fail("is given twice".into());
+            fail("is given twice".into());
+            continue;
         }
         let is_value = field.message().is_some_and(|kind| kind.special == Special::Value);
         if entry.value.is_null() && !(is_value && field.label == Label::Present) {
@@ -101,16 +131,18 @@ fn put_fields<'a>(
             .iter()
             .find(|(other, _)| other.oneof().is_some() && other.oneof() == field.oneof());
         if let Some((other, _)) = rival {
-            return fail(format!("excludes `{}`, which is given too", other.name()));
+            fail(format!("excludes `{}`, which is given too", other.name()));
+            continue;
         }
         given.push((field, entry));
     }
     // What is in an Any shall not depend on the order in which a document gives it.
     given.sort_by_key(|(field, _)| field.number);
     for (field, entry) in given {
-        put_field(out, &entry.value, field).map_err(|error| error.within(&entry.key))?;
+        let put = put_field(out, &entry.value, field);
+        faults.note(put.map_err(|error| error.within(&entry.key)));
     }
-    Ok(())
+    faults.end()
 }
 
 fn unknown_field(key: &str, message: &Message) -> String {
@@ -170,15 +202,18 @@ fn put_repeated(out: &mut Vec<u8>, node: &Node, field: &'static Field) -> Result
         return Err(node.error(format!("a list is expected, not {}", node.kind())));
     };
     let mut packed = Vec::new();
+    let mut faults = Faults::default();
     for (index, item) in items.iter().enumerate() {
         let within = |error: Error| error.within(&format!("[{index}]"));
         match field.message() {
             Some(message) => {
-                let bytes = encode(item, message).map_err(within)?;
+                let bytes = faults.note(encode(item, message).map_err(within));
+                let Some(bytes) = bytes else { continue };
                 wire::put(out, field.number, wire::Value::Bytes(&bytes));
             }
             None => {
-                let value = scalar::read(item, field).map_err(within)?;
+                let value = faults.note(scalar::read(item, field).map_err(within));
+                let Some(value) = value else { continue };
                 if field.packed {
                     value.put_packed(&mut packed);
                 } else {
@@ -190,7 +225,7 @@ fn put_repeated(out: &mut Vec<u8>, node: &Node, field: &'static Field) -> Result
     if !packed.is_empty() {
         wire::put(out, field.number, wire::Value::Bytes(&packed));
     }
-    Ok(())
+    faults.end()
 }
 
 fn put_map(out: &mut Vec<u8>, node: &Node, field: &'static Field) -> Result<(), Error> {
@@ -203,22 +238,28 @@ fn put_map(out: &mut Vec<u8>, node: &Node, field: &'static Field) -> Result<(), 
     };
     let mut keys: Vec<&str> = entries.iter().map(|entry| entry.key.as_str()).collect();
     keys.sort_unstable();
+    let mut faults = Faults::default();
     for entry in entries {
         let segment = format!("[{:?}]", entry.key);
         let first = keys.partition_point(|key| *key < entry.key.as_str());
         if keys.get(first + 1) == Some(&entry.key.as_str()) {
             let error = super::document::error(entry.at, "is given twice");
-            return Err(error.within(&segment));
+            faults.note::<()>(Err(error.within(&segment)));
+            continue;
         }
         let mut bytes = Vec::new();
         // A key is text in the document whatever its kind; only a bool is never quoted.
         let value = Value::Scalar { text: entry.key.clone(), quoted: key_field.kind != Kind::Bool };
         let key = Node { at: entry.at, value };
-        scalar::read(&key, key_field).map_err(|error| error.within(&segment))?.put(&mut bytes, 1);
-        put_field(&mut bytes, &entry.value, value_field).map_err(|error| error.within(&segment))?;
+        let key = scalar::read(&key, key_field).map_err(|error| error.within(&segment));
+        if let Some(key) = faults.note(key) {
+            key.put(&mut bytes, 1);
+        }
+        let value = put_field(&mut bytes, &entry.value, value_field);
+        faults.note(value.map_err(|error| error.within(&segment)));
         wire::put(out, field.number, wire::Value::Bytes(&bytes));
     }
-    Ok(())
+    faults.end()
 }
 
 fn put_any(out: &mut Vec<u8>, node: &Node, any: &'static Message) -> Result<(), Error> {

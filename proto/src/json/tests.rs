@@ -314,3 +314,45 @@ proptest::proptest! {
         proptest::prop_assert_eq!(read, node);
     }
 }
+
+#[test]
+fn all_that_is_wrong_is_said_in_the_order_of_the_text() {
+    let text = "
+name: [a]
+conect_timeout: 5s
+type: STATIK
+connect_timeout: soon
+connect_timeout: 5s
+load_assignment:
+  endpoints:
+    - lb_endpoints: [{endpoint: {}}, {endpoint: 5}]
+      priorty: 1
+typed_extension_protocol_options: {a: 1, b: {'@type': nowhere}}
+";
+    let error = from_yaml::<Cluster>(text).unwrap_err().to_string();
+    let places: Vec<&str> = error.lines().filter_map(|line| line.split(": ").nth(1)).collect();
+    let expected = [
+        "name",
+        "conect_timeout",
+        "type",
+        "connect_timeout",
+        "connect_timeout",
+        "load_assignment.endpoints[0].lb_endpoints[1].endpoint",
+        "load_assignment.endpoints[0].priorty",
+        "typed_extension_protocol_options[\"a\"]",
+        "typed_extension_protocol_options[\"b\"].@type",
+    ];
+    assert_eq!(places, expected, "{error}");
+}
+
+#[test]
+fn what_is_said_of_a_hostile_text_has_an_end() {
+    let error = from_yaml::<Cluster>(&format!("name: [{}]", "a, ".repeat(10))).unwrap_err();
+    assert_eq!(error.all().len(), 1);
+    let text = format!(
+        "metadata: {{filter_metadata: {{{}}}}}",
+        (0..5000).fold(String::new(), |text, n| format!("{text}k{n}: 1, "))
+    );
+    let error = from_yaml::<Cluster>(&text).unwrap_err();
+    assert_eq!(error.all().len(), 101);
+}

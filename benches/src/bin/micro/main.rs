@@ -1,4 +1,4 @@
-//! Micro benches: single steps of the proxy, in nanoseconds and allocations.
+//! Micro benches: single steps of the proxy and the control plane, in nanoseconds and allocations.
 //!
 //! Each row is run in many rounds, each long enough for the clock but shorter than a time slice of
 //! the scheduler, so that on a busy machine some of them run undisturbed: the table shows the
@@ -8,6 +8,7 @@ mod configuration;
 mod harness;
 mod headers;
 mod routing;
+mod translation;
 
 use std::path::PathBuf;
 
@@ -50,6 +51,7 @@ fn main() -> Result<()> {
     routing::run(&mut bench)?;
     headers::run(&mut bench)?;
     configuration::run(&mut bench)?;
+    translation::run(&mut bench)?;
     let report = Report { machine: Machine::here()?, rows: bench.into_rows() };
     if let Some(path) = &arguments.json {
         std::fs::write(path, serde_json::to_vec_pretty(&report)?)?;

@@ -13,7 +13,7 @@ use weft_config::{BoundRule, Key, Mesh};
 use super::local::Local;
 use super::plan::Instance;
 use super::traffic::{self, Seen, Target};
-use super::{split, stats};
+use super::{gateway, split, stats};
 use crate::wire::{self, ToAddress};
 
 /// Requests on their way at the same time.
@@ -82,6 +82,7 @@ pub(super) async fn run(
         }
         splits(&mut report, mesh, &local.instances, &answered);
     }
+    gateways(&mut report, mesh, local).await;
     println!(
         "\n{}",
         if report.failed == 0 {
@@ -91,6 +92,22 @@ pub(super) async fn run(
         }
     );
     Ok(report.failed == 0)
+}
+
+/// Requests from outside, by every way in that leads to something that runs here.
+async fn gateways(report: &mut Report, mesh: &Mesh, local: &Local) {
+    const REQUESTS: u32 = 10;
+    for (key, target) in gateway::targets(mesh, &local.instances) {
+        let (answered, failure) = gateway::knock(&target, REQUESTS).await;
+        let Target { outbound, service, path } = &target;
+        let text = format!(
+            "gateway {key} on {outbound} answered {answered} of {REQUESTS} requests for http://{service}{path}"
+        );
+        report.line(answered == REQUESTS, &text);
+        if let Some(failure) = failure {
+            println!("          {failure}");
+        }
+    }
 }
 
 /// The control plane's view: everybody registered, everything acknowledged, nothing refused.
@@ -105,6 +122,7 @@ async fn ledger(report: &mut Report, local: &Local) -> anyhow::Result<()> {
         .map(|one| one.name.as_str())
         .collect();
     let all = local.instances.len();
+    let followers = all + local.gateways.len();
     report.line(
         missing.is_empty(),
         &format!("{} of {all} instances are registered and serving", all - missing.len()),
@@ -112,7 +130,7 @@ async fn ledger(report: &mut Report, local: &Local) -> anyhow::Result<()> {
     let proxies = local.proxies().await?;
     let converged = proxies.iter().filter(|proxy| proxy.converged).count();
     report.line(
-        converged == proxies.len() && converged >= all,
+        converged == proxies.len() && converged >= followers,
         &format!(
             "{converged} of {} proxies have acknowledged all of their configuration",
             proxies.len()

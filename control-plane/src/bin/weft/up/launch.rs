@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use tokio::process::Command;
 use weft_config::model::workload::Program;
 
+use super::gateway::Gateway;
 use super::plan::Instance;
 use super::process::command;
 
@@ -50,6 +51,21 @@ pub(crate) fn sidecar(
     for (key, value) in &instance.labels {
         command.args(["--label", &format!("{key}={value}")]);
     }
+    Ok(command)
+}
+
+/// The proxy of a Gateway.
+pub(crate) fn gateway(
+    gateway: &Gateway,
+    xds: SocketAddr,
+    concurrency: u32,
+) -> anyhow::Result<Command> {
+    let mut command = weft(&["proxy", "--control-plane", &format!("http://{xds}")])?;
+    command
+        .args(["--gateway", &gateway.key.name, "--namespace", &gateway.key.namespace])
+        .args(["--admin", &gateway.admin.address.to_string()])
+        .args(["--concurrency", &concurrency.to_string()])
+        .args(["--drain-time-s", DRAIN_SECONDS]);
     Ok(command)
 }
 

@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use weft_config::Source;
 use weft_control_admin::api;
 
+use super::gateway::Gateway;
 use super::launch;
 use super::plan::Instance;
 use super::ports::{self, Reserved};
@@ -32,21 +33,30 @@ pub(crate) struct Local {
     pub(crate) xds: Reserved,
     pub(crate) admin: Reserved,
     pub(crate) instances: Vec<Instance>,
+    pub(crate) gateways: Vec<Gateway>,
     news: News,
     control_plane: Option<Process>,
+    /// The proxies of Gateways.
+    doors: Vec<Process>,
     sidecars: Vec<Process>,
     services: Vec<Process>,
 }
 
 impl Local {
-    pub(crate) fn new(instances: Vec<Instance>, news: News) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        instances: Vec<Instance>,
+        gateways: Vec<Gateway>,
+        news: News,
+    ) -> anyhow::Result<Self> {
         let (xds, admin) = (ports::reserve()?, ports::reserve()?);
         Ok(Self {
             xds,
             admin,
             instances,
+            gateways,
             news,
             control_plane: None,
+            doors: Vec::new(),
             sidecars: Vec::new(),
             services: Vec::new(),
         })
@@ -66,7 +76,11 @@ impl Local {
             &format!("control plane is ready and has {} documents", applied.resources.len()),
         );
 
-        let concurrency = workers(self.instances.len());
+        let concurrency = workers(self.instances.len() + self.gateways.len());
+        for gateway in &self.gateways {
+            let proxy = launch::gateway(gateway, self.xds.address, concurrency)?;
+            self.doors.push(Process::start(&gateway.name(), proxy, &self.news)?);
+        }
         for instance in &self.instances {
             let sidecar = launch::sidecar(instance, self.xds.address, concurrency)?;
             self.sidecars.push(Process::start(
@@ -87,6 +101,12 @@ impl Local {
             until_listens(sidecar, instance.ports.outbound.address).await?;
         }
         progress(begun, &format!("{} sidecars are ready", self.sidecars.len()));
+        for (gateway, door) in self.gateways.iter().zip(&self.doors) {
+            until_answers(door, gateway.admin.address, "/ready").await?;
+            for at in &gateway.listens {
+                until_listens(door, *at).await?;
+            }
+        }
         self.until_converged().await?;
         progress(begun, "every sidecar has acknowledged its configuration");
         Ok(())
@@ -111,7 +131,8 @@ impl Local {
             let serving = workloads.iter().filter(|one| one.phase == "serving").count();
             let converged = proxies.iter().filter(|proxy| proxy.converged).count();
             let all = self.instances.len();
-            looks = if serving >= all && converged >= all { looks + 1 } else { 0 };
+            let proxies = all + self.gateways.len();
+            looks = if serving >= all && converged >= proxies { looks + 1 } else { 0 };
             if Instant::now() > deadline {
                 bail!(
                     "of {all} sidecars, only {serving} are registered and {converged} have acknowledged"
@@ -122,9 +143,10 @@ impl Local {
         Ok(())
     }
 
-    /// Stops everything: first the sidecars, which say good-bye and let requests finish, then the
+    /// Stops everything: first the gateways, then the sidecars, which say good-bye and let requests finish, then the
     /// services, which then have none, then the control plane.
     pub(crate) async fn stop(&mut self) {
+        stop_all(&mut self.doors).await;
         stop_all(&mut self.sidecars).await;
         stop_all(&mut self.services).await;
         stop_all(self.control_plane.as_mut_slice()).await;
@@ -133,7 +155,8 @@ impl Local {
     /// Ends everything at once.
     pub(crate) async fn kill(&mut self) {
         let control_plane = self.control_plane.as_mut_slice();
-        for process in self.sidecars.iter_mut().chain(&mut self.services).chain(control_plane) {
+        let proxies = self.doors.iter_mut().chain(&mut self.sidecars);
+        for process in proxies.chain(&mut self.services).chain(control_plane) {
             process.wait_or_kill(Duration::ZERO).await;
         }
     }

@@ -1,6 +1,7 @@
 //! `weft up`: a whole mesh on this machine, from one file.
 
 mod check;
+mod gateway;
 mod launch;
 mod local;
 mod plan;
@@ -107,7 +108,8 @@ impl Up {
     ) -> anyhow::Result<ExitCode> {
         let target = self.target(&instances)?;
         let (deaths, mut dead) = mpsc::unbounded_channel();
-        let mut local = Local::new(instances, News { deaths, print_logs: self.logs })?;
+        let gateways = gateway::gateways(mesh)?;
+        let mut local = Local::new(instances, gateways, News { deaths, print_logs: self.logs })?;
         let mut signals = Signals::new()?;
         let end = tokio::select! {
             end = self.go(mesh, documents, &mut local, &target, &mut dead) => end,
@@ -263,8 +265,17 @@ fn what_runs_where(local: &Local) -> String {
             format!("http://{}/", ports.admin.address),
         ]);
     }
+    let gateways: String = local
+        .gateways
+        .iter()
+        .map(|one| {
+            let at: Vec<String> = one.listens.iter().map(ToString::to_string).collect();
+            let admin = one.admin.address;
+            format!("{}: listens on {}, admin http://{admin}/\n", one.name(), at.join(", "))
+        })
+        .collect();
     format!(
-        "control plane: xDS {}, admin http://{}/\n\n{}",
+        "control plane: xDS {}, admin http://{}/\n{gateways}\n{}",
         local.xds.address,
         local.admin.address,
         table.render()
