@@ -34,6 +34,7 @@ mod places;
 mod problem;
 mod read;
 mod reader;
+mod reference;
 mod schema;
 mod status;
 mod suggest;
@@ -53,6 +54,7 @@ pub use mesh::{Applied, Mesh, Source};
 pub use places::Places;
 pub use problem::{Conflict, Problem, Problems, Reason};
 pub use reader::StringMap;
+pub use reference::reference;
 pub use schema::json_schema;
 pub use status::{
     Address, Condition, ListenerStatus, ParentStatus, Progress, RouteKind, Status, Truth,

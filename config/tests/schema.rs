@@ -198,3 +198,23 @@ fn the_checked_in_schema_is_the_current_one() {
     }
     assert!(read("schema.json") == format!("{text}\n"), "run this test with WEFT_BLESS=1");
 }
+
+/// `config/REFERENCE.md` is for people. `WEFT_BLESS=1` writes it anew.
+#[test]
+fn the_checked_in_reference_is_the_current_one() {
+    let page = weft_config::reference();
+    if std::env::var_os("WEFT_BLESS").is_some() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("REFERENCE.md");
+        std::fs::write(path, &page).expect("write REFERENCE.md");
+    }
+    assert!(read("REFERENCE.md") == page, "run this test with WEFT_BLESS=1");
+    for field in [
+        "| `spec.ports[].protocol` | `http`, `http2`, `grpc`, `tcp`, `tls` |",
+        "| `spec.rules[].backendRefs[].weight` | 0 to 1000000 |",
+        "| `spec.listeners[].protocol` | `HTTP`, `TCP`, `TLS` | required. |",
+        "| `spec.listeners[].tls.mode` | `Passthrough` |",
+        "| `spec.egress.hosts` | list, at least one |",
+    ] {
+        assert!(page.contains(field), "{field}");
+    }
+}

@@ -26,7 +26,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     }
     let documents = [source(&documents)];
     bench.measure("mesh/read 1000 documents", |_| Mesh::parse(&documents));
-    bench.measure("mesh/apply one document to 1000", |n| mesh.apply(one_of(&weights, n)));
+    bench.measure("mesh/apply one document to 1000", |n| mesh.apply(one_of::<[Source; 1]>(&weights, n)));
 
     let workloads: Workloads = (0..SERVICES).flat_map(|n| instances(n, 1)).collect();
     let node = Node {
@@ -62,7 +62,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
 }
 
 fn one_of<T>(both: &[T], n: u64) -> &T {
-    if n % 2 == 0 { &both[0] } else { &both[1] }
+    if n.is_multiple_of(2) { &both[0] } else { &both[1] }
 }
 
 fn source(text: &str) -> Source {
@@ -107,6 +107,7 @@ fn instances(n: usize, third: u8) -> impl Iterator<Item = (Key, Instance)> {
             name: format!("{n}-{fourth}"),
             address: SocketAddr::new(ip, 8080),
             labels: StringMap::new(),
+            healthy: true,
         };
         (Key::new("default", name(n)), instance)
     })
