@@ -1,6 +1,6 @@
 """The requests: each names its world and what goes over the wire."""
 
-from differential import behind, routing, sayings, settings
+from differential import behind, replies, routing, sayings, settings
 from differential.case import Case, both, plan
 
 PATHS = """
@@ -350,6 +350,7 @@ def cases():
         *routing.action_cases(),
         *routing.format_cases(),
         *settings.cases(),
+        *replies.cases(),
         *behind.cases(),
         *sayings.cases(),
     ]

@@ -99,7 +99,7 @@ fn verdicts_name_the_field_and_what_is_supported() {
             "! virtual_hosts[0].routes[0].route.cluster_specifier_plugin: selects behaviour that is not supported (it is \"x\"); \
              supported: cluster, cluster_header, weighted_clusters",
             "! virtual_hosts[0].routes[0].route.host_rewrite: selects behaviour that is not supported (it is \"h\"); \
-             supported: host_rewrite_literal, host_rewrite_header, host_rewrite_path_regex",
+             supported: host_rewrite_literal, auto_host_rewrite, host_rewrite_header, host_rewrite_path_regex",
             "? virtual_hosts[0].routes[0].route.priority: not supported: limits by priority (it is HIGH)",
         ],
     );

@@ -49,6 +49,8 @@ pub struct EndpointState {
     address: EndpointAddress,
     /// Asked for by who opens a connection only.
     ways: RwLock<Arc<[SocketAddr]>>,
+    /// Asked for by routes that give the host the name of the endpoint only.
+    hostname: RwLock<Option<Arc<str>>>,
     active_requests: AtomicU32,
     active_connections: AtomicU32,
     counts: EndpointCounts,
@@ -95,6 +97,7 @@ impl EndpointState {
             id: EndpointId::next(),
             address,
             ways: RwLock::default(),
+            hostname: RwLock::default(),
             active_requests: AtomicU32::new(0),
             active_connections: AtomicU32::new(0),
             counts: EndpointCounts::default(),
@@ -122,6 +125,19 @@ impl EndpointState {
         let mut held = self.ways.write().unwrap_or_else(PoisonError::into_inner);
         if **held != *ways {
             *held = Arc::from(ways);
+        }
+    }
+
+    /// The name that the endpoint goes by, if it has one.
+    pub fn hostname(&self) -> Option<Arc<str>> {
+        self.hostname.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on the endpoint goes by this name.
+    pub fn set_hostname(&self, name: Option<&str>) {
+        let mut held = self.hostname.write().unwrap_or_else(PoisonError::into_inner);
+        if held.as_deref() != name {
+            *held = name.map(Arc::from);
         }
     }
 

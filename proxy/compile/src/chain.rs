@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use weft_resources::{
-    Destination, HttpConnectionManager, Problem, Reason, RouteConfiguration, RouteSource, TcpProxy,
+    DataSource, Destination, HttpConnectionManager, LocalReplies, Problem, Reason, ReplyMapper,
+    RouteConfiguration, RouteSource, TcpProxy,
 };
 use weft_telemetry::Stats;
 
@@ -14,6 +16,9 @@ use crate::{
     slots::Slots,
     tables::{ClusterId, HttpChain, RouteConfigId, Routes, Target, TcpChain, Weighted},
 };
+
+/// Bytes that the file of a local reply may have.
+const LARGEST_REPLY: usize = 1 << 20;
 
 /// Numbers for the names that chains and routes mention.
 pub(crate) struct Names<'a> {
@@ -39,6 +44,7 @@ pub(crate) fn http_chain(
             (Routes::Rds(id), Some(Reference { name, origin, fetch_timeout }))
         }
     };
+    let local_replies = http.local_replies.map(|replies| local_replies(replies, names.files));
     let chain = HttpChain {
         stats: stats.http(&http.stat_prefix),
         codec: http.codec,
@@ -47,10 +53,32 @@ pub(crate) fn http_chain(
         client: http.client,
         upgrades: http.upgrades,
         heads: http.heads,
+        local_replies: local_replies.transpose()?.map(Box::new),
         suppress_envoy_headers: http.suppress_envoy_headers,
         max_concurrent_streams: http.max_concurrent_streams,
     };
     Ok((chain, reference))
+}
+
+/// Bodies become the content of their files.
+fn local_replies(
+    replies: LocalReplies<DataSource>,
+    files: Files,
+) -> Result<LocalReplies<Bytes>, Reason> {
+    let LocalReplies { mappers, format } = replies;
+    let read = |(index, mapper): (usize, ReplyMapper<DataSource>)| {
+        let ReplyMapper { filter, status, body, format, headers } = mapper;
+        let body = match body {
+            Some(DataSource::File(name)) => Some(files.read(&name, LARGEST_REPLY)),
+            Some(DataSource::Inline(bytes)) => Some(Ok(bytes)),
+            None => None,
+        };
+        let path = || format!("local_reply_config.mappers[{index}].body");
+        let body = body.transpose().map_err(|problem| Reason { path: path(), problem })?;
+        Ok(ReplyMapper { filter, status, body, format, headers })
+    };
+    let mappers = mappers.into_iter().enumerate().map(read).collect::<Result<_, Reason>>()?;
+    Ok(LocalReplies { mappers, format })
 }
 
 pub(crate) fn tcp_chain(tcp: &TcpProxy, names: &mut Names<'_>, stats: &Stats) -> TcpChain {

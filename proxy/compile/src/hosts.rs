@@ -67,6 +67,7 @@ impl Making<'_> {
                 locality: &locality,
                 locality_weight,
                 hash_key: self.hash_key(configured),
+                hostname: hostname(configured),
             };
             self.endpoint(configured, &template, hosts);
         }
@@ -75,9 +76,8 @@ impl Making<'_> {
     /// What an endpoint is placed by where requests are hashed, if not by its address.
     fn hash_key<'e>(&self, configured: &'e Endpoint) -> Option<&'e str> {
         let Picker::Hashed(hashing) = self.resource.balancing.picker else { return None };
-        let hostname = || Some(&*configured.hostname).filter(|name| !name.is_empty());
         let key = configured.hash_key.as_deref();
-        key.or_else(|| if hashing.by_hostname { hostname() } else { None })
+        key.or_else(|| if hashing.by_hostname { hostname(configured) } else { None })
     }
 
     fn endpoint(&mut self, configured: &Endpoint, template: &Template<'_>, hosts: &mut Vec<Host>) {
@@ -149,7 +149,8 @@ impl Making<'_> {
         let carried = self.known.get(&address).map(|endpoint| Arc::clone(endpoint));
         let endpoint = carried.unwrap_or_else(|| EndpointState::new(address));
         endpoint.set_ways(ways);
-        let Template { weight, health, priority, locality, locality_weight, hash_key } = made;
+        endpoint.set_hostname(made.hostname);
+        let Template { weight, health, priority, locality, locality_weight, hash_key, .. } = made;
         let hash_key = hash_key.map(Arc::from);
         let locality = Some(Arc::clone(locality));
         hosts.push(Host {
@@ -173,6 +174,15 @@ struct Template<'a> {
     locality: &'a Arc<Locality>,
     locality_weight: Option<u32>,
     hash_key: Option<&'a str>,
+    hostname: Option<&'a str>,
+}
+
+fn hostname(configured: &Endpoint) -> Option<&str> {
+    match &configured.address {
+        _ if !configured.hostname.is_empty() => Some(&configured.hostname),
+        Configured::Named { host, .. } => Some(host),
+        Configured::Literal(_) => None,
+    }
 }
 
 fn health(status: HealthStatus) -> Health {

@@ -78,8 +78,9 @@ pub use tables::{
 };
 pub use update::{Source, Update, Upsert};
 pub use weft_resources::{
-    ApiSource, ConfigSource, ConnectTermination, FetchTimeout, FileSource, GrpcService, HashCookie,
-    HashInput, HashPolicy, HeadRules, Http1Settings, InternalAddresses, InternalRedirect, Origin,
-    Problem, RateLimit, Reason, ResetFormat, ResourceType, RetryLimit, RetryOn, RetryPolicy,
+    ApiSource, BodyFormat, BodyTemplate, Comparison, ConfigSource, ConnectTermination,
+    FetchTimeout, FileSource, GrpcService, HashCookie, HashInput, HashPolicy, HeadRules,
+    Http1Settings, InternalAddresses, InternalRedirect, LocalReplies, Origin, Problem, RateLimit,
+    Reason, ReplyFilter, ReplyMapper, ResetFormat, ResourceType, RetryLimit, RetryOn, RetryPolicy,
     ServerHeader, StreamLimit, StripPort, ToldBackoff, Upgrade, Warning, name_of_key,
 };

@@ -75,7 +75,7 @@ fn route(
     names: RouteNames,
     context: &mut Context<'_>,
 ) -> Result<RouteEntry, Problem> {
-    let RouteRule { request_headers, response_headers, count_attempts, .. } = rule;
+    let RouteRule { request_headers, response_headers, count_attempts, tell_attempts, .. } = rule;
     let levels = Levels { request: &request_headers, response: &response_headers };
     let action = match rule.action {
         RouteAction::Redirect(redirect) => Action::Redirect(redirect),
@@ -92,7 +92,14 @@ fn route(
         }
     };
     let names = Arc::new(names);
-    Ok(RouteEntry { action, request_headers, response_headers, names, count_attempts })
+    Ok(RouteEntry {
+        action,
+        request_headers,
+        response_headers,
+        names,
+        count_attempts,
+        tell_attempts,
+    })
 }
 
 fn forward(forward: resources::Forward, levels: &Levels<'_>, context: &mut Context<'_>) -> Forward {

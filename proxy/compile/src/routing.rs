@@ -38,6 +38,8 @@ pub struct RouteEntry {
     pub names: Arc<RouteNames>,
     /// `include_request_attempt_count`: the upstream is told which attempt it sees.
     pub count_attempts: bool,
+    /// `include_attempt_count_in_response`: the client is told how many there were.
+    pub tell_attempts: bool,
 }
 
 /// What a route is called, for formats and logs.
@@ -95,7 +97,7 @@ pub struct Forward {
     /// `upgrade_configs`.
     pub upgrades: Box<[Upgrade]>,
     /// `internal_redirect_policy`.
-    pub internal_redirect: Option<Box<InternalRedirect>>,
+    pub internal_redirect: Option<Arc<InternalRedirect>>,
     /// `retry_policy`.
     pub retry: Option<Arc<RetryPolicy>>,
 }

@@ -7,6 +7,7 @@ mod listener;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use http::HeaderValue;
 use weft_balance::{Balancer, DropOverloads};
 use weft_telemetry::{ClusterStats, HttpStats, TcpStats};
@@ -16,7 +17,7 @@ pub use inspection::{
 };
 pub use listener::{Chain, Chains, ConnectionLimit, FilterChain, HandOff, Listener};
 
-use weft_resources::{HeadRules, Upgrade};
+use weft_resources::{HeadRules, LocalReplies, Upgrade};
 
 use crate::{routing::RouteConfig, slots::SharedNames};
 
@@ -103,6 +104,8 @@ pub struct HttpChain {
     pub upgrades: Box<[Upgrade]>,
     /// What becomes of the heads of requests and responses.
     pub heads: HeadRules,
+    /// `local_reply_config`.
+    pub local_replies: Option<Box<LocalReplies<Bytes>>>,
     /// Router's `suppress_envoy_headers`: no `x-envoy-*` headers are added.
     pub suppress_envoy_headers: bool,
     /// `http2_protocol_options.max_concurrent_streams`, if set.

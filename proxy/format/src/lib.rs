@@ -17,6 +17,7 @@
 //! ```
 
 mod error;
+mod json;
 mod operator;
 mod parse;
 mod render;
@@ -24,5 +25,6 @@ mod time;
 mod view;
 
 pub use error::{Fault, FormatError};
+pub use json::JsonFormat;
 pub use parse::Format;
 pub use view::{Address, Host, Request, Upstream, View};

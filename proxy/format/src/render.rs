@@ -34,7 +34,7 @@ impl Format {
 
 impl Operator {
     /// Says whether the value is known.
-    fn render(&self, view: &View<'_>, out: &mut Vec<u8>) -> bool {
+    pub(crate) fn render(&self, view: &View<'_>, out: &mut Vec<u8>) -> bool {
         match self {
             Self::Request(field) => field.render(|name| name.of_request(view), out),
             Self::Response(field) => {

@@ -33,11 +33,11 @@ pub(crate) fn request<'a>(
     Request { method: method.as_str(), path, authority: authority.as_bytes(), scheme, headers }
 }
 
-/// What is known of a request as soon as it has a route.
+/// What is known of a request before it goes anywhere.
 pub(crate) fn view<'a>(
     connection: &'a Connection,
     origin: &Origin,
-    names: &'a RouteNames,
+    names: Option<&'a RouteNames>,
     began: Instant,
     version: Version,
     request: Request<'a>,
@@ -48,8 +48,8 @@ pub(crate) fn view<'a>(
         remote: address(origin.remote),
         direct_remote: address(connection.peer),
         local: connection.local.map(Address::Ip),
-        route: names.route.as_deref(),
-        virtual_host: Some(&names.virtual_host),
+        route: names.and_then(|names| names.route.as_deref()),
+        virtual_host: names.map(|names| &*names.virtual_host),
         // Only now, because nearly no route asks for it.
         began: SystemTime::now().checked_sub(began.elapsed()),
         duration: Some(began.elapsed()),
@@ -127,7 +127,7 @@ impl Kept {
         let upstream = Upstream { cluster: Some(cluster), address: endpoint, protocol: None };
         View {
             upstream,
-            ..view(connection, &self.origin, &self.names, began, self.version, request)
+            ..view(connection, &self.origin, Some(&self.names), began, self.version, request)
         }
     }
 }

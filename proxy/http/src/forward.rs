@@ -2,6 +2,7 @@
 //! within the limits.
 
 mod attempts;
+pub(crate) mod follow;
 
 use std::sync::Arc;
 
@@ -12,10 +13,11 @@ use http::{
     response,
     uri::PathAndQuery,
 };
-use weft_compile::{Cluster, Forward, HeaderProgram, RouteEntry, WeightedCluster};
+use weft_compile::{Cluster, Forward, HeaderProgram, HostRewrite, RouteEntry, WeightedCluster};
 use weft_format::{Upstream, View};
 use weft_route::RequestView;
 
+use self::follow::Trail;
 use crate::{
     body::{Body, Limits, Streaming},
     deadline::{self, Timing},
@@ -24,9 +26,11 @@ use crate::{
     fault::Fault,
     hash::{self, Hashed},
     head_rules::Origin,
-    headers, local_reply,
+    headers,
+    local_reply::Answer,
     mutation::{self, Side},
     record::Record,
+    reply_form,
     retry::{Asked, REPLAYED, Retries},
     rewrite,
     tunnel::Tunnel,
@@ -59,7 +63,21 @@ pub(crate) struct Journey {
     count_attempts: bool,
     /// What is asked for beyond what every request gets.
     retries: Option<Box<Retries>>,
+    /// The client is told of the attempts.
+    tell_attempts: bool,
+    attempts: u16,
+    /// `auto_host_rewrite`, until an endpoint has given its name.
+    auto_host: Option<AutoHost>,
+    /// What is needed where a redirect may be followed.
+    trail: Option<Box<Trail>>,
     interim: Interim,
+}
+
+/// How the host that an endpoint's name replaces is kept.
+#[derive(Clone, Copy, Debug)]
+struct AutoHost {
+    append: bool,
+    keep: bool,
 }
 
 /// Where a request goes, and by which decisions.
@@ -67,6 +85,10 @@ pub(crate) struct Choice<'a> {
     pub(crate) entry: &'a RouteEntry,
     pub(crate) to: &'a Forward,
     pub(crate) cluster: &'a Arc<Cluster>,
+    /// Whom the request is for, as it came.
+    pub(crate) asked: Authority,
+    /// The path that the upstream sees, where that is another one.
+    pub(crate) path: Option<PathAndQuery>,
     /// Its part of the route's weights, if they decided.
     pub(crate) weighted: Option<&'a WeightedCluster>,
     /// The number that the route and the cluster were chosen with.
@@ -77,18 +99,21 @@ pub(crate) struct Choice<'a> {
     pub(crate) tunnel: Option<Tunnel>,
     /// Whether faults are told the gRPC way.
     pub(crate) is_grpc: bool,
+    /// Of a request that was redirected here.
+    pub(crate) trail: Option<Box<Trail>>,
 }
 
 impl Journey {
     /// Makes the request ready for the wire.
     pub(crate) fn begin(
         connection: &Connection,
-        Choice { entry, to, cluster, weighted, tunnel, random, origin, is_grpc }: Choice<'_>,
-        (asked, rewritten): (Authority, Option<PathAndQuery>),
+        choice: Choice<'_>,
         parts: Parts,
         (body, caller): (RequestBody, Caller),
         record: Record,
     ) -> Self {
+        let Choice { entry, to, cluster, asked, path: rewritten, weighted, .. } = choice;
+        let Choice { random, origin, tunnel, is_grpc, trail, .. } = choice;
         let chain = &connection.chain;
         let mut fields = parts.headers;
         let asked_retries = Asked::take(&mut fields);
@@ -101,7 +126,7 @@ impl Journey {
             // The headers themselves are filled in as they are at each level.
             let none = HeaderMap::new();
             let request = facts::request(&parts.method, path, &asked, origin.scheme, &none);
-            let names = &entry.names;
+            let names = Some(&*entry.names);
             let view =
                 facts::view(connection, &origin, names, record.began(), parts.version, request);
             let upstream = Upstream { cluster: Some(&cluster.name), ..Upstream::default() };
@@ -134,7 +159,8 @@ impl Journey {
             .unwrap_or(PathAndQuery::from_static("/"));
         let response_headers =
             weighted.map_or(&entry.response_headers, |weighted| &weighted.response_headers);
-        let kept = response_headers.has_formats().then(|| {
+        let is_shown = response_headers.has_formats() || chain.local_replies.is_some();
+        let kept = is_shown.then(|| {
             let request =
                 facts::request(&parts.method, path.as_str(), &authority, origin.scheme, &fields);
             Kept::new(&entry.names, origin, parts.version, &parts.method, &request)
@@ -166,6 +192,9 @@ impl Journey {
             None => Retries::new(to.retry.as_ref(), asked_retries, &view),
             Some(_) => None,
         };
+        let auto_host = matches!(to.host, HostRewrite::Auto)
+            .then_some(AutoHost { append: to.append_x_forwarded_host, keep: keep_originals });
+        let trail = Trail::of(to, &entry.names, origin, body.is_end_stream(), trail);
         let mut upload = match &tunnel {
             None => Upload::new(body, &fields),
             Some(_) => Upload::tunnel(body),
@@ -195,6 +224,10 @@ impl Journey {
             kept,
             count_attempts: entry.count_attempts,
             retries,
+            tell_attempts: entry.tell_attempts,
+            attempts: 1,
+            auto_host,
+            trail,
             random,
             hash,
             cookie: cookie.map(Box::new),
@@ -222,11 +255,23 @@ impl Journey {
                 }
                 let status = Some(fault.status().as_u16());
                 let said = (fault.details(), fault.flags());
+                self.tell_attempts(&mut headers);
                 self.mutate(connection, &mut headers, status, said);
-                let response = local_reply::fault_with(fault, self.is_grpc, headers);
+                let mut answer = Answer { headers, ..Answer::fault(fault) };
+                if let (Some(replies), Some(kept)) = (&connection.chain.local_replies, &self.kept) {
+                    let view = kept.view(connection, &self.cluster.name, self.record.began());
+                    reply_form::shape(&mut answer, replies, &view, self.is_grpc);
+                }
+                let response = answer.into_response(self.is_grpc);
                 self.record.responded(response.status());
                 response
             }
+        }
+    }
+
+    fn tell_attempts(&self, headers: &mut HeaderMap) {
+        if self.tell_attempts {
+            headers::set_attempt(headers, self.attempts.into());
         }
     }
 
@@ -272,6 +317,7 @@ impl Journey {
         if let Some(cookie) = self.cookie.take() {
             head.headers.append(SET_COOKIE, *cookie);
         }
+        self.tell_attempts(&mut head.headers);
         let status = Some(head.status.as_u16());
         self.mutate(connection, &mut head.headers, status, ("via_upstream", ""));
         let spelling = exchange.spelling();

@@ -39,6 +39,7 @@ mod options;
 mod phase;
 mod record;
 mod redirect;
+mod reply_form;
 mod request;
 mod retry;
 mod rewrite;

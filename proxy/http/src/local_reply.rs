@@ -1,67 +1,76 @@
 //! Answers of our own: faults, direct responses and redirects.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
     header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
+use weft_compile::RouteNames;
 
 use crate::{body::Body, fault::Fault};
 
 /// gRPC's status of what took too long.
 const DEADLINE_EXCEEDED: u16 = 4;
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain");
 
-/// The answer to a request that failed. A gRPC client gets a trailers-only response, because it
-/// treats any other HTTP status as UNKNOWN and never shows the body.
-pub(crate) fn fault(fault: Fault, request_is_grpc: bool) -> Response<Body> {
-    fault_with(fault, request_is_grpc, HeaderMap::new())
+/// An answer of our own, until it has the form in which its client takes it.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    /// Empty for none.
+    pub(crate) body: Bytes,
+    /// What the route says, and where a redirect leads.
+    pub(crate) headers: HeaderMap,
+    /// What happened, in a word.
+    pub(crate) details: &'static str,
+    /// What went wrong, by its flag.
+    pub(crate) flags: &'static str,
+    /// The route that it comes from.
+    pub(crate) names: Option<Arc<RouteNames>>,
+    /// gRPC's status, where the status of HTTP does not say it.
+    pub(crate) grpc_code: Option<u16>,
 }
 
-/// The same with headers of a route.
-pub(crate) fn fault_with(
-    fault: Fault,
-    request_is_grpc: bool,
-    headers: HeaderMap,
-) -> Response<Body> {
-    if request_is_grpc {
-        let code = match fault {
-            Fault::StreamDuration | Fault::SlowRequest => DEADLINE_EXCEEDED,
-            _ => grpc_code(fault.status()),
-        };
-        grpc_trailers_only(code, fault.message(), headers)
-    } else {
-        let message = Bytes::from_static(fault.message().as_bytes());
-        text(fault.status(), message, headers)
+impl Answer {
+    /// To a request that failed.
+    pub(crate) fn fault(fault: Fault) -> Self {
+        let body = Bytes::from_static(fault.message().as_bytes());
+        let grpc_code = matches!(fault, Fault::StreamDuration | Fault::SlowRequest);
+        // Envoy sets the flag of a protocol error after the answer has got its form.
+        let flags = if matches!(fault, Fault::BadRequest(_)) { "" } else { fault.flags() };
+        Self {
+            details: fault.details(),
+            flags,
+            grpc_code: grpc_code.then_some(DEADLINE_EXCEEDED),
+            ..Self::direct(fault.status(), body, HeaderMap::new())
+        }
     }
-}
 
-/// A `direct_response` with the headers of its route.
-pub(crate) fn direct(
-    status: StatusCode,
-    body: Bytes,
-    request_is_grpc: bool,
-    headers: HeaderMap,
-) -> Response<Body> {
-    if request_is_grpc {
-        grpc_trailers_only(grpc_code(status), &String::from_utf8_lossy(&body), headers)
-    } else {
-        text(status, body, headers)
+    /// To what is no request.
+    pub(crate) fn malformed(status: StatusCode, text: &'static str) -> Self {
+        Self { status, ..Self::fault(Fault::BadRequest(text)) }
     }
-}
 
-/// A redirect, whose headers say where to. A gRPC client follows none: it is told a status.
-pub(crate) fn redirect(
-    status: StatusCode,
-    request_is_grpc: bool,
-    headers: HeaderMap,
-) -> Response<Body> {
-    if request_is_grpc {
-        return grpc_trailers_only(grpc_code(status), "", headers);
+    /// A `direct_response`, or a redirect, whose headers say where to.
+    pub(crate) fn direct(status: StatusCode, body: Bytes, headers: HeaderMap) -> Self {
+        let details = "direct_response";
+        Self { status, body, headers, details, flags: "", names: None, grpc_code: None }
     }
-    let mut response = with_headers(status, headers);
-    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-    response
+
+    /// The response. A gRPC client gets one of trailers only, because it treats any other HTTP
+    /// status as UNKNOWN and never shows the body.
+    pub(crate) fn into_response(self, request_is_grpc: bool) -> Response<Body> {
+        let Self { status, body, headers, grpc_code, .. } = self;
+        if request_is_grpc {
+            let code = grpc_code.unwrap_or_else(|| self::grpc_code(status));
+            grpc_trailers_only(code, &String::from_utf8_lossy(&body), headers)
+        } else {
+            text(status, body, headers)
+        }
+    }
 }
 
 fn with_headers(status: StatusCode, headers: HeaderMap) -> Response<Body> {
@@ -90,7 +99,7 @@ fn text(status: StatusCode, body: Bytes, headers: HeaderMap) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     if !body.is_empty() {
-        headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("text/plain"));
+        headers.entry(CONTENT_TYPE).or_insert(TEXT);
         *response.body_mut() = Body::full(body);
     }
     response
@@ -164,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_grpc_fault_is_a_status_not_an_http_error() {
-        let response = fault(Fault::NoHealthyUpstream, true);
+        let response = Answer::fault(Fault::NoHealthyUpstream).into_response(true);
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["grpc-status"], "14");
         assert_eq!(response.headers()["grpc-message"], "no healthy upstream");

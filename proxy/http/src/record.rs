@@ -5,7 +5,7 @@ use std::{rc::Rc, sync::Arc, time::Instant};
 use http::StatusCode;
 use weft_balance::ActiveRequest;
 use weft_compile::{Cluster, HttpChain};
-use weft_telemetry::GaugeGuard;
+use weft_telemetry::{GaugeGuard, HttpStats};
 
 use crate::{
     upstream::RequestSlot,
@@ -44,6 +44,11 @@ impl Record {
             upgrade: None,
             _busy: worker.begin_busy(),
         }
+    }
+
+    /// What is counted of the client's side.
+    pub(crate) fn chain_stats(&self) -> &HttpStats {
+        &self.chain.stats
     }
 
     pub(crate) fn began(&self) -> Instant {

@@ -4,14 +4,15 @@
 //! request holds only what it still needs while it waits: futures are moved, and with h2 once for
 //! each request.
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc, time::Instant};
 
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{HOST, LOCATION},
     request::Parts,
 };
-use weft_compile::{Action, RouteEntry, Tables};
+use weft_compile::{Action, Forward, RouteEntry, RouteNames, Tables};
 use weft_format::View;
 use weft_route::{Outcome, RequestView};
 
@@ -20,18 +21,16 @@ use crate::{
     downstream::{Caller, Connection, RequestBody},
     facts,
     fault::Fault,
-    forward::{Choice, Journey},
+    forward::{Arrival, Choice, Journey, follow},
     head_rules::{self, Origin, Turned},
-    headers, local_reply,
+    headers,
+    local_reply::{self, Answer},
     mutation::{self, Side},
     phase::Phase,
     record::Record,
-    redirect, rewrite,
+    redirect, reply_form, rewrite,
     tunnel::Wanted,
 };
-
-/// What formats say of an answer that the route itself gives, as Envoy says it.
-const DIRECT: &str = "direct_response";
 
 /// Answers one request. Never fails: a fault is an answer too.
 pub(crate) fn handle(
@@ -45,14 +44,14 @@ pub(crate) fn handle(
     let mut request_id = None;
     let mut decided = decide(&connection, request, caller, &mut request_id);
     async move {
-        let outcome = match &mut decided {
-            Decision::Forward(journey) => Some(journey.travel(&connection).await),
-            Decision::Answer(_) => None,
-        };
-        let mut response = match (decided, outcome) {
-            (Decision::Forward(journey), Some(outcome)) => journey.end(&connection, outcome),
-            (Decision::Answer(response), _) => response,
-            (Decision::Forward(_), None) => local_reply::fault(Fault::NoRoute, false),
+        let mut response = loop {
+            let arrival = match &mut decided {
+                Decision::Forward(journey) => journey.travel(&connection).await,
+                Decision::Answer(response) => {
+                    break std::mem::replace(response, Response::new(Body::empty()));
+                }
+            };
+            decided = arrived(&connection, decided, arrival);
         };
         finish(&connection, &mut response, version, request_id);
         if is_h2_head {
@@ -80,117 +79,231 @@ fn decide(
     request_id: &mut Option<HeaderValue>,
 ) -> Decision {
     let record = Record::begin(&connection.chain, &connection.worker);
-    let is_grpc = local_reply::is_grpc(request.headers());
-    let answer = |response: Response<Body>| {
-        record.responded(response.status());
-        Decision::Answer(response)
-    };
-    let fault = |fault| answer(local_reply::fault(fault, is_grpc));
     let (mut parts, body) = request.into_parts();
-    if let Err(why) = Head::read(&parts) {
-        return fault(why);
-    }
     // Read while it is there: what asks for an upgrade concerns this hop alone.
     let wanted = Wanted::of(&parts);
-    let origin = match head_rules::enter(connection, &mut parts) {
-        Ok(origin) => origin,
-        Err(Turned::Away(why)) => return fault(why),
-        Err(Turned::To(status, location)) => {
-            let headers = HeaderMap::from_iter([(LOCATION, location)]);
-            return answer(local_reply::redirect(status, is_grpc, headers));
-        }
+    let entered = enter(connection, &mut parts, request_id);
+    let origin = match &entered {
+        Ok(origin) => *origin,
+        Err(_) => Origin { scheme: "http", remote: connection.peer, is_internal: false },
     };
-    *request_id = head_rules::returned_id(&connection.chain.heads, &parts.headers);
-    let head = match Head::read(&parts) {
-        Ok(head) => head,
-        Err(why) => return fault(why),
-    };
-    let scheme = origin.scheme;
     let random = connection.worker.random_u64();
+    let asking = Asking { connection, parts: &parts, origin, random, began: record.began() };
     // Everything about this request is decided by these tables, whatever is published meanwhile.
     let tables = connection.worker.tables();
-    let entry = match find_route(connection, &tables, &head, &parts, (&origin, random)) {
-        Found::Route(entry) => entry,
-        Found::Nothing => {
-            connection.chain.stats.no_route.inc();
-            return fault(Fault::NoRoute);
+    match entered.and_then(|_| asking.plan(&tables, wanted)) {
+        Ok(plan) => {
+            Decision::Forward(Journey::begin(connection, plan, parts, (body, caller), record))
         }
-        Found::NeedsTls => {
-            connection.chain.stats.rq_redirect.inc();
-            return match redirect::to_https(head.authority, head.path_and_query) {
-                Some(location) => {
-                    let headers = HeaderMap::from_iter([(LOCATION, location)]);
-                    answer(local_reply::redirect(StatusCode::MOVED_PERMANENTLY, is_grpc, headers))
-                }
-                None => fault(Fault::BadRequest("host is not a header value")),
-            };
+        Err(answer) => asking.answer(*answer, &record),
+    }
+}
+
+/// Applies the chain's rules to a head that makes sense.
+fn enter(
+    connection: &Connection,
+    parts: &mut Parts,
+    request_id: &mut Option<HeaderValue>,
+) -> Result<Origin, Box<Answer>> {
+    Head::read(parts).map_err(fault)?;
+    let entered = head_rules::enter(connection, parts);
+    let origin = entered.map_err(|turned| match turned {
+        Turned::Away(why) => fault(why),
+        Turned::To(status, location) => redirected(status, location),
+    })?;
+    *request_id = head_rules::returned_id(&connection.chain.heads, &parts.headers);
+    Ok(origin)
+}
+
+fn fault(fault: Fault) -> Box<Answer> {
+    Box::new(Answer::fault(fault))
+}
+
+fn redirected(status: StatusCode, location: HeaderValue) -> Box<Answer> {
+    let headers = HeaderMap::from_iter([(LOCATION, location)]);
+    Box::new(Answer::direct(status, Bytes::new(), headers))
+}
+
+/// A response has come, or will not. One that leads elsewhere may be followed.
+fn arrived(connection: &Rc<Connection>, decided: Decision, arrival: Arrival) -> Decision {
+    let Decision::Forward(journey) = decided else { return decided };
+    let Some((parts, origin)) = follow::next(&journey, &arrival) else {
+        return Decision::Answer(journey.end(connection, arrival));
+    };
+    let tables = connection.worker.tables();
+    let random = connection.worker.random_u64();
+    let asking = Asking { connection, parts: &parts, origin, random, began: Instant::now() };
+    let found = Head::read(&parts).map(|head| asking.find(&tables, &head));
+    let Ok(Found::Route(entry)) = found else {
+        journey.stays(&connection.chain.stats.passthrough_internal_redirect_no_route);
+        return Decision::Answer(journey.end(connection, arrival));
+    };
+    if !follow::may_lead_to(&journey, entry, &origin) {
+        journey.stays(&connection.chain.stats.passthrough_internal_redirect_predicate);
+        return Decision::Answer(journey.end(connection, arrival));
+    }
+    let plan = asking.plan(&tables, Wanted::Answer);
+    let (caller, record, trail) = journey.turned(&arrival, &entry.names);
+    drop(arrival);
+    match plan {
+        Ok(plan) => {
+            let plan = Choice { trail, ..plan };
+            let sent = (RequestBody::None, caller);
+            Decision::Forward(Journey::begin(connection, plan, parts, sent, record))
         }
-    };
-    let Ok(tunnel) = wanted.allowed(&connection.chain, entry) else {
-        // The client may take what it sends next for another protocol.
-        let mut refusal = local_reply::fault(Fault::UpgradeRefused, is_grpc);
-        headers::close_after(refusal.headers_mut(), parts.version);
-        return answer(refusal);
-    };
-    let with_changes = |status: StatusCode, said: (&str, &str), mut headers: HeaderMap| {
+        Err(answer) => asking.answer(*answer, &record),
+    }
+}
+
+/// A request about which something is decided.
+struct Asking<'c, 'p> {
+    connection: &'c Connection,
+    parts: &'p Parts,
+    origin: Origin,
+    random: u64,
+    began: Instant,
+}
+
+impl<'c> Asking<'c, '_> {
+    /// Where the request goes, or what is answered.
+    fn plan(&self, tables: &'c Tables, wanted: Wanted) -> Result<Choice<'c>, Box<Answer>> {
+        let chain = &self.connection.chain;
+        let head = Head::read(self.parts).map_err(fault)?;
+        let entry = match self.find(tables, &head) {
+            Found::Route(entry) => entry,
+            Found::Nothing => {
+                chain.stats.no_route.inc();
+                return Err(fault(Fault::NoRoute));
+            }
+            Found::NeedsTls => {
+                chain.stats.rq_redirect.inc();
+                let location = redirect::to_https(head.authority, head.path_and_query);
+                return Err(match location {
+                    Some(location) => redirected(StatusCode::MOVED_PERMANENTLY, location),
+                    None => fault(Fault::BadRequest("host is not a header value")),
+                });
+            }
+        };
+        let Ok(tunnel) = wanted.allowed(chain, entry) else {
+            // The client may take what it sends next for another protocol.
+            let mut refusal = Answer::fault(Fault::UpgradeRefused);
+            headers::close_after(&mut refusal.headers, self.parts.version);
+            return Err(Box::new(refusal));
+        };
+        let to = self.forward(entry, &head)?;
+        let (id, weighted) = to.target.choose(tables, &self.parts.headers, self.random);
+        let Some(cluster) = id.and_then(|id| tables.cluster(id)) else {
+            chain.stats.no_cluster.inc();
+            let missing = Answer::fault(Fault::NoCluster(to.cluster_not_found));
+            return Err(self.of_route(entry, &head, missing));
+        };
+        let path = rewrite::path(&to.path, head.path_and_query).map_err(fault)?;
+        let asked = rewrite::asked(self.parts).ok_or_else(|| fault(Fault::BadRequest("")))?;
+        let (random, origin) = (self.random, self.origin);
+        let is_grpc = local_reply::is_grpc(&self.parts.headers);
+        let trail = None;
+        Ok(Choice {
+            entry,
+            to,
+            cluster,
+            weighted,
+            asked,
+            path,
+            tunnel,
+            random,
+            origin,
+            is_grpc,
+            trail,
+        })
+    }
+
+    /// How a route sends a request on, or what it answers.
+    fn forward<'t>(
+        &self,
+        entry: &'t RouteEntry,
+        head: &Head<'_>,
+    ) -> Result<&'t Forward, Box<Answer>> {
+        let stats = &self.connection.chain.stats;
+        let (status, body, headers) = match &entry.action {
+            Action::Forward(to) => return Ok(to),
+            Action::Direct(direct) => {
+                stats.rq_direct_response.inc();
+                (direct.status, direct.body.clone(), HeaderMap::new())
+            }
+            Action::Redirect(to) => {
+                stats.rq_redirect.inc();
+                let scheme = self.origin.scheme;
+                let location = redirect::location(to, scheme, head.authority, head.path_and_query);
+                let Some(location) = location else {
+                    let why = "redirect target is not a header value";
+                    return Err(fault(Fault::BadRequest(why)));
+                };
+                (to.status, Bytes::new(), HeaderMap::from_iter([(LOCATION, location)]))
+            }
+            Action::Nowhere => {
+                stats.no_cluster.inc();
+                return Err(fault(Fault::NoCluster(StatusCode::SERVICE_UNAVAILABLE)));
+            }
+        };
+        Err(self.of_route(entry, head, Answer::direct(status, body, headers)))
+    }
+
+    /// An answer with the changes of its route.
+    fn of_route(&self, entry: &RouteEntry, head: &Head<'_>, mut answer: Answer) -> Box<Answer> {
+        let view = self.view(Some(&entry.names), head);
+        let view = View {
+            status: Some(answer.status.as_u16()),
+            details: Some(answer.details),
+            flags: answer.flags,
+            ..view
+        };
+        mutation::apply(&entry.response_headers, &mut answer.headers, Side::Response, &view);
+        answer.names = Some(Arc::clone(&entry.names));
+        Box::new(answer)
+    }
+
+    /// What formats are told where the request goes nowhere.
+    fn view<'v>(&'v self, names: Option<&'v RouteNames>, head: &Head<'v>) -> View<'v> {
         let request = weft_format::Request {
-            method: parts.method.as_str(),
+            method: self.parts.method.as_str(),
             path: head.path_and_query,
             authority: head.authority.as_bytes(),
-            scheme,
-            headers: &parts.headers,
+            scheme: self.origin.scheme,
+            headers: &self.parts.headers,
         };
-        let began = record.began();
-        let view = facts::view(connection, &origin, &entry.names, began, parts.version, request);
-        let (details, flags) = said;
-        let view = View { status: Some(status.as_u16()), details: Some(details), flags, ..view };
-        mutation::apply(&entry.response_headers, &mut headers, Side::Response, &view);
-        headers
-    };
-    match &entry.action {
-        Action::Direct(direct) => {
-            connection.chain.stats.rq_direct_response.inc();
-            let headers = with_changes(direct.status, (DIRECT, ""), HeaderMap::new());
-            answer(local_reply::direct(direct.status, direct.body.clone(), is_grpc, headers))
+        let version = self.parts.version;
+        facts::view(self.connection, &self.origin, names, self.began, version, request)
+    }
+
+    /// Answers in the form that is configured.
+    fn answer(&self, mut answer: Answer, record: &Record) -> Decision {
+        let is_grpc = local_reply::is_grpc(&self.parts.headers);
+        if let Some(replies) = &self.connection.chain.local_replies {
+            let head = Head::read(self.parts).unwrap_or(Head { authority: "", path_and_query: "" });
+            let names = answer.names.clone();
+            let view = self.view(names.as_deref(), &head);
+            reply_form::shape(&mut answer, replies, &view, is_grpc);
         }
-        Action::Redirect(to) => {
-            connection.chain.stats.rq_redirect.inc();
-            let location = redirect::location(to, scheme, head.authority, head.path_and_query);
-            let Some(location) = location else {
-                return fault(Fault::BadRequest("redirect target is not a header value"));
-            };
-            let headers = HeaderMap::from_iter([(LOCATION, location)]);
-            let headers = with_changes(to.status, (DIRECT, ""), headers);
-            answer(local_reply::redirect(to.status, is_grpc, headers))
-        }
-        Action::Nowhere => {
-            connection.chain.stats.no_cluster.inc();
-            fault(Fault::NoCluster(StatusCode::SERVICE_UNAVAILABLE))
-        }
-        Action::Forward(to) => {
-            let (id, weighted) = to.target.choose(&tables, &parts.headers, random);
-            let Some(cluster) = id.and_then(|id| tables.cluster(id)) else {
-                connection.chain.stats.no_cluster.inc();
-                let fault = Fault::NoCluster(to.cluster_not_found);
-                let said = (fault.details(), fault.flags());
-                let headers = with_changes(fault.status(), said, HeaderMap::new());
-                return answer(local_reply::fault_with(fault, is_grpc, headers));
-            };
-            let path = match rewrite::path(&to.path, head.path_and_query) {
-                Ok(path) => path,
-                Err(why) => return fault(why),
-            };
-            let Some(asked) = rewrite::asked(&parts) else { return fault(Fault::BadRequest("")) };
-            let choice = Choice { entry, to, cluster, weighted, tunnel, random, origin, is_grpc };
-            let target = (asked, path);
-            Decision::Forward(Journey::begin(
-                connection,
-                choice,
-                target,
-                parts,
-                (body, caller),
-                record,
-            ))
+        let response = answer.into_response(is_grpc);
+        record.responded(response.status());
+        Decision::Answer(response)
+    }
+
+    fn find(&self, tables: &'c Tables, head: &Head<'_>) -> Found<'c> {
+        let Some(routes) = tables.routes_of(&self.connection.chain) else { return Found::Nothing };
+        let view = RequestView {
+            authority: head.authority,
+            path_and_query: head.path_and_query,
+            method: self.parts.method.as_str(),
+            scheme: self.origin.scheme,
+            is_internal: self.origin.is_internal,
+            headers: &self.parts.headers,
+            random: self.random,
+        };
+        match routes.table.find(&view) {
+            Outcome::Matched { route, .. } => Found::Route(&route.action),
+            Outcome::NeedsTls(_) => Found::NeedsTls,
+            Outcome::NoHost | Outcome::NoRoute(_) => Found::Nothing,
         }
     }
 }
@@ -250,28 +363,4 @@ enum Found<'t> {
     Route(&'t RouteEntry),
     NeedsTls,
     Nothing,
-}
-
-fn find_route<'t>(
-    connection: &'t Connection,
-    tables: &'t Tables,
-    head: &Head<'_>,
-    parts: &Parts,
-    (origin, random): (&Origin, u64),
-) -> Found<'t> {
-    let Some(routes) = tables.routes_of(&connection.chain) else { return Found::Nothing };
-    let view = RequestView {
-        authority: head.authority,
-        path_and_query: head.path_and_query,
-        method: parts.method.as_str(),
-        scheme: origin.scheme,
-        is_internal: origin.is_internal,
-        headers: &parts.headers,
-        random,
-    };
-    match routes.table.find(&view) {
-        Outcome::Matched { route, .. } => Found::Route(&route.action),
-        Outcome::NeedsTls(_) => Found::NeedsTls,
-        Outcome::NoHost | Outcome::NoRoute(_) => Found::Nothing,
-    }
 }

@@ -133,7 +133,8 @@ fn names(
     names.into()
 }
 
-fn sets(
+/// Reads a list of headers to be set.
+pub(crate) fn sets(
     list: &[core::HeaderValueOption],
     field: &'static str,
     at: &At<'_>,

@@ -12,10 +12,12 @@ use crate::{
     extension,
     head_rules::{self, HeadRules},
     headers,
+    local_reply::{self, LocalReplies},
     name::RouteConfigName,
     path::At,
     problem::{Notes, Problem},
     route_config::{self, RouteConfiguration},
+    scalar::DataSource,
     upgrade::{self, Upgrade},
 };
 
@@ -39,6 +41,8 @@ pub struct HttpConnectionManager {
     pub upgrades: Box<[Upgrade]>,
     /// What becomes of the heads of requests and responses.
     pub heads: HeadRules,
+    /// `local_reply_config`.
+    pub local_replies: Option<LocalReplies<DataSource>>,
     /// The router's `suppress_envoy_headers`.
     pub suppress_envoy_headers: bool,
     /// `http2_protocol_options.max_concurrent_streams`.
@@ -87,6 +91,9 @@ pub(crate) fn read(
     };
     let client = client_options::read(message, at, notes);
     let heads = head_rules::read(message, at, notes);
+    let replies_at = at.field("local_reply_config");
+    let local_replies = message.local_reply_config.as_ref();
+    let local_replies = local_replies.map(|it| local_reply::read(it, &replies_at, notes));
     let max_concurrent_streams = message
         .http2_protocol_options
         .as_ref()
@@ -99,6 +106,7 @@ pub(crate) fn read(
         client,
         upgrades: upgrade::of_connections(&message.upgrade_configs, at, notes),
         heads: heads?,
+        local_replies: local_replies.map_or(Some(None), |read| read.map(Some))?,
         suppress_envoy_headers: router?.suppress_envoy_headers,
         max_concurrent_streams,
     })

@@ -28,7 +28,7 @@ pub struct InternalRedirect {
     pub at_most: u32,
     /// `allow_cross_scheme_redirect`: from http to https and back.
     pub may_cross_scheme: bool,
-    /// Predicate `safe_cross_scheme`: never from https to http, nor the other way round.
+    /// Predicate `safe_cross_scheme`: never from http to https.
     pub only_safe_scheme: bool,
     /// Predicate `previous_routes`: never to a route that this request took before.
     pub no_route_twice: bool,

@@ -32,6 +32,7 @@ mod http_connection_manager;
 mod internal_redirect;
 mod listener;
 mod listener_filter;
+mod local_reply;
 mod matching;
 mod name;
 mod network_filter;
@@ -74,6 +75,9 @@ pub use http_connection_manager::{Codec, HttpConnectionManager, RouteSource};
 pub use internal_redirect::InternalRedirect;
 pub use listener::{Listener, ListenerKind, Sockets};
 pub use listener_filter::{KeptTlvs, ListenerFilter, ListenerFilterKind, PortRule, ProxyProtocol};
+pub use local_reply::{
+    BodyFormat, BodyTemplate, Comparison, LocalReplies, ReplyFilter, ReplyMapper,
+};
 pub use name::{AssignmentName, ClusterName, ListenerName, Name, RouteConfigName, kind};
 pub use network_filter::ConnectionLimit;
 pub use problem::{Problem, Reason, Warning};

@@ -106,7 +106,11 @@ pub(crate) fn headers(
 
 /// Reads a header match, in the current form or one of the deprecated ones.
 #[expect(deprecated, reason = "older management servers send these, and Envoy honours them")]
-fn header(message: &wire::HeaderMatcher, at: &At<'_>, notes: &mut Notes) -> Option<HeaderMatch> {
+pub(crate) fn header(
+    message: &wire::HeaderMatcher,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<HeaderMatch> {
     use wire::header_matcher::HeaderMatchSpecifier as Kind;
     let name = match message.name.parse::<HeaderKey>() {
         Ok(name) => Some(name),

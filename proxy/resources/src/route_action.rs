@@ -62,7 +62,7 @@ pub struct Forward {
     /// `upgrade_configs`.
     pub upgrades: Box<[Upgrade]>,
     /// `internal_redirect_policy`.
-    pub internal_redirect: Option<Box<InternalRedirect>>,
+    pub internal_redirect: Option<Arc<InternalRedirect>>,
     /// `retry_policy`, of the virtual host where the route has none.
     pub retry: Option<Arc<RetryPolicy>>,
 }
@@ -140,7 +140,7 @@ fn forward(
     let internal_redirect = message
         .internal_redirect_policy
         .as_ref()
-        .map(|policy| Box::new(internal_redirect::read(policy, &redirects_at, notes)));
+        .map(|policy| Arc::new(internal_redirect::read(policy, &redirects_at, notes)));
     let retry = message.retry_policy.as_ref();
     let retry = retry.and_then(|it| retry_policy::read(it, &at.field("retry_policy"), notes));
     let host = rewrite::host(message, at, notes);

@@ -72,6 +72,8 @@ pub struct RouteRule {
     pub response_headers: HeaderProgram,
     /// `include_request_attempt_count` of the virtual host.
     pub count_attempts: bool,
+    /// `include_attempt_count_in_response` of the virtual host.
+    pub tell_attempts: bool,
 }
 
 /// Changes to requests and to responses at one level.
@@ -84,6 +86,7 @@ struct Inherited<'a> {
     most_specific_wins: bool,
     count_attempts: bool,
     retry: Option<&'a Arc<RetryPolicy>>,
+    tell_attempts: bool,
     direct_response_limit: u32,
 }
 
@@ -124,6 +127,7 @@ pub(crate) fn read(
         most_specific_wins: message.most_specific_header_mutations_wins,
         count_attempts: false,
         retry: None,
+        tell_attempts: false,
         direct_response_limit: limit.map_or(DIRECT_RESPONSE_LIMIT, |limit| limit.value),
     };
     let mut virtual_hosts = Vec::with_capacity(message.virtual_hosts.len());
@@ -195,6 +199,7 @@ fn virtual_host(
         host: &host,
         retry: retry.as_ref(),
         count_attempts: message.include_request_attempt_count,
+        tell_attempts: message.include_attempt_count_in_response,
         ..*inherited
     };
     let mut routes = Vec::with_capacity(message.routes.len());
@@ -239,6 +244,7 @@ fn route(
             request_headers,
             response_headers,
             count_attempts: inherited.count_attempts,
+            tell_attempts: inherited.tell_attempts,
         },
     })
 }

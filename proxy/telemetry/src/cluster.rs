@@ -74,6 +74,10 @@ pub struct ClusterStats {
     pub upstream_rq_active_overflow: Counter,
     /// Requests dropped by `drop_overloads`.
     pub upstream_rq_drop_overload: Counter,
+    /// Redirects that were followed here.
+    pub upstream_internal_redirect_succeeded_total: Counter,
+    /// Redirects that were to be followed here and were passed on.
+    pub upstream_internal_redirect_failed_total: Counter,
     /// Picks that disregarded the state of hosts because too few were available.
     pub lb_healthy_panic: Counter,
     /// Requests whose header named no address (`ORIGINAL_DST`).
@@ -161,6 +165,8 @@ impl ClusterStats {
             upstream_rq_pending_overflow,
             upstream_rq_active_overflow,
             upstream_rq_drop_overload,
+            upstream_internal_redirect_succeeded_total,
+            upstream_internal_redirect_failed_total,
             lb_healthy_panic,
             original_dst_host_invalid,
             membership_total,
@@ -209,6 +215,11 @@ impl ClusterStats {
             ("upstream_rq_pending_overflow", upstream_rq_pending_overflow),
             ("upstream_rq_active_overflow", upstream_rq_active_overflow),
             ("upstream_rq_drop_overload", upstream_rq_drop_overload),
+            (
+                "upstream_internal_redirect_succeeded_total",
+                upstream_internal_redirect_succeeded_total,
+            ),
+            ("upstream_internal_redirect_failed_total", upstream_internal_redirect_failed_total),
             ("lb_healthy_panic", lb_healthy_panic),
             ("original_dst_host_invalid", original_dst_host_invalid),
             ("update_attempt", update_attempt),

@@ -79,6 +79,16 @@ pub struct HttpStats {
     pub no_route: Counter,
     /// Requests whose route named a cluster that is not there.
     pub no_cluster: Counter,
+    /// Redirects of upstreams passed on: those whose `location` is no absolute URL.
+    pub passthrough_internal_redirect_bad_location: Counter,
+    /// Redirects of upstreams passed on: those that would change the scheme.
+    pub passthrough_internal_redirect_unsafe_scheme: Counter,
+    /// Redirects of upstreams passed on: those of a request that was redirected often enough.
+    pub passthrough_internal_redirect_too_many_redirects: Counter,
+    /// Redirects of upstreams passed on: those to what no route matches.
+    pub passthrough_internal_redirect_no_route: Counter,
+    /// Redirects of upstreams passed on: those that a predicate of the policy forbids.
+    pub passthrough_internal_redirect_predicate: Counter,
     /// Redirect actions.
     pub rq_redirect: Counter,
     /// Direct responses.
@@ -108,6 +118,11 @@ impl HttpStats {
             downstream_rq_max_duration_reached,
             no_route,
             no_cluster,
+            passthrough_internal_redirect_bad_location,
+            passthrough_internal_redirect_unsafe_scheme,
+            passthrough_internal_redirect_too_many_redirects,
+            passthrough_internal_redirect_no_route,
+            passthrough_internal_redirect_predicate,
             rq_redirect,
             rq_direct_response,
             downstream_rq_time,
@@ -134,6 +149,20 @@ impl HttpStats {
             ("downstream_rq_max_duration_reached", downstream_rq_max_duration_reached),
             ("no_route", no_route),
             ("no_cluster", no_cluster),
+            (
+                "passthrough_internal_redirect_bad_location",
+                passthrough_internal_redirect_bad_location,
+            ),
+            (
+                "passthrough_internal_redirect_unsafe_scheme",
+                passthrough_internal_redirect_unsafe_scheme,
+            ),
+            (
+                "passthrough_internal_redirect_too_many_redirects",
+                passthrough_internal_redirect_too_many_redirects,
+            ),
+            ("passthrough_internal_redirect_no_route", passthrough_internal_redirect_no_route),
+            ("passthrough_internal_redirect_predicate", passthrough_internal_redirect_predicate),
             ("rq_redirect", rq_redirect),
             ("rq_direct_response", rq_direct_response),
         ] {

@@ -1,6 +1,7 @@
 //! What is fed.
 
 mod bootstrap;
+mod format;
 mod hpack;
 mod inspect;
 mod mesh;
@@ -97,6 +98,15 @@ pub(crate) const ALL: &[Target] = &[
         words: &[b"\n---\n", b"kind: ", b"metadata: {name: ", b"&a ", b"*a", b"!!str ", b"<<: "],
         seed: whole,
         runner: |_| Ok(Box::new(Pure(mesh::run))),
+    },
+    Target {
+        name: "format",
+        about: "format strings, and what foreign bytes make of them as text and as JSON",
+        shape: Shape::Lines,
+        corpus: "format",
+        words: format::WORDS,
+        seed: whole,
+        runner: |_| Ok(Box::new(Pure(format::run))),
     },
     Target {
         name: "hpack",

@@ -13,11 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use http::{
-    Method, Response, Version,
-    header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, SERVER},
-};
+use http::{Method, Response, Version, header::SERVER};
+use weft_format::View;
 use weft_net::{Rewind, Stream};
 
 pub(crate) use self::wire::Wire;
@@ -30,9 +27,10 @@ use super::{Caller, Connection, Interim, RequestBody};
 use crate::{
     body::Body,
     http1::framing::connection_says,
+    local_reply::Answer,
     phase::{Phase, PhaseWatch},
     record::Record,
-    request,
+    reply_form, request,
     timer::Timer,
 };
 
@@ -280,13 +278,14 @@ async fn refuse(
     let status = refusal.status();
     let record = Record::begin(&connection.chain, &connection.worker);
     record.responded(status);
-    let reason = Bytes::from_static(refusal.text().as_bytes());
-    let mut response = Response::new(Body::full(reason.clone()));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_LENGTH, reason.len().into());
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    headers.insert(SERVER, connection.chain.server_name.clone());
+    let mut answer = Answer::malformed(status, refusal.text());
+    if let Some(replies) = &connection.chain.local_replies {
+        let host = Some(connection.worker.host());
+        let view = View { host, protocol: Some("HTTP/1.1"), ..View::default() };
+        reply_form::shape(&mut answer, replies, &view, false);
+    }
+    let mut response = answer.into_response(false);
+    response.headers_mut().insert(SERVER, connection.chain.server_name.clone());
     let asked = Asked { method: Method::GET, version: Version::HTTP_11 };
     let Ok(mut reply) = Reply::new(response, &asked, false) else { return After::Close };
     let stall = connection.chain.client.stream_idle_timeout;

@@ -2,7 +2,7 @@
 
 use std::{future::poll_fn, rc::Rc, sync::Arc, task::Poll, time::Instant};
 
-use http::{Response, StatusCode, Version};
+use http::{HeaderValue, Response, StatusCode, Version};
 use smallvec::SmallVec;
 use weft_balance::{EndpointId, EndpointState};
 use weft_compile::Cluster;
@@ -15,9 +15,12 @@ use crate::{
     greeting::greeting,
     headers,
     retry::Pause,
+    rewrite,
     timer::Timer,
     tunnel::Tunnel,
-    upstream::{self, Answer, Exchange, Failure, Framing, Lane, Pool, Protocol},
+    upstream::{
+        self, Answer, Authority, Exchange, Failure, Framing, Lane, Outgoing, Pool, Protocol,
+    },
 };
 
 /// How often a request without a retry policy is tried when each time it was provably not processed.
@@ -37,7 +40,9 @@ impl Journey {
             if !tried.is_empty() && self.count_attempts {
                 headers::set_attempt(&mut self.outgoing.headers, tried.len() + 1);
             }
+            self.attempts = u16::try_from(tried.len() + 1).unwrap_or(u16::MAX);
             tried.push(endpoint.id());
+            self.take_name(&endpoint);
             let leaf = self.member.as_ref().unwrap_or(&self.cluster);
             self.record.begin_upstream(leaf, endpoint.begin_request());
             let pause = match self.attempt(connection, &endpoint).await {
@@ -135,8 +140,20 @@ impl Journey {
         Limits { deadline: Some(deadline), ..self.limits }
     }
 
+    /// The host becomes the endpoint's name, where the route says so and the endpoint has one.
+    fn take_name(&mut self, endpoint: &EndpointState) {
+        let Some(auto) = self.auto_host else { return };
+        let name = endpoint.hostname().and_then(|name| HeaderValue::from_str(&name).ok());
+        let Some(name) = name else { return };
+        let Outgoing { authority, headers, .. } = &mut self.outgoing;
+        if self.attempts == 1 {
+            rewrite::replace(authority, auto.append, headers, auto.keep);
+        }
+        *authority = Authority::Field(name);
+    }
+
     /// The cluster whose endpoint was picked, and whose settings hold.
-    fn leaf(&self) -> &Arc<Cluster> {
+    pub(super) fn leaf(&self) -> &Arc<Cluster> {
         self.member.as_ref().unwrap_or(&self.cluster)
     }
 
