@@ -227,7 +227,11 @@ async fn files_of_the_control_plane_are_in_force_and_kept_there() {
     let (plane, url) = control_plane(vec![SHOP.into()]).await;
     beside(move || {
         let listed = run(&["get", "service", "--server", &url]);
-        assert!(listed.out.lines().skip(1).all(|line| line.ends_with("file")), "{}", listed.out);
+        assert!(
+            listed.out.lines().skip(1).all(|line| line.contains("shop.yaml:")),
+            "{}",
+            listed.out
+        );
         let refused = run(&["delete", "service", "catalog", "--server", &url]);
         assert_eq!(refused.code, 1);
         assert!(refused.err.contains("comes from a file"), "{}", refused.err);

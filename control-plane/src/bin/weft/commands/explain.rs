@@ -214,7 +214,9 @@ fn text(explained: &Explanation) -> String {
         }
         for each in &destination.endpoints {
             let zone = if each.zone.is_empty() { "" } else { ", zone " };
-            let (address, health, weight) = (&each.address, each.health, each.weight);
+            // Nobody has said anything against it.
+            let health = if each.health == "UNKNOWN" { "taken for healthy" } else { each.health };
+            let (address, weight) = (&each.address, each.weight);
             line(
                 "",
                 &format!(

@@ -293,6 +293,7 @@ fn what_to_try(local: &Local, target: &Target, file: &Path) -> String {
         .unwrap_or_default();
     format!(
         "Try:\n  curl -H 'Host: {service}' http://{outbound}{path}\n{clusters}  {weft} status {server}\n  \
+         {weft} explain request {server} --from {service} GET http://{service}{path}\n  \
          {weft} get {server}\n  {weft} apply {server} -f {}  # after changing it\nCtrl-C stops.\n",
         file.display(),
     )
