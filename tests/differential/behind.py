@@ -40,7 +40,6 @@ def protocols(ports):
             cluster("old-once", up, max_requests_per_connection=1),
             cluster("once", up, **common(max_requests_per_connection=1)),
             cluster("often", up, **common(max_requests_per_connection=1000, idle_timeout="9s", max_connection_duration="9s")),
-            cluster("short", up, **common(max_stream_duration="0.3s")),
             cluster("pipe", endpoint_at({"pipe": {"path": ports["pipe"]}})),
             cluster("small-buffers", up, per_connection_buffer_limit_bytes=1024),
             cluster("far-side", {"endpoint": {"address": {"socket_address": {**address(up)["socket_address"], "protocol": "TCP"}}}}),
@@ -161,8 +160,6 @@ def cases():
             name = made["name"]
             yield from both(world, name, target=f"/{name}", looks=("fresh",) if "once" in name else ())
             yield from both(world, f"{name} again", target=f"/{name}/x", method="POST", body="again", looks=("fresh",) if "once" in name else ())
-    held = plan(gate="never")
-    yield from both("protocols", "short and held", target="/short", headers=held)
     yield from both("protocols", "much through small buffers", target="/small-buffers", method="POST", body="b" * 50_000, headers=plan(fill=50_000))
     grpc = (("content-type", "application/grpc"), ("te", "trailers"))
     for name in ("no-requests", "drops-all"):

@@ -50,6 +50,7 @@ def upgrading(ports):
         ["*"],
         route({"connect_matcher": {}, "headers": [{"name": ":authority", "string_match": {"exact": "ends.test:1"}}]}, connect),
         route({"connect_matcher": {}}, to),
+        route("/impatient", {**to, "timeout": "0.3s"}),
         route("/denied", {**to, "upgrade_configs": [{"upgrade_type": "websocket", "enabled": False}]}),
         route("/allowed", {**to, "upgrade_configs": [{"upgrade_type": "other/1"}]}),
         route("/", to),
@@ -160,6 +161,7 @@ def upgrades():
         for kind in ("websocket", "WebSocket", "other/1", "else"):
             yield Case("upgrading", f"{kind} at {path}", target=path, headers=upgrade(kind), says=b"through and back")
     yield Case("upgrading", "refused by the upstream", headers=(("connection", "upgrade"), ("upgrade", "websocket"), *plan(status=403)))
+    yield Case("upgrading", "not agreed to in time", target="/impatient", headers=(("connection", "upgrade"), ("upgrade", "websocket"), *plan(gate="never")))
     for host in ("ends.test:1", "else.test:1"):
         yield Case("upgrading", f"connect {host}", method="CONNECT", target=host, host=host, says=b"through and back")
     yield Case("upgrading", "connect and a body", method="CONNECT", target="ends.test:1", host="ends.test:1", headers=(("content-length", "3"),), says=b"abc")

@@ -131,6 +131,13 @@ class Http(Server):
     def open_gate(self, name):
         self._gate(name).set()
 
+    def let_through(self, name):
+        """Opens a gate for those who wait now: who comes later waits again."""
+        with self._gates_lock:
+            gate = self._gates.pop(name, None)
+        if gate is not None:
+            gate.set()
+
     def _gate(self, name):
         with self._gates_lock:
             return self._gates.setdefault(name, threading.Event())

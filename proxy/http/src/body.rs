@@ -97,6 +97,15 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
+    /// The same where an answer must have begun by `at`.
+    pub(crate) fn answered_by(self, at: Option<Instant>) -> Self {
+        match (at, self.deadline) {
+            (Some(at), Some((whole, _))) if whole <= at => self,
+            (Some(at), _) => Self { deadline: Some((at, Fault::RequestTimeout)), ..self },
+            (None, _) => self,
+        }
+    }
+
     /// When the whole response must have ended.
     pub(crate) fn ends_at(&self) -> Option<Instant> {
         self.deadline.map(|(at, _)| at)

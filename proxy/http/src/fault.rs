@@ -41,6 +41,8 @@ pub enum Fault {
     SlowRequest,
     /// Nothing moved for the stream idle timeout.
     StreamIdle,
+    /// The same while the client had not sent all of its request.
+    RequestIdle,
     /// Another protocol was asked for that is not configured here.
     UpgradeRefused,
     /// The client's message is not acceptable.
@@ -74,10 +76,11 @@ impl Fault {
             | Self::DropOverloadAlways
             | Self::UpstreamRefused => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamProtocol => StatusCode::BAD_GATEWAY,
-            Self::RequestTimeout | Self::PerTryTimeout | Self::StreamDuration => {
-                StatusCode::GATEWAY_TIMEOUT
-            }
-            Self::StreamIdle | Self::SlowRequest => StatusCode::REQUEST_TIMEOUT,
+            Self::RequestTimeout
+            | Self::PerTryTimeout
+            | Self::StreamDuration
+            | Self::StreamIdle => StatusCode::GATEWAY_TIMEOUT,
+            Self::RequestIdle | Self::SlowRequest => StatusCode::REQUEST_TIMEOUT,
             Self::UpgradeRefused => StatusCode::FORBIDDEN,
             Self::BadRequest(_) | Self::ClientGone => StatusCode::BAD_REQUEST,
         }
@@ -107,7 +110,7 @@ impl Fault {
             Self::RequestTimeout => "response_timeout",
             Self::PerTryTimeout => "upstream_per_try_timeout",
             Self::StreamDuration | Self::SlowRequest => "max_duration_timeout",
-            Self::StreamIdle => "stream_idle_timeout",
+            Self::StreamIdle | Self::RequestIdle => "stream_idle_timeout",
             Self::BadRequest(_) => "http1.codec_error",
             Self::UpgradeRefused => "upgrade_failed",
             Self::ClientGone => "downstream_remote_disconnect",
@@ -129,7 +132,7 @@ impl Fault {
             Self::UpstreamProtocol => "UPE",
             Self::RequestTimeout | Self::PerTryTimeout => "UT",
             Self::StreamDuration | Self::SlowRequest => "DT",
-            Self::StreamIdle => "SI",
+            Self::StreamIdle | Self::RequestIdle => "SI",
             Self::BadRequest(_) => "DPE",
             Self::UpgradeRefused => "",
             Self::ClientGone => "DC",
@@ -172,7 +175,7 @@ impl Fault {
             }
             Self::RequestTimeout | Self::PerTryTimeout => "upstream request timeout",
             Self::StreamDuration | Self::SlowRequest => "downstream duration timeout",
-            Self::StreamIdle => "stream timeout",
+            Self::StreamIdle | Self::RequestIdle => "stream timeout",
             Self::BadRequest(why) => why,
             Self::ClientGone => "downstream closed",
         }

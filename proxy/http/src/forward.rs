@@ -4,7 +4,7 @@
 mod attempts;
 pub(crate) mod follow;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode,
@@ -49,6 +49,8 @@ pub(crate) struct Journey {
     /// Of an aggregate: the cluster of the endpoint picked last.
     member: Option<Arc<Cluster>>,
     record: Record,
+    /// When the upstream must have agreed to a tunnel.
+    agreed_by: Option<Instant>,
     limits: Limits,
     /// Empty for nearly every route.
     response_headers: HeaderProgram,
@@ -146,6 +148,9 @@ impl Journey {
         let limit = chain.client.max_stream_duration;
         let own_timeout = asked_retries.as_ref().and_then(|asked| asked.timeout);
         let timeout = own_timeout.unwrap_or(to.timeout);
+        // The timeout of a route is for answers: a tunnel must be agreed to by then, and may last.
+        let agreed_by = tunnel.as_ref().and(timeout);
+        let agreed_by = agreed_by.and_then(|limit| record.began().checked_add(limit));
         let timing = Timing { timeout: timeout.filter(|_| tunnel.is_none()), limit };
         let deadline = deadline::of(to, timing, record.began(), is_grpc, &mut fields);
         if !chain.suppress_envoy_headers
@@ -215,6 +220,7 @@ impl Journey {
             },
             cluster: Arc::clone(cluster),
             member: None,
+            agreed_by,
             limits: Limits {
                 deadline,
                 idle: to.idle_timeout.unwrap_or(chain.client.stream_idle_timeout),
@@ -244,7 +250,7 @@ impl Journey {
                 match fault {
                     Fault::RequestTimeout => self.record.timed_out(),
                     Fault::StreamDuration | Fault::SlowRequest => self.record.too_long(),
-                    Fault::StreamIdle => self.record.stream_idle(),
+                    Fault::StreamIdle | Fault::RequestIdle => self.record.stream_idle(),
                     _ => {}
                 }
                 let mut headers = HeaderMap::new();

@@ -169,6 +169,7 @@ impl Retries {
             | Fault::StreamDuration
             | Fault::SlowRequest
             | Fault::StreamIdle
+            | Fault::RequestIdle
             | Fault::ClientGone
             | Fault::BadRequest(_)
             | Fault::UpgradeRefused => false,

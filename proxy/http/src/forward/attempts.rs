@@ -130,14 +130,15 @@ impl Journey {
 
     /// When a try is given up: with the whole request, or before by the retry policy.
     fn limits_of_try(&self) -> Limits {
+        let limits = self.limits.answered_by(self.agreed_by);
         let per_try = self.retries.as_ref().and_then(|retries| retries.per_try_timeout());
-        let Some(per_try) = per_try else { return self.limits };
+        let Some(per_try) = per_try else { return limits };
         let own = (Instant::now() + per_try, Fault::PerTryTimeout);
-        let deadline = match self.limits.deadline {
+        let deadline = match limits.deadline {
             Some(whole) if whole.0 <= own.0 => whole,
             _ => own,
         };
-        Limits { deadline: Some(deadline), ..self.limits }
+        Limits { deadline: Some(deadline), ..limits }
     }
 
     /// The host becomes the endpoint's name, where the route says so and the endpoint has one.
@@ -246,7 +247,7 @@ impl Journey {
             _ => upstream::protocol(self.leaf(), self.outgoing.downstream),
         };
         if self.outgoing.tunnel.is_some() {
-            return self.reach_for_tunnel(pool, endpoint, protocol).await;
+            return self.reach_for_tunnel(pool, endpoint, protocol, limits).await;
         }
         match upstream::reuse(&pool, self.leaf(), protocol, self.is_lost_if_stale()) {
             Some(lane) => Ok(lane),
@@ -260,12 +261,13 @@ impl Journey {
         pool: Rc<Pool>,
         endpoint: &Arc<EndpointState>,
         protocol: Protocol,
+        limits: Limits,
     ) -> Result<Lane, Failure> {
         if protocol == Protocol::Http2 {
             // Its streams are shared, and the upstream was not asked whether it knows RFC 8441.
             return Err(Failure::unknown(Fault::UpgradeRefused));
         }
-        Box::pin(upstream::open(pool, self.leaf(), endpoint, protocol, self.limits)).await
+        Box::pin(upstream::open(pool, self.leaf(), endpoint, protocol, limits)).await
     }
 
     /// Whether the request could not be sent again if its connection turned out to be closed.
@@ -301,6 +303,7 @@ async fn await_head(
         timer.poll_at(cx, at).map(|()| {
             let fault = match fault {
                 Fault::StreamDuration if exchange.takes_more() => Fault::SlowRequest,
+                Fault::StreamIdle if exchange.takes_more() => Fault::RequestIdle,
                 fault => fault,
             };
             Err(Failure::unknown(fault))
