@@ -60,6 +60,11 @@ impl Process {
         cpu(self.child.id())
     }
 
+    /// CPU time so far of a process whose threads come and go, in steps of 10 ms.
+    pub fn cpu_of_all_threads(&self) -> Result<Duration> {
+        ticks(&PathBuf::from(format!("/proc/{}/stat", self.child.id())))
+    }
+
     /// Resident memory in KiB.
     pub fn resident(&self) -> Result<u64> {
         self.status("VmRSS:")

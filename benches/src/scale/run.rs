@@ -91,20 +91,20 @@ pub fn run(plan: &Plan) -> Result<Outcome> {
     swarm_rests(&mut swarm)?;
     let empty = plane.process.resident()?;
 
-    let (began, cpu) = (Instant::now(), plane.process.cpu()?);
+    let (began, cpu) = (Instant::now(), plane.process.cpu_of_all_threads()?);
     join(plan, &mut swarm)?;
     let join_ms = began.elapsed().as_secs_f64() * 1e3;
-    let join_cpu = plane.process.cpu()? - cpu;
+    let join_cpu = plane.process.cpu_of_all_threads()? - cpu;
 
     swarm_rests(&mut swarm)?;
-    let cpu = plane.process.cpu()?;
+    let cpu = plane.process.cpu_of_all_threads()?;
     swarm_rests(&mut swarm)?;
-    let idle = plane.process.cpu()? - cpu;
+    let idle = plane.process.cpu_of_all_threads()? - cpu;
     let resident = plane.process.resident()?;
 
-    let cpu = plane.process.cpu()?;
+    let cpu = plane.process.cpu_of_all_threads()?;
     let (last, any) = change(plan, &mut swarm, registrars)?;
-    let change_cpu = plane.process.cpu()? - cpu;
+    let change_cpu = plane.process.cpu_of_all_threads()? - cpu;
 
     let kb = |kib: u64, by: usize| to_f64(kib) * 1.024 / by.max(1) as f64;
     let changes = plan.changes.max(1) as f64;
