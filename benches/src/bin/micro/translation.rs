@@ -26,7 +26,9 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     }
     let documents = [source(&documents)];
     bench.measure("mesh/read 1000 documents", |_| Mesh::parse(&documents));
-    bench.measure("mesh/apply one document to 1000", |n| mesh.apply(one_of::<[Source; 1]>(&weights, n)));
+    bench.measure("mesh/apply one document to 1000", |n| {
+        mesh.apply(one_of::<[Source; 1]>(&weights, n))
+    });
 
     let workloads: Workloads = (0..SERVICES).flat_map(|n| instances(n, 1)).collect();
     let node = Node {
