@@ -55,7 +55,8 @@ pub(crate) fn http_chain(
         heads: http.heads,
         local_replies: local_replies.transpose()?.map(Box::new),
         suppress_envoy_headers: http.suppress_envoy_headers,
-        max_concurrent_streams: http.max_concurrent_streams,
+        http2: http.http2,
+        http2_stats: Arc::clone(&stats.http2),
     };
     Ok((chain, reference))
 }

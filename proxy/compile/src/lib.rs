@@ -70,11 +70,11 @@ pub use routing::{
 };
 pub use tables::{
     Backoff, BindAddress, Chain, Chains, CircuitBreakers, ClientOptions, Cluster, ClusterId, Codec,
-    ConnectionLimit, ConnectionSettings, FilterChain, HandOff, HttpChain, Inspection, KeptTlvs,
-    ListenAddress, Listener, ListenerFilter, ListenerFilterKind, OriginalDestination, PortRule,
-    ProxyProtocolRules, RouteConfigId, Routes, SocketOption, SocketSettings, SocketState,
-    SocketValue, Tables, Target, TcpChain, TcpKeepalive, TlvMerge, Tlvs, UpstreamProtocol,
-    UpstreamProxyProtocol, Weighted,
+    ConnectionLimit, ConnectionSettings, FilterChain, HandOff, Http2Options, HttpChain, Inspection,
+    Keepalive, KeptTlvs, ListenAddress, Listener, ListenerFilter, ListenerFilterKind,
+    OriginalDestination, PortRule, ProxyProtocolRules, RouteConfigId, Routes, SocketOption,
+    SocketSettings, SocketState, SocketValue, Tables, Target, TcpChain, TcpKeepalive, TlvMerge,
+    Tlvs, UpstreamProtocol, UpstreamProxyProtocol, Weighted,
 };
 pub use update::{Source, Update, Upsert};
 pub use weft_resources::{

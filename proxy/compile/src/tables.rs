@@ -10,7 +10,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::HeaderValue;
 use weft_balance::{Balancer, DropOverloads};
-use weft_telemetry::{ClusterStats, HttpStats, TcpStats};
+use weft_telemetry::{ClusterStats, Http2Stats, HttpStats, TcpStats};
 
 pub use inspection::{
     Inspection, KeptTlvs, ListenerFilter, ListenerFilterKind, PortRule, ProxyProtocolRules,
@@ -24,8 +24,9 @@ use crate::{routing::RouteConfig, slots::SharedNames};
 // Values that are the same before and after compilation.
 pub use weft_resources::{
     Address as BindAddress, Backoff, CircuitBreakers, ClientOptions, Codec, ConnectionSettings,
-    ListenAddress, OriginalDestination, SocketOption, SocketSettings, SocketState, SocketValue,
-    TcpKeepalive, TlvMerge, Tlvs, UpstreamProtocol, UpstreamProxyProtocol,
+    Http2Options, Keepalive, ListenAddress, OriginalDestination, SocketOption, SocketSettings,
+    SocketState, SocketValue, TcpKeepalive, TlvMerge, Tlvs, UpstreamProtocol,
+    UpstreamProxyProtocol,
 };
 
 /// A cluster's slot in [`Tables::clusters`]. Stable for a name as long as the process lives, so
@@ -108,8 +109,10 @@ pub struct HttpChain {
     pub local_replies: Option<Box<LocalReplies<Bytes>>>,
     /// Router's `suppress_envoy_headers`: no `x-envoy-*` headers are added.
     pub suppress_envoy_headers: bool,
-    /// `http2_protocol_options.max_concurrent_streams`, if set.
-    pub max_concurrent_streams: Option<u32>,
+    /// `http2_protocol_options`.
+    pub http2: Http2Options,
+    /// `http2.*`.
+    pub http2_stats: Arc<Http2Stats>,
 }
 
 /// The source of a chain's routes.

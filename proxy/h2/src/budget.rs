@@ -27,6 +27,11 @@ impl Budget {
         self.opened += 1;
     }
 
+    /// Streams opened so far.
+    pub(crate) fn opened(&self) -> u64 {
+        self.opened
+    }
+
     pub(crate) fn data_sent(&mut self) {
         self.data_sent += 1;
     }

@@ -188,6 +188,11 @@ impl Connection {
         self.streams.open()
     }
 
+    /// Streams that were ever opened.
+    pub fn opened_streams(&self) -> u64 {
+        self.budget.opened()
+    }
+
     /// Whether this end has said its last GOAWAY and no stream is left.
     pub fn is_finished(&self) -> bool {
         let said = match self.role {

@@ -176,6 +176,9 @@ pub enum Violation {
     /// WINDOW_UPDATE frames out of proportion to data sent.
     #[error("too many WINDOW_UPDATE frames")]
     WindowUpdateFlood,
+    /// The peer does not read what answers it: SETTINGS, PING, RST_STREAM.
+    #[error("too many answers wait for the peer to read them")]
+    OutboundControlFlood,
     /// The peer does not read what it makes us write.
     #[error("too many frames wait for the peer to read them")]
     OutboundFlood,
@@ -200,6 +203,7 @@ impl Violation {
             | Self::EmptyFrameFlood
             | Self::PriorityFlood
             | Self::WindowUpdateFlood
+            | Self::OutboundControlFlood
             | Self::OutboundFlood
             | Self::InformationalFlood => Code::EnhanceYourCalm,
             Self::Preface
@@ -221,6 +225,20 @@ impl Violation {
             | Self::MessageOrder
             | Self::HeadTooLarge => Code::ProtocolError,
         }
+    }
+
+    /// Whether it is the message that is wrong (RFC 9113 §8), and not its frames.
+    pub fn is_of_message(self) -> bool {
+        matches!(
+            self,
+            Self::PseudoField
+                | Self::FieldName
+                | Self::FieldValue
+                | Self::ConnectionField
+                | Self::PseudoValue
+                | Self::ContentLength
+                | Self::MessageOrder
+        )
     }
 
     /// The name of its counter.
@@ -257,6 +275,7 @@ impl Violation {
             Self::EmptyFrameFlood => "empty_frame_flood",
             Self::PriorityFlood => "priority_flood",
             Self::WindowUpdateFlood => "window_update_flood",
+            Self::OutboundControlFlood => "outbound_control_flood",
             Self::OutboundFlood => "outbound_flood",
             Self::InformationalFlood => "informational_flood",
         }

@@ -67,6 +67,9 @@ impl Connection {
                 Ok(Step::More) => return Ok(None),
                 Err(Broken::Connection(violation)) => return Err(violation),
                 Err(Broken::Stream(id, violation)) => {
+                    if self.settings.invalid_messages_end_connections && violation.is_of_message() {
+                        return Err(violation);
+                    }
                     if self.role == Role::Server {
                         self.budget.premature_reset(&self.settings)?;
                     }
@@ -119,9 +122,10 @@ impl Connection {
         let taken = self.take_whole_frame(header, payload);
         input.advance(HEADER + length);
         let output = &self.output;
-        if output.control_frames() > self.settings.max_outbound_control_frames
-            || output.frames() > self.settings.max_outbound_frames
-        {
+        if output.control_frames() > self.settings.max_outbound_control_frames {
+            return Err(Violation::OutboundControlFlood.into());
+        }
+        if output.frames() > self.settings.max_outbound_frames {
             return Err(Violation::OutboundFlood.into());
         }
         taken.map(Step::of)

@@ -69,6 +69,11 @@ impl Connection {
         self.peer.enable_connect
     }
 
+    /// Whether the peer has said its settings.
+    pub fn has_peer_settings(&self) -> bool {
+        self.peer_said
+    }
+
     /// Sends a request's head (clients only); `end` when nothing follows.
     ///
     /// # Errors

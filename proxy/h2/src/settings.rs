@@ -40,6 +40,8 @@ pub struct Settings {
     pub max_header_list_size: u32,
     /// Fields of a field section.
     pub max_header_count: u32,
+    /// Whether a message against the rules of HTTP costs the connection and not its stream alone.
+    pub invalid_messages_end_connections: bool,
     /// Streams that may be reset by the peer before they are answered; above that, most must not be.
     pub max_premature_resets: u32,
     /// Bytes of bodies that wait in the output.
@@ -62,6 +64,7 @@ impl Default for Settings {
             allow_connect: false,
             max_header_list_size: 60 * 1024,
             max_header_count: 100,
+            invalid_messages_end_connections: false,
             max_premature_resets: 500,
             max_output: 256 * 1024,
         }

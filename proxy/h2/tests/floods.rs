@@ -60,8 +60,8 @@ fn floods_end_the_connection() {
     let repeat = |frame: Vec<u8>, n: usize| frame.repeat(n);
     let flood = |bytes: Vec<u8>, violation| connection_error(server(), &bytes, violation);
     // The peer reads nothing, and everything must be answered.
-    flood(repeat(frame(PING, 0, 0, &[0; 8]), 1_001), Violation::OutboundFlood);
-    flood(repeat(frame(SETTINGS, 0, 0, &[]), 1_001), Violation::OutboundFlood);
+    flood(repeat(frame(PING, 0, 0, &[0; 8]), 1_001), Violation::OutboundControlFlood);
+    flood(repeat(frame(SETTINGS, 0, 0, &[]), 1_001), Violation::OutboundControlFlood);
     flood([post(1), repeat(frame(DATA, 0, 1, b""), 2)].concat(), Violation::EmptyFrameFlood);
     flood(repeat(frame(PRIORITY, 0, 1, &[0, 0, 0, 3, 1]), 101), Violation::PriorityFlood);
     flood(repeat(frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]), 33), Violation::WindowUpdateFlood);

@@ -202,6 +202,7 @@ impl Journey {
         let trail = Trail::of(to, &entry.names, origin, body.is_end_stream(), trail);
         let mut upload = match &tunnel {
             None => Upload::new(body, &fields),
+            Some(_) if parts.method == Method::POST => Upload::payload(body),
             Some(_) => Upload::tunnel(body),
         };
         if retries.as_ref().is_some_and(|retries| retries.may_try_again()) {
@@ -303,7 +304,6 @@ impl Journey {
         mut exchange: Exchange,
     ) -> Response<Body> {
         self.record.upstream_responded(head.status());
-        self.record.responded(head.status());
         let (mut head, ()) = head.into_parts();
         let upgrade = head.headers.remove(UPGRADE).filter(|_| is_switch(&head));
         headers::remove_hop_by_hop(&mut head.headers, head.version);
@@ -312,7 +312,11 @@ impl Journey {
         }
         if exchange.is_tunnel() {
             self.record.upgraded();
+            if let Some(tunnel) = &self.outgoing.tunnel {
+                tunnel.agree(&mut head, self.outgoing.downstream, &self.outgoing.headers);
+            }
         }
+        self.record.responded(head.status);
         // Where the request goes on, as in a tunnel, there is no end of it to count from.
         if !connection.chain.suppress_envoy_headers
             && !exchange.takes_more()

@@ -6,28 +6,41 @@
 //! once, and the task writes what has gathered when its turn comes, many streams in one write.
 
 mod blocks;
+mod counts;
 mod inbox;
+mod keepalive;
 mod link;
 mod pump;
 mod ready;
 
+use weft_compile::Http2Options;
+
 pub(crate) use blocks::Blocks;
 pub(crate) use inbox::Broken;
+pub(crate) use keepalive::Keepalive;
 pub(crate) use link::{Handle, Link};
 pub(crate) use pump::{Ended, Pump};
 pub(crate) use ready::{Ready, StreamWaker};
 
-/// Flow-control windows of what is received, in bytes: of a stream and of a connection.
-const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// Fields of a head, as many as an HTTP/1.1 head may have.
 const MAX_FIELDS: u32 = 100;
 
-/// The machine's settings on both sides.
-pub(crate) fn settings() -> weft_h2::Settings {
+/// The machine's settings as configured, for either side.
+pub(crate) fn settings(options: &Http2Options) -> weft_h2::Settings {
     weft_h2::Settings {
-        initial_stream_window_size: STREAM_WINDOW,
-        initial_connection_window_size: CONNECTION_WINDOW,
+        max_concurrent_streams: options.max_concurrent_streams,
+        initial_stream_window_size: options.initial_stream_window_size,
+        initial_connection_window_size: options.initial_connection_window_size,
+        max_outbound_frames: options.max_outbound_frames,
+        max_outbound_control_frames: options.max_outbound_control_frames,
+        max_consecutive_inbound_frames_with_empty_payload: options
+            .max_consecutive_inbound_frames_with_empty_payload,
+        max_inbound_priority_frames_per_stream: options.max_inbound_priority_frames_per_stream,
+        max_inbound_window_update_frames_per_data_frame_sent: options
+            .max_inbound_window_update_frames_per_data_frame_sent,
+        hpack_table_size: options.hpack_table_size,
+        allow_connect: options.allow_connect,
+        invalid_messages_end_connections: options.invalid_messages_end_connections,
         max_header_count: MAX_FIELDS,
         ..weft_h2::Settings::default()
     }

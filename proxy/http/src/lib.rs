@@ -47,6 +47,7 @@ mod tcp;
 mod timer;
 mod tunnel;
 mod upstream;
+mod websocket;
 mod worker;
 
 pub use connection_limits::ConnectionLimits;

@@ -81,7 +81,7 @@ fn decide(
     let record = Record::begin(&connection.chain, &connection.worker);
     let (mut parts, body) = request.into_parts();
     // Read while it is there: what asks for an upgrade concerns this hop alone.
-    let wanted = Wanted::of(&parts);
+    let wanted = Wanted::take(&mut parts);
     let entered = enter(connection, &mut parts, request_id);
     let origin = match &entered {
         Ok(origin) => *origin,
@@ -184,7 +184,7 @@ impl<'c> Asking<'c, '_> {
                 });
             }
         };
-        let Ok(tunnel) = wanted.allowed(chain, entry) else {
+        let Ok(tunnel) = wanted.allowed(chain, entry, &self.parts.method) else {
             // The client may take what it sends next for another protocol.
             let mut refusal = Answer::fault(Fault::UpgradeRefused);
             headers::close_after(&mut refusal.headers, self.parts.version);

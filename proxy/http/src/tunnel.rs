@@ -1,10 +1,17 @@
 //! Requests for another protocol on their connection: `upgrade`, and CONNECT. Once the upstream has
 //! agreed, bytes go both ways as they come.
 
-use http::{HeaderValue, Method, Version, header::UPGRADE, request::Parts};
+use http::{
+    HeaderMap, HeaderValue, Method, StatusCode, Version,
+    header::{SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE},
+    request::Parts,
+    response,
+};
 use weft_compile::{Action, HttpChain, RouteEntry, Upgrade};
 
-use crate::http1::framing::connection_says;
+use weft_h2::Protocol;
+
+use crate::{http1::framing::connection_says, websocket};
 
 /// The name that CONNECT has among upgrades.
 const CONNECT: &str = "connect";
@@ -12,11 +19,11 @@ const CONNECT: &str = "connect";
 /// A tunnel that is asked for and allowed.
 #[derive(Clone, Debug)]
 pub(crate) enum Tunnel {
-    /// By `upgrade`: the protocol, as the client named it.
+    /// By `upgrade`, or by extended CONNECT: the protocol, as the client named it.
     Upgrade(HeaderValue),
     /// CONNECT, which the upstream is asked for in turn.
     Connect,
-    /// CONNECT that ends here (`connect_config`): the upstream gets the bytes alone.
+    /// CONNECT, or POST, that ends here (`connect_config`): the upstream gets the bytes alone.
     Terminated,
 }
 
@@ -38,9 +45,13 @@ pub(crate) struct Refused;
 impl Wanted {
     /// What this request asks for. An upgrade to h2 is no tunnel and nobody has to agree to it: the
     /// request is answered as it is.
-    pub(crate) fn of(parts: &Parts) -> Self {
+    ///
+    /// Extended CONNECT becomes the GET that it would be in HTTP/1.1, so that routes need not know.
+    pub(crate) fn take(parts: &mut Parts) -> Self {
         if parts.method == Method::CONNECT {
-            return Self::Connect;
+            let Some(Protocol(to)) = parts.extensions.remove() else { return Self::Connect };
+            parts.method = Method::GET;
+            return Self::Upgrade(to);
         }
         if parts.version != Version::HTTP_11 {
             return Self::Answer;
@@ -61,8 +72,12 @@ impl Wanted {
         self,
         chain: &HttpChain,
         entry: &RouteEntry,
+        method: &Method,
     ) -> Result<Option<Tunnel>, Refused> {
         let protocol = match &self {
+            Self::Answer if *method == Method::POST && ends_posts(entry) => {
+                return Ok(Some(Tunnel::Terminated));
+            }
             Self::Answer => return Ok(None),
             Self::Upgrade(to) => to.as_bytes(),
             Self::Connect => CONNECT.as_bytes(),
@@ -83,6 +98,33 @@ impl Wanted {
     }
 }
 
+impl Tunnel {
+    /// Makes an upstream's agreement the one that the client's version of HTTP has, where the two
+    /// differ. `asked` is what the upstream was sent.
+    pub(crate) fn agree(&self, head: &mut response::Parts, client: Version, asked: &HeaderMap) {
+        let Self::Upgrade(to) = self else { return };
+        if client >= Version::HTTP_2 {
+            head.headers.remove(UPGRADE);
+            head.headers.remove(SEC_WEBSOCKET_ACCEPT);
+            head.status = StatusCode::OK;
+        } else if head.status != StatusCode::SWITCHING_PROTOCOLS {
+            head.status = StatusCode::SWITCHING_PROTOCOLS;
+            head.headers.insert(UPGRADE, to.clone());
+            if websocket::is(to) {
+                websocket::answer(&mut head.headers, asked.get(SEC_WEBSOCKET_KEY));
+            }
+        }
+    }
+}
+
+/// Whether a route sends on the payload of a POST as it sends on a tunnel's bytes (`allow_post`).
+fn ends_posts(entry: &RouteEntry) -> bool {
+    let Action::Forward(to) = &entry.action else { return false };
+    find(&to.upgrades, CONNECT.as_bytes()).is_some_and(|upgrade| {
+        upgrade.is_enabled && upgrade.connect.is_some_and(|connect| connect.allow_post)
+    })
+}
+
 fn find<'u>(upgrades: &'u [Upgrade], protocol: &[u8]) -> Option<&'u Upgrade> {
     upgrades.iter().find(|upgrade| upgrade.protocol.as_bytes().eq_ignore_ascii_case(protocol))
 }
@@ -98,7 +140,7 @@ mod tests {
         for (name, value) in fields {
             request = request.header(*name, *value);
         }
-        Wanted::of(&request.body(()).unwrap().into_parts().0)
+        Wanted::take(&mut request.body(()).unwrap().into_parts().0)
     }
 
     #[test]

@@ -284,7 +284,7 @@ impl Exchange {
     pub(crate) fn is_tunnel(&self) -> bool {
         match self {
             Self::Http1(exchange) => exchange.is_tunnel(),
-            Self::Http2(_) => false,
+            Self::Http2(exchange) => exchange.is_tunnel(),
         }
     }
 

@@ -7,9 +7,7 @@ use http::HeaderValue;
 use weft_proto::pb::{
     envoy::{
         config::core::v3 as core,
-        extensions::filters::network::http_connection_manager::v3::{
-            HttpConnectionManager, http_connection_manager::CodecType,
-        },
+        extensions::filters::network::http_connection_manager::v3::HttpConnectionManager,
     },
     google::protobuf,
 };
@@ -103,7 +101,6 @@ pub(crate) fn read(
     let close = message.delayed_close_timeout.as_ref();
     let close_at = at.field("delayed_close_timeout");
     let delayed_close_timeout = timeout(close, Some(DELAYED_CLOSE_TIMEOUT), &close_at);
-    warn_of_http2(message, common, &common_at, notes);
     ClientOptions {
         idle_timeout,
         max_connection_duration,
@@ -115,27 +112,6 @@ pub(crate) fn read(
         drain_timeout: drain_timeout.unwrap_or(Duration::ZERO),
         delayed_close_timeout: delayed_close_timeout.unwrap_or(Duration::ZERO),
         http1: http1(message, common, at, notes),
-    }
-}
-
-/// Names the limits that connections of HTTP/2 are not held to, where such may come.
-fn warn_of_http2(
-    message: &HttpConnectionManager,
-    common: &core::HttpProtocolOptions,
-    at: &At<'_>,
-    notes: &mut Notes,
-) {
-    if message.codec_type() == CodecType::Http1 {
-        return;
-    }
-    let limits = [
-        (common.max_connection_duration.is_some(), "max_connection_duration"),
-        (common.max_requests_per_connection.is_some(), "max_requests_per_connection"),
-        (common.max_headers_count.is_some(), "max_headers_count"),
-    ];
-    for (_, field) in limits.into_iter().filter(|(is_set, _)| *is_set) {
-        notes
-            .warn(&at.field(field), "holds for HTTP/1 alone: clients of HTTP/2 are not held to it");
     }
 }
 

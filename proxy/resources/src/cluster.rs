@@ -11,6 +11,7 @@ use crate::{
     config_source::{self, ConfigSource, FetchTimeout, Origin},
     custom_cluster::{self, OriginalDestination},
     dns::{self, Dns, DnsKind},
+    http2_options::Http2Options,
     name::{AssignmentName, ClusterName},
     path::At,
     problem::{Notes, Problem},
@@ -80,6 +81,8 @@ pub struct ConnectionSettings {
     /// `HttpProtocolOptions.common_http_protocol_options.max_connection_duration`: a connection of
     /// this age takes no more requests.
     pub max_connection_duration: Option<Duration>,
+    /// How HTTP/2 is spoken, if it is.
+    pub http2: Http2Options,
     /// `per_connection_buffer_limit_bytes` (1 MiB by default): no more of a response is read ahead.
     pub buffer_limit: u32,
     /// `upstream_connection_options.tcp_keepalive`; `None` leaves keep-alive off.
@@ -111,6 +114,7 @@ pub(crate) fn read(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> O
         idle_timeout,
         max_requests_per_connection,
         max_connection_duration,
+        http2,
     } = protocol_options::of_cluster(message, at, notes)?;
     let connection = ConnectionSettings {
         connect_timeout,
@@ -118,6 +122,7 @@ pub(crate) fn read(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> O
         idle_timeout,
         max_requests_per_connection,
         max_connection_duration,
+        http2,
         buffer_limit: optional(message.per_connection_buffer_limit_bytes.as_ref())
             .unwrap_or(BUFFER_LIMIT),
         tcp_keepalive: upstream_connection::tcp_keepalive(

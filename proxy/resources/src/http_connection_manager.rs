@@ -7,11 +7,11 @@ use weft_proto::pb::envoy::extensions::filters::{
 
 use crate::{
     client_options::{self, ClientOptions},
-    cluster::optional,
     config_source::{self, ConfigSource, FetchTimeout, Origin},
     extension,
     head_rules::{self, HeadRules},
     headers,
+    http2_options::{self, Http2Options},
     local_reply::{self, LocalReplies},
     name::RouteConfigName,
     path::At,
@@ -45,8 +45,8 @@ pub struct HttpConnectionManager {
     pub local_replies: Option<LocalReplies<DataSource>>,
     /// The router's `suppress_envoy_headers`.
     pub suppress_envoy_headers: bool,
-    /// `http2_protocol_options.max_concurrent_streams`.
-    pub max_concurrent_streams: Option<u32>,
+    /// `http2_protocol_options`.
+    pub http2: Http2Options,
 }
 
 /// `codec_type`.
@@ -94,10 +94,7 @@ pub(crate) fn read(
     let replies_at = at.field("local_reply_config");
     let local_replies = message.local_reply_config.as_ref();
     let local_replies = local_replies.map(|it| local_reply::read(it, &replies_at, notes));
-    let max_concurrent_streams = message
-        .http2_protocol_options
-        .as_ref()
-        .and_then(|options| optional(options.max_concurrent_streams.as_ref()));
+    let http2 = http2(message, at, notes);
     Some(HttpConnectionManager {
         stat_prefix: message.stat_prefix.as_str().into(),
         codec: codec?,
@@ -108,8 +105,19 @@ pub(crate) fn read(
         heads: heads?,
         local_replies: local_replies.map_or(Some(None), |read| read.map(Some))?,
         suppress_envoy_headers: router?.suppress_envoy_headers,
-        max_concurrent_streams,
+        http2,
     })
+}
+
+fn http2(message: &wire::HttpConnectionManager, at: &At<'_>, notes: &mut Notes) -> Http2Options {
+    let said = message.http2_protocol_options.as_ref();
+    let mut options = http2_options::read(said, &at.field("http2_protocol_options"), notes);
+    // The narrower one wins where both are set, as in Envoy.
+    let own = said.and_then(|it| it.override_stream_error_on_invalid_http_message.as_ref());
+    if let (None, Some(only_streams)) = (own, &message.stream_error_on_invalid_http_message) {
+        options.invalid_messages_end_connections = !only_streams.value;
+    }
+    options
 }
 
 fn codec(number: i32, at: &At<'_>, notes: &mut Notes) -> Option<Codec> {

@@ -10,6 +10,7 @@ use weft_proto::pb::envoy::{
 use crate::{
     cluster::optional,
     extension,
+    http2_options::{self, Http2Options},
     path::At,
     problem::{Notes, Problem},
     scalar,
@@ -39,6 +40,7 @@ pub(crate) struct HttpOptions {
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) max_requests_per_connection: Option<u32>,
     pub(crate) max_connection_duration: Option<Duration>,
+    pub(crate) http2: Http2Options,
 }
 
 /// Reads `typed_extension_protocol_options`, or the deprecated fields that came before it.
@@ -75,42 +77,47 @@ pub(crate) fn of_cluster(
 
 fn typed(message: &HttpProtocolOptions, at: &At<'_>, notes: &mut Notes) -> Option<HttpOptions> {
     use options::UpstreamProtocolOptions as Chosen;
-    let protocol = match &message.upstream_protocol_options {
-        None => notes.refuse(&at.field("upstream_protocol_options"), Problem::Missing),
+    let (protocol, http2) = match &message.upstream_protocol_options {
+        None => notes.refuse(&at.field("upstream_protocol_options"), Problem::Missing)?,
         Some(Chosen::ExplicitHttpConfig(config)) => {
-            explicit(config, &at.field("explicit_http_config"), notes)
+            explicit(config, &at.field("explicit_http_config"), notes)?
         }
         Some(Chosen::UseDownstreamProtocolConfig(config)) => {
+            let at = at.field("use_downstream_protocol_config");
             if let Some(http1) = &config.http_protocol_options {
-                let at = at.field("use_downstream_protocol_config");
                 warn_of_chunks(http1, &at.field("http_protocol_options"), notes);
             }
-            Some(UpstreamProtocol::SameAsDownstream)
+            let http2 = config.http2_protocol_options.as_ref();
+            let http2 = http2_options::read(http2, &at.field("http2_protocol_options"), notes);
+            (UpstreamProtocol::SameAsDownstream, http2)
         }
         Some(Chosen::AutoConfig(_)) => notes.unsupported(
             &at.field("auto_config"),
             "choosing by ALPN",
             "explicit_http_config and use_downstream_protocol_config are",
-        ),
+        )?,
     };
     let at = at.field("common_http_protocol_options");
     let common = common(message.common_http_protocol_options.as_ref(), &at, notes);
-    Some(HttpOptions { protocol: protocol?, ..common })
+    Some(HttpOptions { protocol, http2, ..common })
 }
 
 fn explicit(
     message: &options::ExplicitHttpConfig,
     at: &At<'_>,
     notes: &mut Notes,
-) -> Option<UpstreamProtocol> {
+) -> Option<(UpstreamProtocol, Http2Options)> {
     use options::explicit_http_config::ProtocolConfig;
     match &message.protocol_config {
         None => notes.refuse(at, Problem::Missing),
         Some(ProtocolConfig::HttpProtocolOptions(http1)) => {
             warn_of_chunks(http1, &at.field("http_protocol_options"), notes);
-            Some(UpstreamProtocol::Http1)
+            Some((UpstreamProtocol::Http1, Http2Options::default()))
         }
-        Some(ProtocolConfig::Http2ProtocolOptions(_)) => Some(UpstreamProtocol::Http2),
+        Some(ProtocolConfig::Http2ProtocolOptions(http2)) => {
+            let at = at.field("http2_protocol_options");
+            Some((UpstreamProtocol::Http2, http2_options::read(Some(http2), &at, notes)))
+        }
         Some(ProtocolConfig::Http3ProtocolOptions(_)) => {
             notes.unsupported(&at.field("http3_protocol_options"), "HTTP/3", "HTTP/1.1 and h2 are")
         }
@@ -127,11 +134,11 @@ fn warn_of_chunks(message: &core::Http1ProtocolOptions, at: &At<'_>, notes: &mut
 #[expect(deprecated, reason = "Envoy still honours them, and hand-written clusters use them")]
 fn deprecated(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> HttpOptions {
     use wire::cluster::ClusterProtocolSelection as Selection;
-    let http2 = message.http2_protocol_options.is_some();
+    let http2 = message.http2_protocol_options.as_ref();
     let selection_at = at.field("protocol_selection");
     let protocol = match Selection::try_from(message.protocol_selection) {
         Ok(Selection::UseDownstreamProtocol) => UpstreamProtocol::SameAsDownstream,
-        Ok(Selection::UseConfiguredProtocol) if http2 => UpstreamProtocol::Http2,
+        Ok(Selection::UseConfiguredProtocol) if http2.is_some() => UpstreamProtocol::Http2,
         Ok(Selection::UseConfiguredProtocol) => UpstreamProtocol::Http1,
         Err(_) => {
             let unknown = Problem::UnknownEnum(message.protocol_selection);
@@ -143,6 +150,7 @@ fn deprecated(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> HttpOp
     let common = common(message.common_http_protocol_options.as_ref(), &common_at, notes);
     HttpOptions {
         protocol,
+        http2: http2_options::read(http2, &at.field("http2_protocol_options"), notes),
         max_requests_per_connection: common
             .max_requests_per_connection
             .or_else(|| optional(message.max_requests_per_connection.as_ref()))
@@ -162,6 +170,7 @@ fn common(
         idle_timeout: Some(IDLE_TIMEOUT),
         max_requests_per_connection: None,
         max_connection_duration: None,
+        http2: Http2Options::default(),
     };
     let Some(message) = message else { return options };
     let idle = message.idle_timeout.as_ref();

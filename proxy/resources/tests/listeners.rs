@@ -171,7 +171,7 @@ fn settings_are_read() {
         route_specifier: Some(RouteSpecifier::RouteConfig(inline)),
         ..http()
     });
-    assert_eq!((read.codec, read.max_concurrent_streams), (Codec::Http1, Some(6)));
+    assert_eq!((read.codec, read.http2.max_concurrent_streams), (Codec::Http1, 6));
     assert_eq!(read.client.request_headers_timeout, Some(Duration::from_secs(4)));
     assert_eq!(read.client.idle_timeout, Some(Duration::from_secs(5)));
     assert!(read.heads.preserve_external_request_id);

@@ -1,8 +1,11 @@
 //! The metrics of a cluster.
 
+use std::sync::Arc;
+
 use crate::{
     groups::StatusClasses,
     histogram::Histogram,
+    http2::Http2Stats,
     metric::{Counter, Gauge},
     registry::Value,
 };
@@ -98,6 +101,8 @@ pub struct ClusterStats {
     pub update_failure: Counter,
     /// Name resolutions whose answer had no address.
     pub update_empty: Counter,
+    /// `http2.*`.
+    pub http2: Arc<Http2Stats>,
     /// `circuit_breakers.default.*`.
     pub circuit_breakers: CircuitBreakerStats,
     /// From sending the request to the end of the response.
@@ -177,6 +182,7 @@ impl ClusterStats {
             update_success,
             update_failure,
             update_empty,
+            http2,
             circuit_breakers: _,
             upstream_rq_time,
         } = self;
@@ -229,6 +235,7 @@ impl ClusterStats {
         ] {
             see(name, Value::Counter(counter.get()));
         }
+        http2.visit_scoped(see);
         upstream_rq_xx.visit(&CLASSES, see);
         for (name, gauge) in [
             ("upstream_cx_active", upstream_cx_active),

@@ -7,6 +7,7 @@
 mod cluster;
 mod groups;
 mod histogram;
+mod http2;
 mod inspection;
 mod metric;
 mod registry;
@@ -18,6 +19,7 @@ pub use groups::{
     UpdateStats,
 };
 pub use histogram::{Histogram, HistogramSnapshot};
+pub use http2::Http2Stats;
 pub use inspection::{InspectionStats, ProxyProtocolStats};
 pub use metric::{Counter, Gauge, GaugeGuard};
 pub use registry::{Sample, Scope, Stats, Value};

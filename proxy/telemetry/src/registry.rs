@@ -12,6 +12,7 @@ use crate::{
         ConnectionLimitStats, ControlPlaneStats, HttpStats, ListenerStats, TcpStats, UpdateStats,
     },
     histogram::Histogram,
+    http2::Http2Stats,
     inspection::InspectionStats,
     metric::{Counter, Gauge},
 };
@@ -30,6 +31,8 @@ pub struct Stats {
     listeners: Groups<ListenerStats>,
     /// What listener filters find out.
     pub inspection: Arc<InspectionStats>,
+    /// `http2.*`, of all client connections together.
+    pub http2: Arc<Http2Stats>,
     /// `control_plane.*`.
     pub control_plane: ControlPlaneStats,
     /// `listener_manager.lds.*`.
@@ -65,6 +68,7 @@ impl Stats {
             connection_limits: Groups::default(),
             listeners: Groups::default(),
             inspection: Arc::default(),
+            http2: Arc::default(),
             control_plane: ControlPlaneStats::default(),
             lds: UpdateStats::default(),
             cds: UpdateStats::default(),
@@ -150,6 +154,7 @@ impl Stats {
             see(Sample { scope: Scope::Process(scope), metric, value });
         };
         self.control_plane.visit(&mut |metric, value| in_scope("control_plane", metric, value));
+        self.http2.visit(&mut |metric, value| in_scope("http2", metric, value));
         self.inspection.visit(&mut in_scope);
         for (scope, updates) in [
             ("cluster_manager.cds", &self.cds),

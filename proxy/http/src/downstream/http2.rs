@@ -3,12 +3,14 @@
 //! One task drives a connection and all of its requests. A read may bring many requests and news may
 //! come for many responses; what they say in one turn leaves in one write.
 
+mod ending;
 mod slots;
 
 use std::{
     future::Future,
     pin::{Pin, pin},
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -21,12 +23,10 @@ use weft_net::{Rewind, Stream};
 use super::{Caller, Connection, Interim, RequestBody, answer, drive};
 use crate::{
     body::Body,
-    http2::{self, Broken, Ended, Handle, Link, Pump},
+    http2::{self, Broken, Ended, Handle, Keepalive, Link, Pump},
 };
+use ending::Ending;
 use slots::Slots;
-
-/// Streams a client may have open at once unless the chain says otherwise.
-const MAX_CONCURRENT_STREAMS: u32 = 1024;
 
 /// Serves a connection until it ends.
 pub(super) async fn serve(connection: Rc<Connection>, stream: Rewind<Stream>) {
@@ -34,23 +34,21 @@ pub(super) async fn serve(connection: Rc<Connection>, stream: Rewind<Stream>) {
     let settings = weft_h2::Settings {
         max_header_list_size: u32::try_from(connection.chain.client.http1.max_head_bytes)
             .unwrap_or(u32::MAX),
-        max_concurrent_streams: connection
-            .chain
-            .max_concurrent_streams
-            .unwrap_or(MAX_CONCURRENT_STREAMS),
         max_header_count: connection.chain.client.http1.max_headers_count,
-        ..http2::settings()
+        ..http2::settings(&connection.chain.http2)
     };
     let shared = Rc::clone(&connection);
     let mut server = pin!(Server {
         connection: Rc::clone(&connection),
-        link: Link::new(Role::Server, settings),
+        link: Link::new(Role::Server, settings, Arc::clone(&connection.chain.http2_stats)),
         pump: Pump::new(stream),
         slots: Slots::new(move |request, caller| answer(&shared, request, caller)),
+        ending: Ending::new(&connection.chain),
+        keepalive: connection.chain.http2.keepalive.map(Keepalive::new),
         failed: None,
     });
     // GOAWAY comes in two steps, so no stream on its way is lost.
-    let close = |server: Pin<&mut Server<_, _, _>>, _| server.link.shut_down();
+    let close = |server: Pin<&mut Server<_, _, _>>, _| server.get_mut().begin_end();
     if let Err(ended) = drive(&connection, server.as_mut(), close).await {
         let malformed = matches!(ended, Ended::Malformed(_));
         connection.ended(malformed, &ended);
@@ -63,6 +61,8 @@ struct Server<S, F, A> {
     link: Rc<Link>,
     pump: Pump<S>,
     slots: Slots<F, A>,
+    ending: Ending,
+    keepalive: Option<Keepalive>,
     /// Why nothing is read any more; GOAWAY is on its way.
     failed: Option<Violation>,
 }
@@ -94,6 +94,10 @@ where
     F: Future<Output = Response<Body>>,
     A: FnMut(Request<RequestBody>, Caller) -> F + Unpin,
 {
+    fn begin_end(&mut self) {
+        self.ending.begin(&self.link, &self.connection.chain);
+    }
+
     fn poll_turns(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
         loop {
             if let Some(violation) = self.failed {
@@ -102,10 +106,18 @@ where
             let read = match self.pump.poll_read(cx, self.connection.worker.pools().blocks()) {
                 Poll::Ready(input) => {
                     self.take(input?);
+                    self.keepalive.iter_mut().for_each(Keepalive::heard);
                     true
                 }
                 Poll::Pending => false,
             };
+            self.ending.poll(cx, &self.link, &self.connection.chain);
+            if let Some(keepalive) = &mut self.keepalive
+                && keepalive.poll(cx, &self.link).is_ready()
+            {
+                self.link.stats().keepalive_timeout.inc();
+                return Poll::Ready(Err(Ended::Silent));
+            }
             self.slots.poll_ready(&self.link, self.connection.worker.as_ref());
             while let Some(key) = self.link.next_writable() {
                 self.slots.poll(key, &self.link, self.connection.worker.as_ref());
@@ -120,6 +132,9 @@ where
                 // The peer sees the end before it sees that nobody listens.
                 ready!(self.pump.poll_shutdown(cx)).map_err(Ended::Broke)?;
                 return Poll::Ready(Ok(()));
+            }
+            if finished && self.poll_unread(cx).is_ready() {
+                return Poll::Ready(Err(Ended::Unread));
             }
             if !read && !wrote && self.failed.is_none() && self.slots.rest(cx, &self.link) {
                 if self.link.open_streams() == 0 {
@@ -159,6 +174,7 @@ where
                 let caller = Caller { interim: Interim::Http2(hints), ..Caller::default() };
                 let asked = (head.map(|()| body), caller);
                 self.slots.start(stream, asked, &self.link, self.connection.worker.as_ref());
+                self.ending.count_request(&self.link, &self.connection.chain);
             }
             Event::Data { stream, data, end } => self.link.put_data(stream, data, end),
             Event::Trailers { stream, fields } => self.link.put_trailers(stream, fields),
@@ -183,6 +199,13 @@ where
         }
     }
 
+    /// Ready when the client does not read the last bytes.
+    fn poll_unread(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(self.ending.poll_unread(cx, self.connection.chain.client.delayed_close_timeout));
+        self.link.stats().tx_flush_timeout.inc();
+        Poll::Ready(())
+    }
+
     /// Writes what is left, GOAWAY above all.
     fn poll_failed(
         &mut self,
@@ -190,7 +213,9 @@ where
         violation: Violation,
     ) -> Poll<Result<(), Ended>> {
         self.slots.clear();
-        let _ = ready!(self.pump.poll_write(cx, &self.link));
+        if self.pump.poll_write(cx, &self.link).is_pending() {
+            ready!(self.poll_unread(cx));
+        }
         if self.link.with_output(|output| output.is_empty()) {
             let _ = ready!(self.pump.poll_shutdown(cx));
         }

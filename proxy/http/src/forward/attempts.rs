@@ -19,8 +19,9 @@ use crate::{
     timer::Timer,
     tunnel::Tunnel,
     upstream::{
-        self, Answer, Authority, Exchange, Failure, Framing, Lane, Outgoing, Pool, Protocol,
+        self, Answer, Authority, Exchange, Failure, Framing, Lane, Outgoing, Pool, Protocol, Upload,
     },
+    websocket,
 };
 
 /// How often a request without a retry policy is tried when each time it was provably not processed.
@@ -213,7 +214,7 @@ impl Journey {
         let Some(upload) = self.upload.take() else {
             return Err(Failure::unknown(Fault::UpstreamReset));
         };
-        let mut exchange = lane.begin(&mut self.outgoing, upload);
+        let mut exchange = self.begin_on(lane, upload, connection);
         let timer = connection.worker.timer();
         match await_head(&mut exchange, limits, timer, &self.interim).await {
             Ok(head) => Ok((head, exchange)),
@@ -225,6 +226,17 @@ impl Journey {
                 Err(failure)
             }
         }
+    }
+
+    /// Apart from `attempt`, whose future would keep a place for a lane that was lent.
+    fn begin_on(&mut self, lane: Lane, upload: Upload, connection: &Connection) -> Exchange {
+        if let (Some(Tunnel::Upgrade(to)), Lane::Http1(_)) = (&self.outgoing.tunnel, &lane)
+            && websocket::is(to)
+        {
+            let random = || u128::from(connection.worker.random_u64());
+            websocket::ask(&mut self.outgoing.headers, random() << 64 | random());
+        }
+        lane.begin(&mut self.outgoing, upload)
     }
 
     /// A connection of the pool, or a new one. Opening one is rare, so only its future is boxed.
@@ -247,7 +259,8 @@ impl Journey {
             _ => upstream::protocol(self.leaf(), self.outgoing.downstream),
         };
         if self.outgoing.tunnel.is_some() {
-            return self.reach_for_tunnel(pool, endpoint, protocol, limits).await;
+            // Rare, too.
+            return Box::pin(self.reach_for_tunnel(pool, endpoint, protocol, limits)).await;
         }
         match upstream::reuse(&pool, self.leaf(), protocol, self.is_lost_if_stale()) {
             Some(lane) => Ok(lane),
@@ -255,7 +268,9 @@ impl Journey {
         }
     }
 
-    /// A connection that a tunnel takes over as a whole: one that nothing else was sent on.
+    /// A connection that a tunnel takes over as a whole: one that nothing else was sent on. Of h2 it
+    /// takes a stream, where another protocol may only be asked for if the upstream has said that it
+    /// knows of this.
     async fn reach_for_tunnel(
         &self,
         pool: Rc<Pool>,
@@ -263,11 +278,21 @@ impl Journey {
         protocol: Protocol,
         limits: Limits,
     ) -> Result<Lane, Failure> {
-        if protocol == Protocol::Http2 {
-            // Its streams are shared, and the upstream was not asked whether it knows RFC 8441.
+        let shared = match protocol {
+            Protocol::Http1 => None,
+            Protocol::Http2 => upstream::reuse(&pool, self.leaf(), protocol, false),
+        };
+        let lane = match shared {
+            Some(lane) => lane,
+            None => upstream::open(pool, self.leaf(), endpoint, protocol, limits).await?,
+        };
+        let asks = matches!(self.outgoing.tunnel, Some(Tunnel::Upgrade(_)));
+        if let (true, Lane::Http2(lane)) = (asks, &lane)
+            && !lane.takes_protocols(limits).await?
+        {
             return Err(Failure::unknown(Fault::UpgradeRefused));
         }
-        Box::pin(upstream::open(pool, self.leaf(), endpoint, protocol, limits)).await
+        Ok(lane)
     }
 
     /// Whether the request could not be sent again if its connection turned out to be closed.

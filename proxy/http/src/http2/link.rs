@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
@@ -13,8 +14,12 @@ use weft_h2::{
     Code, Connection as Machine, ConnectionError, Event, Gone, NotOpened, Output, RequestHead,
     Role, Settings, StreamKey,
 };
+use weft_telemetry::Http2Stats;
 
-use super::inbox::{Broken, Inbox};
+use super::{
+    counts,
+    inbox::{Broken, Inbox},
+};
 
 /// A machine, the inboxes of its streams, and its task's waker. Nothing here is borrowed while
 /// anything outside runs.
@@ -24,6 +29,7 @@ pub(crate) struct Link {
     /// By [`StreamKey::index`].
     inboxes: RefCell<Vec<Inbox>>,
     task: RefCell<Option<Waker>>,
+    stats: Arc<Http2Stats>,
     /// Its task runs right now, and writes before it rests.
     runs: Cell<bool>,
     nudged: Cell<bool>,
@@ -57,11 +63,12 @@ impl Drop for Handle {
 }
 
 impl Link {
-    pub(crate) fn new(role: Role, settings: Settings) -> Rc<Self> {
+    pub(crate) fn new(role: Role, settings: Settings, stats: Arc<Http2Stats>) -> Rc<Self> {
         Rc::new(Self {
             machine: RefCell::new(Machine::new(role, settings)),
             inboxes: RefCell::default(),
             task: RefCell::default(),
+            stats,
             runs: Cell::new(false),
             nudged: Cell::new(false),
         })
@@ -111,7 +118,16 @@ impl Link {
     // For the connection's task.
 
     pub(crate) fn receive(&self, input: &mut BytesMut) -> Result<Option<Event>, ConnectionError> {
-        self.machine.borrow_mut().receive(input)
+        let received = self.machine.borrow_mut().receive(input);
+        match &received {
+            Ok(Some(event)) => counts::event(&self.stats, event),
+            Ok(None) => {}
+            Err(ConnectionError(violation)) => {
+                counts::violation(&self.stats, *violation);
+                self.stats.goaway_sent.inc();
+            }
+        }
+        received
     }
 
     pub(crate) fn next_writable(&self) -> Option<StreamKey> {
@@ -130,9 +146,41 @@ impl Link {
         self.machine.borrow().open_streams()
     }
 
+    pub(crate) fn opened_streams(&self) -> u64 {
+        self.machine.borrow().opened_streams()
+    }
+
+    /// The peer is to open no more streams; those on their way are still taken.
     pub(crate) fn shut_down(&self) {
-        self.machine.borrow_mut().shut_down();
+        self.leave_with(Machine::shut_down);
+    }
+
+    /// No more streams are taken.
+    pub(crate) fn shut_down_now(&self) {
+        self.leave_with(Machine::shut_down_now);
+    }
+
+    fn leave_with(&self, say: fn(&mut Machine)) {
+        let mut machine = self.machine.borrow_mut();
+        let before = machine.output().len();
+        say(&mut machine);
+        let said = machine.output().len() > before;
+        drop(machine);
+        if said {
+            self.stats.goaway_sent.inc();
+            self.nudge();
+        }
+    }
+
+    /// Asks the peer whether it is there.
+    pub(crate) fn ping(&self, payload: u64) {
+        self.machine.borrow_mut().ping(payload);
         self.nudge();
+    }
+
+    /// What is counted of the connection.
+    pub(crate) fn stats(&self) -> &Http2Stats {
+        &self.stats
     }
 
     pub(crate) fn is_finished(&self) -> bool {
@@ -183,6 +231,16 @@ impl Link {
 
     pub(crate) fn can_open(&self) -> Result<(), NotOpened> {
         self.machine.borrow().can_open()
+    }
+
+    /// Whether the peer has said its settings.
+    pub(crate) fn has_peer_settings(&self) -> bool {
+        self.machine.borrow().has_peer_settings()
+    }
+
+    /// Whether the peer takes extended CONNECT (RFC 8441).
+    pub(crate) fn may_connect(&self) -> bool {
+        self.machine.borrow().may_connect()
     }
 
     pub(crate) fn open(&self, head: RequestHead<'_>, end: bool) -> Result<StreamKey, NotOpened> {
@@ -293,6 +351,9 @@ impl Link {
     pub(crate) fn reset(&self, key: StreamKey, code: Code) {
         self.with_inbox(key, Inbox::close);
         let mut machine = self.machine.borrow_mut();
+        if !machine.is_over(key) {
+            self.stats.tx_reset.inc();
+        }
         machine.reset(key, code);
         let speaks = !machine.output().is_empty();
         drop(machine);

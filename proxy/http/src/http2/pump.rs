@@ -24,6 +24,12 @@ pub(crate) enum Ended {
     /// The socket failed.
     #[error("the connection broke: {0}")]
     Broke(io::Error),
+    /// The peer does not answer a PING.
+    #[error("the peer does not answer")]
+    Silent,
+    /// The peer does not read what is left to say.
+    #[error("the peer does not read")]
+    Unread,
     /// The peer broke a rule.
     #[error("{0}")]
     Malformed(Violation),

@@ -8,7 +8,8 @@ use std::{
     pin::Pin,
     rc::Rc,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
+    time::Instant,
 };
 
 use bytes::BytesMut;
@@ -29,13 +30,11 @@ use super::{
 use crate::{
     body::Limits,
     fault::Fault,
-    http2::{self, Blocks, Broken, Ended, Handle, Link, Pump},
+    http2::{self, Blocks, Broken, Ended, Handle, Keepalive, Link, Pump},
 };
 
 /// Bytes of a response's header list at most.
 const MAX_HEAD: u32 = 64 * 1024;
-/// Streams of one connection before another is opened, whatever the peer allows.
-const MAX_STREAMS: usize = 1024;
 
 /// New connections tried for one request. Others that waited for the same connection may take its
 /// streams first; a peer that allows no stream at all must not be dialled for ever.
@@ -63,15 +62,21 @@ struct Load {
     requests: Cell<u32>,
     /// The peer said GOAWAY, the connection broke, or it has carried enough requests.
     finished: Cell<bool>,
+    /// Streams before another connection is opened, whatever the peer allows.
+    most: usize,
+    /// The peer has said its settings, or never will.
+    told: Notify,
 }
 
 impl Load {
-    fn new(pool: &Pool) -> Self {
+    fn new(pool: &Pool, cluster: &Cluster) -> Self {
         Self {
             occupancy: Rc::clone(&pool.h2_occupancy),
             streams: Cell::default(),
             requests: Cell::default(),
             finished: Cell::default(),
+            most: cluster.connection.http2.max_concurrent_streams as usize,
+            told: Notify::new(),
         }
     }
 }
@@ -112,7 +117,7 @@ impl Shared {
         let mut best: Option<&Connection> = None;
         for connection in &self.open {
             let streams = connection.load.streams.get();
-            let takes = !connection.load.finished.get() && streams < MAX_STREAMS;
+            let takes = !connection.load.finished.get() && streams < connection.load.most;
             if takes && best.is_none_or(|best| streams < best.load.streams.get()) {
                 match connection.link.can_open() {
                     Ok(()) => best = Some(connection),
@@ -132,6 +137,23 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
+    /// Whether the peer takes requests for other protocols (RFC 8441), for which its settings must
+    /// have come.
+    pub(crate) async fn takes_protocols(&self, limits: Limits) -> Result<bool, Failure> {
+        let load = &self.slot.0;
+        if !self.link.has_peer_settings() && !load.finished.get() {
+            let told = load.told.notified();
+            match limits.next(Instant::now()) {
+                None => told.await,
+                Some((at, fault)) => {
+                    let came = tokio::time::timeout_at(at.into(), told).await;
+                    came.map_err(|_| Failure::unknown(fault))?;
+                }
+            }
+        }
+        Ok(self.link.may_connect())
+    }
+
     pub(super) fn begin(self, outgoing: &mut Outgoing, upload: Upload) -> Exchange {
         Exchange::new(self.link, self.slot, outgoing, upload)
     }
@@ -226,10 +248,12 @@ async fn establish(
         Ok((io, active)) => {
             cluster.stats.upstream_cx_total.inc();
             cluster.stats.upstream_cx_http2_total.inc();
-            let settings =
-                weft_h2::Settings { max_header_list_size: MAX_HEAD, ..http2::settings() };
-            let link = Link::new(Role::Client, settings);
-            let load = Rc::new(Load::new(&pool));
+            let settings = weft_h2::Settings {
+                max_header_list_size: MAX_HEAD,
+                ..http2::settings(&cluster.connection.http2)
+            };
+            let link = Link::new(Role::Client, settings, Arc::clone(&cluster.stats.http2));
+            let load = Rc::new(Load::new(&pool, &cluster));
             let blocks = Rc::clone(&pool.blocks);
             {
                 let mut shared = pool.h2.borrow_mut();
@@ -238,8 +262,14 @@ async fn establish(
             }
             connecting.done.notify_waiters();
             drop((pool, endpoint));
-            let client =
-                Client { link, load: Rc::clone(&load), pump: Pump::new(io), blocks, failed: None };
+            let client = Client {
+                link,
+                load: Rc::clone(&load),
+                pump: Pump::new(io),
+                blocks,
+                keepalive: cluster.connection.http2.keepalive.map(Keepalive::new),
+                failed: None,
+            };
             let ended = client.await;
             tracing::debug!(cluster = %cluster.name, %ended, "h2 connection ended");
             load.finished.set(true);
@@ -259,6 +289,7 @@ struct Client {
     load: Rc<Load>,
     pump: Pump<Stream>,
     blocks: Rc<Blocks>,
+    keepalive: Option<Keepalive>,
     /// Why nothing is read any more; GOAWAY is on its way.
     failed: Option<Violation>,
 }
@@ -272,6 +303,7 @@ impl Future for Client {
         let ended = this.poll_turns(cx);
         if let Poll::Ready(ended) = &ended {
             this.load.finished.set(true);
+            this.load.told.notify_waiters();
             let malformed = matches!(ended, Ended::Malformed(_));
             this.link.end_all(if malformed { Broken::Malformed } else { Broken::Closed });
         }
@@ -286,12 +318,14 @@ impl Client {
             if let Some(violation) = self.failed {
                 self.load.finished.set(true);
                 self.link.end_all(Broken::Malformed);
-                let _ = ready!(self.pump.poll_write(cx, &self.link));
+                // An upstream that reads nothing is not waited for.
+                let _ = self.pump.poll_write(cx, &self.link);
                 return Poll::Ready(Ended::Malformed(violation));
             }
             let read = match self.pump.poll_read(cx, &self.blocks) {
                 Poll::Ready(Ok(input)) => {
                     self.take(input);
+                    self.keepalive.iter_mut().for_each(Keepalive::heard);
                     true
                 }
                 Poll::Ready(Err(ended)) => return Poll::Ready(ended),
@@ -299,6 +333,12 @@ impl Client {
             };
             while let Some(key) = self.link.next_writable() {
                 self.link.wake(key);
+            }
+            if let Some(keepalive) = &mut self.keepalive
+                && keepalive.poll(cx, &self.link).is_ready()
+            {
+                self.link.stats().keepalive_timeout.inc();
+                return Poll::Ready(Ended::Silent);
             }
             // Nobody can ask for a stream any more.
             if Rc::strong_count(&self.link) == 1 {
@@ -332,6 +372,9 @@ impl Client {
                     return;
                 }
             }
+        }
+        if self.link.has_peer_settings() {
+            self.load.told.notify_waiters();
         }
         self.pump.keep(&input);
     }

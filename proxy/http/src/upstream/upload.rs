@@ -22,6 +22,8 @@ pub(crate) enum Framing {
     Chunked,
     /// Bytes as they come, once the upstream has agreed to a tunnel.
     Tunnel,
+    /// The payload of a message as it comes, in place of a tunnel's bytes.
+    Payload,
 }
 
 /// The client's body, and whether any of it was taken.
@@ -95,9 +97,16 @@ impl Upload {
         Self { body, framing: Framing::Tunnel, last_moved, untouched: true, kept: None }
     }
 
+    /// A message whose payload goes on as what goes through a tunnel does.
+    pub(crate) fn payload(body: RequestBody) -> Self {
+        Self { framing: Framing::Payload, ..Self::tunnel(body) }
+    }
+
     /// The upstream has agreed: from here on the client's bytes are the tunnel's.
     pub(crate) fn begin_tunnel(&mut self) {
-        self.body.begin_tunnel();
+        if self.framing == Framing::Tunnel {
+            self.body.begin_tunnel();
+        }
     }
 
     pub(crate) fn framing(&self) -> Framing {

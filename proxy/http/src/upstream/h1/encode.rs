@@ -37,7 +37,7 @@ pub(super) fn head(out: &mut BytesMut, outgoing: &Outgoing, framing: Framing) {
         Framing::None if means_body(&outgoing.method) && !has_length(&outgoing.headers) => {
             out.put_slice(b"content-length: 0\r\n");
         }
-        Framing::None | Framing::Length | Framing::Tunnel => {}
+        Framing::None | Framing::Length | Framing::Tunnel | Framing::Payload => {}
     }
     out.put_slice(b"\r\n");
 }

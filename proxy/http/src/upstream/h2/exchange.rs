@@ -3,7 +3,7 @@
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
+use http::{Method, header::CONTENT_LENGTH};
 use http_body::Frame;
 use weft_h2::{Code, RequestHead, ResetCause, StreamKey};
 
@@ -11,6 +11,7 @@ use super::StreamSlot;
 use crate::{
     fault::{Fault, Processed},
     http2::{Broken, Handle},
+    tunnel::Tunnel,
     upstream::{Answer, Authority, Failure, Outgoing, Upload},
 };
 
@@ -21,6 +22,8 @@ pub(crate) struct Exchange {
     stream: Stream,
     upload: Option<Upload>,
     sending: Sending,
+    /// Bytes go both ways.
+    is_tunnel: bool,
     /// The response says how long it is.
     has_length: bool,
     _slot: StreamSlot,
@@ -35,6 +38,8 @@ enum Stream {
 
 #[derive(Debug)]
 enum Sending {
+    /// What goes into a tunnel waits until there is one.
+    Held,
     /// Frames may come.
     Body,
     /// This much of a frame waits for room in the peer's window.
@@ -45,13 +50,39 @@ enum Sending {
 
 impl Exchange {
     pub(super) fn new(link: Handle, slot: StreamSlot, outgoing: &Outgoing, upload: Upload) -> Self {
-        let end = upload.is_finished();
+        let asks = outgoing.tunnel.is_some();
+        let end = upload.is_finished() && !asks;
         let stream = match open_stream(&link, outgoing, end) {
             Ok(key) => Stream::Open(link, key),
             Err(failure) => Stream::Refused(failure),
         };
-        let sending = if end { Sending::Done } else { Sending::Body };
-        Self { stream, upload: Some(upload), sending, has_length: false, _slot: slot }
+        let sending = match (asks, end) {
+            (true, _) => Sending::Held,
+            (false, true) => Sending::Done,
+            (false, false) => Sending::Body,
+        };
+        let upload = Some(upload);
+        Self { stream, upload, sending, is_tunnel: false, has_length: false, _slot: slot }
+    }
+
+    pub(crate) fn is_tunnel(&self) -> bool {
+        self.is_tunnel
+    }
+
+    /// The answer to a request for a tunnel: any 2xx agrees (RFC 9110 §9.3.6).
+    fn settle(&mut self, agrees: bool) {
+        let (Stream::Open(link, key), Some(upload)) = (&self.stream, &mut self.upload) else {
+            return;
+        };
+        self.is_tunnel = agrees;
+        if agrees {
+            upload.begin_tunnel();
+            self.sending = Sending::Body;
+        } else {
+            // The peer may have ended the stream already.
+            let _ = link.send_data(*key, &mut Bytes::new(), true);
+            self.sending = Sending::Done;
+        }
     }
 
     pub(crate) fn upload(&self) -> Option<&Upload> {
@@ -100,6 +131,9 @@ impl Exchange {
             Ok(head) if head.status().is_informational() => Ok(Answer::Interim(head)),
             Ok(head) => {
                 self.has_length = head.headers().contains_key(CONTENT_LENGTH);
+                if matches!(self.sending, Sending::Held) {
+                    self.settle(head.status().is_success());
+                }
                 Ok(Answer::Final(head))
             }
             Err(broken) => Err(failure_of(broken)),
@@ -128,7 +162,7 @@ impl Exchange {
         };
         loop {
             match &mut self.sending {
-                Sending::Done => return Poll::Ready(Ok(())),
+                Sending::Held | Sending::Done => return Poll::Ready(Ok(())),
                 Sending::Data(data) => match link.send_data(*key, data, upload.is_finished()) {
                     Ok(true) if upload.is_finished() => self.sending = Sending::Done,
                     Ok(true) => self.sending = Sending::Body,
@@ -174,12 +208,16 @@ fn open_stream(link: &Handle, outgoing: &Outgoing, end: bool) -> Result<StreamKe
     if matches!(outgoing.authority, Authority::Field(_)) && outgoing.authority.to_uri().is_none() {
         return Err(Failure::unknown(Fault::BadRequest("authority is not valid for h2")));
     }
+    let protocol = match &outgoing.tunnel {
+        Some(Tunnel::Upgrade(to)) => Some(to.as_bytes()),
+        Some(Tunnel::Connect | Tunnel::Terminated) | None => None,
+    };
     let head = RequestHead {
-        method: &outgoing.method,
+        method: if protocol.is_some() { &Method::CONNECT } else { &outgoing.method },
         scheme: "http",
         authority: outgoing.authority.as_bytes(),
         path: outgoing.path.as_str(),
-        protocol: None,
+        protocol,
         headers: &outgoing.headers,
     };
     link.open(head, end).map_err(|_| Failure::unsent(Fault::UpstreamRefused))
