@@ -234,13 +234,57 @@ def attempt_cases():
     yield from both("attempts", "told by the upstream", headers=plan(headers=[["x-envoy-attempt-count", "9"]]))
 
 
+MANAGERS = {
+    "underscores-reject": {"common_http_protocol_options": {"headers_with_underscores_action": "REJECT_REQUEST"}},
+    "underscores-drop": {"common_http_protocol_options": {"headers_with_underscores_action": "DROP_HEADER"}},
+    "whole-in-time": {"request_timeout": "0.3s"},
+    "scheme-https": {"scheme_header_transformation": {"scheme_to_overwrite": "https"}},
+    "scheme-upstream": {"scheme_header_transformation": {"match_upstream": True}},
+}
+
+
+def managed(ports, config):
+    """Requests, redirects and answers under a setting of the connection manager."""
+    host = virtual_host(
+        "main",
+        ["*"],
+        route("/h2", "up-h2"),
+        route("/redirect", redirect={"path_redirect": "/n"}),
+        direct({"prefix": "/scheme", "headers": [{"name": ":scheme", "string_match": {"exact": "https"}}]}, 200, "https"),
+        route("/", "up", request_headers_to_add=[header("x-scheme", "%REQ(:scheme)%")]),
+    )
+    made = [cluster("up", ports["up"]), cluster("up-h2", ports["up"], http2=True)]
+    return bootstrap([listener("main", hcm(routes("main", host), **config))], made)
+
+
+def managed_cases():
+    sent = {
+        "plain": (),
+        "underscore": (("x_under_score", "1"), ("x-dash", "2")),
+        "two": (("x_a", "1"), ("x_a", "2"), ("_", "3")),
+        "http": (("x-forwarded-proto", "http"),),
+        "https": (("x-forwarded-proto", "https"),),
+    }
+    for world in MANAGERS:
+        for path in ("/", "/h2", "/redirect", "/scheme"):
+            for name, headers in sent.items():
+                # Which scheme a proxy in front says is compared elsewhere.
+                if name != "https" or world == "scheme-https":
+                    yield from both(world, f"{name} {path}", target=path, headers=headers)
+    head = b"POST / HTTP/1.1\r\nhost: weft.test\r\ncontent-length: 10\r\n\r\n"
+    yield Case("whole-in-time", "half of a body", method="POST", raw=head + b"half")
+    yield Case("whole-in-time", "none of a body", method="POST", raw=head)
+    yield from both("whole-in-time", "all of a body", method="POST", body="some body")
+
+
 def worlds(made):
     """By name; `made` turns hosts and clusters into a bootstrap."""
     built = {name: lambda ports, config=config: replies(ports, config) for name, config in REPLIES.items()}
+    built |= {name: lambda ports, config=config: managed(ports, config) for name, config in MANAGERS.items()}
     for name, world in (("following", following), ("named-hosts", named_hosts), ("attempts", attempts)):
         built[name] = lambda ports, world=world: made(*world(ports))
     return built
 
 
 def cases():
-    return [*reply_cases(), *following_cases(), *named_cases(), *attempt_cases()]
+    return [*reply_cases(), *following_cases(), *named_cases(), *attempt_cases(), *managed_cases()]

@@ -82,5 +82,5 @@ pub use weft_resources::{
     FetchTimeout, FileSource, GrpcService, HashCookie, HashInput, HashPolicy, HeadRules,
     Http1Settings, InternalAddresses, InternalRedirect, LocalReplies, Origin, Problem, RateLimit,
     Reason, ReplyFilter, ReplyMapper, ResetFormat, ResourceType, RetryLimit, RetryOn, RetryPolicy,
-    ServerHeader, StreamLimit, StripPort, ToldBackoff, Upgrade, Warning, name_of_key,
+    ServerHeader, StreamLimit, StripPort, ToldBackoff, Underscores, Upgrade, Warning, name_of_key,
 };

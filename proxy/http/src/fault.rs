@@ -43,6 +43,10 @@ pub enum Fault {
     StreamIdle,
     /// The same while the client had not sent all of its request.
     RequestIdle,
+    /// The request had not come as a whole within the `request_timeout`.
+    RequestNotWhole,
+    /// A name with an underscore where none may be.
+    Underscore,
     /// Another protocol was asked for that is not configured here.
     UpgradeRefused,
     /// The client's message is not acceptable.
@@ -80,9 +84,11 @@ impl Fault {
             | Self::PerTryTimeout
             | Self::StreamDuration
             | Self::StreamIdle => StatusCode::GATEWAY_TIMEOUT,
-            Self::RequestIdle | Self::SlowRequest => StatusCode::REQUEST_TIMEOUT,
+            Self::RequestIdle | Self::SlowRequest | Self::RequestNotWhole => {
+                StatusCode::REQUEST_TIMEOUT
+            }
             Self::UpgradeRefused => StatusCode::FORBIDDEN,
-            Self::BadRequest(_) | Self::ClientGone => StatusCode::BAD_REQUEST,
+            Self::BadRequest(_) | Self::Underscore | Self::ClientGone => StatusCode::BAD_REQUEST,
         }
     }
 
@@ -111,6 +117,8 @@ impl Fault {
             Self::PerTryTimeout => "upstream_per_try_timeout",
             Self::StreamDuration | Self::SlowRequest => "max_duration_timeout",
             Self::StreamIdle | Self::RequestIdle => "stream_idle_timeout",
+            Self::RequestNotWhole => "request_overall_timeout",
+            Self::Underscore => "http1.unexpected_underscore",
             Self::BadRequest(_) => "http1.codec_error",
             Self::UpgradeRefused => "upgrade_failed",
             Self::ClientGone => "downstream_remote_disconnect",
@@ -133,6 +141,7 @@ impl Fault {
             Self::RequestTimeout | Self::PerTryTimeout => "UT",
             Self::StreamDuration | Self::SlowRequest => "DT",
             Self::StreamIdle | Self::RequestIdle => "SI",
+            Self::RequestNotWhole | Self::Underscore => "",
             Self::BadRequest(_) => "DPE",
             Self::UpgradeRefused => "",
             Self::ClientGone => "DC",
@@ -176,6 +185,8 @@ impl Fault {
             Self::RequestTimeout | Self::PerTryTimeout => "upstream request timeout",
             Self::StreamDuration | Self::SlowRequest => "downstream duration timeout",
             Self::StreamIdle | Self::RequestIdle => "stream timeout",
+            Self::RequestNotWhole => "request timeout",
+            Self::Underscore => "Bad Request",
             Self::BadRequest(why) => why,
             Self::ClientGone => "downstream closed",
         }

@@ -70,6 +70,8 @@ pub(crate) struct Journey {
     attempts: u16,
     /// `auto_host_rewrite`, until an endpoint has given its name.
     auto_host: Option<AutoHost>,
+    /// When the whole request must have come.
+    whole_by: Option<Instant>,
     /// What is needed where a redirect may be followed.
     trail: Option<Box<Trail>>,
     interim: Interim,
@@ -199,6 +201,8 @@ impl Journey {
         };
         let auto_host = matches!(to.host, HostRewrite::Auto)
             .then_some(AutoHost { append: to.append_x_forwarded_host, keep: keep_originals });
+        let limit = chain.client.request_timeout.filter(|_| tunnel.is_none());
+        let whole_by = limit.and_then(|limit| record.began().checked_add(limit));
         let trail = Trail::of(to, &entry.names, origin, body.is_end_stream(), trail);
         let mut upload = match &tunnel {
             None => Upload::new(body, &fields),
@@ -234,6 +238,7 @@ impl Journey {
             tell_attempts: entry.tell_attempts,
             attempts: 1,
             auto_host,
+            whole_by,
             trail,
             random,
             hash,
@@ -252,6 +257,7 @@ impl Journey {
                     Fault::RequestTimeout => self.record.timed_out(),
                     Fault::StreamDuration | Fault::SlowRequest => self.record.too_long(),
                     Fault::StreamIdle | Fault::RequestIdle => self.record.stream_idle(),
+                    Fault::RequestNotWhole => self.record.not_whole(),
                     _ => {}
                 }
                 let mut headers = HeaderMap::new();

@@ -8,7 +8,7 @@ use http::{
     request::Parts,
     uri::PathAndQuery,
 };
-use weft_compile::{HeadRules, ServerHeader, StripPort};
+use weft_compile::{HeadRules, ServerHeader, StripPort, Underscores};
 use weft_net::PeerAddress;
 use weft_route::PathVerdict;
 
@@ -45,6 +45,7 @@ pub(crate) fn enter(connection: &Connection, parts: &mut Parts) -> Result<Origin
     let rules = &connection.chain.heads;
     strip_host(rules, parts, connection.local.map(|local| local.port()));
     rewrite_path(rules, parts)?;
+    refuse_underscores(connection, &mut parts.headers)?;
     let fields = &mut parts.headers;
     headers::remove_hop_by_hop(fields, parts.version);
     headers::keep_only_te_trailers(fields);
@@ -64,6 +65,9 @@ pub(crate) fn enter(connection: &Connection, parts: &mut Parts) -> Result<Origin
         if rules.append_x_forwarded_port && !keeps_port {
             fields.remove(X_FORWARDED_PORT);
         }
+    }
+    if let Some(scheme) = rules.scheme {
+        fields.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
     }
     fields.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
     if rules.append_x_forwarded_port
@@ -114,6 +118,27 @@ pub(crate) fn leave(
     if let Some(via) = &chain.heads.via {
         append_via(fields, via);
     }
+}
+
+/// What is said under a name with an underscore is said under the same name with dashes to some
+/// servers, and there it may stand for what only a trusted hop may say.
+fn refuse_underscores(connection: &Connection, fields: &mut HeaderMap) -> Result<(), Turned> {
+    let rule = connection.chain.heads.underscores;
+    let has_one = |name: &HeaderName| name.as_str().contains('_');
+    if rule == Underscores::Allow || !fields.keys().any(has_one) {
+        return Ok(());
+    }
+    let stats = &connection.chain.stats;
+    if rule == Underscores::Reject {
+        stats.requests_rejected_with_underscores_in_headers.inc();
+        return Err(Turned::Away(Fault::Underscore));
+    }
+    let dropped: Vec<HeaderName> = fields.keys().filter(|name| has_one(name)).cloned().collect();
+    for name in dropped {
+        stats.dropped_headers_with_underscores.inc();
+        fields.remove(name);
+    }
+    Ok(())
 }
 
 /// The scheme that the first client used, as its last trusted hop says.

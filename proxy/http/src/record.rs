@@ -104,6 +104,11 @@ impl Record {
         self.chain.stats.downstream_rq_max_duration_reached.inc();
     }
 
+    /// The request had not come as a whole in time.
+    pub(crate) fn not_whole(&self) {
+        self.chain.stats.downstream_rq_timeout.inc();
+    }
+
     /// Nothing moved for too long.
     pub(crate) fn stream_idle(&self) {
         self.chain.stats.downstream_rq_idle_timeout.inc();

@@ -108,6 +108,11 @@ fn enter(
     Head::read(parts).map_err(fault)?;
     let entered = head_rules::enter(connection, parts);
     let origin = entered.map_err(|turned| match turned {
+        Turned::Away(Fault::Underscore) => {
+            let mut refusal = Answer::fault(Fault::Underscore);
+            headers::close_after(&mut refusal.headers, parts.version);
+            Box::new(refusal)
+        }
         Turned::Away(why) => fault(why),
         Turned::To(status, location) => redirected(status, location),
     })?;

@@ -35,6 +35,8 @@ pub struct ClientOptions {
     pub max_requests_per_connection: Option<u32>,
     /// `request_headers_timeout`: a head must have come within it (none by default).
     pub request_headers_timeout: Option<Duration>,
+    /// `request_timeout`: a request must have come within it (none by default).
+    pub request_timeout: Option<Duration>,
     /// `stream_idle_timeout` (5 min by default).
     pub stream_idle_timeout: Option<Duration>,
     /// `drain_timeout`: between the announcement and the end of a connection (5 s by default).
@@ -93,6 +95,8 @@ pub(crate) fn read(
     let max_stream_duration = timeout(longest, None, &common_at.field("max_stream_duration"));
     let head = message.request_headers_timeout.as_ref();
     let request_headers_timeout = timeout(head, None, &at.field("request_headers_timeout"));
+    let whole = message.request_timeout.as_ref();
+    let request_timeout = timeout(whole, None, &at.field("request_timeout"));
     let stream_idle = message.stream_idle_timeout.as_ref();
     let stream_idle_timeout =
         timeout(stream_idle, Some(STREAM_IDLE_TIMEOUT), &at.field("stream_idle_timeout"));
@@ -108,6 +112,7 @@ pub(crate) fn read(
         max_requests_per_connection: optional(common.max_requests_per_connection.as_ref())
             .filter(|most| *most > 0),
         request_headers_timeout,
+        request_timeout,
         stream_idle_timeout,
         drain_timeout: drain_timeout.unwrap_or(Duration::ZERO),
         delayed_close_timeout: delayed_close_timeout.unwrap_or(Duration::ZERO),

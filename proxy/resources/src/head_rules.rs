@@ -1,7 +1,9 @@
 //! What the connection manager makes of the head of each request, and of each response.
 
 use http::HeaderValue;
-use weft_proto::pb::envoy::extensions::filters::network::http_connection_manager::v3 as wire;
+use weft_proto::pb::envoy::{
+    config::core::v3 as core, extensions::filters::network::http_connection_manager::v3 as wire,
+};
 use weft_route::{EscapedSlashes, PathRules, Prefix};
 
 use crate::{
@@ -40,6 +42,10 @@ pub struct HeadRules {
     pub strip_trailing_host_dot: bool,
     /// `path_with_escaped_slashes_action`, `normalize_path` and `merge_slashes`.
     pub path: PathRules,
+    /// `common_http_protocol_options.headers_with_underscores_action`.
+    pub underscores: Underscores,
+    /// `scheme_header_transformation.scheme_to_overwrite`.
+    pub scheme: Option<&'static str>,
 }
 
 /// `InternalAddressConfig`.
@@ -49,6 +55,17 @@ pub struct InternalAddresses {
     pub ranges: Box<[Prefix]>,
     /// `unix_sockets`.
     pub unix_sockets: bool,
+}
+
+/// What becomes of names with underscores, which some servers take for dashes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Underscores {
+    /// `ALLOW`: they go on.
+    Allow,
+    /// `REJECT_REQUEST`: nobody gets a request with one.
+    Reject,
+    /// `DROP_HEADER`: they do not go on.
+    Drop,
 }
 
 /// `server_header_transformation`.
@@ -96,6 +113,8 @@ pub(crate) fn read(
     let escaped_slashes = escaped_slashes(message.path_with_escaped_slashes_action, at, notes);
     let server_header = server_header(message.server_header_transformation, at, notes);
     let strip_port = strip_port(message, at, notes);
+    let underscores = underscores(message, at, notes);
+    let scheme = scheme(message, at, notes);
     Some(HeadRules {
         use_remote_address: scalar::bool_or(message.use_remote_address.as_ref(), false),
         trusted_hops: usize::try_from(message.xff_num_trusted_hops).unwrap_or(usize::MAX),
@@ -114,7 +133,52 @@ pub(crate) fn read(
             normalize: scalar::bool_or(message.normalize_path.as_ref(), false),
             merge_slashes: message.merge_slashes,
         },
+        underscores: underscores?,
+        scheme: scheme?,
     })
+}
+
+fn underscores(
+    message: &wire::HttpConnectionManager,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<Underscores> {
+    use core::http_protocol_options::HeadersWithUnderscoresAction as Wire;
+    let Some(options) = &message.common_http_protocol_options else {
+        return Some(Underscores::Allow);
+    };
+    match Wire::try_from(options.headers_with_underscores_action) {
+        Ok(Wire::Allow) => Some(Underscores::Allow),
+        Ok(Wire::RejectRequest) => Some(Underscores::Reject),
+        Ok(Wire::DropHeader) => Some(Underscores::Drop),
+        Err(_) => {
+            let at = at.field("common_http_protocol_options");
+            let unknown = Problem::UnknownEnum(options.headers_with_underscores_action);
+            notes.refuse(&at.field("headers_with_underscores_action"), unknown)
+        }
+    }
+}
+
+#[expect(clippy::option_option, reason = "refused, or not there, or there")]
+fn scheme(
+    message: &wire::HttpConnectionManager,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<Option<&'static str>> {
+    use core::scheme_header_transformation::Transformation as Kind;
+    let rule = message.scheme_header_transformation.as_ref();
+    match rule.and_then(|rule| rule.transformation.as_ref()) {
+        None => Some(None),
+        Some(Kind::SchemeToOverwrite(scheme)) => match scheme.as_str() {
+            "http" => Some(Some("http")),
+            "https" => Some(Some("https")),
+            other => notes.unsupported(
+                &at.field("scheme_header_transformation"),
+                format!("the scheme {other:?}"),
+                "http and https are",
+            ),
+        },
+    }
 }
 
 fn escaped_slashes(number: i32, at: &At<'_>, notes: &mut Notes) -> Option<EscapedSlashes> {

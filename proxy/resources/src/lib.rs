@@ -70,7 +70,7 @@ pub use dns::{Dns, DnsKind, DnsQuery, DnsRefresh, FailureRefresh, LookupFamily};
 pub use dns_resolver::{DnsResolver, DnsServers};
 pub use filter_chain::{FilterChain, Terminal};
 pub use hash_policy::{HashCookie, HashInput, HashPolicy};
-pub use head_rules::{HeadRules, InternalAddresses, ServerHeader, StripPort};
+pub use head_rules::{HeadRules, InternalAddresses, ServerHeader, StripPort, Underscores};
 pub use headers::{AppendAction, HeaderMutations, HeaderProgram, HeaderSet, HeaderText};
 pub use http_connection_manager::{Codec, HttpConnectionManager, RouteSource};
 pub use http2_options::{Http2Options, Keepalive};

@@ -73,6 +73,12 @@ pub struct HttpStats {
     pub downstream_rq_xx: StatusClasses,
     /// Streams closed because nothing moved for too long.
     pub downstream_rq_idle_timeout: Counter,
+    /// Requests that had not come as a whole within `request_timeout`.
+    pub downstream_rq_timeout: Counter,
+    /// Header fields dropped for an underscore in their names.
+    pub dropped_headers_with_underscores: Counter,
+    /// Requests refused for an underscore in a name.
+    pub requests_rejected_with_underscores_in_headers: Counter,
     /// Streams that lasted longer than `max_stream_duration`.
     pub downstream_rq_max_duration_reached: Counter,
     /// Requests that no route matched.
@@ -115,6 +121,9 @@ impl HttpStats {
             downstream_rq_completed,
             downstream_rq_xx,
             downstream_rq_idle_timeout,
+            downstream_rq_timeout,
+            dropped_headers_with_underscores,
+            requests_rejected_with_underscores_in_headers,
             downstream_rq_max_duration_reached,
             no_route,
             no_cluster,
@@ -147,6 +156,12 @@ impl HttpStats {
             ("downstream_rq_completed", downstream_rq_completed),
             ("downstream_rq_idle_timeout", downstream_rq_idle_timeout),
             ("downstream_rq_max_duration_reached", downstream_rq_max_duration_reached),
+            ("downstream_rq_timeout", downstream_rq_timeout),
+            ("dropped_headers_with_underscores", dropped_headers_with_underscores),
+            (
+                "requests_rejected_with_underscores_in_headers",
+                requests_rejected_with_underscores_in_headers,
+            ),
             ("no_route", no_route),
             ("no_cluster", no_cluster),
             (

@@ -216,7 +216,7 @@ impl Journey {
         };
         let mut exchange = self.begin_on(lane, upload, connection);
         let timer = connection.worker.timer();
-        match await_head(&mut exchange, limits, timer, &self.interim).await {
+        match await_head(&mut exchange, (&limits, self.whole_by), timer, &self.interim).await {
             Ok(head) => Ok((head, exchange)),
             Err(failure) => {
                 if failure.fault == Fault::PerTryTimeout {
@@ -305,7 +305,7 @@ impl Journey {
 /// Waits for the response's head while the request's body goes up.
 async fn await_head(
     exchange: &mut Exchange,
-    limits: Limits,
+    (limits, whole_by): (&Limits, Option<Instant>),
     mut timer: Timer,
     client: &Interim,
 ) -> Result<Response<()>, Failure> {
@@ -324,7 +324,10 @@ async fn await_head(
             }
         }
         let last_moved = exchange.upload_moved().unwrap_or(began);
-        let Some((at, fault)) = limits.next(last_moved) else { return Poll::Pending };
+        let whole = whole_by.filter(|_| exchange.takes_more());
+        let whole = whole.map(|at| (at, Fault::RequestNotWhole));
+        let next = limits.next(last_moved).into_iter().chain(whole).min_by_key(|(at, _)| *at);
+        let Some((at, fault)) = next else { return Poll::Pending };
         timer.poll_at(cx, at).map(|()| {
             let fault = match fault {
                 Fault::StreamDuration if exchange.takes_more() => Fault::SlowRequest,
