@@ -132,7 +132,7 @@ overload_manager: {}
     code, said = validate(tmp_path, text, "yaml")
     assert code == 1
     assert 'line 16: cluster "other": static_resources.clusters[2].type: ' in said, said
-    assert "line 17: overload_manager: " in said, said
+    assert "line 17: overload_manager.resource_monitors: must not be empty" in said, said
     code, said = validate(tmp_path, text.replace("type: 17", "type: STATIC").replace("overload_manager: {}", ""), "yaml")
     assert code == 1
     assert 'line 14: cluster "web": static_resources.clusters[1].load_assignment.endpoints[0]' in said, said
