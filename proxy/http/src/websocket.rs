@@ -16,7 +16,7 @@ pub(crate) fn is(protocol: &HeaderValue) -> bool {
     protocol.as_bytes().eq_ignore_ascii_case(b"websocket")
 }
 
-/// Asks a server of HTTP/1.1 in the name of a client that has sent no key.
+/// Asks a server of HTTP/1.1 in the name of a client of h2, which has sent no key.
 pub(crate) fn ask(fields: &mut HeaderMap, random: u128) {
     if fields.contains_key(SEC_WEBSOCKET_KEY) {
         return;

@@ -231,6 +231,7 @@ impl Journey {
     /// Apart from `attempt`, whose future would keep a place for a lane that was lent.
     fn begin_on(&mut self, lane: Lane, upload: Upload, connection: &Connection) -> Exchange {
         if let (Some(Tunnel::Upgrade(to)), Lane::Http1(_)) = (&self.outgoing.tunnel, &lane)
+            && self.outgoing.downstream >= Version::HTTP_2
             && websocket::is(to)
         {
             let random = || u128::from(connection.worker.random_u64());
