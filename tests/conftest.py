@@ -1,6 +1,9 @@
 """Options and fixtures of every suite."""
 
+import threading
+
 import pytest
+from websockets.sync.server import serve
 
 from harness import process, upstream
 from harness.proxy import Proxy
@@ -71,3 +74,17 @@ def http_upstream():
     yield make
     for server in made:
         server.stop()
+
+
+@pytest.fixture
+def echo():
+    """A WebSocket server that sends back what it gets."""
+
+    def repeat(peer):
+        for message in peer:
+            peer.send(message)
+
+    with serve(repeat, "127.0.0.1", 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.socket.getsockname()[1]
+        server.shutdown()

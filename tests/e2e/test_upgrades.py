@@ -1,17 +1,15 @@
 """Upgraded connections: WebSocket, other protocols, and CONNECT."""
 
 import socket
-import threading
 from contextlib import ExitStack
 
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect as websocket
-from websockets.sync.server import serve
 
 from harness import http1
 from harness.config import bootstrap, cluster, hcm, listener, route, routes, virtual_host
-from harness.upstream import Tcp
+from harness.upstream import Switch, Tcp
 
 WEBSOCKET = {"upgrade_configs": [{"upgrade_type": "websocket"}]}
 
@@ -19,32 +17,6 @@ WEBSOCKET = {"upgrade_configs": [{"upgrade_type": "websocket"}]}
 def single(clusters, *made, **more):
     table = routes("main", virtual_host("all", ["*"], *made))
     return bootstrap([listener("main", hcm(table, **more))], clusters)
-
-
-@pytest.fixture
-def echo():
-    """A WebSocket server that sends back what it gets."""
-
-    def repeat(peer):
-        for message in peer:
-            peer.send(message)
-
-    with serve(repeat, "127.0.0.1", 0) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server.socket.getsockname()[1]
-        server.shutdown()
-
-
-class Switch(Tcp):
-    """Answers any head with 101 and the protocol that was asked for, then sends bytes back."""
-
-    def serve(self, connection, number):
-        head = b""
-        while b"\r\n\r\n" not in head:
-            head += connection.recv(65536)
-        self.head, rest = head.split(b"\r\n\r\n", 1)
-        connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: own/1\r\n\r\n" + rest)
-        super().serve(connection, number)
 
 
 def test_websocket_messages_go_both_ways(start, echo):

@@ -1,20 +1,18 @@
 """Upgrades and CONNECT where one side or both speak HTTP/2 (RFC 8441)."""
 
 import socket
-import threading
 from contextlib import ExitStack
 
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.frames import Frame, Opcode
 from websockets.sync.client import connect as websocket
-from websockets.sync.server import serve
 
 from harness import http1
 from harness.config import bootstrap, cluster, hcm, listener, route, routes, virtual_host
 from harness.frames import PROTOCOL_ERROR, SETTINGS, Raw
 from harness.tunnels import ENABLE_CONNECT_PROTOCOL, Tunnel, Tunnels, extended, plain
-from harness.upstream import Tcp
+from harness.upstream import Switch, Tcp
 from harness.waiting import until
 
 WEBSOCKET = {"upgrade_configs": [{"upgrade_type": "websocket"}, {"upgrade_type": "own/1"}]}
@@ -26,32 +24,6 @@ ENDS = {"cluster": "up", "upgrade_configs": [{"upgrade_type": "CONNECT", "connec
 def single(up, *made, http2=False, **more):
     table = routes("main", virtual_host("all", ["*"], *(made or [route("/", "up")])))
     return bootstrap([listener("main", hcm(table, **more))], [cluster("up", up, http2=http2)])
-
-
-@pytest.fixture
-def echo():
-    """A WebSocket server that sends back what it gets."""
-
-    def repeat(peer):
-        for message in peer:
-            peer.send(message)
-
-    with serve(repeat, "127.0.0.1", 0) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server.socket.getsockname()[1]
-        server.shutdown()
-
-
-class Switch(Tcp):
-    """Answers any head with 101, then sends bytes back; `head` is what it was asked."""
-
-    def serve(self, connection, number):
-        head = b""
-        while b"\r\n\r\n" not in head:
-            head += connection.recv(65536)
-        self.head, rest = head.split(b"\r\n\r\n", 1)
-        connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: own/1\r\n\r\n" + rest)
-        super().serve(connection, number)
 
 
 def test_websockets_of_http1_go_over_h2_between_two_proxies(start, echo):

@@ -113,6 +113,18 @@ class Tcp(Server):
         connection.shutdown(socket.SHUT_WR)
 
 
+class Switch(Tcp):
+    """Answers any head with 101, then sends bytes back; `head` is what it was asked."""
+
+    def serve(self, connection, number):
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += connection.recv(65536)
+        self.head, rest = head.split(b"\r\n\r\n", 1)
+        connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: own/1\r\n\r\n" + rest)
+        super().serve(connection, number)
+
+
 class Http(Server):
     """The echo; `seen` keeps every request of its life, newest last; targets in `failing` get a 503.
 

@@ -120,7 +120,8 @@ impl Journey {
         let Choice { random, origin, tunnel, is_grpc, trail, .. } = choice;
         let chain = &connection.chain;
         let mut fields = parts.headers;
-        let asked_retries = Asked::take(&mut fields);
+        // Whoever is outside has lost such wishes when the request came in.
+        let asked_retries = if origin.is_internal { Asked::take(&mut fields) } else { None };
         // The client's 100 (Continue) comes from us, when its body is first asked for.
         fields.remove(EXPECT);
         let path = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
@@ -186,18 +187,21 @@ impl Journey {
         } else {
             (None, None)
         };
-        let view = RequestView {
-            authority: std::str::from_utf8(authority.as_bytes()).unwrap_or_default(),
-            path_and_query: path.as_str(),
-            method: parts.method.as_str(),
-            scheme: origin.scheme,
-            is_internal: origin.is_internal,
-            headers: &fields,
-            random,
-        };
-        let retries = match &tunnel {
-            None => Retries::new(to.retry.as_ref(), asked_retries, &view),
-            Some(_) => None,
+        // Nearly no request has either, and is spared the view.
+        let asks = tunnel.is_none() && (to.retry.is_some() || asked_retries.is_some());
+        let retries = if asks {
+            let view = RequestView {
+                authority: std::str::from_utf8(authority.as_bytes()).unwrap_or_default(),
+                path_and_query: path.as_str(),
+                method: parts.method.as_str(),
+                scheme: origin.scheme,
+                is_internal: origin.is_internal,
+                headers: &fields,
+                random,
+            };
+            Retries::new(to.retry.as_ref(), asked_retries, &view)
+        } else {
+            None
         };
         let auto_host = matches!(to.host, HostRewrite::Auto)
             .then_some(AutoHost { append: to.append_x_forwarded_host, keep: keep_originals });
