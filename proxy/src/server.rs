@@ -17,7 +17,7 @@ use tonic::{
     transport::{Channel, Endpoint, Error, Uri},
 };
 use weft_compile::{GrpcService, Question};
-use weft_net::{ConnectError, Stream, TcpOptions, connect_any, connect_pipe};
+use weft_net::{AddressOrder, ConnectError, Stream, TcpOptions, connect_any, connect_pipe};
 use weft_resolve::{LookupError, lookup};
 use weft_resources::DnsQuery;
 
@@ -186,5 +186,6 @@ async fn open_by_name(
     let found = found.map_err(|error| OpenError::Unknown(Arc::clone(&question.host), error))?;
     let addresses: Vec<SocketAddr> =
         found.leads.iter().map(|lead| SocketAddr::new(lead.ip, port)).collect();
-    Ok(connect_any(&addresses, |_| TcpOptions::default(), limit).await?)
+    let order = AddressOrder::default();
+    Ok(connect_any(&addresses, order, |_| TcpOptions::default(), limit).await?)
 }

@@ -15,9 +15,10 @@ def spoken(**config):
     return {"typed_extension_protocol_options": {HTTP_OPTIONS: {"@type": TYPE + HTTP_OPTIONS, **config}}}
 
 
-def to_each(clusters):
-    """A world in which `/name` leads to the cluster of that name."""
-    table = routes("main", virtual_host("main", ["*"], *(route(f"/{made['name']}", made["name"]) for made in clusters)))
+def to_each(clusters, **more):
+    """A world in which `/name` leads to the cluster of that name, with `more` in every route."""
+    entries = (route(f"/{made['name']}", {"cluster": made["name"], **more}) for made in clusters)
+    table = routes("main", virtual_host("main", ["*"], *entries))
     return bootstrap([listener("main", hcm(table))], clusters)
 
 
@@ -40,6 +41,9 @@ def protocols(ports):
             cluster("old-once", up, max_requests_per_connection=1),
             cluster("once", up, **common(max_requests_per_connection=1)),
             cluster("often", up, **common(max_requests_per_connection=1000, idle_timeout="9s", max_connection_duration="9s")),
+            cluster("few-fields", up, **common(max_headers_count=4)),
+            cluster("small-heads", up, **common(max_response_headers_kb=1)),
+            cluster("short-streams", up, **common(max_stream_duration="0.3s")),
             cluster("pipe", endpoint_at({"pipe": {"path": ports["pipe"]}})),
             cluster("small-buffers", up, per_connection_buffer_limit_bytes=1024),
             cluster("far-side", {"endpoint": {"address": {"socket_address": {**address(up)["socket_address"], "protocol": "TCP"}}}}),
@@ -73,6 +77,20 @@ def limits(ports):
     )
 
 
+def high(ports):
+    """Requests of high priority to clusters that are full for one priority."""
+    up = ports["up"]
+    breakers = lambda **one: {"circuit_breakers": {"thresholds": [one], "per_host_thresholds": [{"max_connections": 9, "priority": one["priority"]}]}}
+    return to_each(
+        [
+            cluster("full-for-high", up, **breakers(priority="HIGH", max_requests=0)),
+            cluster("full-for-default", up, **breakers(priority="DEFAULT", max_requests=0)),
+            cluster("without-limits", up),
+        ],
+        priority="HIGH",
+    )
+
+
 def addresses(ports):
     """Endpoints that take some trying, and connections that come from somewhere."""
     up = ports["up"]
@@ -84,6 +102,11 @@ def addresses(ports):
         cluster("bound", up, **bound("127.0.0.9", freebind=True)),
         cluster("bound-six", endpoint_at(address(ports["six"], "::1")), **bound("127.0.0.9", **six)),
         cluster("further", endpoint_at(address(ports["refused"]), additional_addresses=further)),
+        cluster(
+            "six-first",
+            endpoint_at(address(ports["refused"]), additional_addresses=[{"address": address(ports["six"], "::1")}]),
+            upstream_connection_options={"happy_eyeballs_config": {"first_address_family_version": "V6", "first_address_family_count": 2}},
+        ),
         cluster("plain", up, upstream_connection_options={"tcp_keepalive": {"keepalive_probes": 3, "keepalive_time": 60, "keepalive_interval": 5}}),
         cluster("nobody"),
         cluster("aggregate", lb_policy="CLUSTER_PROVIDED", cluster_type=aggregate),
@@ -149,7 +172,7 @@ def names(ports):
     )
 
 
-WORLDS = {"protocols": protocols, "cluster-limits": limits, "addresses": addresses, "names": names}
+WORLDS = {"protocols": protocols, "cluster-limits": limits, "high-priority": high, "addresses": addresses, "names": names}
 
 
 def cases():
@@ -161,6 +184,11 @@ def cases():
             yield from both(world, name, target=f"/{name}", looks=("fresh",) if "once" in name else ())
             yield from both(world, f"{name} again", target=f"/{name}/x", method="POST", body="again", looks=("fresh",) if "once" in name else ())
     yield from both("protocols", "much through small buffers", target="/small-buffers", method="POST", body="b" * 50_000, headers=plan(fill=50_000))
+    for count in (0, 2, 4, 6):
+        yield from both("protocols", f"{count} fields in answer", target="/few-fields", headers=plan(headers=[[f"x-{n}", "v"] for n in range(count)]))
+    for size in (100, 700, 1100, 5000):
+        yield from both("protocols", f"{size} bytes in answer", target="/small-heads", headers=plan(headers=[["x-long", "v" * size]]))
+    yield from both("protocols", "held for too long", target="/short-streams", headers=plan(gate="never"))
     grpc = (("content-type", "application/grpc"), ("te", "trailers"))
     for name in ("no-requests", "drops-all"):
         yield from both("cluster-limits", f"{name} for gRPC", target=f"/{name}", method="POST", body="", headers=grpc)

@@ -252,3 +252,61 @@ def test_a_burst_at_one_connection_is_answered_to_the_last(start, http_upstream)
     assert statuses == [200] * 200
     assert sorted(int(seen["target"][1:]) for seen in up.seen) == list(range(200))
     assert up.connections == 1
+
+
+def test_priorities_have_limits_of_their_own(start, http_upstream):
+    """Requests of high priority go on where those of default priority are refused, and the other way round."""
+    up = http_upstream("up")
+    thresholds = [
+        {"priority": "DEFAULT", "max_requests": 1},
+        {"priority": "HIGH", "max_requests": 2, "track_remaining": True},
+    ]
+    made = cluster("up", up.port, circuit_breakers={"thresholds": thresholds})
+    to_up = {"cluster": "up", "timeout": "0s"}
+    entries = [route("/high", {**to_up, "priority": "HIGH"}), route("/", to_up)]
+    main = routes("main", virtual_host("all", ["*"], *entries))
+    proxy = start(bootstrap([listener("main", hcm(main))], [made]), workers=2)
+    held = Held(proxy.port())
+    held.send("/low")
+    until(lambda: len(up.seen) == 1, "the request of default priority")
+    assert_overloaded(http1.request(proxy.port(), target="/low"))
+    held.send("/high/1")
+    held.send("/high/2")
+    until(lambda: len(up.seen) == 3, "two requests of high priority")
+    assert_overloaded(http1.request(proxy.port(), target="/high/3"))
+    stats = proxy.admin.stats()
+    assert stats["cluster.up.upstream_rq_active"] == 3
+    assert stats["cluster.up.circuit_breakers.high.rq_open"] == 1
+    assert stats["cluster.up.circuit_breakers.high.remaining_rq"] == 0
+    assert "cluster.up.circuit_breakers.default.remaining_rq" not in stats
+    up.open_gate("later")
+    assert [answer.status for answer in held.answers()] == [200, 200, 200]
+
+
+def test_an_endpoint_has_no_more_connections_than_it_may(start, http_upstream):
+    """The limit is of each endpoint: of eight requests at two of them, as many as may be are sent at once."""
+    ups = [http_upstream(name) for name in "ab"]
+    breakers = {"per_host_thresholds": [{"max_connections": 2}]}
+    proxy = start(to(cluster("up", *(up.port for up in ups), circuit_breakers=breakers)))
+    held = Held(proxy.port())
+    for _ in range(8):
+        held.send()
+    until(lambda: proxy.admin.stats()["cluster.up.upstream_cx_overflow"] >= 4, "the others to wait")
+    until(lambda: [len(up.seen) for up in ups] == [2, 2], "the four that may")
+    assert proxy.admin.stats()["cluster.up.upstream_rq_pending_active"] == 4
+    for up in ups:
+        up.open_gate("later")
+    assert [answer.status for answer in held.answers()] == [200] * 8
+    assert [up.connections for up in ups] == [2, 2]
+
+
+def test_raw_connections_go_elsewhere_where_an_endpoint_is_full(start):
+    with Tcp("a") as a, Tcp("b") as b:
+        breakers = {"per_host_thresholds": [{"max_connections": 1}]}
+        made = cluster("up", a.port, b.port, circuit_breakers=breakers)
+        proxy = start(bootstrap([listener("main", tcp_proxy("up", max_connect_attempts=2))], [made]))
+        with http1.Connection(proxy.port()) as one, http1.Connection(proxy.port()) as other:
+            assert {one.socket.recv(2), other.socket.recv(2)} == {b"a\n", b"b\n"}
+            with http1.Connection(proxy.port()) as third:
+                assert third.at_end()
+        assert proxy.admin.stats()["cluster.up.upstream_cx_overflow"] >= 2

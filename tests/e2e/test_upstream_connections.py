@@ -183,3 +183,32 @@ def test_a_connection_that_was_reset_never_fails_the_next_request(start, scripte
         assert gone.wait(5)
         gone.clear()
     assert len(up.requests) == 100
+
+
+def test_heads_of_responses_are_bounded(start, scripted):
+    """In bytes and in fields, as the cluster says: what is beyond is no answer."""
+    up = scripted(headers=[(f"x-{number}", "a" * 100) for number in range(20)])
+    statuses = {}
+    for name, bounds in {
+        "default": {},
+        "fields": {"max_headers_count": 10},
+        "many-fields": {"max_headers_count": 1000},
+        "bytes": {"max_response_headers_kb": 2},
+    }.items():
+        proxy = start(to(cluster("up", up.port, **common(**bounds))), name=name)
+        statuses[name] = http1.request(proxy.port()).status
+    assert statuses == {"default": 200, "fields": 502, "many-fields": 200, "bytes": 502}
+
+
+def test_a_request_lasts_no_longer_than_its_cluster_allows(start, http_upstream):
+    up = http_upstream("up")
+    proxy = start(to(cluster("up", up.port, **common(max_stream_duration="0.2s"))))
+    held = [("x-respond", '{"gate": "never"}')]
+    answer = http1.request(proxy.port(), headers=held)
+    assert (answer.status, answer.text) == (504, "upstream max stream duration reached")
+    assert proxy.admin.stats()["cluster.up.upstream_rq_max_duration_reached"] == 1
+    assert http1.request(proxy.port()).status == 200
+    # Where the request has not come as a whole, the client was too slow.
+    with http1.Connection(proxy.port()) as slow:
+        slow.send(b"POST / HTTP/1.1\r\nhost: weft.test\r\ncontent-length: 5\r\n\r\nhal")
+        assert slow.read().status == 408

@@ -27,13 +27,17 @@ pub(crate) fn text(clusters: &[ClusterView]) -> Reply {
         if let Some(service) = &view.eds_service_name {
             let _ = writeln!(out, "{name}::eds_service_name::{service}");
         }
-        let limits = &view.cluster.circuit_breakers;
-        for (limit, most) in [
-            ("max_connections", limits.max_connections),
-            ("max_pending_requests", limits.max_pending_requests),
-            ("max_requests", limits.max_requests),
-        ] {
-            let _ = writeln!(out, "{name}::default_priority::{limit}::{most}");
+        let breakers = &view.cluster.circuit_breakers;
+        for (priority, limits) in
+            [("default_priority", &breakers.default), ("high_priority", &breakers.high)]
+        {
+            for (limit, most) in [
+                ("max_connections", limits.max_connections),
+                ("max_pending_requests", limits.max_pending_requests),
+                ("max_requests", limits.max_requests),
+            ] {
+                let _ = writeln!(out, "{name}::{priority}::{limit}::{most}");
+            }
         }
         for host in view.cluster.balancer.hosts() {
             host_lines(&mut out, name, host);

@@ -59,7 +59,7 @@ pub struct EndpointState {
 /// What has happened at an endpoint, in all workers together.
 #[derive(Debug, Default)]
 pub struct EndpointCounts {
-    /// Connections opened, and attempts to.
+    /// Connections opened, and attempts to, as whoever opens them counts.
     pub cx_total: Count,
     /// Attempts that failed.
     pub cx_connect_fail: Count,
@@ -156,11 +156,18 @@ impl EndpointState {
         &self.counts
     }
 
-    /// Counts one connection as open until the guard is dropped.
+    /// Counts one connection as open, or about to be opened, until the guard is dropped.
     pub fn begin_connection(self: &Arc<Self>) -> ActiveConnection {
         self.active_connections.fetch_add(1, Ordering::Relaxed);
-        self.counts.cx_total.inc();
         ActiveConnection { endpoint: Arc::clone(self) }
+    }
+
+    /// The same unless there are `most` already. Exact, however many threads ask at once.
+    pub fn begin_connection_below(self: &Arc<Self>, most: u32) -> Option<ActiveConnection> {
+        let one_more = |now: u32| (now < most).then(|| now + 1);
+        let counted =
+            self.active_connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        counted.ok().map(|_| ActiveConnection { endpoint: Arc::clone(self) })
     }
 
     /// Counts one request as in flight until the guard is dropped.
@@ -174,6 +181,13 @@ impl EndpointState {
 #[derive(Debug)]
 pub struct ActiveConnection {
     endpoint: Arc<EndpointState>,
+}
+
+impl ActiveConnection {
+    /// The endpoint that it leads to.
+    pub fn endpoint(&self) -> &Arc<EndpointState> {
+        &self.endpoint
+    }
 }
 
 impl Drop for ActiveConnection {

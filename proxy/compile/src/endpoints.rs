@@ -6,10 +6,8 @@ use foldhash::{fast::RandomState, quality::FixedState};
 use weft_balance::{
     Balancer, DropOverload, DropOverloads, Hashing, Health, Host, OnPanic, Policy, Settings,
 };
-use weft_resources::{
-    Assignment, CircuitBreakers, Cluster as Resource, Discovery, HashTable, Picker,
-};
-use weft_telemetry::ClusterStats;
+use weft_resources::{Assignment, Cluster as Resource, Discovery, HashTable, Limits, Picker};
+use weft_telemetry::{ClusterStats, UnderWay};
 
 use crate::{
     hosts::hosts,
@@ -54,20 +52,8 @@ pub(crate) fn build(parts: Parts<'_>) -> Cluster {
         }
     };
     count_members(&stats, &hosts);
-    let CircuitBreakers {
-        max_connections,
-        max_pending_requests,
-        max_requests,
-        retries,
-        track_remaining,
-    } = resource.circuit_breakers;
-    stats.circuit_breakers.set(
-        max_connections,
-        max_pending_requests,
-        max_requests,
-        u32::try_from(retries.most(0)).unwrap_or(u32::MAX),
-    );
-    stats.circuit_breakers.track_remaining(track_remaining);
+    note_limits(&stats.default_priority, &resource.circuit_breakers.default);
+    note_limits(&stats.high_priority, &resource.circuit_breakers.high);
     Cluster {
         id,
         name: resource.name.to_shared(),
@@ -83,6 +69,13 @@ pub(crate) fn build(parts: Parts<'_>) -> Cluster {
         },
         hash: hash(&[parts.resource_bytes, parts.assignment_bytes]),
     }
+}
+
+fn note_limits(under_way: &UnderWay, limits: &Limits) {
+    let Limits { max_connections, max_pending_requests, max_requests, .. } = *limits;
+    let retries = u32::try_from(limits.retries.most(0)).unwrap_or(u32::MAX);
+    under_way.set_limits(max_connections, max_pending_requests, max_requests, retries);
+    under_way.track_remaining(limits.track_remaining);
 }
 
 fn balancer(

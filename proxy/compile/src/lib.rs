@@ -70,17 +70,18 @@ pub use routing::{
 };
 pub use tables::{
     Backoff, BindAddress, Chain, Chains, CircuitBreakers, ClientOptions, Cluster, ClusterId, Codec,
-    ConnectionLimit, ConnectionSettings, FilterChain, HandOff, Http2Options, HttpChain, Inspection,
-    Keepalive, KeptTlvs, ListenAddress, Listener, ListenerFilter, ListenerFilterKind,
-    OriginalDestination, PortRule, ProxyProtocolRules, RouteConfigId, Routes, SocketOption,
-    SocketSettings, SocketState, SocketValue, Tables, Target, TcpChain, TcpKeepalive, TlvMerge,
-    Tlvs, UpstreamProtocol, UpstreamProxyProtocol, Weighted,
+    ConnectionLimit, ConnectionSettings, FamilyOrder, FilterChain, HandOff, Http2Options,
+    HttpChain, Inspection, Keepalive, KeptTlvs, ListenAddress, Listener, ListenerFilter,
+    ListenerFilterKind, OriginalDestination, PortRule, ProxyProtocolRules, RouteConfigId, Routes,
+    SocketOption, SocketSettings, SocketState, SocketValue, Tables, Target, TcpChain, TcpKeepalive,
+    TlvMerge, Tlvs, UpstreamProtocol, UpstreamProxyProtocol, Weighted,
 };
 pub use update::{Source, Update, Upsert};
 pub use weft_resources::{
     ApiSource, BodyFormat, BodyTemplate, Comparison, ConfigSource, ConnectTermination,
     FetchTimeout, FileSource, GrpcService, HashCookie, HashInput, HashPolicy, HeadRules,
-    Http1Settings, InternalAddresses, InternalRedirect, LocalReplies, Origin, Problem, RateLimit,
-    Reason, ReplyFilter, ReplyMapper, ResetFormat, ResourceType, RetryLimit, RetryOn, RetryPolicy,
-    ServerHeader, StreamLimit, StripPort, ToldBackoff, Underscores, Upgrade, Warning, name_of_key,
+    Http1Settings, InternalAddresses, InternalRedirect, Limits, LocalReplies, Origin, Priority,
+    Problem, RateLimit, Reason, ReplyFilter, ReplyMapper, ResetFormat, ResourceType, RetryLimit,
+    RetryOn, RetryPolicy, ServerHeader, StreamLimit, StripPort, ToldBackoff, Underscores, Upgrade,
+    Warning, name_of_key,
 };

@@ -113,6 +113,7 @@ fn forward(forward: resources::Forward, levels: &Levels<'_>, context: &mut Conte
         path: forward.path,
         cluster_not_found: forward.cluster_not_found,
         hash_policy: forward.hash_policy,
+        priority: forward.priority,
         upgrades: forward.upgrades,
         internal_redirect: forward.internal_redirect,
         retry: forward.retry,

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use weft_resources::{HashPolicy, InternalRedirect, RetryPolicy, StreamLimit, Upgrade};
+use weft_resources::{HashPolicy, InternalRedirect, Priority, RetryPolicy, StreamLimit, Upgrade};
 use weft_route::RouteTable;
 
 use crate::tables::{ClusterId, Tables};
@@ -100,6 +100,8 @@ pub struct Forward {
     pub internal_redirect: Option<Arc<InternalRedirect>>,
     /// `retry_policy`.
     pub retry: Option<Arc<RetryPolicy>>,
+    /// `priority`.
+    pub priority: Priority,
 }
 
 /// How a route chooses a cluster.

@@ -10,22 +10,22 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::HeaderValue;
 use weft_balance::{Balancer, DropOverloads};
-use weft_telemetry::{ClusterStats, Http2Stats, HttpStats, TcpStats};
+use weft_telemetry::{ClusterStats, Http2Stats, HttpStats, TcpStats, UnderWay};
 
 pub use inspection::{
     Inspection, KeptTlvs, ListenerFilter, ListenerFilterKind, PortRule, ProxyProtocolRules,
 };
 pub use listener::{Chain, Chains, ConnectionLimit, FilterChain, HandOff, Listener};
 
-use weft_resources::{HeadRules, LocalReplies, Upgrade};
+use weft_resources::{HeadRules, LocalReplies, Priority, Upgrade};
 
 use crate::{routing::RouteConfig, slots::SharedNames};
 
 // Values that are the same before and after compilation.
 pub use weft_resources::{
     Address as BindAddress, Backoff, CircuitBreakers, ClientOptions, Codec, ConnectionSettings,
-    Http2Options, Keepalive, ListenAddress, OriginalDestination, SocketOption, SocketSettings,
-    SocketState, SocketValue, TcpKeepalive, TlvMerge, Tlvs, UpstreamProtocol,
+    FamilyOrder, Http2Options, Keepalive, ListenAddress, OriginalDestination, SocketOption,
+    SocketSettings, SocketState, SocketValue, TcpKeepalive, TlvMerge, Tlvs, UpstreamProtocol,
     UpstreamProxyProtocol,
 };
 
@@ -227,10 +227,19 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// How many of its requests may be tried again now.
-    pub fn most_retries(&self) -> u64 {
-        let stats = &self.stats;
-        let under_way = stats.upstream_rq_active.get() + stats.upstream_rq_pending_active.get();
-        self.circuit_breakers.retries.most(under_way)
+    /// What is under way for this priority.
+    #[inline]
+    pub fn under_way(&self, priority: Priority) -> &UnderWay {
+        match priority {
+            Priority::Default => &self.stats.default_priority,
+            Priority::High => &self.stats.high_priority,
+        }
+    }
+
+    /// How many of its requests of this priority may be tried again now.
+    pub fn most_retries(&self, priority: Priority) -> u64 {
+        let now = self.under_way(priority);
+        let under_way = now.requests.get() + now.pending_requests.get();
+        self.circuit_breakers.of(priority).retries.most(under_way)
     }
 }

@@ -106,6 +106,12 @@ impl Limits {
         }
     }
 
+    /// The same where the whole response must have ended by `end` as well.
+    pub(crate) fn within(self, end: Option<(Instant, Fault)>) -> Self {
+        let ends = self.deadline.into_iter().chain(end).min_by_key(|(at, _)| *at);
+        Self { deadline: ends, ..self }
+    }
+
     /// When the whole response must have ended.
     pub(crate) fn ends_at(&self) -> Option<Instant> {
         self.deadline.map(|(at, _)| at)
@@ -153,6 +159,7 @@ impl Streaming {
         match fault {
             Fault::RequestTimeout => self.record.timed_out(),
             Fault::StreamDuration | Fault::SlowRequest => self.record.too_long(),
+            Fault::UpstreamDuration => self.record.upstream_too_long(),
             _ => self.record.stream_idle(),
         }
         Poll::Ready(Some(Err(fault)))

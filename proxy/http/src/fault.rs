@@ -39,6 +39,10 @@ pub enum Fault {
     StreamDuration,
     /// The same while the client had not sent all of its request.
     SlowRequest,
+    /// The cluster's `max_stream_duration` passed before the response ended.
+    UpstreamDuration,
+    /// The same while the client had not sent all of its request.
+    SlowForUpstream,
     /// Nothing moved for the stream idle timeout.
     StreamIdle,
     /// The same while the client had not sent all of its request.
@@ -83,10 +87,12 @@ impl Fault {
             Self::RequestTimeout
             | Self::PerTryTimeout
             | Self::StreamDuration
+            | Self::UpstreamDuration
             | Self::StreamIdle => StatusCode::GATEWAY_TIMEOUT,
-            Self::RequestIdle | Self::SlowRequest | Self::RequestNotWhole => {
-                StatusCode::REQUEST_TIMEOUT
-            }
+            Self::RequestIdle
+            | Self::SlowRequest
+            | Self::SlowForUpstream
+            | Self::RequestNotWhole => StatusCode::REQUEST_TIMEOUT,
             Self::UpgradeRefused => StatusCode::FORBIDDEN,
             Self::BadRequest(_) | Self::Underscore | Self::ClientGone => StatusCode::BAD_REQUEST,
         }
@@ -116,6 +122,9 @@ impl Fault {
             Self::RequestTimeout => "response_timeout",
             Self::PerTryTimeout => "upstream_per_try_timeout",
             Self::StreamDuration | Self::SlowRequest => "max_duration_timeout",
+            Self::UpstreamDuration | Self::SlowForUpstream => {
+                "upstream_max_stream_duration_reached"
+            }
             Self::StreamIdle | Self::RequestIdle => "stream_idle_timeout",
             Self::RequestNotWhole => "request_overall_timeout",
             Self::Underscore => "http1.unexpected_underscore",
@@ -140,6 +149,7 @@ impl Fault {
             Self::UpstreamProtocol => "UPE",
             Self::RequestTimeout | Self::PerTryTimeout => "UT",
             Self::StreamDuration | Self::SlowRequest => "DT",
+            Self::UpstreamDuration | Self::SlowForUpstream => "UMSDR",
             Self::StreamIdle | Self::RequestIdle => "SI",
             Self::RequestNotWhole | Self::Underscore => "",
             Self::BadRequest(_) => "DPE",
@@ -184,6 +194,9 @@ impl Fault {
             }
             Self::RequestTimeout | Self::PerTryTimeout => "upstream request timeout",
             Self::StreamDuration | Self::SlowRequest => "downstream duration timeout",
+            Self::UpstreamDuration | Self::SlowForUpstream => {
+                "upstream max stream duration reached"
+            }
             Self::StreamIdle | Self::RequestIdle => "stream timeout",
             Self::RequestNotWhole => "request timeout",
             Self::Underscore => "Bad Request",

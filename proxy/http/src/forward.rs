@@ -13,7 +13,9 @@ use http::{
     response,
     uri::PathAndQuery,
 };
-use weft_compile::{Cluster, Forward, HeaderProgram, HostRewrite, RouteEntry, WeightedCluster};
+use weft_compile::{
+    Cluster, Forward, HeaderProgram, HostRewrite, Priority, RouteEntry, WeightedCluster,
+};
 use weft_format::{Upstream, View};
 use weft_route::RequestView;
 
@@ -46,12 +48,15 @@ pub(crate) struct Journey {
     /// Taken by the attempt under way.
     upload: Option<Upload>,
     cluster: Arc<Cluster>,
+    priority: Priority,
     /// Of an aggregate: the cluster of the endpoint picked last.
     member: Option<Arc<Cluster>>,
     record: Record,
     /// When the upstream must have agreed to a tunnel.
     agreed_by: Option<Instant>,
     limits: Limits,
+    /// When the try under way must have ended by what its cluster says.
+    sent_limit: Option<(Instant, Fault)>,
     /// Empty for nearly every route.
     response_headers: HeaderProgram,
     /// What formats among them need; `None` where there are none.
@@ -199,7 +204,7 @@ impl Journey {
                 headers: &fields,
                 random,
             };
-            Retries::new(to.retry.as_ref(), asked_retries, &view)
+            Retries::new(to.retry.as_ref(), asked_retries, to.priority, &view)
         } else {
             None
         };
@@ -228,12 +233,14 @@ impl Journey {
                 tunnel,
             },
             cluster: Arc::clone(cluster),
+            priority: to.priority,
             member: None,
             agreed_by,
             limits: Limits {
                 deadline,
                 idle: to.idle_timeout.unwrap_or(chain.client.stream_idle_timeout),
             },
+            sent_limit: None,
             record,
             response_headers: response_headers.clone(),
             kept,
@@ -347,7 +354,8 @@ impl Journey {
             Body::full(whole)
         } else {
             let timer = connection.worker.timer();
-            Body::upstream(Streaming::new(exchange, self.record, self.limits, timer))
+            let limits = self.limits.within(self.sent_limit);
+            Body::upstream(Streaming::new(exchange, self.record, limits, timer))
         };
         Response::from_parts(head, body.spelled(spelling))
     }

@@ -22,9 +22,6 @@ pub(crate) use link::{Handle, Link};
 pub(crate) use pump::{Ended, Pump};
 pub(crate) use ready::{Ready, StreamWaker};
 
-/// Fields of a head, as many as an HTTP/1.1 head may have.
-const MAX_FIELDS: u32 = 100;
-
 /// The machine's settings as configured, for either side.
 pub(crate) fn settings(options: &Http2Options) -> weft_h2::Settings {
     weft_h2::Settings {
@@ -41,7 +38,6 @@ pub(crate) fn settings(options: &Http2Options) -> weft_h2::Settings {
         hpack_table_size: options.hpack_table_size,
         allow_connect: options.allow_connect,
         invalid_messages_end_connections: options.invalid_messages_end_connections,
-        max_header_count: MAX_FIELDS,
         ..weft_h2::Settings::default()
     }
 }

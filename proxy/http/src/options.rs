@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 
 use weft_compile::{
-    ConnectionSettings, SocketOption, SocketSettings, SocketState, SocketValue, TcpKeepalive,
+    ConnectionSettings, FamilyOrder, SocketOption, SocketSettings, SocketState, SocketValue,
+    TcpKeepalive,
 };
-use weft_net::{Keepalive, ListenOptions, TcpOptions, When};
+use weft_net::{AddressOrder, Keepalive, ListenOptions, TcpOptions, When};
 
 /// How a socket of a listener is bound; `ip` is its address, which a Unix socket has none of.
 pub fn listen_options(settings: &SocketSettings, ip: Option<IpAddr>) -> ListenOptions {
@@ -36,6 +37,12 @@ pub(crate) fn tcp_options(settings: &ConnectionSettings, peer: IpAddr) -> TcpOpt
         keepalive: settings.tcp_keepalive.map(keepalive),
         options: sources.options_towards(peer).map(option).collect(),
     }
+}
+
+/// In which order an endpoint's addresses are tried, where it has several.
+pub(crate) fn address_order(settings: &ConnectionSettings) -> AddressOrder {
+    let FamilyOrder { leads_v4, count } = settings.family_order;
+    AddressOrder { leads_v4, count: usize::try_from(count).unwrap_or(usize::MAX) }
 }
 
 fn version(ip: IpAddr) -> u8 {

@@ -8,7 +8,7 @@ use weft_compile::{Cluster, HttpChain};
 use weft_telemetry::{GaugeGuard, HttpStats};
 
 use crate::{
-    upstream::RequestSlot,
+    upstream::Place,
     worker::{Busy, Worker},
 };
 
@@ -29,7 +29,7 @@ struct UpstreamRecord {
     /// Held for its count of requests in flight.
     active: ActiveRequest,
     /// Its place within `max_requests`, once it was sent.
-    sent: Option<RequestSlot>,
+    sent: Option<Place>,
     began: Instant,
 }
 
@@ -67,7 +67,7 @@ impl Record {
     }
 
     /// The request has a connection to be sent on.
-    pub(crate) fn sent(&mut self, slot: RequestSlot) {
+    pub(crate) fn sent(&mut self, slot: Place) {
         if let Some(upstream) = &mut self.upstream {
             upstream.cluster.stats.upstream_rq_total.inc();
             upstream.active.endpoint().counts().rq_total.inc();
@@ -102,6 +102,13 @@ impl Record {
     /// The stream lasted longer than it may.
     pub(crate) fn too_long(&self) {
         self.chain.stats.downstream_rq_max_duration_reached.inc();
+    }
+
+    /// The stream lasted longer than the cluster allows.
+    pub(crate) fn upstream_too_long(&self) {
+        if let Some(upstream) = &self.upstream {
+            upstream.cluster.stats.upstream_rq_max_duration_reached.inc();
+        }
     }
 
     /// The request had not come as a whole in time.

@@ -10,13 +10,12 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderName, Response, StatusCode};
-use weft_compile::{Cluster, ResetFormat, RetryOn, RetryPolicy, ToldBackoff};
+use weft_compile::{Cluster, Priority, ResetFormat, RetryOn, RetryPolicy, ToldBackoff};
 use weft_route::RequestView;
-use weft_telemetry::{Gauge, GaugeGuard};
 
 use crate::{
     fault::{Fault, Processed},
-    upstream::Failure,
+    upstream::{self, Failure, Limited, Place},
 };
 
 /// Bytes of a request's body that are kept for another try. A longer one is sent once.
@@ -87,7 +86,8 @@ pub(crate) struct Retries {
     left: u32,
     done: u32,
     /// Its place within `max_retries` while it is tried again.
-    held: Option<GaugeGuard<Arc<Cluster>>>,
+    held: Option<Place>,
+    priority: Priority,
 }
 
 /// A request is to be sent once more after this long.
@@ -98,6 +98,7 @@ impl Retries {
     pub(crate) fn new(
         policy: Option<&Arc<RetryPolicy>>,
         asked: Option<Box<Asked>>,
+        priority: Priority,
         request: &RequestView<'_>,
     ) -> Option<Box<Self>> {
         let own = asked.as_ref().map_or(RetryOn::NOTHING, |asked| asked.on);
@@ -116,7 +117,7 @@ impl Retries {
         let retries = asked.as_ref().and_then(|asked| asked.retries);
         let left = retries.unwrap_or_else(|| policy.map_or(1, |policy| policy.retries));
         let policy = policy.cloned();
-        Some(Box::new(Self { policy, asked, on, left, done: 0, held: None }))
+        Some(Box::new(Self { policy, asked, on, left, done: 0, held: None, priority }))
     }
 
     /// How long one try may take until the head of its response has come.
@@ -227,8 +228,7 @@ impl Retries {
             return None;
         }
         self.left -= 1;
-        let select: fn(&Arc<Cluster>) -> &Gauge = |cluster| &cluster.stats.upstream_rq_retry_active;
-        self.held = GaugeGuard::raise_below(Arc::clone(cluster), select, cluster.most_retries());
+        self.held = upstream::take(cluster, Limited::Retries, self.priority);
         if self.held.is_none() {
             cluster.stats.upstream_rq_retry_overflow.inc();
             return None;
@@ -305,7 +305,7 @@ mod tests {
             statuses: Box::new([418]),
             ..RetryPolicy::default()
         };
-        Retries::new(Some(&Arc::new(policy)), None, &request()).unwrap()
+        Retries::new(Some(&Arc::new(policy)), None, Priority::Default, &request()).unwrap()
     }
 
     fn head(status: u16, fields: &[(&'static str, &'static str)]) -> Response<()> {
@@ -371,7 +371,7 @@ mod tests {
         let asked = Asked::take(&mut fields);
         assert_eq!(fields.len(), 1, "the wishes end here");
         assert_eq!(asked.as_ref().unwrap().timeout, Some(None));
-        let retries = Retries::new(None, asked, &request()).unwrap();
+        let retries = Retries::new(None, asked, Priority::Default, &request()).unwrap();
         assert_eq!(retries.left, 3);
         assert_eq!(retries.per_try_timeout(), Some(Duration::from_millis(40)));
         assert!(retries.wants_after_head(&head(410, &[])));
@@ -382,12 +382,13 @@ mod tests {
 
     #[test]
     fn without_conditions_there_are_no_retries() {
-        assert!(Retries::new(None, None, &request()).is_none());
+        assert!(Retries::new(None, None, Priority::Default, &request()).is_none());
         let policy = Arc::new(RetryPolicy::default());
-        assert!(Retries::new(Some(&policy), None, &request()).is_none());
+        assert!(Retries::new(Some(&policy), None, Priority::Default, &request()).is_none());
         let limited =
             RetryPolicy { per_try_timeout: Some(Duration::from_secs(1)), ..RetryPolicy::default() };
-        let limited = Retries::new(Some(&Arc::new(limited)), None, &request()).unwrap();
+        let limited =
+            Retries::new(Some(&Arc::new(limited)), None, Priority::Default, &request()).unwrap();
         assert!(!limited.may_try_again() && limited.per_try_timeout().is_some());
     }
 

@@ -16,12 +16,16 @@ use tokio::{
     time::{sleep, timeout},
 };
 use weft_balance::{ActiveConnection, ActiveRequest, EndpointId, EndpointState, RequestHash};
-use weft_compile::{Cluster, FilterChain, Target, TcpChain, TlvMerge};
+use weft_compile::{Cluster, FilterChain, Priority, Target, TcpChain, TlvMerge};
 use weft_net::{CopyEnd, Moved, Rewind, Stream, Tlv, copy_both_ways};
-use weft_telemetry::{Gauge, GaugeGuard, TcpStats};
+use weft_telemetry::{GaugeGuard, TcpStats};
 
 use crate::{
-    client::Client, greeting::greeting, lives::Life, phase::unless_closing, upstream,
+    client::Client,
+    greeting::greeting,
+    lives::Life,
+    phase::unless_closing,
+    upstream::{self, Full, Place},
     worker::Worker,
 };
 
@@ -167,7 +171,10 @@ fn told<'c>(chain: &TcpChain, client: &'c Client) -> Cow<'c, [Tlv]> {
 }
 
 /// What a connection counts for upstream.
-type Held = (ActiveRequest, ActiveConnection, GaugeGuard<Arc<Cluster>>);
+type Held = (ActiveRequest, Counted);
+
+/// What it counts for from before it is opened.
+type Counted = (Place, ActiveConnection);
 
 /// Tries as many endpoints as `max_connect_attempts` allows, each at most once.
 async fn connect(
@@ -198,7 +205,11 @@ async fn connect(
         let endpoint = picked.endpoint;
         let cluster = cluster.members.get(picked.group).unwrap_or(cluster);
         tried.push(endpoint.id());
-        let active = admit(cluster)?;
+        let active = match admit(cluster, endpoint) {
+            Ok(active) => active,
+            Err(Full::Cluster) => return None,
+            Err(Full::Endpoint) => continue,
+        };
         if let Some(opened) = open(cluster, endpoint, active, greeting).await {
             return Some(opened);
         }
@@ -223,29 +234,27 @@ async fn original(
         cluster.stats.upstream_cx_none_healthy.inc();
         return None;
     };
-    let active = admit(cluster)?;
+    let active = admit(cluster, &endpoint).ok()?;
     open(cluster, &endpoint, active, greeting).await
 }
 
-/// A connection's place within `max_connections`.
-fn admit(cluster: &Arc<Cluster>) -> Option<GaugeGuard<Arc<Cluster>>> {
-    let most = cluster.circuit_breakers.max_connections.into();
-    let select: fn(&Arc<Cluster>) -> &Gauge = |cluster| &cluster.stats.upstream_cx_active;
-    let active = GaugeGuard::raise_below(Arc::clone(cluster), select, most);
-    if active.is_none() {
+/// A connection's place within `max_connections`, of the cluster and of the endpoint.
+fn admit(cluster: &Arc<Cluster>, endpoint: &Arc<EndpointState>) -> Result<Counted, Full> {
+    let counted = upstream::take_connection(cluster, endpoint, Priority::Default);
+    if counted.is_err() {
         cluster.stats.upstream_cx_overflow.inc();
     }
-    active
+    counted
 }
 
 async fn open(
     cluster: &Arc<Cluster>,
     endpoint: &Arc<EndpointState>,
-    active: GaugeGuard<Arc<Cluster>>,
+    counted: Counted,
     greeting: &[u8],
 ) -> Option<(Stream, Held)> {
     let in_flight = endpoint.begin_request();
-    let (stream, open) = upstream::connect(cluster, endpoint, greeting, None).await.ok()?;
+    let stream = upstream::connect(cluster, endpoint, greeting, None).await.ok()?;
     cluster.stats.upstream_cx_total.inc();
-    Some((stream, (in_flight, open, active)))
+    Some((stream, (in_flight, counted)))
 }

@@ -4,6 +4,7 @@
 mod h1;
 mod h2;
 mod idle_limit;
+mod limits;
 mod occupancy;
 mod original;
 mod own;
@@ -25,11 +26,11 @@ use http::{
 };
 use http_body::{Frame, SizeHint};
 use tokio::{io::AsyncWriteExt as _, sync::oneshot, time::timeout};
-use weft_balance::{ActiveConnection, EndpointAddress, EndpointState};
-use weft_compile::{Cluster, UpstreamProtocol};
+use weft_balance::{EndpointAddress, EndpointState};
+use weft_compile::{Cluster, Priority, UpstreamProtocol};
 use weft_net::{ConnectError, Stream, connect_any, connect_pipe, connect_tcp};
-use weft_telemetry::{Gauge, GaugeGuard};
 
+pub(crate) use limits::{Full, Limited, Place, take, take_connection};
 pub(crate) use original::destination;
 pub(crate) use own::OwnPools;
 pub(crate) use pool::{Pool, Pools};
@@ -39,7 +40,7 @@ use crate::{
     body::Limits,
     fault::{Fault, Processed},
     http1::Spelling,
-    options::tcp_options,
+    options::{address_order, tcp_options},
     tunnel::Tunnel,
 };
 
@@ -161,9 +162,7 @@ pub(crate) async fn open(
     protocol: Protocol,
     limits: Limits,
 ) -> Result<Lane, Failure> {
-    let most = cluster.circuit_breakers.max_pending_requests.into();
-    let select: fn(&Arc<Cluster>) -> &Gauge = |cluster| &cluster.stats.upstream_rq_pending_active;
-    let Some(_pending) = GaugeGuard::raise_below(Arc::clone(cluster), select, most) else {
+    let Some(_pending) = take(cluster, Limited::PendingRequests, pool.priority) else {
         cluster.stats.upstream_rq_pending_overflow.inc();
         return Err(Failure::unknown(Fault::UpstreamOverflow));
     };
@@ -174,14 +173,9 @@ pub(crate) async fn open(
     }
 }
 
-/// A request's place among those that the cluster may have under way.
-pub(crate) type RequestSlot = GaugeGuard<Arc<Cluster>>;
-
 /// Counts a request that is about to be sent, within `max_requests`.
-pub(crate) fn begin_request(cluster: &Arc<Cluster>) -> Result<RequestSlot, Failure> {
-    let most = cluster.circuit_breakers.max_requests.into();
-    let select: fn(&Arc<Cluster>) -> &Gauge = |cluster| &cluster.stats.upstream_rq_active;
-    GaugeGuard::raise_below(Arc::clone(cluster), select, most).ok_or_else(|| {
+pub(crate) fn begin_request(cluster: &Arc<Cluster>, priority: Priority) -> Result<Place, Failure> {
+    take(cluster, Limited::Requests, priority).ok_or_else(|| {
         cluster.stats.upstream_rq_active_overflow.inc();
         // Another endpoint of the cluster would not help.
         Failure::unknown(Fault::UpstreamOverflow)
@@ -345,20 +339,20 @@ impl Exchange {
 }
 
 /// Opens a connection that begins with a greeting, if there is one, within `connect_timeout` and the
-/// request's deadline. It counts as one of the endpoint's for as long as what comes with it lives.
+/// request's deadline.
 pub(crate) async fn connect(
     cluster: &Cluster,
     endpoint: &Arc<EndpointState>,
     greeting: &[u8],
     deadline: Option<Instant>,
-) -> Result<(Stream, ActiveConnection), Failure> {
-    let active = endpoint.begin_connection();
+) -> Result<Stream, Failure> {
+    endpoint.counts().cx_total.inc();
     let connected = open_and_greet(cluster, endpoint, greeting, deadline).await;
     if connected.is_err() {
         cluster.stats.upstream_cx_connect_fail.inc();
         endpoint.counts().cx_connect_fail.inc();
     }
-    connected.map(|stream| (stream, active))
+    connected
 }
 
 async fn open_and_greet(
@@ -386,13 +380,14 @@ async fn open_socket(
     let whole = cluster.connection.connect_timeout;
     let limit = left.map_or(whole, |left| left.min(whole));
     let options = |address: SocketAddr| tcp_options(&cluster.connection, address.ip());
+    let order = address_order(&cluster.connection);
     let ways = endpoint.ways();
     let connected = match endpoint.address() {
         EndpointAddress::Ip(address) if ways.is_empty() => {
             connect_tcp(*address, &options(*address), limit).await
         }
         EndpointAddress::Ip(_) | EndpointAddress::Name(_) => {
-            connect_any(&ways, options, limit).await
+            connect_any(&ways, order, options, limit).await
         }
         EndpointAddress::Pipe(path) => connect_pipe(path, limit).await,
     };

@@ -116,6 +116,21 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(300);
 /// An attempt under way.
 type Attempt = Pin<Box<dyn Future<Output = Result<Stream, ConnectError>> + Send>>;
 
+/// In which order addresses of both families are tried (RFC 8305 §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressOrder {
+    /// Whether IPv4 comes first; `None` for the family of the first address.
+    pub leads_v4: Option<bool>,
+    /// So many of that family are tried before each of the other one.
+    pub count: usize,
+}
+
+impl Default for AddressOrder {
+    fn default() -> Self {
+        Self { leads_v4: None, count: 1 }
+    }
+}
+
 /// Connects to whichever of some addresses answers first, within `limit` for all of them together
 /// (Happy Eyeballs, RFC 8305). They are tried one by one, each a moment after the one before or as
 /// soon as that one has failed, alternating between the families.
@@ -124,11 +139,12 @@ type Attempt = Pin<Box<dyn Future<Output = Result<Stream, ConnectError>> + Send>
 /// [`ConnectError`] of the last attempt.
 pub async fn connect_any(
     addresses: &[SocketAddr],
+    order: AddressOrder,
     options: impl Fn(SocketAddr) -> TcpOptions,
     limit: Duration,
 ) -> Result<Stream, ConnectError> {
     let ends = Instant::now() + limit;
-    let order = alternate(addresses);
+    let order = alternate(addresses, order);
     let mut next = order.iter();
     let mut running: Vec<Attempt> = Vec::new();
     let mut failed = ConnectError::Io(io::ErrorKind::AddrNotAvailable.into());
@@ -166,14 +182,16 @@ async fn first_ended(running: &mut Vec<Attempt>) -> Result<Stream, ConnectError>
     .await
 }
 
-/// One of each family in turn, beginning with that of the first address.
-fn alternate(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
-    let leads = addresses.first().is_some_and(SocketAddr::is_ipv4);
+/// Both families in turn, each in its own order.
+fn alternate(addresses: &[SocketAddr], order: AddressOrder) -> Vec<SocketAddr> {
+    let AddressOrder { leads_v4, count } = order;
+    let leads = leads_v4.unwrap_or_else(|| addresses.first().is_some_and(SocketAddr::is_ipv4));
     let (mut one, mut other): (VecDeque<SocketAddr>, VecDeque<SocketAddr>) =
         addresses.iter().partition(|address| address.is_ipv4() == leads);
     let mut order = Vec::with_capacity(addresses.len());
     while !one.is_empty() || !other.is_empty() {
-        order.extend(one.pop_front());
+        let ahead = one.len().min(count.max(1));
+        order.extend(one.drain(..ahead));
         order.extend(other.pop_front());
     }
     order
@@ -206,9 +224,16 @@ mod tests {
     #[test]
     fn families_take_turns() {
         let given = addresses(&["[::1]:1", "[::1]:2", "[::1]:3", "127.0.0.1:4", "127.0.0.1:5"]);
-        let order: Vec<u16> = alternate(&given).iter().map(SocketAddr::port).collect();
-        assert_eq!(order, [1, 4, 2, 5, 3]);
-        assert!(alternate(&[]).is_empty());
+        let ports = |leads_v4, count| -> Vec<u16> {
+            let order = AddressOrder { leads_v4, count };
+            alternate(&given, order).iter().map(SocketAddr::port).collect()
+        };
+        assert_eq!(ports(None, 1), [1, 4, 2, 5, 3]);
+        assert_eq!(ports(None, 2), [1, 2, 4, 3, 5]);
+        assert_eq!(ports(Some(false), 9), [1, 2, 3, 4, 5]);
+        assert_eq!(ports(Some(true), 1), [4, 1, 5, 2, 3]);
+        assert_eq!(ports(Some(true), 0), ports(Some(true), 1));
+        assert!(alternate(&[], AddressOrder::default()).is_empty());
     }
 
     #[tokio::test]
@@ -221,10 +246,15 @@ mod tests {
         };
         let options = |_| TcpOptions::default();
         let limit = Duration::from_secs(10);
-        assert!(connect_any(&[closed, closed, open], options, limit).await.is_ok());
-        let all_refuse = connect_any(&[closed, closed], options, limit).await;
+        assert!(
+            connect_any(&[closed, closed, open], AddressOrder::default(), options, limit)
+                .await
+                .is_ok()
+        );
+        let all_refuse =
+            connect_any(&[closed, closed], AddressOrder::default(), options, limit).await;
         assert!(matches!(all_refuse, Err(ConnectError::Io(_))));
-        let none = connect_any(&[], options, limit).await;
+        let none = connect_any(&[], AddressOrder::default(), options, limit).await;
         assert!(matches!(none, Err(ConnectError::Io(_))));
     }
 
@@ -267,10 +297,12 @@ mod tests {
         let open = listener.local_addr().unwrap();
         let began = Instant::now();
         let limit = Duration::from_secs(30);
-        assert!(connect_any(&[nowhere, open], options, limit).await.is_ok());
+        assert!(
+            connect_any(&[nowhere, open], AddressOrder::default(), options, limit).await.is_ok()
+        );
         assert!(began.elapsed() < limit / 2, "{:?}", began.elapsed());
         let short = Duration::from_millis(100);
-        let late = connect_any(&[nowhere, nowhere], options, short).await;
+        let late = connect_any(&[nowhere, nowhere], AddressOrder::default(), options, short).await;
         assert!(matches!(late, Err(ConnectError::Timeout(_))));
     }
 }

@@ -10,7 +10,9 @@ mod splice;
 mod stream;
 
 pub use bind::{Acceptor, ListenOptions, bind_pipe, bind_tcp};
-pub use connect::{ConnectError, Keepalive, TcpOptions, connect_any, connect_pipe, connect_tcp};
+pub use connect::{
+    AddressOrder, ConnectError, Keepalive, TcpOptions, connect_any, connect_pipe, connect_tcp,
+};
 pub use detect::{Detected, Rewind, detect_http};
 pub use inspect::{
     ClientHello, Hello, HttpLine, ProxyError, ProxyHeader, ProxyVersion, Tlv, Told,

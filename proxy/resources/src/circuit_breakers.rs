@@ -5,17 +5,56 @@ use weft_proto::pb::envoy::config::{
     core::v3::RoutingPriority,
 };
 
-use crate::cluster::optional;
+use crate::{cluster::optional, path::At, problem::Notes};
 
 /// Envoy's default for each limit but that of retries.
 const DEFAULT: u32 = 1024;
 /// Envoy's default for retries.
 const RETRIES: u32 = 3;
 
-/// Limits of a cluster, over all workers together. A request above one is answered with 503 and
-/// `x-envoy-overloaded`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// `envoy.config.core.v3.RoutingPriority`: by which of a cluster's limits a request counts. Requests
+/// of different priorities share no connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Priority {
+    /// `DEFAULT`.
+    #[default]
+    Default,
+    /// `HIGH`.
+    High,
+}
+
+impl Priority {
+    /// By its number on the wire; values that are not defined are refused before.
+    pub(crate) fn of(number: i32) -> Self {
+        if number == RoutingPriority::High as i32 { Self::High } else { Self::Default }
+    }
+}
+
+/// Limits of a cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CircuitBreakers {
+    /// For requests of default priority, and for raw connections.
+    pub default: Limits,
+    /// For requests of high priority.
+    pub high: Limits,
+}
+
+impl CircuitBreakers {
+    /// The limits for this priority.
+    #[inline]
+    #[must_use]
+    pub fn of(&self, priority: Priority) -> &Limits {
+        match priority {
+            Priority::Default => &self.default,
+            Priority::High => &self.high,
+        }
+    }
+}
+
+/// Limits of a cluster for one priority, over all workers together. A request above one is answered
+/// with 503 and `x-envoy-overloaded`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
     /// `max_connections`. A worker without any connection to an endpoint may always open one, as
     /// in Envoy: what it waits for would never come otherwise.
     pub max_connections: u32,
@@ -25,6 +64,9 @@ pub struct CircuitBreakers {
     pub max_requests: u32,
     /// `max_retries`, or `retry_budget`: requests that are tried again.
     pub retries: RetryLimit,
+    /// `per_host_thresholds.max_connections`: connections to one endpoint, those of both priorities
+    /// together.
+    pub max_connections_per_host: u32,
     /// `track_remaining`: metrics say how much is left.
     pub track_remaining: bool,
 }
@@ -57,34 +99,72 @@ impl RetryLimit {
     }
 }
 
-impl Default for CircuitBreakers {
+impl Default for Limits {
     fn default() -> Self {
         Self {
             max_connections: DEFAULT,
             max_pending_requests: DEFAULT,
             max_requests: DEFAULT,
             retries: RetryLimit::Number(RETRIES),
+            max_connections_per_host: u32::MAX,
             track_remaining: false,
         }
     }
 }
 
-/// Reads the limits of requests of default priority: the first entry for it counts, as in Envoy.
-/// No route gives its requests a high priority, so the limits for those hold for nobody.
-pub(crate) fn of_cluster(message: &wire::Cluster) -> CircuitBreakers {
-    let is_default = |thresholds: &&circuit_breakers::Thresholds| {
-        thresholds.priority == RoutingPriority::Default as i32
-    };
-    let thresholds =
-        message.circuit_breakers.iter().flat_map(|breakers| &breakers.thresholds).find(is_default);
-    let Some(thresholds) = thresholds else { return CircuitBreakers::default() };
-    let limit = |value| optional(value).unwrap_or(DEFAULT);
+/// Reads the limits of a cluster.
+pub(crate) fn of_cluster(
+    message: &wire::Cluster,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> CircuitBreakers {
+    let Some(breakers) = &message.circuit_breakers else { return CircuitBreakers::default() };
+    let at = at.field("circuit_breakers");
+    for (index, per_host) in breakers.per_host_thresholds.iter().enumerate() {
+        refuse_others(per_host, &at.item("per_host_thresholds", index), notes);
+    }
     CircuitBreakers {
+        default: limits(breakers, Priority::Default),
+        high: limits(breakers, Priority::High),
+    }
+}
+
+/// The first entry for a priority counts, as in Envoy.
+fn limits(breakers: &wire::CircuitBreakers, priority: Priority) -> Limits {
+    let is_meant = |it: &&circuit_breakers::Thresholds| Priority::of(it.priority) == priority;
+    let per_host = breakers.per_host_thresholds.iter().find(is_meant);
+    let max_connections_per_host =
+        per_host.and_then(|it| optional(it.max_connections.as_ref())).unwrap_or(u32::MAX);
+    let Some(thresholds) = breakers.thresholds.iter().find(is_meant) else {
+        return Limits { max_connections_per_host, ..Limits::default() };
+    };
+    let limit = |value| optional(value).unwrap_or(DEFAULT);
+    Limits {
         max_connections: limit(thresholds.max_connections.as_ref()),
         max_pending_requests: limit(thresholds.max_pending_requests.as_ref()),
         max_requests: limit(thresholds.max_requests.as_ref()),
         retries: retries(thresholds),
+        max_connections_per_host,
         track_remaining: thresholds.track_remaining,
+    }
+}
+
+/// An endpoint has a limit of connections and no other, as in Envoy.
+fn refuse_others(message: &circuit_breakers::Thresholds, at: &At<'_>, notes: &mut Notes) {
+    let others = [
+        ("max_pending_requests", message.max_pending_requests.is_some()),
+        ("max_requests", message.max_requests.is_some()),
+        ("max_retries", message.max_retries.is_some()),
+        ("retry_budget", message.retry_budget.is_some()),
+        ("track_remaining", message.track_remaining),
+        ("max_connection_pools", message.max_connection_pools.is_some()),
+    ];
+    for (field, _) in others.into_iter().filter(|(_, is_set)| *is_set) {
+        notes.unsupported::<()>(
+            &at.field(field),
+            "this limit for each endpoint",
+            "max_connections is",
+        );
     }
 }
 

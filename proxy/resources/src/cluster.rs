@@ -18,7 +18,7 @@ use crate::{
     protocol_options::{self, HttpOptions, UpstreamProtocol},
     scalar,
     transport::{self, UpstreamProxyProtocol},
-    upstream_connection::{self, SourceAddresses, TcpKeepalive},
+    upstream_connection::{self, FamilyOrder, SourceAddresses, TcpKeepalive},
 };
 
 /// Envoy's default `connect_timeout`.
@@ -81,12 +81,23 @@ pub struct ConnectionSettings {
     /// `HttpProtocolOptions.common_http_protocol_options.max_connection_duration`: a connection of
     /// this age takes no more requests.
     pub max_connection_duration: Option<Duration>,
+    /// `HttpProtocolOptions.common_http_protocol_options.max_stream_duration`: a request with its
+    /// response may take this long from when it has a connection.
+    pub max_stream_duration: Option<Duration>,
+    /// `HttpProtocolOptions.common_http_protocol_options.max_response_headers_kb` in bytes (60 KiB by
+    /// default).
+    pub max_head_bytes: u32,
+    /// `HttpProtocolOptions.common_http_protocol_options.max_headers_count`: fields of a response
+    /// (100 by default).
+    pub max_headers_count: u32,
     /// How HTTP/2 is spoken, if it is.
     pub http2: Http2Options,
     /// `per_connection_buffer_limit_bytes` (1 MiB by default): no more of a response is read ahead.
     pub buffer_limit: u32,
     /// `upstream_connection_options.tcp_keepalive`; `None` leaves keep-alive off.
     pub tcp_keepalive: Option<TcpKeepalive>,
+    /// `upstream_connection_options.happy_eyeballs_config`.
+    pub family_order: FamilyOrder,
     /// `upstream_bind_config`.
     pub sources: SourceAddresses,
     /// `transport_socket` of the type `upstream_proxy_protocol`.
@@ -114,6 +125,9 @@ pub(crate) fn read(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> O
         idle_timeout,
         max_requests_per_connection,
         max_connection_duration,
+        max_stream_duration,
+        max_head_bytes,
+        max_headers_count,
         http2,
     } = protocol_options::of_cluster(message, at, notes)?;
     let connection = ConnectionSettings {
@@ -122,6 +136,9 @@ pub(crate) fn read(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> O
         idle_timeout,
         max_requests_per_connection,
         max_connection_duration,
+        max_stream_duration,
+        max_head_bytes,
+        max_headers_count,
         http2,
         buffer_limit: optional(message.per_connection_buffer_limit_bytes.as_ref())
             .unwrap_or(BUFFER_LIMIT),
@@ -131,6 +148,7 @@ pub(crate) fn read(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> O
                 .as_ref()
                 .and_then(|options| options.tcp_keepalive.as_ref()),
         ),
+        family_order: upstream_connection::family_order(message),
         sources,
         proxy_protocol,
     };
@@ -141,7 +159,7 @@ pub(crate) fn read(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> O
         discovery,
         connection,
         balancing,
-        circuit_breakers: circuit_breakers::of_cluster(message),
+        circuit_breakers: circuit_breakers::of_cluster(message, at, notes),
         drain_on_host_set_change: message
             .common_lb_config
             .as_ref()

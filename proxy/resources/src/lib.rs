@@ -58,7 +58,7 @@ pub use assignment::{
     Assignment, DropOverload, Endpoint, EndpointAddress, HealthStatus, Locality, LocalityEndpoints,
 };
 pub use balancing::{Balancing, LocalityWeights, Picker};
-pub use circuit_breakers::{CircuitBreakers, RetryLimit};
+pub use circuit_breakers::{CircuitBreakers, Limits, Priority, RetryLimit};
 pub use client_options::{ClientOptions, Http1Settings};
 pub use cluster::{Cluster, ConnectionSettings, Discovery};
 pub use config_source::{ConfigSource, FetchTimeout, FileSource, Origin, name_of_key};
@@ -94,4 +94,4 @@ pub use socket::{ListenAddress, SocketOption, SocketSettings, SocketState, Socke
 pub use tcp_proxy::{Backoff, TcpProxy, TlvMerge};
 pub use transport::{Tlvs, UpstreamProxyProtocol};
 pub use upgrade::{ConnectTermination, Upgrade};
-pub use upstream_connection::{SourceAddress, SourceAddresses, TcpKeepalive};
+pub use upstream_connection::{FamilyOrder, SourceAddress, SourceAddresses, TcpKeepalive};

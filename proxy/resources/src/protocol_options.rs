@@ -22,6 +22,10 @@ const FIELD: &str = "typed_extension_protocol_options";
 
 /// Envoy's default for idle upstream HTTP connections.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
+/// Envoy's default for the head of a response, in KiB.
+const MAX_RESPONSE_HEADERS_KB: u32 = 60;
+/// Envoy's default for the number of its fields.
+const MAX_HEADERS_COUNT: u32 = 100;
 
 /// `HttpProtocolOptions.upstream_protocol_options`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +44,9 @@ pub(crate) struct HttpOptions {
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) max_requests_per_connection: Option<u32>,
     pub(crate) max_connection_duration: Option<Duration>,
+    pub(crate) max_stream_duration: Option<Duration>,
+    pub(crate) max_head_bytes: u32,
+    pub(crate) max_headers_count: u32,
     pub(crate) http2: Http2Options,
 }
 
@@ -170,6 +177,9 @@ fn common(
         idle_timeout: Some(IDLE_TIMEOUT),
         max_requests_per_connection: None,
         max_connection_duration: None,
+        max_stream_duration: None,
+        max_head_bytes: MAX_RESPONSE_HEADERS_KB * 1024,
+        max_headers_count: MAX_HEADERS_COUNT,
         http2: Http2Options::default(),
     };
     let Some(message) = message else { return options };
@@ -181,12 +191,12 @@ fn common(
         scalar::timeout_or(longest, None, &at.field("max_connection_duration"), notes);
     options.max_requests_per_connection =
         optional(message.max_requests_per_connection.as_ref()).filter(|max| *max > 0);
-    let unheeded = [
-        (message.max_stream_duration.is_some(), "max_stream_duration"),
-        (message.max_headers_count.is_some(), "max_headers_count"),
-    ];
-    for (_, field) in unheeded.into_iter().filter(|(is_set, _)| *is_set) {
-        notes.warn(&at.field(field), "not supported for a cluster: it limits clients alone");
-    }
+    let duration = message.max_stream_duration.as_ref();
+    options.max_stream_duration =
+        scalar::timeout_or(duration, None, &at.field("max_stream_duration"), notes);
+    let kb = optional(message.max_response_headers_kb.as_ref()).unwrap_or(MAX_RESPONSE_HEADERS_KB);
+    options.max_head_bytes = kb.saturating_mul(1024);
+    options.max_headers_count =
+        optional(message.max_headers_count.as_ref()).unwrap_or(MAX_HEADERS_COUNT);
     options
 }

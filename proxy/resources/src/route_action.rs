@@ -8,6 +8,7 @@ use weft_proto::pb::envoy::config::route::v3 as wire;
 use weft_route::PathMatch;
 
 use crate::{
+    circuit_breakers::Priority,
     destination::{self, RouteTarget},
     hash_policy::{self, HashPolicy},
     internal_redirect::{self, InternalRedirect},
@@ -65,6 +66,8 @@ pub struct Forward {
     pub internal_redirect: Option<Arc<InternalRedirect>>,
     /// `retry_policy`, of the virtual host where the route has none.
     pub retry: Option<Arc<RetryPolicy>>,
+    /// `priority`.
+    pub priority: Priority,
 }
 
 /// `RouteAction.MaxStreamDuration`: how long a request with its answer may take in all.
@@ -151,6 +154,7 @@ fn forward(
         idle_timeout,
         stream_limit: stream_limit.unwrap_or_default(),
         append_x_forwarded_host: message.append_x_forwarded_host,
+        priority: Priority::of(message.priority),
         hash_policy: hash_policy::read(&message.hash_policy, at, notes),
         upgrades: upgrade::read(&message.upgrade_configs, at, notes),
         internal_redirect,

@@ -27,6 +27,24 @@ pub struct TcpKeepalive {
     pub interval: Option<Duration>,
 }
 
+/// `upstream_connection_options.happy_eyeballs_config`: in which order the addresses of an endpoint
+/// are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FamilyOrder {
+    /// `first_address_family_version`: whether IPv4 comes first; `None` for the family of the first
+    /// address.
+    pub leads_v4: Option<bool>,
+    /// `first_address_family_count`: so many of that family before each of the other one (1 by
+    /// default).
+    pub count: u32,
+}
+
+impl Default for FamilyOrder {
+    fn default() -> Self {
+        Self { leads_v4: None, count: 1 }
+    }
+}
+
 /// `upstream_bind_config`: the address that connections come from, by the family of the endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceAddresses {
@@ -68,6 +86,24 @@ impl SourceAddresses {
 
     fn of_family(&mut self, of: &SocketAddr) -> &mut Option<SourceAddress> {
         if of.is_ipv4() { &mut self.v4 } else { &mut self.v6 }
+    }
+}
+
+/// Reads `upstream_connection_options.happy_eyeballs_config`.
+pub(crate) fn family_order(message: &wire::Cluster) -> FamilyOrder {
+    use wire::upstream_connection_options::FirstAddressFamilyVersion as First;
+    let options = message.upstream_connection_options.as_ref();
+    let Some(config) = options.and_then(|options| options.happy_eyeballs_config.as_ref()) else {
+        return FamilyOrder::default();
+    };
+    FamilyOrder {
+        leads_v4: match First::try_from(config.first_address_family_version) {
+            Ok(First::V4) => Some(true),
+            Ok(First::V6) => Some(false),
+            // Any number but these was refused before.
+            _ => None,
+        },
+        count: optional(config.first_address_family_count.as_ref()).unwrap_or(1),
     }
 }
 

@@ -38,7 +38,9 @@ use weft_proto::pb::{
     },
     google::protobuf::{self, UInt32Value},
 };
-use weft_resources::{Assignment, CircuitBreakers, Cluster, Picker, Reason, RetryLimit, decode};
+use weft_resources::{
+    Assignment, CircuitBreakers, Cluster, Limits, Picker, Priority, Reason, RetryLimit, decode,
+};
 
 fn read(message: &Wire) -> Result<Cluster, Vec<Reason>> {
     decode::<Cluster>(&message.encode_to_vec()).map(|decoded| decoded.resource)
@@ -60,7 +62,7 @@ fn typed<M: Name>(message: &M) -> Wire {
 fn limits_have_the_defaults_of_envoy() {
     let cluster = read(&named()).unwrap();
     assert_eq!(cluster.circuit_breakers, CircuitBreakers::default());
-    assert_eq!(cluster.circuit_breakers.max_connections, 1024);
+    assert_eq!(cluster.circuit_breakers.default.max_connections, 1024);
     assert_eq!(cluster.connection.buffer_limit, 1024 * 1024);
     let small =
         Wire { per_connection_buffer_limit_bytes: Some(UInt32Value { value: 4096 }), ..named() };
@@ -68,7 +70,7 @@ fn limits_have_the_defaults_of_envoy() {
 }
 
 #[test]
-fn limits_are_those_of_the_default_priority() {
+fn limits_are_by_priority_and_the_first_counts() {
     let limits = |priority: RoutingPriority, value| Thresholds {
         priority: priority.into(),
         max_connections: Some(UInt32Value { value }),
@@ -81,16 +83,29 @@ fn limits_are_those_of_the_default_priority() {
         limits(RoutingPriority::Default, 2),
         limits(RoutingPriority::Default, 3),
     ];
-    let breakers = Breakers { thresholds, ..Breakers::default() };
+    let per_host = |priority: RoutingPriority, value| Thresholds {
+        priority: priority.into(),
+        max_connections: Some(UInt32Value { value }),
+        ..Thresholds::default()
+    };
+    let per_host_thresholds = vec![per_host(RoutingPriority::High, 7)];
+    let breakers = Breakers { thresholds, per_host_thresholds };
     let cluster = read(&Wire { circuit_breakers: Some(breakers), ..named() }).unwrap();
-    let expected = CircuitBreakers {
-        max_connections: 2,
+    let expected = |max_connections, max_connections_per_host| Limits {
+        max_connections,
         max_pending_requests: 1024,
         max_requests: 0,
         retries: RetryLimit::Number(3),
+        max_connections_per_host,
         track_remaining: true,
     };
-    assert_eq!(cluster.circuit_breakers, expected);
+    assert_eq!(*cluster.circuit_breakers.of(Priority::Default), expected(2, u32::MAX));
+    assert_eq!(*cluster.circuit_breakers.of(Priority::High), expected(1, 7));
+    let other =
+        Thresholds { max_requests: Some(UInt32Value { value: 1 }), ..Thresholds::default() };
+    let breakers = Breakers { per_host_thresholds: vec![other], ..Breakers::default() };
+    let reasons = read(&Wire { circuit_breakers: Some(breakers), ..named() }).unwrap_err();
+    assert_eq!(reasons[0].path, "circuit_breakers.per_host_thresholds[0].max_requests");
 }
 
 fn socket_address(address: &str) -> SocketAddress {

@@ -8,6 +8,7 @@ use crate::{
     http2::Http2Stats,
     metric::{Counter, Gauge},
     registry::Value,
+    under_way::{self, UnderWay},
 };
 
 /// `cluster.<name>.*`.
@@ -15,8 +16,6 @@ use crate::{
 pub struct ClusterStats {
     /// Connections opened.
     pub upstream_cx_total: Counter,
-    /// Connections open now, and those being opened.
-    pub upstream_cx_active: Gauge,
     /// HTTP/1.1 connections opened.
     pub upstream_cx_http1_total: Counter,
     /// h2 connections opened.
@@ -39,8 +38,6 @@ pub struct ClusterStats {
     pub upstream_cx_max_duration_reached: Counter,
     /// Requests sent.
     pub upstream_rq_total: Counter,
-    /// Requests waiting for the end of their response.
-    pub upstream_rq_active: Gauge,
     /// Responses received completely enough to have a status.
     pub upstream_rq_completed: Counter,
     /// Responses by class.
@@ -49,10 +46,10 @@ pub struct ClusterStats {
     pub upstream_rq_timeout: Counter,
     /// Requests that gave up a try because its own time was over.
     pub upstream_rq_per_try_timeout: Counter,
+    /// Requests that lasted longer than the cluster's `max_stream_duration`.
+    pub upstream_rq_max_duration_reached: Counter,
     /// Requests sent again.
     pub upstream_rq_retry: Counter,
-    /// Requests that are tried again now.
-    pub upstream_rq_retry_active: Gauge,
     /// Requests that a retry has brought an answer that nobody wants to retry.
     pub upstream_rq_retry_success: Counter,
     /// Retries left out because of `max_retries` or `retry_budget`.
@@ -69,8 +66,6 @@ pub struct ClusterStats {
     pub upstream_rq_rx_reset: Counter,
     /// Requests that had to wait for a connection.
     pub upstream_rq_pending_total: Counter,
-    /// Requests waiting for a connection now.
-    pub upstream_rq_pending_active: Gauge,
     /// Requests refused because of `max_pending_requests`.
     pub upstream_rq_pending_overflow: Counter,
     /// Requests refused because of `max_requests`.
@@ -103,43 +98,18 @@ pub struct ClusterStats {
     pub update_empty: Counter,
     /// `http2.*`.
     pub http2: Arc<Http2Stats>,
-    /// `circuit_breakers.default.*`.
-    pub circuit_breakers: CircuitBreakerStats,
+    /// `circuit_breakers.default.*`: what is under way for requests of default priority.
+    pub default_priority: UnderWay,
+    /// `circuit_breakers.high.*`.
+    pub high_priority: UnderWay,
     /// From sending the request to the end of the response.
     pub upstream_rq_time: Histogram,
-}
-
-/// The limits of a cluster, from which its gauges show how close it is to them.
-#[derive(Debug, Default)]
-pub struct CircuitBreakerStats {
-    max_connections: Gauge,
-    max_pending_requests: Gauge,
-    max_requests: Gauge,
-    max_retries: Gauge,
-    /// 1 when what is left is shown, too.
-    tracks_remaining: Gauge,
-}
-
-impl CircuitBreakerStats {
-    /// Notes the limits in force.
-    pub fn set(&self, connections: u32, pending_requests: u32, requests: u32, retries: u32) {
-        self.max_connections.set(connections.into());
-        self.max_pending_requests.set(pending_requests.into());
-        self.max_requests.set(requests.into());
-        self.max_retries.set(retries.into());
-    }
-
-    /// Whether `remaining_*` are shown (`track_remaining`).
-    pub fn track_remaining(&self, tracks: bool) {
-        self.tracks_remaining.set(tracks.into());
-    }
 }
 
 impl ClusterStats {
     pub(crate) fn visit<'a>(&'a self, see: &mut dyn FnMut(&'static str, Value<'a>)) {
         let Self {
             upstream_cx_total,
-            upstream_cx_active,
             upstream_cx_http1_total,
             upstream_cx_http2_total,
             upstream_cx_connect_fail,
@@ -151,13 +121,12 @@ impl ClusterStats {
             upstream_cx_max_requests,
             upstream_cx_max_duration_reached,
             upstream_rq_total,
-            upstream_rq_active,
             upstream_rq_completed,
             upstream_rq_xx,
             upstream_rq_timeout,
             upstream_rq_per_try_timeout,
+            upstream_rq_max_duration_reached,
             upstream_rq_retry,
-            upstream_rq_retry_active: _,
             upstream_rq_retry_success,
             upstream_rq_retry_overflow,
             upstream_rq_retry_limit_exceeded,
@@ -166,7 +135,6 @@ impl ClusterStats {
             retry_or_shadow_abandoned,
             upstream_rq_rx_reset,
             upstream_rq_pending_total,
-            upstream_rq_pending_active,
             upstream_rq_pending_overflow,
             upstream_rq_active_overflow,
             upstream_rq_drop_overload,
@@ -183,7 +151,8 @@ impl ClusterStats {
             update_failure,
             update_empty,
             http2,
-            circuit_breakers: _,
+            default_priority,
+            high_priority,
             upstream_rq_time,
         } = self;
         const CLASSES: [&str; 5] = [
@@ -209,6 +178,7 @@ impl ClusterStats {
             ("upstream_rq_completed", upstream_rq_completed),
             ("upstream_rq_timeout", upstream_rq_timeout),
             ("upstream_rq_per_try_timeout", upstream_rq_per_try_timeout),
+            ("upstream_rq_max_duration_reached", upstream_rq_max_duration_reached),
             ("upstream_rq_retry", upstream_rq_retry),
             ("upstream_rq_retry_success", upstream_rq_retry_success),
             ("upstream_rq_retry_overflow", upstream_rq_retry_overflow),
@@ -238,9 +208,6 @@ impl ClusterStats {
         http2.visit_scoped(see);
         upstream_rq_xx.visit(&CLASSES, see);
         for (name, gauge) in [
-            ("upstream_cx_active", upstream_cx_active),
-            ("upstream_rq_active", upstream_rq_active),
-            ("upstream_rq_pending_active", upstream_rq_pending_active),
             ("membership_total", membership_total),
             ("membership_healthy", membership_healthy),
             ("membership_degraded", membership_degraded),
@@ -248,44 +215,15 @@ impl ClusterStats {
         ] {
             see(name, Value::Gauge(gauge.get()));
         }
-        self.visit_circuit_breakers(see);
-        see("upstream_rq_time", Value::Histogram(upstream_rq_time));
-    }
-
-    fn visit_circuit_breakers<'a>(&'a self, see: &mut dyn FnMut(&'static str, Value<'a>)) {
-        let breakers = &self.circuit_breakers;
-        let tracks_remaining = breakers.tracks_remaining.get() == 1;
-        for (open, remaining, used, most) in [
-            (
-                "circuit_breakers.default.cx_open",
-                "circuit_breakers.default.remaining_cx",
-                &self.upstream_cx_active,
-                &breakers.max_connections,
-            ),
-            (
-                "circuit_breakers.default.rq_pending_open",
-                "circuit_breakers.default.remaining_pending",
-                &self.upstream_rq_pending_active,
-                &breakers.max_pending_requests,
-            ),
-            (
-                "circuit_breakers.default.rq_open",
-                "circuit_breakers.default.remaining_rq",
-                &self.upstream_rq_active,
-                &breakers.max_requests,
-            ),
-            (
-                "circuit_breakers.default.rq_retry_open",
-                "circuit_breakers.default.remaining_retries",
-                &self.upstream_rq_retry_active,
-                &breakers.max_retries,
-            ),
+        for (name, of) in [
+            ("upstream_cx_active", (|it| &it.connections) as fn(&UnderWay) -> &Gauge),
+            ("upstream_rq_active", |it| &it.requests),
+            ("upstream_rq_pending_active", |it| &it.pending_requests),
         ] {
-            let left = most.get().saturating_sub(used.get());
-            see(open, Value::Gauge(u64::from(left == 0)));
-            if tracks_remaining {
-                see(remaining, Value::Gauge(left));
-            }
+            see(name, Value::Gauge(of(default_priority).get() + of(high_priority).get()));
         }
+        default_priority.visit(&under_way::DEFAULT, see);
+        high_priority.visit(&under_way::HIGH, see);
+        see("upstream_rq_time", Value::Histogram(upstream_rq_time));
     }
 }

@@ -12,8 +12,9 @@ mod inspection;
 mod metric;
 mod registry;
 mod render;
+mod under_way;
 
-pub use cluster::{CircuitBreakerStats, ClusterStats};
+pub use cluster::ClusterStats;
 pub use groups::{
     ConnectionLimitStats, ControlPlaneStats, HttpStats, ListenerStats, StatusClasses, TcpStats,
     UpdateStats,
@@ -24,3 +25,4 @@ pub use inspection::{InspectionStats, ProxyProtocolStats};
 pub use metric::{Counter, Gauge, GaugeGuard};
 pub use registry::{Sample, Scope, Stats, Value};
 pub use render::{StatsFilter, render_json, render_prometheus, render_text};
+pub use under_way::UnderWay;

@@ -204,13 +204,18 @@ impl Journey {
     ) -> Result<(Response<()>, Exchange), Failure> {
         let limits = self.limits_of_try();
         let lane = self.reach(connection, endpoint, limits).await?;
-        match upstream::begin_request(self.leaf()) {
+        match upstream::begin_request(self.leaf(), self.priority) {
             Ok(slot) => self.record.sent(slot),
             Err(failure) => {
                 lane.release();
                 return Err(failure);
             }
         }
+        let longest = self.leaf().connection.max_stream_duration;
+        self.sent_limit = longest.and_then(|longest| {
+            Some((Instant::now().checked_add(longest)?, Fault::UpstreamDuration))
+        });
+        let limits = limits.within(self.sent_limit);
         let Some(upload) = self.upload.take() else {
             return Err(Failure::unknown(Fault::UpstreamReset));
         };
@@ -219,8 +224,12 @@ impl Journey {
         match await_head(&mut exchange, (&limits, self.whole_by), timer, &self.interim).await {
             Ok(head) => Ok((head, exchange)),
             Err(failure) => {
-                if failure.fault == Fault::PerTryTimeout {
-                    self.leaf().stats.upstream_rq_per_try_timeout.inc();
+                match failure.fault {
+                    Fault::PerTryTimeout => self.leaf().stats.upstream_rq_per_try_timeout.inc(),
+                    Fault::UpstreamDuration | Fault::SlowForUpstream => {
+                        self.record.upstream_too_long();
+                    }
+                    _ => {}
                 }
                 self.upload = exchange.recover_upload();
                 Err(failure)
@@ -249,8 +258,8 @@ impl Journey {
     ) -> Result<Lane, Failure> {
         let pools = connection.worker.pools();
         let pool = match &self.leaf().connection.proxy_protocol {
-            None => pools.of(endpoint),
-            Some(asked) => connection.own_pools.of(pools, endpoint, || {
+            None => pools.of(endpoint, self.priority),
+            Some(asked) => connection.own_pools.of(pools, endpoint, self.priority, || {
                 let addresses = connection.peer.ip().zip(connection.local);
                 greeting(asked, addresses, &connection.tlvs)
             }),
@@ -332,6 +341,7 @@ async fn await_head(
         timer.poll_at(cx, at).map(|()| {
             let fault = match fault {
                 Fault::StreamDuration if exchange.takes_more() => Fault::SlowRequest,
+                Fault::UpstreamDuration if exchange.takes_more() => Fault::SlowForUpstream,
                 Fault::StreamIdle if exchange.takes_more() => Fault::RequestIdle,
                 fault => fault,
             };

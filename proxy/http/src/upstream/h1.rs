@@ -17,7 +17,7 @@ use std::{
 
 use bytes::BytesMut;
 use tokio::io::AsyncReadExt as _;
-use weft_balance::{ActiveConnection, EndpointState};
+use weft_balance::EndpointState;
 use weft_compile::{Cluster, ConnectionSettings};
 use weft_net::Stream;
 use weft_telemetry::ClusterStats;
@@ -53,15 +53,11 @@ pub(super) struct Connection {
     stats: Arc<ClusterStats>,
     opened: Instant,
     idle_since: Instant,
-    _counted: (ConnectionSlot<Self>, ActiveConnection),
+    _slot: ConnectionSlot<Self>,
 }
 
 impl Connection {
-    fn new(
-        io: Stream,
-        cluster: &Arc<Cluster>,
-        counted: (ConnectionSlot<Self>, ActiveConnection),
-    ) -> Self {
+    fn new(io: Stream, cluster: &Arc<Cluster>, slot: ConnectionSlot<Self>) -> Self {
         cluster.stats.upstream_cx_total.inc();
         cluster.stats.upstream_cx_http1_total.inc();
         let now = Instant::now();
@@ -75,7 +71,7 @@ impl Connection {
             stats: Arc::clone(&cluster.stats),
             opened: now,
             idle_since: now,
-            _counted: counted,
+            _slot: slot,
         }
     }
 
@@ -218,14 +214,14 @@ pub(super) async fn open(
     endpoint: &Arc<EndpointState>,
     limits: Limits,
 ) -> Result<Lane, Failure> {
-    let slot = match pool.h1_occupancy.admit(cluster) {
+    let slot = match pool.h1_occupancy.admit(cluster, endpoint) {
         Admission::Open(slot) => slot,
         Admission::Wait(turn) => match until(limits, turn).await? {
             Turn::Open(slot) => slot,
             Turn::Take(connection) => return Ok(Lane { connection, pool, reused: true }),
         },
     };
-    let (io, active) = connect(cluster, endpoint, &pool.greeting, limits.ends_at()).await?;
-    let connection = Connection::new(io, cluster, (slot, active));
+    let io = connect(cluster, endpoint, &pool.greeting, limits.ends_at()).await?;
+    let connection = Connection::new(io, cluster, slot);
     Ok(Lane { connection, pool, reused: false })
 }

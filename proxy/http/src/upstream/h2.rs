@@ -33,9 +33,6 @@ use crate::{
     http2::{self, Blocks, Broken, Ended, Handle, Keepalive, Link, Pump},
 };
 
-/// Bytes of a response's header list at most.
-const MAX_HEAD: u32 = 64 * 1024;
-
 /// New connections tried for one request. Others that waited for the same connection may take its
 /// streams first; a peer that allows no stream at all must not be dialled for ever.
 const OPEN_TRIES: usize = 4;
@@ -199,7 +196,7 @@ async fn connected(
     let under_way = pool.h2.borrow().connecting.clone();
     let connecting = match under_way {
         Some(connecting) => connecting,
-        None => match pool.h2_occupancy.admit(cluster) {
+        None => match pool.h2_occupancy.admit(cluster, endpoint) {
             Admission::Open(slot) => start(pool, cluster, endpoint, slot),
             Admission::Wait(turn) => match until(limits, turn).await? {
                 Turn::Take(()) => return Ok(()),
@@ -245,11 +242,12 @@ async fn establish(
     slot: ConnectionSlot<()>,
 ) {
     match connect(&cluster, &endpoint, &pool.greeting, None).await {
-        Ok((io, active)) => {
+        Ok(io) => {
             cluster.stats.upstream_cx_total.inc();
             cluster.stats.upstream_cx_http2_total.inc();
             let settings = weft_h2::Settings {
-                max_header_list_size: MAX_HEAD,
+                max_header_list_size: cluster.connection.max_head_bytes,
+                max_header_count: cluster.connection.max_headers_count,
                 ..http2::settings(&cluster.connection.http2)
             };
             let link = Link::new(Role::Client, settings, Arc::clone(&cluster.stats.http2));
@@ -273,7 +271,7 @@ async fn establish(
             let ended = client.await;
             tracing::debug!(cluster = %cluster.name, %ended, "h2 connection ended");
             load.finished.set(true);
-            drop((slot, active));
+            drop(slot);
         }
         Err(failure) => {
             pool.h2.borrow_mut().connecting = None;

@@ -13,8 +13,10 @@ use std::{
 };
 
 use tokio::sync::oneshot;
-use weft_compile::Cluster;
-use weft_telemetry::{Gauge, GaugeGuard};
+use weft_balance::{ActiveConnection, EndpointState};
+use weft_compile::{Cluster, Priority};
+
+use super::limits::{self, Limited, Place};
 
 /// From this length on the queue is now and then cleared of those who no longer wait.
 const PRUNE_FROM: usize = 64;
@@ -22,6 +24,7 @@ const PRUNE_FROM: usize = 64;
 /// The connections of one worker to one endpoint in one protocol. `L` is what a request can be
 /// given instead of a new connection.
 pub(crate) struct Occupancy<L> {
+    priority: Priority,
     connections: Cell<usize>,
     waiting: RefCell<VecDeque<Waiter<L>>>,
 }
@@ -55,14 +58,11 @@ pub(crate) enum Admission<L> {
 /// may open another.
 pub(crate) struct ConnectionSlot<L> {
     occupancy: Rc<Occupancy<L>>,
-    active: Option<GaugeGuard<Arc<Cluster>>>,
+    active: Option<Counted>,
 }
 
-impl<L> Default for Occupancy<L> {
-    fn default() -> Self {
-        Self { connections: Cell::new(0), waiting: RefCell::default() }
-    }
-}
+/// A connection's count in its cluster and at its endpoint.
+type Counted = (Place, ActiveConnection);
 
 impl<L> fmt::Debug for Occupancy<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -80,14 +80,22 @@ impl<L> fmt::Debug for ConnectionSlot<L> {
 }
 
 impl<L> Occupancy<L> {
+    /// Nobody has a connection yet, and nobody waits for one.
+    pub(crate) fn new(priority: Priority) -> Self {
+        Self { priority, connections: Cell::new(0), waiting: RefCell::default() }
+    }
+
     /// Lets a request open a connection within the limits of its cluster, or has it wait.
-    pub(crate) fn admit(self: &Rc<Self>, cluster: &Arc<Cluster>) -> Admission<L> {
-        let most = cluster.circuit_breakers.max_connections.into();
-        let select: fn(&Arc<Cluster>) -> &Gauge = |cluster| &cluster.stats.upstream_cx_active;
-        let active = GaugeGuard::raise_below(Arc::clone(cluster), select, most).or_else(|| {
+    pub(crate) fn admit(
+        self: &Rc<Self>,
+        cluster: &Arc<Cluster>,
+        endpoint: &Arc<EndpointState>,
+    ) -> Admission<L> {
+        let active = limits::take_connection(cluster, endpoint, self.priority).ok().or_else(|| {
             cluster.stats.upstream_cx_overflow.inc();
             let has_none = self.connections.get() == 0;
-            has_none.then(|| GaugeGuard::raise(Arc::clone(cluster), select))
+            let anyway = || limits::take_anyway(cluster, Limited::Connections, self.priority);
+            has_none.then(|| (anyway(), endpoint.begin_connection()))
         });
         let Some(active) = active else { return Admission::Wait(self.enqueue(cluster)) };
         if self.waiting.borrow().is_empty() {
@@ -111,17 +119,19 @@ impl<L> Occupancy<L> {
         Some(free)
     }
 
-    fn slot(self: &Rc<Self>, active: GaugeGuard<Arc<Cluster>>) -> ConnectionSlot<L> {
+    fn slot(self: &Rc<Self>, active: Counted) -> ConnectionSlot<L> {
         self.connections.set(self.connections.get() + 1);
         ConnectionSlot { occupancy: Rc::clone(self), active: Some(active) }
     }
 
     /// Lets whoever has waited longest open a connection in place of one that is gone, unless the
     /// limit has been lowered meanwhile.
-    fn pass_on(self: &Rc<Self>, active: GaugeGuard<Arc<Cluster>>) {
+    fn pass_on(self: &Rc<Self>, active: Counted) {
         let Some(waiter) = self.next_waiter() else { return };
-        let Cluster { stats, circuit_breakers, .. } = &*waiter.cluster;
-        let is_above = stats.upstream_cx_active.get() > circuit_breakers.max_connections.into();
+        let limits = waiter.cluster.circuit_breakers.of(self.priority);
+        let under_way = waiter.cluster.under_way(self.priority).connections.get();
+        let is_above = under_way > limits.max_connections.into()
+            || active.1.endpoint().active_connections() > limits.max_connections_per_host;
         if is_above && self.connections.get() > 0 {
             self.waiting.borrow_mut().push_front(waiter);
             return;

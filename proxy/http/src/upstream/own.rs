@@ -2,14 +2,15 @@
 
 use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
 
-use weft_balance::{EndpointId, EndpointState};
+use weft_balance::EndpointState;
+use weft_compile::Priority;
 
-use super::{Pool, Pools};
+use super::{Pool, Pools, pool::Key};
 
 /// The pools of one client connection. They end with it.
 #[derive(Debug, Default)]
 pub(crate) struct OwnPools {
-    by_endpoint: RefCell<HashMap<EndpointId, Rc<Pool>, foldhash::fast::RandomState>>,
+    by_endpoint: RefCell<HashMap<Key, Rc<Pool>, foldhash::fast::RandomState>>,
 }
 
 impl OwnPools {
@@ -18,16 +19,18 @@ impl OwnPools {
         &self,
         pools: &Pools,
         endpoint: &Arc<EndpointState>,
+        priority: Priority,
         greeting: impl FnOnce() -> Vec<u8>,
     ) -> Rc<Pool> {
         let mut own = self.by_endpoint.borrow_mut();
-        if let Some(pool) = own.get(&endpoint.id()) {
+        let key = (endpoint.id(), priority);
+        if let Some(pool) = own.get(&key) {
             return Rc::clone(pool);
         }
         // Endpoints may come and go during the life of a client.
         own.retain(|_, pool| pool.is_wanted());
-        let pool = pools.make_own(endpoint, greeting());
-        own.insert(endpoint.id(), Rc::clone(&pool));
+        let pool = pools.make_own(endpoint, priority, greeting());
+        own.insert(key, Rc::clone(&pool));
         pool
     }
 }

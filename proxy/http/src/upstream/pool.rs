@@ -9,6 +9,7 @@ use std::{
 };
 
 use weft_balance::{EndpointId, EndpointState};
+use weft_compile::Priority;
 
 use crate::http2::Blocks;
 
@@ -19,16 +20,21 @@ use super::{h1, h2, idle_limit::IdleLimit, occupancy::Occupancy, original::Origi
 #[derive(Debug, Default)]
 pub(crate) struct Pools {
     blocks: Rc<Blocks>,
-    by_endpoint: RefCell<HashMap<EndpointId, Rc<Pool>, foldhash::fast::RandomState>>,
+    by_endpoint: RefCell<HashMap<Key, Rc<Pool>, foldhash::fast::RandomState>>,
     /// Pools of single clients, who hold them.
     own: RefCell<Vec<std::rc::Weak<Pool>>>,
     original: OriginalEndpoints,
 }
 
-/// The connections to one endpoint.
+/// Requests of different priorities share no connection, so that those of one cannot take what is
+/// kept for the other.
+pub(super) type Key = (EndpointId, Priority);
+
+/// The connections to one endpoint for requests of one priority.
 #[derive(Debug)]
 pub(crate) struct Pool {
     endpoint: Weak<EndpointState>,
+    pub(super) priority: Priority,
     /// What its connections begin with; empty unless they are a client's own.
     pub(super) greeting: Box<[u8]>,
     pub(super) h1: RefCell<h1::Idle>,
@@ -65,29 +71,40 @@ impl Pools {
     }
 
     /// The pool of this endpoint.
-    pub(crate) fn of(&self, endpoint: &Arc<EndpointState>) -> Rc<Pool> {
+    pub(crate) fn of(&self, endpoint: &Arc<EndpointState>, priority: Priority) -> Rc<Pool> {
         let mut pools = self.by_endpoint.borrow_mut();
-        let pool = pools.entry(endpoint.id()).or_insert_with(|| self.make(endpoint, Vec::new()));
-        Rc::clone(pool)
+        let make = || self.make(endpoint, priority, Vec::new());
+        Rc::clone(pools.entry((endpoint.id(), priority)).or_insert_with(make))
     }
 
     /// A pool that belongs to whoever holds it.
-    pub(super) fn make_own(&self, endpoint: &Arc<EndpointState>, greeting: Vec<u8>) -> Rc<Pool> {
-        let pool = self.make(endpoint, greeting);
+    pub(super) fn make_own(
+        &self,
+        endpoint: &Arc<EndpointState>,
+        priority: Priority,
+        greeting: Vec<u8>,
+    ) -> Rc<Pool> {
+        let pool = self.make(endpoint, priority, greeting);
         self.own.borrow_mut().push(Rc::downgrade(&pool));
         pool
     }
 
-    fn make(&self, endpoint: &Arc<EndpointState>, greeting: Vec<u8>) -> Rc<Pool> {
+    fn make(
+        &self,
+        endpoint: &Arc<EndpointState>,
+        priority: Priority,
+        greeting: Vec<u8>,
+    ) -> Rc<Pool> {
         Rc::new(Pool {
             endpoint: Arc::downgrade(endpoint),
+            priority,
             greeting: greeting.into(),
             h1: RefCell::default(),
-            h1_occupancy: Rc::default(),
+            h1_occupancy: Rc::new(Occupancy::new(priority)),
             idle_limit: RefCell::default(),
             h2: RefCell::default(),
             blocks: Rc::clone(&self.blocks),
-            h2_occupancy: Rc::default(),
+            h2_occupancy: Rc::new(Occupancy::new(priority)),
         })
     }
 

@@ -5,14 +5,27 @@ use std::mem::MaybeUninit;
 use bytes::BytesMut;
 use http::{HeaderMap, Method, Response, StatusCode, Version};
 
+use weft_compile::ConnectionSettings;
+
 use crate::http1::{
     BodyLength, Malformed, Spelling,
-    fields::{self, MAX_FIELDS},
+    fields::{self, MAX_FIELDS, Places},
     framing::{content_length, is_chunked, keeps_alive},
 };
 
-/// Bytes of one response head at most.
-const MAX_HEAD: usize = 64 * 1024;
+/// How big a response's head may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) bytes: usize,
+    pub(super) fields: usize,
+}
+
+impl Bounds {
+    pub(super) fn of(settings: &ConnectionSettings) -> Self {
+        let size = |number| usize::try_from(number).unwrap_or(usize::MAX);
+        Self { bytes: size(settings.max_head_bytes), fields: size(settings.max_headers_count) }
+    }
+}
 
 /// A complete response head.
 #[derive(Debug)]
@@ -25,19 +38,26 @@ pub(super) struct Head {
 
 /// Takes a response head from the front of `buffer`, interim ones (1xx) too; `None` while it is
 /// incomplete.
-pub(super) fn head(buffer: &mut BytesMut, method: &Method) -> Result<Option<Head>, Malformed> {
-    let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
-    let mut parsed = httparse::Response::new(&mut []);
-    let config = httparse::ParserConfig::default();
-    let status = config.parse_response_with_uninit_headers(&mut parsed, buffer, &mut fields);
-    let length = match status {
-        Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) if buffer.len() < MAX_HEAD => return Ok(None),
-        _ => return Err(Malformed),
+pub(super) fn head(
+    buffer: &mut BytesMut,
+    method: &Method,
+    bounds: Bounds,
+) -> Result<Option<Head>, Malformed> {
+    let found = if bounds.fields <= MAX_FIELDS {
+        let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+        outline(buffer, fields.get_mut(..bounds.fields).unwrap_or_default())?
+    } else {
+        // As many as have come: what a setting allows costs nothing before it is used.
+        let lines = buffer.iter().filter(|byte| **byte == b'\n').count();
+        let mut fields = Vec::new();
+        fields.resize_with(bounds.fields.min(lines), MaybeUninit::uninit);
+        outline(buffer, &mut fields)?
     };
-    let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(Malformed)?;
-    let http_1_1 = parsed.version == Some(1);
-    let places = fields::places(parsed.headers, buffer)?;
+    let length = found.as_ref().map_or(buffer.len(), |found| found.length);
+    if length > bounds.bytes {
+        return Err(Malformed);
+    }
+    let Some(Outline { length, status, http_1_1, places }) = found else { return Ok(None) };
     // Values are slices of the received bytes: one reference count each instead of a copy.
     let block = buffer.split_to(length).freeze();
     let spelling = places.spelling(&block);
@@ -49,6 +69,30 @@ pub(super) fn head(buffer: &mut BytesMut, method: &Method) -> Result<Option<Head
     *response.version_mut() = Version::HTTP_11;
     *response.headers_mut() = headers;
     Ok(Some(Head { response, body, keep_alive, spelling }))
+}
+
+/// A head by its places in the bytes.
+struct Outline {
+    length: usize,
+    status: StatusCode,
+    http_1_1: bool,
+    places: Places,
+}
+
+fn outline<'b>(
+    bytes: &'b [u8],
+    fields: &mut [MaybeUninit<httparse::Header<'b>>],
+) -> Result<Option<Outline>, Malformed> {
+    let mut parsed = httparse::Response::new(&mut []);
+    let config = httparse::ParserConfig::default();
+    let length = match config.parse_response_with_uninit_headers(&mut parsed, bytes, fields) {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(_) => return Err(Malformed),
+    };
+    let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(Malformed)?;
+    let http_1_1 = parsed.version == Some(1);
+    Ok(Some(Outline { length, status, http_1_1, places: fields::places(parsed.headers, bytes)? }))
 }
 
 fn body_length(
@@ -77,8 +121,28 @@ fn body_length(
 mod tests {
     use super::*;
 
+    const BOUNDS: Bounds = Bounds { bytes: 4096, fields: 100 };
+
     fn parse(text: &str) -> Result<Option<Head>, Malformed> {
-        head(&mut BytesMut::from(text), &Method::GET)
+        head(&mut BytesMut::from(text), &Method::GET, BOUNDS)
+    }
+
+    #[test]
+    fn heads_are_as_big_as_they_may_be() {
+        let fields = |number| "a: b\r\n".repeat(number);
+        let parse = |text: &str, bounds| head(&mut BytesMut::from(text), &Method::GET, bounds);
+        for most in [0, 2, MAX_FIELDS, 200] {
+            let bounds = Bounds { fields: most, ..BOUNDS };
+            let text = format!("HTTP/1.1 204 No Content\r\n{}\r\n", fields(most));
+            assert!(parse(&text, bounds).unwrap().is_some(), "{most}");
+            let text = format!("HTTP/1.1 204 No Content\r\n{}\r\n", fields(most + 1));
+            assert!(parse(&text, bounds).is_err(), "{most}");
+        }
+        let text = "HTTP/1.1 204 No Content\r\na: b\r\n\r\n";
+        let bounds = |bytes| Bounds { bytes, ..BOUNDS };
+        assert!(parse(text, bounds(text.len())).unwrap().is_some());
+        assert!(parse(text, bounds(text.len() - 1)).is_err());
+        assert!(parse(&text[..20], bounds(19)).is_err(), "what has come is too much already");
     }
 
     #[test]
@@ -114,7 +178,7 @@ mod tests {
             BodyLength::Chunked
         );
         let mut buffer = BytesMut::from("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n");
-        let answer = head(&mut buffer, &Method::HEAD).unwrap().unwrap();
+        let answer = head(&mut buffer, &Method::HEAD, BOUNDS).unwrap().unwrap();
         assert_eq!(answer.body, BodyLength::Known(0));
         assert_eq!(answer.response.headers()["content-length"], "9");
     }
@@ -124,7 +188,7 @@ mod tests {
         let text = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
         let mut buffer = BytesMut::from(text);
         for status in [100, 103, 200] {
-            let head = head(&mut buffer, &Method::GET).unwrap().unwrap();
+            let head = head(&mut buffer, &Method::GET, BOUNDS).unwrap().unwrap();
             assert_eq!(head.response.status(), status);
             assert_eq!(head.body, BodyLength::Known(0));
         }
@@ -136,14 +200,14 @@ mod tests {
         let mut buffer = BytesMut::new();
         for (at, byte) in text.iter().enumerate() {
             buffer.extend_from_slice(&[*byte]);
-            let parsed = head(&mut buffer, &Method::GET).unwrap();
+            let parsed = head(&mut buffer, &Method::GET, BOUNDS).unwrap();
             assert_eq!(parsed.is_some(), at + 1 == text.len() - 4, "at {at}");
             if parsed.is_some() {
                 break;
             }
         }
         let mut endless = BytesMut::from("HTTP/1.1 200 OK\r\n");
-        endless.extend_from_slice(&vec![b'a'; MAX_HEAD]);
-        assert!(head(&mut endless, &Method::GET).is_err());
+        endless.extend_from_slice(&vec![b'a'; BOUNDS.bytes]);
+        assert!(head(&mut endless, &Method::GET, BOUNDS).is_err());
     }
 }

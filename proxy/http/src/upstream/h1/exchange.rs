@@ -12,7 +12,11 @@ use http::{HeaderMap, Method, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use tokio::io::AsyncWrite as _;
 
-use super::{Connection, decode, encode, give_back};
+use super::{
+    Connection,
+    decode::{self, Bounds},
+    encode, give_back,
+};
 use crate::{
     fault::Fault,
     forward::is_safe,
@@ -187,7 +191,8 @@ impl Exchange {
                 return Poll::Ready(Err(Failure::unknown(Fault::UpstreamClosed)));
             };
             if !connection.read.is_empty() {
-                match decode::head(&mut connection.read, &self.method) {
+                let bounds = Bounds::of(&connection.settings);
+                match decode::head(&mut connection.read, &self.method, bounds) {
                     Ok(None) => {}
                     Ok(Some(head)) if self.agrees(head.response.status()) => {
                         self.spelling = head.spelling;
