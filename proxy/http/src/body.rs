@@ -106,9 +106,10 @@ impl Limits {
         }
     }
 
-    /// The same where the whole response must have ended by `end` as well.
-    pub(crate) fn within(self, end: Option<(Instant, Fault)>) -> Self {
-        let ends = self.deadline.into_iter().chain(end).min_by_key(|(at, _)| *at);
+    /// The same where the cluster wants the whole response to have ended by `at`.
+    pub(crate) fn within(self, at: Option<Instant>) -> Self {
+        let own = at.map(|at| (at, Fault::UpstreamDuration));
+        let ends = self.deadline.into_iter().chain(own).min_by_key(|(at, _)| *at);
         Self { deadline: ends, ..self }
     }
 

@@ -56,7 +56,7 @@ pub(crate) struct Journey {
     agreed_by: Option<Instant>,
     limits: Limits,
     /// When the try under way must have ended by what its cluster says.
-    sent_limit: Option<(Instant, Fault)>,
+    sent_until: Option<Instant>,
     /// Empty for nearly every route.
     response_headers: HeaderProgram,
     /// What formats among them need; `None` where there are none.
@@ -75,8 +75,6 @@ pub(crate) struct Journey {
     attempts: u16,
     /// `auto_host_rewrite`, until an endpoint has given its name.
     auto_host: Option<AutoHost>,
-    /// When the whole request must have come.
-    whole_by: Option<Instant>,
     /// What is needed where a redirect may be followed.
     trail: Option<Box<Trail>>,
     interim: Interim,
@@ -210,8 +208,6 @@ impl Journey {
         };
         let auto_host = matches!(to.host, HostRewrite::Auto)
             .then_some(AutoHost { append: to.append_x_forwarded_host, keep: keep_originals });
-        let limit = chain.client.request_timeout.filter(|_| tunnel.is_none());
-        let whole_by = limit.and_then(|limit| record.began().checked_add(limit));
         let trail = Trail::of(to, &entry.names, origin, body.is_end_stream(), trail);
         let mut upload = match &tunnel {
             None => Upload::new(body, &fields),
@@ -240,7 +236,7 @@ impl Journey {
                 deadline,
                 idle: to.idle_timeout.unwrap_or(chain.client.stream_idle_timeout),
             },
-            sent_limit: None,
+            sent_until: None,
             record,
             response_headers: response_headers.clone(),
             kept,
@@ -249,7 +245,6 @@ impl Journey {
             tell_attempts: entry.tell_attempts,
             attempts: 1,
             auto_host,
-            whole_by,
             trail,
             random,
             hash,
@@ -354,7 +349,7 @@ impl Journey {
             Body::full(whole)
         } else {
             let timer = connection.worker.timer();
-            let limits = self.limits.within(self.sent_limit);
+            let limits = self.limits.within(self.sent_until);
             Body::upstream(Streaming::new(exchange, self.record, limits, timer))
         };
         Response::from_parts(head, body.spelled(spelling))

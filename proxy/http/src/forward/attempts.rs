@@ -212,16 +212,15 @@ impl Journey {
             }
         }
         let longest = self.leaf().connection.max_stream_duration;
-        self.sent_limit = longest.and_then(|longest| {
-            Some((Instant::now().checked_add(longest)?, Fault::UpstreamDuration))
-        });
-        let limits = limits.within(self.sent_limit);
+        self.sent_until = longest.and_then(|longest| Instant::now().checked_add(longest));
+        let limits = limits.within(self.sent_until);
         let Some(upload) = self.upload.take() else {
             return Err(Failure::unknown(Fault::UpstreamReset));
         };
         let mut exchange = self.begin_on(lane, upload, connection);
         let timer = connection.worker.timer();
-        match await_head(&mut exchange, (&limits, self.whole_by), timer, &self.interim).await {
+        let whole_by = self.whole_by(connection);
+        match await_head(&mut exchange, (&limits, whole_by), timer, &self.interim).await {
             Ok(head) => Ok((head, exchange)),
             Err(failure) => {
                 match failure.fault {
@@ -235,6 +234,13 @@ impl Journey {
                 Err(failure)
             }
         }
+    }
+
+    /// When the whole request must have come.
+    fn whole_by(&self, connection: &Connection) -> Option<Instant> {
+        let limit = connection.chain.client.request_timeout;
+        let limit = limit.filter(|_| self.outgoing.tunnel.is_none())?;
+        self.record.began().checked_add(limit)
     }
 
     /// Apart from `attempt`, whose future would keep a place for a lane that was lent.
