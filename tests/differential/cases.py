@@ -1,6 +1,6 @@
 """The requests: each names its world and what goes over the wire."""
 
-from differential import behind, replies, routing, sayings, settings
+from differential import behind, replies, routing, sayings, settings, written
 from differential.case import Case, both, plan
 
 PATHS = """
@@ -353,6 +353,7 @@ def cases():
         *replies.cases(),
         *behind.cases(),
         *sayings.cases(),
+        *written.cases(),
     ]
     names = [case.id for case in made]
     twice = {name for name in names if names.count(name) > 1}

@@ -87,13 +87,10 @@ fn verdicts_name_the_field_and_what_is_supported() {
         ],
     );
     expect::<RouteConfiguration>(
-        "{virtual_hosts: [{name: v, domains: [\"*\"], routes: [{match: {prefix: /}, route: {cluster_specifier_plugin: x,
-          host_rewrite: h, priority: HIGH}}]}]}",
+        "{virtual_hosts: [{name: v, domains: [\"*\"], routes: [{match: {prefix: /}, route: {cluster_specifier_plugin: x, priority: HIGH}}]}]}",
         &[
             "! virtual_hosts[0].routes[0].route.cluster_specifier_plugin: selects behaviour that is not supported (it is \"x\"); \
              supported: cluster, cluster_header, weighted_clusters",
-            "! virtual_hosts[0].routes[0].route.host_rewrite: selects behaviour that is not supported (it is \"h\"); \
-             supported: host_rewrite_literal, auto_host_rewrite, host_rewrite_header, host_rewrite_path_regex",
             "? virtual_hosts[0].routes[0].route.priority: not supported: limits by priority (it is HIGH)",
         ],
     );

@@ -79,9 +79,9 @@ pub use tables::{
 pub use update::{Source, Update, Upsert};
 pub use weft_resources::{
     ApiSource, BodyFormat, BodyTemplate, Comparison, ConfigSource, ConnectTermination,
-    FetchTimeout, FileSource, GrpcService, HashCookie, HashInput, HashPolicy, HeadRules,
-    Http1Settings, InternalAddresses, InternalRedirect, Limits, LocalReplies, Origin, Priority,
-    Problem, RateLimit, Reason, ReplyFilter, ReplyMapper, ResetFormat, ResourceType, RetryLimit,
-    RetryOn, RetryPolicy, ServerHeader, StreamLimit, StripPort, ToldBackoff, Underscores, Upgrade,
-    Warning, name_of_key,
+    FetchTimeout, FileSource, GrpcService, GrpcTimeout, HashCookie, HashInput, HashPolicy,
+    HeadRules, Http1Settings, InternalAddresses, InternalRedirect, Limits, LocalReplies, Origin,
+    Priority, Problem, RateLimit, Reason, ReplyFilter, ReplyMapper, ResetFormat, ResourceType,
+    RetryLimit, RetryOn, RetryPolicy, ServerHeader, StreamLimit, StripPort, ToldBackoff,
+    Underscores, Upgrade, Warning, name_of_key,
 };

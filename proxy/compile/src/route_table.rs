@@ -43,9 +43,9 @@ pub(crate) fn compile(
         let path = format!("{path}[{index}]");
         hosts.push(virtual_host(host, &mut context, &path)?);
     }
-    let table = RouteTable::compile(hosts, config.hosts)
+    let table = RouteTable::compile(hosts, config.matching)
         .map_err(|error| Reason { path, problem: Problem::Routes(error) })?;
-    Ok(RouteConfig { name: config.name.to_shared(), table })
+    Ok(RouteConfig { name: config.name.to_shared(), table, internal_only: config.internal_only })
 }
 
 fn virtual_host(
@@ -85,7 +85,8 @@ fn route(
                 DataSource::Inline(bytes) => bytes,
                 DataSource::File(name) => context.files.read(&name, direct.limit)?,
             };
-            Action::Direct(DirectResponse { status: direct.status, body })
+            let resources::DirectResponse { status, format, .. } = direct;
+            Action::Direct(DirectResponse { status, body, format })
         }
         RouteAction::Forward(forward) => {
             Action::Forward(Box::new(self::forward(*forward, &levels, context)))
@@ -108,6 +109,7 @@ fn forward(forward: resources::Forward, levels: &Levels<'_>, context: &mut Conte
         timeout: forward.timeout,
         idle_timeout: forward.idle_timeout,
         stream_limit: forward.stream_limit,
+        grpc_timeout: forward.grpc_timeout,
         host: forward.host,
         append_x_forwarded_host: forward.append_x_forwarded_host,
         path: forward.path,

@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use weft_resources::{HashPolicy, InternalRedirect, Priority, RetryPolicy, StreamLimit, Upgrade};
+use weft_resources::{
+    BodyFormat, GrpcTimeout, HashPolicy, InternalRedirect, Priority, RetryPolicy, StreamLimit,
+    Upgrade,
+};
 use weft_route::RouteTable;
 
 use crate::tables::{ClusterId, Tables};
@@ -22,6 +25,8 @@ pub struct RouteConfig {
     pub name: Arc<str>,
     /// Host and path matching; the entry is what to do.
     pub table: RouteTable<RouteEntry>,
+    /// `internal_only_headers`.
+    pub internal_only: Box<[HeaderName]>,
 }
 
 /// What a matched route does.
@@ -65,12 +70,14 @@ pub enum Action {
 }
 
 /// `DirectResponseAction`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct DirectResponse {
     /// The status.
     pub status: StatusCode,
     /// The body, empty for none.
     pub body: Bytes,
+    /// `body_format`.
+    pub format: Option<BodyFormat>,
 }
 
 /// `RouteAction`.
@@ -84,6 +91,8 @@ pub struct Forward {
     pub idle_timeout: Option<Option<Duration>>,
     /// `max_stream_duration`.
     pub stream_limit: StreamLimit,
+    /// `max_grpc_timeout`.
+    pub grpc_timeout: Option<GrpcTimeout>,
     /// What becomes of the host.
     pub host: HostRewrite,
     /// `append_x_forwarded_host`.

@@ -109,6 +109,9 @@ pub struct HttpChain {
     pub local_replies: Option<Box<LocalReplies<Bytes>>>,
     /// Router's `suppress_envoy_headers`: no `x-envoy-*` headers are added.
     pub suppress_envoy_headers: bool,
+    /// Router's `respect_expected_rq_timeout`: what a proxy before this one has told of the time
+    /// holds.
+    pub respect_expected_timeout: bool,
     /// `http2_protocol_options`.
     pub http2: Http2Options,
     /// `http2.*`.

@@ -3,13 +3,80 @@
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use weft_compile::{Forward, StreamLimit};
+use weft_compile::{Forward, GrpcTimeout, StreamLimit};
 
-use crate::fault::Fault;
+use crate::{fault::Fault, headers};
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// Digits a `grpc-timeout` may have.
 const DIGITS: usize = 8;
+
+/// How long the whole answer may take: as `asked` by a caller inside, or as the route says.
+pub(crate) fn timeout(
+    to: &Forward,
+    asked: Option<Option<Duration>>,
+    is_grpc: bool,
+    fields: &HeaderMap,
+) -> Option<Duration> {
+    match (asked, to.grpc_timeout.filter(|_| is_grpc)) {
+        (Some(asked), _) => asked,
+        (None, None) => to.timeout,
+        (None, Some(rule)) => granted(rule, fields.get(GRPC_TIMEOUT).and_then(parse)),
+    }
+}
+
+/// What is granted of what a gRPC client asks for, where no limit is asked for by 0, too.
+fn granted(rule: GrpcTimeout, asked: Option<Duration>) -> Option<Duration> {
+    let asked = asked.filter(|asked| !asked.is_zero());
+    let left = asked.map(|asked| {
+        // A limit never becomes none.
+        asked.checked_sub(rule.offset).filter(|left| !left.is_zero()).unwrap_or(asked)
+    });
+    match (left, rule.max) {
+        (Some(left), Some(max)) => Some(left.min(max)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// What a proxy before this one has told of the time; `Some(None)` for no limit.
+#[expect(clippy::option_option, reason = "not said, or no limit, or a limit")]
+pub(crate) fn expected(fields: &HeaderMap) -> Option<Option<Duration>> {
+    let millis: u64 = headers::expected_timeout(fields)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Some(Duration::from_millis(millis)).filter(|limit| !limit.is_zero()))
+}
+
+/// What the upstream is told of the time it has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told {
+    /// For all tries.
+    pub(crate) whole: Option<Duration>,
+    /// For one try.
+    pub(crate) per_try: Option<Duration>,
+    /// By `x-envoy-expected-rq-timeout-ms`.
+    pub(crate) as_header: bool,
+    /// By `grpc-timeout`.
+    pub(crate) as_grpc: bool,
+}
+
+impl Told {
+    /// Says what is left when this much has passed.
+    pub(crate) fn tell(self, passed: Duration, fields: &mut HeaderMap) {
+        const SHORTEST: Duration = Duration::from_millis(1);
+        let left = self.whole.map(|whole| whole.saturating_sub(passed).max(SHORTEST));
+        let left = match (self.per_try, left) {
+            (Some(per_try), Some(left)) => per_try.min(left),
+            (Some(left), None) | (None, Some(left)) => left,
+            (None, None) => return,
+        };
+        if self.as_header {
+            let millis = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+            headers::set_expected_timeout(fields, millis);
+        }
+        if self.as_grpc {
+            fields.insert(GRPC_TIMEOUT, print(left));
+        }
+    }
+}
 
 /// What holds for a request where its route has nothing to say.
 #[derive(Clone, Copy, Debug)]
@@ -117,6 +184,42 @@ mod tests {
         let open = StreamLimit { grpc_max: ms(0), grpc_offset: ms(100), ..plain };
         assert_eq!(limited(open, Some("1H")), (Some(3_599_900), Some("3599900m".into())));
         assert_eq!(limited(open, Some("50m")), (Some(0), Some("0m".into())));
+    }
+
+    #[test]
+    fn what_grpc_clients_ask_for_is_granted_up_to_a_limit() {
+        let ms = Duration::from_millis;
+        let rule = |max, offset| GrpcTimeout { max, offset: ms(offset) };
+        let capped = rule(Some(ms(500)), 100);
+        assert_eq!(granted(capped, Some(ms(300))), Some(ms(200)));
+        assert_eq!(granted(capped, Some(ms(900))), Some(ms(500)));
+        assert_eq!(granted(capped, Some(ms(100))), Some(ms(100)), "an offset never ends it");
+        assert_eq!(granted(capped, None), Some(ms(500)));
+        assert_eq!(granted(capped, Some(ms(0))), Some(ms(500)));
+        let open = rule(None, 0);
+        assert_eq!(granted(open, Some(ms(900))), Some(ms(900)));
+        assert_eq!(granted(open, None), None);
+    }
+
+    #[test]
+    fn the_upstream_is_told_what_is_left() {
+        let ms = |millis| Some(Duration::from_millis(millis));
+        let told = |whole, per_try, passed| {
+            let mut fields = HeaderMap::new();
+            let told = Told { whole, per_try, as_header: true, as_grpc: true };
+            told.tell(Duration::from_millis(passed), &mut fields);
+            let grpc = fields.remove(GRPC_TIMEOUT);
+            let header = fields.into_iter().next().map(|(_, value)| value);
+            header.zip(grpc).map(|(header, grpc)| {
+                format!("{} {}", header.to_str().unwrap(), grpc.to_str().unwrap())
+            })
+        };
+        assert_eq!(told(ms(500), None, 0), Some("500 500m".into()));
+        assert_eq!(told(ms(500), ms(200), 0), Some("200 200m".into()));
+        assert_eq!(told(ms(500), ms(200), 400), Some("100 100m".into()));
+        assert_eq!(told(ms(500), ms(200), 600), Some("1 1m".into()), "0 would be no limit");
+        assert_eq!(told(None, ms(200), 600), Some("200 200m".into()));
+        assert_eq!(told(None, None, 0), None);
     }
 
     #[test]

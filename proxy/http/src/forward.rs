@@ -4,7 +4,10 @@
 mod attempts;
 pub(crate) mod follow;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode,
@@ -22,7 +25,7 @@ use weft_route::RequestView;
 use self::follow::Trail;
 use crate::{
     body::{Body, Limits, Streaming},
-    deadline::{self, Timing},
+    deadline::{self, Timing, Told},
     downstream::{Caller, Connection, Interim, RequestBody},
     facts::{self, Kept},
     fault::Fault,
@@ -33,7 +36,7 @@ use crate::{
     mutation::{self, Side},
     record::Record,
     reply_form,
-    retry::{Asked, REPLAYED, Retries},
+    retry::{self, Asked, REPLAYED, Retries},
     rewrite,
     tunnel::Tunnel,
     upstream::{Authority, Exchange, Outgoing, Upload},
@@ -130,21 +133,24 @@ impl Journey {
         let path = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
         let request_headers =
             weighted.map_or(&entry.request_headers, |weighted| &weighted.request_headers);
-        if request_headers.has_formats() {
+        let keep_originals = !chain.suppress_envoy_headers;
+        let host = {
             // The headers themselves are filled in as they are at each level.
             let none = HeaderMap::new();
-            let request = facts::request(&parts.method, path, &asked, origin.scheme, &none);
-            let names = Some(&*entry.names);
-            let view =
-                facts::view(connection, &origin, names, record.began(), parts.version, request);
-            let upstream = Upstream { cluster: Some(&cluster.name), ..Upstream::default() };
-            let view = View { upstream, ..view };
-            mutation::apply(request_headers, &mut fields, Side::Request, &view);
-        } else {
-            mutation::apply(request_headers, &mut fields, Side::Request, &View::default());
-        }
-        let keep_originals = !chain.suppress_envoy_headers;
-        let authority = rewrite::host(asked, to, weighted, path, &mut fields, keep_originals);
+            let whole = || {
+                let request = facts::request(&parts.method, path, &asked, origin.scheme, &none);
+                let (names, began) = (Some(&*entry.names), record.began());
+                let view = facts::view(connection, &origin, names, began, parts.version, request);
+                let upstream = Upstream { cluster: Some(&cluster.name), ..Upstream::default() };
+                View { upstream, ..view }
+            };
+            let is_written =
+                request_headers.has_formats() || matches!(to.host, HostRewrite::Format(_));
+            let known = if is_written { whole() } else { View::default() };
+            mutation::apply(request_headers, &mut fields, Side::Request, &known);
+            rewrite::host(&asked, (to, weighted), path, &mut fields, &known, keep_originals)
+        };
+        let authority = host.unwrap_or(asked);
         if rewritten.is_some() && keep_originals {
             headers::set_original_path(&mut fields, path);
         }
@@ -153,18 +159,20 @@ impl Journey {
         }
         let limit = chain.client.max_stream_duration;
         let own_timeout = asked_retries.as_ref().and_then(|asked| asked.timeout);
-        let timeout = own_timeout.unwrap_or(to.timeout);
+        let expected = deadline::expected(&fields).filter(|_| chain.respect_expected_timeout);
+        let timeout = deadline::timeout(to, expected.or(own_timeout), is_grpc, &fields);
         // The timeout of a route is for answers: a tunnel must be agreed to by then, and may last.
         let agreed_by = tunnel.as_ref().and(timeout);
         let agreed_by = agreed_by.and_then(|limit| record.began().checked_add(limit));
         let timing = Timing { timeout: timeout.filter(|_| tunnel.is_none()), limit };
         let deadline = deadline::of(to, timing, record.began(), is_grpc, &mut fields);
-        if !chain.suppress_envoy_headers
-            && let Some(timeout) = timeout
-        {
-            let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-            headers::set_expected_timeout(&mut fields, millis);
-        }
+        let told = Told {
+            whole: timeout,
+            per_try: retry::per_try_timeout(to.retry.as_deref(), asked_retries.as_deref()),
+            as_header: keep_originals,
+            as_grpc: is_grpc && to.grpc_timeout.is_some(),
+        };
+        told.tell(Duration::ZERO, &mut fields);
         let path = rewritten
             .or_else(|| parts.uri.path_and_query().cloned())
             .unwrap_or(PathAndQuery::from_static("/"));
@@ -202,7 +210,7 @@ impl Journey {
                 headers: &fields,
                 random,
             };
-            Retries::new(to.retry.as_ref(), asked_retries, to.priority, &view)
+            Retries::new(to.retry.as_ref(), asked_retries, to.priority, told, &view)
         } else {
             None
         };

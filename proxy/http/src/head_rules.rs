@@ -8,7 +8,7 @@ use http::{
     request::Parts,
     uri::PathAndQuery,
 };
-use weft_compile::{HeadRules, ServerHeader, StripPort, Underscores};
+use weft_compile::{HeadRules, RouteConfig, ServerHeader, StripPort, Underscores};
 use weft_net::PeerAddress;
 use weft_route::PathVerdict;
 
@@ -41,7 +41,11 @@ pub(crate) enum Turned {
 }
 
 /// Applies the chain's rules to a request's head.
-pub(crate) fn enter(connection: &Connection, parts: &mut Parts) -> Result<Origin, Turned> {
+pub(crate) fn enter(
+    connection: &Connection,
+    routes: Option<&RouteConfig>,
+    parts: &mut Parts,
+) -> Result<Origin, Turned> {
     let rules = &connection.chain.heads;
     strip_host(rules, parts, connection.local.map(|local| local.port()));
     rewrite_path(rules, parts)?;
@@ -77,6 +81,11 @@ pub(crate) fn enter(connection: &Connection, parts: &mut Parts) -> Result<Origin
     }
     let is_internal = is_alone && is_inside(rules, remote);
     mark_origin(rules, fields, remote, is_internal);
+    if let Some(routes) = routes.filter(|_| !is_internal) {
+        for name in &routes.internal_only {
+            fields.remove(name);
+        }
+    }
     if rules.generate_request_id {
         let is_edge = rules.use_remote_address && !is_internal;
         let keep = !is_edge || rules.preserve_external_request_id;

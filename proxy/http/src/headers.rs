@@ -135,6 +135,11 @@ pub(crate) fn set_expected_timeout(headers: &mut HeaderMap, millis: u64) {
     headers.insert(X_ENVOY_EXPECTED_TIMEOUT, HeaderValue::from(millis));
 }
 
+/// What `x-envoy-expected-rq-timeout-ms` says.
+pub(crate) fn expected_timeout(headers: &HeaderMap) -> Option<&HeaderValue> {
+    headers.get(X_ENVOY_EXPECTED_TIMEOUT)
+}
+
 /// `x-envoy-upstream-service-time`, in milliseconds.
 pub(crate) fn set_upstream_time(headers: &mut HeaderMap, millis: u64) {
     headers.insert(X_ENVOY_UPSTREAM_TIME, HeaderValue::from(millis));

@@ -2,22 +2,25 @@
 
 use http::{HeaderValue, Uri};
 use weft_compile::{Redirect, RedirectPath};
+use weft_format::Format;
 
 use crate::rewrite;
 
-/// The `location` of a redirect for this request (`route.v3.RedirectAction`).
+/// The `location` of a redirect for this request (`route.v3.RedirectAction`). `written` says what a
+/// format comes to.
 pub(crate) fn location(
     redirect: &Redirect,
     scheme: &str,
     authority: &str,
     path_and_query: &str,
+    written: impl FnOnce(&Format) -> Vec<u8>,
 ) -> Option<HeaderValue> {
     let target_scheme = redirect.scheme.as_deref().unwrap_or(scheme);
     let mut out = String::with_capacity(authority.len() + path_and_query.len() + 16);
     out.push_str(target_scheme);
     out.push_str("://");
     push_authority(&mut out, redirect, scheme, target_scheme, authority);
-    push_path(&mut out, redirect, path_and_query);
+    push_path(&mut out, redirect, path_and_query, written)?;
     HeaderValue::try_from(out).ok()
 }
 
@@ -47,7 +50,13 @@ fn push_authority(
     }
 }
 
-fn push_path(out: &mut String, redirect: &Redirect, path_and_query: &str) {
+/// `None` where a format comes to what no header can hold.
+fn push_path(
+    out: &mut String,
+    redirect: &Redirect,
+    path_and_query: &str,
+    written: impl FnOnce(&Format) -> Vec<u8>,
+) -> Option<()> {
     let (path, query) = match path_and_query.split_once('?') {
         Some((path, query)) => (path, Some(query)),
         None => (path_and_query, None),
@@ -59,16 +68,26 @@ fn push_path(out: &mut String, redirect: &Redirect, path_and_query: &str) {
             push_uri(out, uri);
             // A path_redirect with a query of its own replaces the request's.
             if uri.query().is_some() {
-                return;
+                return Some(());
             }
         }
         RedirectPath::Prefix(prefix) => rewrite::push_prefixed(out, prefix, path),
         RedirectPath::Regex(substitution) => out.push_str(&substitution.replace_all(path)),
+        RedirectPath::Format(format) => {
+            let text = String::from_utf8(written(format)).ok()?;
+            let text = if text.is_empty() { path } else { &text };
+            out.push_str(if text.starts_with('/') { "" } else { "/" });
+            out.push_str(text);
+            if text.contains('?') {
+                return Some(());
+            }
+        }
     }
     if let Some(query) = query {
         out.push('?');
         out.push_str(query);
     }
+    Some(())
 }
 
 fn push_uri(out: &mut String, uri: &Uri) {
@@ -107,7 +126,11 @@ mod tests {
     use super::*;
 
     fn to(redirect: &Redirect, authority: &str, path: &str) -> String {
-        location(redirect, "http", authority, path).unwrap().to_str().unwrap().to_owned()
+        location(redirect, "http", authority, path, |_| b"/w".to_vec())
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned()
     }
 
     fn keep() -> Redirect {
@@ -146,5 +169,7 @@ mod tests {
         let regex = Substitution::new("^/([a-z]+)", r"/\1s").unwrap();
         let regex = Redirect { path: RedirectPath::Regex(regex), ..keep() };
         assert_eq!(to(&regex, "shop", "/item/7?b=/item"), "http://shop/items/7?b=/item");
+        let format = RedirectPath::Format("%REQ(x)%".parse().unwrap());
+        assert_eq!(to(&Redirect { path: format, ..keep() }, "shop", "/a?b"), "http://shop/w?b");
     }
 }

@@ -35,7 +35,8 @@ pub(crate) fn shape(
     let own = mapper.and_then(|mapper| mapper.format.as_ref());
     let format = own.or(replies.format.as_ref());
     if let Some(format) = format {
-        answer.body = write(format, answer, &view, is_grpc);
+        let status = Some(answer.status.as_u16());
+        answer.body = write(format, answer, status, &view, is_grpc);
     }
     // A type that was meant for another content says nothing about this one.
     let is_other = answer.body != said && answer.headers.get(CONTENT_TYPE) == typed.as_ref();
@@ -47,13 +48,27 @@ pub(crate) fn shape(
     }
 }
 
-fn write(format: &BodyFormat, answer: &Answer, view: &View<'_>, is_grpc: bool) -> Bytes {
-    let view = View {
-        status: Some(answer.status.as_u16()),
-        response: Some(&answer.headers),
-        local_reply: Some(&answer.body),
-        ..*view
-    };
+/// What a format makes of an answer's body. That is before the answer has a status.
+pub(crate) fn body(format: &BodyFormat, answer: &Answer, view: &View<'_>) -> Bytes {
+    write(format, answer, None, view, false)
+}
+
+/// The type of what a format has made holds, whatever the route says.
+pub(crate) fn set_type(format: &BodyFormat, answer: &mut Answer) {
+    if !answer.body.is_empty() {
+        answer.headers.insert(CONTENT_TYPE, format.content_type.clone());
+    }
+}
+
+fn write(
+    format: &BodyFormat,
+    answer: &Answer,
+    status: Option<u16>,
+    view: &View<'_>,
+    is_grpc: bool,
+) -> Bytes {
+    let view =
+        View { status, response: Some(&answer.headers), local_reply: Some(&answer.body), ..*view };
     let mut body = Vec::new();
     match &format.template {
         BodyTemplate::Text(text) => {

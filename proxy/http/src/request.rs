@@ -12,8 +12,8 @@ use http::{
     header::{HOST, LOCATION},
     request::Parts,
 };
-use weft_compile::{Action, Forward, RouteEntry, RouteNames, Tables};
-use weft_format::View;
+use weft_compile::{Action, Cluster, Forward, RouteConfig, RouteEntry, RouteNames, Tables};
+use weft_format::{Format, Upstream, View};
 use weft_route::{Outcome, RequestView};
 
 use crate::{
@@ -82,15 +82,16 @@ fn decide(
     let (mut parts, body) = request.into_parts();
     // Read while it is there: what asks for an upgrade concerns this hop alone.
     let wanted = Wanted::take(&mut parts);
-    let entered = enter(connection, &mut parts, request_id);
+    // Everything about this request is decided by these tables, whatever is published meanwhile.
+    let tables = connection.worker.tables();
+    let routes = tables.routes_of(&connection.chain).map(|routes| &**routes);
+    let entered = enter(connection, routes, &mut parts, request_id);
     let origin = match &entered {
         Ok(origin) => *origin,
         Err(_) => Origin { scheme: "http", remote: connection.peer, is_internal: false },
     };
     let random = connection.worker.random_u64();
     let asking = Asking { connection, parts: &parts, origin, random, began: record.began() };
-    // Everything about this request is decided by these tables, whatever is published meanwhile.
-    let tables = connection.worker.tables();
     match entered.and_then(|_| asking.plan(&tables, wanted)) {
         Ok(plan) => {
             Decision::Forward(Journey::begin(connection, plan, parts, (body, caller), record))
@@ -102,11 +103,12 @@ fn decide(
 /// Applies the chain's rules to a head that makes sense.
 fn enter(
     connection: &Connection,
+    routes: Option<&RouteConfig>,
     parts: &mut Parts,
     request_id: &mut Option<HeaderValue>,
 ) -> Result<Origin, Box<Answer>> {
     Head::read(parts).map_err(fault)?;
-    let entered = head_rules::enter(connection, parts);
+    let entered = head_rules::enter(connection, routes, parts);
     let origin = entered.map_err(|turned| match turned {
         Turned::Away(Fault::Underscore) => {
             let mut refusal = Answer::fault(Fault::Underscore);
@@ -202,8 +204,28 @@ impl<'c> Asking<'c, '_> {
             let missing = Answer::fault(Fault::NoCluster(to.cluster_not_found));
             return Err(self.of_route(entry, &head, missing));
         };
-        let path = rewrite::path(&to.path, head.path_and_query).map_err(fault)?;
+        let changes = weighted.map_or(&entry.request_headers, |it| &it.request_headers);
         let asked = rewrite::asked(self.parts).ok_or_else(|| fault(Fault::BadRequest("")))?;
+        let written = |format: &Format| {
+            let known = self.known(entry, cluster, &head);
+            let mut headers = self.parts.headers.clone();
+            mutation::apply(changes, &mut headers, Side::Request, &known);
+            let host = rewrite::host(
+                &asked,
+                (to, weighted),
+                head.path_and_query,
+                &mut headers,
+                &known,
+                false,
+            );
+            let request = known.request.map(|request| weft_format::Request {
+                authority: host.as_ref().unwrap_or(&asked).as_bytes(),
+                headers: &headers,
+                ..request
+            });
+            rewrite::written(format, &View { request, ..known })
+        };
+        let path = rewrite::path(&to.path, head.path_and_query, written).map_err(fault)?;
         let (random, origin) = (self.random, self.origin);
         let is_grpc = local_reply::is_grpc(&self.parts.headers);
         let trail = None;
@@ -222,6 +244,12 @@ impl<'c> Asking<'c, '_> {
         })
     }
 
+    /// What is known of a request when it is known where it goes.
+    fn known<'v>(&'v self, entry: &'v RouteEntry, to: &'v Cluster, head: &Head<'v>) -> View<'v> {
+        let upstream = Upstream { cluster: Some(&to.name), ..Upstream::default() };
+        View { upstream, ..self.view(Some(&entry.names), head) }
+    }
+
     /// How a route sends a request on, or what it answers.
     fn forward<'t>(
         &self,
@@ -229,28 +257,39 @@ impl<'c> Asking<'c, '_> {
         head: &Head<'_>,
     ) -> Result<&'t Forward, Box<Answer>> {
         let stats = &self.connection.chain.stats;
-        let (status, body, headers) = match &entry.action {
+        let (status, location) = match &entry.action {
             Action::Forward(to) => return Ok(to),
             Action::Direct(direct) => {
                 stats.rq_direct_response.inc();
-                (direct.status, direct.body.clone(), HeaderMap::new())
+                let answer = Answer::direct(direct.status, direct.body.clone(), HeaderMap::new());
+                let Some(format) = &direct.format else {
+                    return Err(self.of_route(entry, head, answer));
+                };
+                let body = reply_form::body(format, &answer, &self.view(Some(&entry.names), head));
+                let mut answer = self.of_route(entry, head, Answer { body, ..answer });
+                reply_form::set_type(format, &mut answer);
+                return Err(answer);
             }
             Action::Redirect(to) => {
                 stats.rq_redirect.inc();
                 let scheme = self.origin.scheme;
-                let location = redirect::location(to, scheme, head.authority, head.path_and_query);
+                let written = |format: &Format| {
+                    rewrite::written(format, &self.view(Some(&entry.names), head))
+                };
+                let (authority, path) = (head.authority, head.path_and_query);
+                let location = redirect::location(to, scheme, authority, path, written);
                 let Some(location) = location else {
                     let why = "redirect target is not a header value";
                     return Err(fault(Fault::BadRequest(why)));
                 };
-                (to.status, Bytes::new(), HeaderMap::from_iter([(LOCATION, location)]))
+                (to.status, location)
             }
             Action::Nowhere => {
                 stats.no_cluster.inc();
                 return Err(fault(Fault::NoCluster(StatusCode::SERVICE_UNAVAILABLE)));
             }
         };
-        Err(self.of_route(entry, head, Answer::direct(status, body, headers)))
+        Err(self.of_route(entry, head, *redirected(status, location)))
     }
 
     /// An answer with the changes of its route.

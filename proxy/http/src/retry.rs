@@ -14,6 +14,7 @@ use weft_compile::{Cluster, Priority, ResetFormat, RetryOn, RetryPolicy, ToldBac
 use weft_route::RequestView;
 
 use crate::{
+    deadline::Told,
     fault::{Fault, Processed},
     upstream::{self, Failure, Limited, Place},
 };
@@ -77,6 +78,14 @@ impl Asked {
     }
 }
 
+/// How long one try may take until the head of its response has come.
+pub(crate) fn per_try_timeout(
+    policy: Option<&RetryPolicy>,
+    asked: Option<&Asked>,
+) -> Option<Duration> {
+    asked.and_then(|asked| asked.per_try_timeout).or_else(|| policy?.per_try_timeout)
+}
+
 /// What is still to be tried of a request that has a policy.
 #[derive(Debug)]
 pub(crate) struct Retries {
@@ -85,6 +94,8 @@ pub(crate) struct Retries {
     on: RetryOn,
     left: u32,
     done: u32,
+    /// What each try is told of the time it has.
+    pub(crate) told: Told,
     /// Its place within `max_retries` while it is tried again.
     held: Option<Place>,
     priority: Priority,
@@ -99,6 +110,7 @@ impl Retries {
         policy: Option<&Arc<RetryPolicy>>,
         asked: Option<Box<Asked>>,
         priority: Priority,
+        told: Told,
         request: &RequestView<'_>,
     ) -> Option<Box<Self>> {
         let own = asked.as_ref().map_or(RetryOn::NOTHING, |asked| asked.on);
@@ -117,13 +129,12 @@ impl Retries {
         let retries = asked.as_ref().and_then(|asked| asked.retries);
         let left = retries.unwrap_or_else(|| policy.map_or(1, |policy| policy.retries));
         let policy = policy.cloned();
-        Some(Box::new(Self { policy, asked, on, left, done: 0, held: None, priority }))
+        Some(Box::new(Self { policy, asked, on, left, done: 0, told, held: None, priority }))
     }
 
     /// How long one try may take until the head of its response has come.
     pub(crate) fn per_try_timeout(&self) -> Option<Duration> {
-        let asked = self.asked.as_ref().and_then(|asked| asked.per_try_timeout);
-        asked.or_else(|| self.policy.as_ref()?.per_try_timeout)
+        per_try_timeout(self.policy.as_deref(), self.asked.as_deref())
     }
 
     /// After a try without a response.
@@ -299,13 +310,15 @@ mod tests {
         }
     }
 
+    const TOLD: Told = Told { whole: None, per_try: None, as_header: false, as_grpc: false };
+
     fn retries(on: &str) -> Box<Retries> {
         let policy = RetryPolicy {
             on: RetryOn::list(on).0,
             statuses: Box::new([418]),
             ..RetryPolicy::default()
         };
-        Retries::new(Some(&Arc::new(policy)), None, Priority::Default, &request()).unwrap()
+        Retries::new(Some(&Arc::new(policy)), None, Priority::Default, TOLD, &request()).unwrap()
     }
 
     fn head(status: u16, fields: &[(&'static str, &'static str)]) -> Response<()> {
@@ -371,7 +384,7 @@ mod tests {
         let asked = Asked::take(&mut fields);
         assert_eq!(fields.len(), 1, "the wishes end here");
         assert_eq!(asked.as_ref().unwrap().timeout, Some(None));
-        let retries = Retries::new(None, asked, Priority::Default, &request()).unwrap();
+        let retries = Retries::new(None, asked, Priority::Default, TOLD, &request()).unwrap();
         assert_eq!(retries.left, 3);
         assert_eq!(retries.per_try_timeout(), Some(Duration::from_millis(40)));
         assert!(retries.wants_after_head(&head(410, &[])));
@@ -382,13 +395,14 @@ mod tests {
 
     #[test]
     fn without_conditions_there_are_no_retries() {
-        assert!(Retries::new(None, None, Priority::Default, &request()).is_none());
+        assert!(Retries::new(None, None, Priority::Default, TOLD, &request()).is_none());
         let policy = Arc::new(RetryPolicy::default());
-        assert!(Retries::new(Some(&policy), None, Priority::Default, &request()).is_none());
+        assert!(Retries::new(Some(&policy), None, Priority::Default, TOLD, &request()).is_none());
         let limited =
             RetryPolicy { per_try_timeout: Some(Duration::from_secs(1)), ..RetryPolicy::default() };
         let limited =
-            Retries::new(Some(&Arc::new(limited)), None, Priority::Default, &request()).unwrap();
+            Retries::new(Some(&Arc::new(limited)), None, Priority::Default, TOLD, &request())
+                .unwrap();
         assert!(!limited.may_try_again() && limited.per_try_timeout().is_some());
     }
 

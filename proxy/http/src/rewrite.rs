@@ -2,28 +2,46 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::HOST, request::Parts, uri::PathAndQuery};
 use weft_compile::{Forward, HostRewrite, PathRewrite, PrefixRewrite, WeightedCluster};
+use weft_format::{Format, Request, View};
 
 use crate::{fault::Fault, headers, upstream::Authority};
 
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// The path for the upstream; `None` where it stays.
+/// The path for the upstream; `None` where it stays. `written` says what a format comes to.
 pub(crate) fn path(
     rewrite: &PathRewrite,
     path_and_query: &str,
+    written: impl FnOnce(&Format) -> Vec<u8>,
 ) -> Result<Option<PathAndQuery>, Fault> {
+    const NO_PATH: Fault = Fault::BadRequest("rewritten path is not a path");
     let (path, query) = split_query(path_and_query);
     let mut out = String::with_capacity(path_and_query.len() + 16);
     match rewrite {
         PathRewrite::Keep => return Ok(None),
         PathRewrite::Prefix(rewrite) => push_prefixed(&mut out, rewrite, path),
         PathRewrite::Regex(substitution) => out.push_str(&substitution.replace_all(path)),
+        PathRewrite::Format(format) => {
+            let text = String::from_utf8(written(format)).map_err(|_| NO_PATH)?;
+            if text.is_empty() {
+                return Ok(None);
+            }
+            if text.contains('#') {
+                // What follows would not be sent on, not even the query.
+                return Err(NO_PATH);
+            }
+            out.push_str(&text);
+        }
     }
     out.push_str(query);
-    match PathAndQuery::try_from(out) {
-        Ok(path) => Ok(Some(path)),
-        Err(_) => Err(Fault::BadRequest("rewritten path is not a path")),
-    }
+    PathAndQuery::try_from(out).map(Some).map_err(|_| NO_PATH)
+}
+
+/// What a format comes to; what is not known leaves nothing.
+pub(crate) fn written(format: &Format, view: &View<'_>) -> Vec<u8> {
+    let mut text = Vec::new();
+    format.render(view, "", &mut text);
+    text
 }
 
 /// `path`, which has no query string, with what was matched of it replaced.
@@ -50,20 +68,19 @@ pub(crate) fn asked(parts: &Parts) -> Option<Authority> {
     }
 }
 
-/// Replaces the host as the route asks for it, after all header changes: they may have made the
-/// header that it is taken from.
+/// Another host, if the route asks for one, made after all header changes: they may have made the
+/// header that it is taken from. What `known` says of headers and authority is not used.
 pub(crate) fn host(
-    asked: Authority,
-    to: &Forward,
-    weighted: Option<&WeightedCluster>,
+    asked: &Authority,
+    (to, weighted): (&Forward, Option<&WeightedCluster>),
     path_and_query: &str,
     fields: &mut HeaderMap,
+    known: &View<'_>,
     keep_original: bool,
-) -> Authority {
-    let asked = match weighted.and_then(|weighted| weighted.host_rewrite.as_ref()) {
-        Some(host) => Authority::Field(host.clone()),
-        None => asked,
-    };
+) -> Option<Authority> {
+    let weighted = weighted.and_then(|weighted| weighted.host_rewrite.clone());
+    let weighted = weighted.map(Authority::Field);
+    let asked = weighted.as_ref().unwrap_or(asked);
     let host = match &to.host {
         HostRewrite::Keep | HostRewrite::Auto => None,
         HostRewrite::Literal(host) => Some(host.clone()),
@@ -72,12 +89,18 @@ pub(crate) fn host(
             let host = substitution.replace_all(split_query(path_and_query).0);
             HeaderValue::try_from(host).ok()
         }
+        HostRewrite::Format(format) => {
+            let authority = asked.as_bytes();
+            let request = known.request.map(|it| Request { authority, headers: fields, ..it });
+            let host = HeaderValue::try_from(written(format, &View { request, ..*known })).ok();
+            host.filter(|host| !host.is_empty())
+        }
     };
     match host {
-        None => asked,
+        None => weighted,
         Some(host) => {
-            replace(&asked, to.append_x_forwarded_host, fields, keep_original);
-            Authority::Field(host)
+            replace(asked, to.append_x_forwarded_host, fields, keep_original);
+            Some(Authority::Field(host))
         }
     }
 }
@@ -114,7 +137,7 @@ mod tests {
     use super::*;
 
     fn rewritten(rewrite: &PathRewrite, before: &str) -> String {
-        path(rewrite, before).unwrap().unwrap().as_str().to_owned()
+        path(rewrite, before, |_| Vec::new()).unwrap().unwrap().as_str().to_owned()
     }
 
     #[test]
@@ -125,9 +148,22 @@ mod tests {
         assert_eq!(rewritten(&prefix(None), "/old/x?q=1"), "/new?q=1", "matched by an expression");
         let regex = PathRewrite::Regex(Substitution::new("o", "0").unwrap());
         assert_eq!(rewritten(&regex, "/foo?o=o"), "/f00?o=o");
-        assert_eq!(path(&PathRewrite::Keep, "/x").unwrap(), None);
+        assert_eq!(path(&PathRewrite::Keep, "/x", |_| Vec::new()).unwrap(), None);
         let broken = PathRewrite::Regex(Substitution::new("/", " ").unwrap());
-        assert!(path(&broken, "/x").is_err());
+        assert!(path(&broken, "/x", |_| Vec::new()).is_err());
+    }
+
+    #[test]
+    fn what_a_format_comes_to_is_the_path_unless_it_is_nothing() {
+        let format = PathRewrite::Format("/v2/%REQ(x-id)%".parse().unwrap());
+        let rewritten = |text: &'static [u8]| path(&format, "/x?q", |_| text.to_vec());
+        assert_eq!(rewritten(b"/v2/7").unwrap().unwrap(), "/v2/7?q");
+        assert_eq!(rewritten(b"").unwrap(), None);
+        assert!(
+            rewritten(b"a b").is_err()
+                && rewritten(b"/a#b").is_err()
+                && rewritten(b"/\xff\xfe").is_err()
+        );
     }
 
     #[test]

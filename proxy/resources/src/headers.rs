@@ -133,6 +133,20 @@ fn names(
     names.into()
 }
 
+/// Reads a list of names, whichever they are.
+pub(crate) fn plain_names(
+    list: &[String],
+    field: &'static str,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Box<[HeaderName]> {
+    let mut names = Vec::with_capacity(list.len());
+    for (index, text) in list.iter().enumerate() {
+        names.extend(header_name(text, &at.item(field, index), notes));
+    }
+    names.into()
+}
+
 /// Reads a list of headers to be set.
 pub(crate) fn sets(
     list: &[core::HeaderValueOption],

@@ -45,6 +45,8 @@ pub struct HttpConnectionManager {
     pub local_replies: Option<LocalReplies<DataSource>>,
     /// The router's `suppress_envoy_headers`.
     pub suppress_envoy_headers: bool,
+    /// The router's `respect_expected_rq_timeout`.
+    pub respect_expected_timeout: bool,
     /// `http2_protocol_options`.
     pub http2: Http2Options,
 }
@@ -95,6 +97,7 @@ pub(crate) fn read(
     let local_replies = message.local_reply_config.as_ref();
     let local_replies = local_replies.map(|it| local_reply::read(it, &replies_at, notes));
     let http2 = http2(message, at, notes);
+    let router = router?;
     Some(HttpConnectionManager {
         stat_prefix: message.stat_prefix.as_str().into(),
         codec: codec?,
@@ -104,7 +107,8 @@ pub(crate) fn read(
         upgrades: upgrade::of_connections(&message.upgrade_configs, at, notes),
         heads: heads?,
         local_replies: local_replies.map_or(Some(None), |read| read.map(Some))?,
-        suppress_envoy_headers: router?.suppress_envoy_headers,
+        suppress_envoy_headers: router.suppress_envoy_headers,
+        respect_expected_timeout: router.respect_expected_rq_timeout,
         http2,
     })
 }

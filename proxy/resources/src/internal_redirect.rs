@@ -38,8 +38,34 @@ pub struct InternalRedirect {
     pub copied: Box<[HeaderName]>,
 }
 
+/// Reads what a route does about redirects, in the current form or the deprecated one.
+#[expect(deprecated, reason = "older management servers send these, and Envoy honours them")]
+pub(crate) fn of_route(
+    message: &wire::RouteAction,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<InternalRedirect> {
+    use wire::route_action::InternalRedirectAction as Action;
+    if let Some(policy) = &message.internal_redirect_policy {
+        return Some(read(policy, &at.field("internal_redirect_policy"), notes));
+    }
+    match Action::try_from(message.internal_redirect_action) {
+        Ok(Action::HandleInternalRedirect) => {
+            let max_internal_redirects = message.max_internal_redirects;
+            let policy =
+                wire::InternalRedirectPolicy { max_internal_redirects, ..Default::default() };
+            Some(read(&policy, at, notes))
+        }
+        Ok(Action::PassThroughInternalRedirect) => None,
+        Err(_) => {
+            let unknown = Problem::UnknownEnum(message.internal_redirect_action);
+            notes.refuse(&at.field("internal_redirect_action"), unknown)
+        }
+    }
+}
+
 /// Reads the policy.
-pub(crate) fn read(
+fn read(
     message: &wire::InternalRedirectPolicy,
     at: &At<'_>,
     notes: &mut Notes,

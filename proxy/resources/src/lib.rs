@@ -87,7 +87,7 @@ pub use protocol_options::UpstreamProtocol;
 pub use redirect::{Redirect, RedirectPath};
 pub use retry_policy::{ResetFormat, RetryBackoff, RetryOn, RetryPolicy, ToldBackoff};
 pub use rewrite::{HostRewrite, PathRewrite, PrefixRewrite};
-pub use route_action::{DirectResponse, Forward, RouteAction, StreamLimit};
+pub use route_action::{DirectResponse, Forward, GrpcTimeout, RouteAction, StreamLimit};
 pub use route_config::{RouteConfiguration, RouteRule};
 pub use scalar::DataSource;
 pub use socket::{ListenAddress, SocketOption, SocketSettings, SocketState, SocketValue};

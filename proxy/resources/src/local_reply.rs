@@ -125,7 +125,7 @@ pub(crate) fn read(
 
 /// What was refused, or is not there, or is.
 #[expect(clippy::option_option, reason = "refused, or not there, or there")]
-fn allowed<T>(read: Option<Option<T>>) -> Option<Option<T>> {
+pub(crate) fn allowed<T>(read: Option<Option<T>>) -> Option<Option<T>> {
     match read {
         Some(None) => None,
         Some(Some(value)) => Some(Some(value)),

@@ -2,8 +2,8 @@
 
 use weft_proto::pb::envoy::{config::route::v3 as wire, r#type::matcher::v3 as matcher};
 use weft_route::{
-    HeaderKey, HeaderMatch, HeaderValueMatch, PathMatch, QueryMatch, QueryValueMatch, RouteMatch,
-    StringMatch, StringRule,
+    CookieMatch, HeaderKey, HeaderMatch, HeaderValueMatch, PathMatch, QueryMatch, QueryValueMatch,
+    RouteMatch, StringMatch, StringRule,
 };
 
 use crate::{
@@ -32,15 +32,19 @@ pub(crate) fn route_match(
         .runtime_fraction
         .as_ref()
         .and_then(|share| scalar::fraction(share, &at.field("runtime_fraction"), notes));
+    let mut cookies = Vec::with_capacity(message.cookies.len());
+    for (index, cookie) in message.cookies.iter().enumerate() {
+        cookies.extend(self::cookie(cookie, &at.item("cookies", index), notes));
+    }
     let grpc = message.grpc.is_some();
-    Some(RouteMatch { path: path?, headers, query, grpc, runtime_fraction })
+    Some(RouteMatch { path: path?, headers, query, cookies, grpc, runtime_fraction })
 }
 
 /// A condition that is not looked at would make the route match too much.
 fn refuse_unmatched(message: &wire::RouteMatch, at: &At<'_>, notes: &mut Notes) {
-    const SUPPORTED: &str = "paths, headers, query_parameters, grpc and runtime_fraction are";
+    const SUPPORTED: &str =
+        "paths, headers, query_parameters, cookies, grpc and runtime_fraction are";
     for (set, field) in [
-        (!message.cookies.is_empty(), "cookies"),
         (message.tls_context.is_some(), "tls_context"),
         (!message.dynamic_metadata.is_empty(), "dynamic_metadata"),
         (!message.filter_state.is_empty(), "filter_state"),
@@ -165,6 +169,18 @@ fn query_parameter(
         }
     };
     Some(QueryMatch { name: message.name.as_str().into(), value: value? })
+}
+
+fn cookie(message: &wire::CookieMatcher, at: &At<'_>, notes: &mut Notes) -> Option<CookieMatch> {
+    if message.name.is_empty() {
+        notes.refuse::<()>(&at.field("name"), Problem::Missing);
+    }
+    let value = match &message.string_match {
+        None => notes.refuse(&at.field("string_match"), Problem::Missing),
+        Some(message) => string(message, &at.field("string_match"), notes),
+    };
+    let name = message.name.as_str().into();
+    Some(CookieMatch { name, value: value?, invert: message.invert_match })
 }
 
 fn string(message: &matcher::StringMatcher, at: &At<'_>, notes: &mut Notes) -> Option<StringMatch> {

@@ -1,6 +1,7 @@
 //! `envoy.config.route.v3.RedirectAction`.
 
 use http::{StatusCode, Uri, uri::Scheme};
+use weft_format::Format;
 use weft_proto::pb::envoy::config::route::v3 as wire;
 use weft_route::{PathMatch, Substitution};
 
@@ -39,6 +40,8 @@ pub enum RedirectPath {
     Prefix(PrefixRewrite),
     /// `regex_rewrite`, which sees the path without its query string.
     Regex(Substitution),
+    /// `path_rewrite`: what this says, if it says anything.
+    Format(Format),
 }
 
 /// Reads a redirect.
@@ -117,10 +120,8 @@ fn redirect_path(
             rewrite::substitution(rewrite, &at.field("regex_rewrite"), notes)
                 .map(RedirectPath::Regex)
         }
-        Some(Kind::PathRewrite(_)) => notes.unsupported(
-            &at.field("path_rewrite"),
-            "a format",
-            "path_redirect, prefix_rewrite and regex_rewrite are",
-        ),
+        Some(Kind::PathRewrite(text)) => {
+            headers::format(text, &at.field("path_rewrite"), notes).map(RedirectPath::Format)
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! How a route changes the path and the host of a request.
 
 use http::{HeaderName, HeaderValue, Uri};
+use weft_format::Format;
 use weft_proto::pb::envoy::{config::route::v3 as wire, r#type::matcher::v3 as matcher};
 use weft_route::{PathMatch, Substitution};
 
@@ -19,6 +20,8 @@ pub enum PathRewrite {
     Prefix(PrefixRewrite),
     /// `regex_rewrite`, which sees the path without its query string.
     Regex(Substitution),
+    /// `path_rewrite`: all but the query string is what this says, if it says anything.
+    Format(Format),
 }
 
 /// `prefix_rewrite`: what the route matched is replaced.
@@ -42,6 +45,8 @@ pub enum HostRewrite {
     Header(HeaderName),
     /// `host_rewrite_path_regex`: the path without its query string, with this replaced.
     PathRegex(Substitution),
+    /// `host_rewrite`: what this says, if it says anything.
+    Format(Format),
     /// `auto_host_rewrite`: the name of the endpoint that is picked, if it has one.
     Auto,
 }
@@ -55,20 +60,25 @@ pub(crate) fn path(
 ) -> Option<PathRewrite> {
     if message.path_rewrite_policy.is_some() {
         let at = at.field("path_rewrite_policy");
-        notes.unsupported::<()>(&at, "an extension", "prefix_rewrite and regex_rewrite are");
+        let others = "prefix_rewrite, regex_rewrite and path_rewrite are";
+        notes.unsupported::<()>(&at, "an extension", others);
     }
-    match &message.regex_rewrite {
-        None => {
-            let rewrite =
-                prefix(&message.prefix_rewrite, matched, &at.field("prefix_rewrite"), notes)?;
+    let (prefix_at, regex_at) = (at.field("prefix_rewrite"), at.field("regex_rewrite"));
+    match (&*message.prefix_rewrite, &message.regex_rewrite, &*message.path_rewrite) {
+        ("", None, "") => Some(PathRewrite::Keep),
+        ("", None, text) => {
+            headers::format(text, &at.field("path_rewrite"), notes).map(PathRewrite::Format)
+        }
+        ("", Some(rewrite), "") => substitution(rewrite, &regex_at, notes).map(PathRewrite::Regex),
+        (text, None, "") => {
+            let rewrite = prefix(text, matched, &prefix_at, notes)?;
             Some(rewrite.map_or(PathRewrite::Keep, PathRewrite::Prefix))
         }
-        Some(_) if !message.prefix_rewrite.is_empty() => {
-            notes.refuse(&at.field("regex_rewrite"), Problem::Conflict("prefix_rewrite"))
+        (_, Some(_), "") => notes.refuse(&regex_at, Problem::Conflict("prefix_rewrite")),
+        ("", Some(_), _) => {
+            notes.refuse(&at.field("path_rewrite"), Problem::Conflict("regex_rewrite"))
         }
-        Some(rewrite) => {
-            substitution(rewrite, &at.field("regex_rewrite"), notes).map(PathRewrite::Regex)
-        }
+        (_, _, _) => notes.refuse(&at.field("path_rewrite"), Problem::Conflict("prefix_rewrite")),
     }
 }
 
@@ -130,12 +140,9 @@ pub(crate) fn host(
             substitution(rewrite, &at.field("host_rewrite_path_regex"), notes)
                 .map(HostRewrite::PathRegex)
         }
-        Some(Kind::HostRewrite(_)) => notes.unsupported(
-            &at.field("host_rewrite"),
-            "a format",
-            "host_rewrite_literal, host_rewrite_header, host_rewrite_path_regex and \
-             auto_host_rewrite are",
-        ),
+        Some(Kind::HostRewrite(text)) => {
+            headers::format(text, &at.field("host_rewrite"), notes).map(HostRewrite::Format)
+        }
     }
 }
 

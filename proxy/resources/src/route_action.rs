@@ -12,6 +12,7 @@ use crate::{
     destination::{self, RouteTarget},
     hash_policy::{self, HashPolicy},
     internal_redirect::{self, InternalRedirect},
+    local_reply::{self, BodyFormat},
     path::At,
     problem::{Notes, Problem},
     redirect::{self, Redirect},
@@ -50,6 +51,8 @@ pub struct Forward {
     pub idle_timeout: Option<Option<Duration>>,
     /// `max_stream_duration`.
     pub stream_limit: StreamLimit,
+    /// `max_grpc_timeout`: what takes the place of `timeout` for gRPC requests.
+    pub grpc_timeout: Option<GrpcTimeout>,
     /// What becomes of the host.
     pub host: HostRewrite,
     /// `append_x_forwarded_host`: a host that is replaced is kept there.
@@ -82,13 +85,25 @@ pub struct StreamLimit {
     pub grpc_offset: Option<Duration>,
 }
 
+/// `max_grpc_timeout` with `grpc_timeout_offset`: `grpc-timeout` of a request is how long its answer
+/// may take; without one there is no limit but this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GrpcTimeout {
+    /// The most that is granted; `None` for no limit.
+    pub max: Option<Duration>,
+    /// `grpc_timeout_offset`: what is taken off `grpc-timeout` where it is longer than this.
+    pub offset: Duration,
+}
+
 /// `DirectResponseAction`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct DirectResponse {
     /// The status.
     pub status: StatusCode,
     /// The body, empty for none.
     pub body: DataSource,
+    /// `body_format`: what is made of the body.
+    pub format: Option<BodyFormat>,
     /// Bytes the body may have (`max_direct_response_body_size_bytes`).
     pub limit: usize,
 }
@@ -139,11 +154,9 @@ fn forward(
     let stream_limit = message.max_stream_duration.as_ref();
     let limit_at = at.field("max_stream_duration");
     let stream_limit = stream_limit.map(|limit| self::stream_limit(limit, &limit_at, notes));
-    let redirects_at = at.field("internal_redirect_policy");
-    let internal_redirect = message
-        .internal_redirect_policy
-        .as_ref()
-        .map(|policy| Arc::new(internal_redirect::read(policy, &redirects_at, notes)));
+    // `max_stream_duration` takes the place of all other timeouts.
+    let grpc_timeout = grpc_timeout(message, at, notes).filter(|_| stream_limit.is_none());
+    let internal_redirect = internal_redirect::of_route(message, at, notes).map(Arc::new);
     let retry = message.retry_policy.as_ref();
     let retry = retry.and_then(|it| retry_policy::read(it, &at.field("retry_policy"), notes));
     let host = rewrite::host(message, at, notes);
@@ -153,6 +166,7 @@ fn forward(
         timeout: timeout.filter(|_| stream_limit.is_none()),
         idle_timeout,
         stream_limit: stream_limit.unwrap_or_default(),
+        grpc_timeout,
         append_x_forwarded_host: message.append_x_forwarded_host,
         priority: Priority::of(message.priority),
         hash_policy: hash_policy::read(&message.hash_policy, at, notes),
@@ -194,15 +208,28 @@ fn stream_limit(
     }
 }
 
+#[expect(deprecated, reason = "older management servers send these, and Envoy honours them")]
+fn grpc_timeout(
+    message: &wire::RouteAction,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<GrpcTimeout> {
+    let mut read = |message: &Option<_>, field| {
+        message.as_ref().and_then(|it| scalar::duration(it, &at.field(field), notes))
+    };
+    let max = read(&message.max_grpc_timeout, "max_grpc_timeout");
+    let offset = read(&message.grpc_timeout_offset, "grpc_timeout_offset").unwrap_or_default();
+    max.map(|max| GrpcTimeout { max: Some(max).filter(|max| !max.is_zero()), offset })
+}
+
 fn direct(
     message: &wire::DirectResponseAction,
     limit: u32,
     at: &At<'_>,
     notes: &mut Notes,
 ) -> Option<DirectResponse> {
-    if message.body_format.is_some() {
-        notes.unsupported::<()>(&at.field("body_format"), "a format", "body is");
-    }
+    let format = message.body_format.as_ref();
+    let format = format.map(|it| local_reply::body_format(it, &at.field("body_format"), notes));
     let status = u16::try_from(message.status)
         .ok()
         .filter(|status| (200..600).contains(status))
@@ -221,5 +248,6 @@ fn direct(
     {
         return notes.refuse(&at, Problem::TooLarge { bytes: body.len(), limit });
     }
-    Some(DirectResponse { status: status?, body, limit })
+    let format = local_reply::allowed(format)?;
+    Some(DirectResponse { status: status?, body, format, limit })
 }

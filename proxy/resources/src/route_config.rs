@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use http::HeaderName;
 use weft_proto::pb::envoy::config::route::v3 as wire;
-use weft_route::{HostOptions, RouteSpec, TlsRequirement, VirtualHostSpec};
+use weft_route::{MatchOptions, RouteSpec, TlsRequirement, VirtualHostSpec};
 
 use crate::{
     extension,
@@ -26,8 +27,10 @@ pub struct RouteConfiguration {
     pub name: RouteConfigName,
     /// `virtual_hosts`.
     pub virtual_hosts: Vec<VirtualHostSpec<RouteRule>>,
-    /// How hosts are compared.
-    pub hosts: HostOptions,
+    /// What hosts and paths are compared with.
+    pub matching: MatchOptions,
+    /// `internal_only_headers`: what only callers inside may say.
+    pub internal_only: Box<[HeaderName]>,
     /// `validate_clusters`. Unless set it is true for one that is part of a listener, and false
     /// for one that came by RDS.
     pub validate_clusters: Option<bool>,
@@ -137,22 +140,36 @@ pub(crate) fn read(
     Some(RouteConfiguration {
         name: RouteConfigName::from(message.name.as_str()),
         virtual_hosts,
-        hosts: HostOptions { ignore_port_in_host_matching: message.ignore_port_in_host_matching },
+        matching: match_options(message, at, notes),
+        internal_only: headers::plain_names(
+            &message.internal_only_headers,
+            "internal_only_headers",
+            at,
+            notes,
+        ),
         validate_clusters: message.validate_clusters.as_ref().map(|validate| validate.value),
         path: at.to_string().into(),
     })
+}
+
+fn match_options(
+    message: &wire::RouteConfiguration,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> MatchOptions {
+    let vhost_header = Some(message.vhost_header.as_str()).filter(|name| !name.is_empty());
+    MatchOptions {
+        ignore_port_in_host_matching: message.ignore_port_in_host_matching,
+        vhost_header: vhost_header
+            .and_then(|name| headers::header_name(name, &at.field("vhost_header"), notes)),
+        ignore_path_parameters: message.ignore_path_parameters_in_path_matching,
+    }
 }
 
 fn refuse_unfollowed(message: &wire::RouteConfiguration, at: &At<'_>, notes: &mut Notes) {
     const SUPPORTED: &str = "virtual_hosts are";
     for (set, field, what) in [
         (message.vhds.is_some(), "vhds", "virtual hosts on demand"),
-        (!message.vhost_header.is_empty(), "vhost_header", "choosing by a header"),
-        (
-            message.ignore_path_parameters_in_path_matching,
-            "ignore_path_parameters_in_path_matching",
-            "cutting path parameters off",
-        ),
         (!message.route_specifiers.is_empty(), "route_specifiers", "an extension"),
         (!message.cluster_specifier_plugins.is_empty(), "cluster_specifier_plugins", "a plugin"),
         (!message.request_mirror_policies.is_empty(), "request_mirror_policies", "mirroring"),

@@ -29,8 +29,7 @@ impl HostTable {
     /// The virtual host of an authority: of the exact domain, else of the longest suffix, else of
     /// the longest prefix, else of `*`. A wildcard stands for at least one character.
     #[inline]
-    pub(crate) fn find(&self, authority: &str) -> Option<u32> {
-        let authority = authority.as_bytes();
+    pub(crate) fn find(&self, authority: &[u8]) -> Option<u32> {
         self.find_exact(authority)
             .or_else(|| {
                 let mut longest = None;
@@ -47,6 +46,12 @@ impl HostTable {
                 longest
             })
             .or(self.any)
+    }
+
+    /// The virtual host of all requests, if there is no other.
+    pub(crate) fn only_any(&self) -> Option<u32> {
+        let others = !self.exact.is_empty() || !self.suffixes.is_empty();
+        self.any.filter(|_| !others && self.prefixes.is_empty())
     }
 
     #[inline]
@@ -147,9 +152,10 @@ impl<'a> HostTableBuilder<'a> {
 /// The authority without its port, where `ignore_port_in_host_matching` asks for that. A colon
 /// inside an IPv6 literal is none of a port.
 #[inline]
-pub(crate) fn without_port(authority: &str) -> &str {
-    match authority.rsplit_once(':') {
-        Some((host, port)) if !port.is_empty() && !port.contains(']') => host,
+pub(crate) fn without_port(authority: &[u8]) -> &[u8] {
+    let Some(colon) = memchr::memrchr(b':', authority) else { return authority };
+    match (authority.get(..colon), authority.get(colon + 1..)) {
+        (Some(host), Some(port)) if !port.is_empty() && !port.contains(&b']') => host,
         _ => authority,
     }
 }
@@ -171,7 +177,8 @@ mod tests {
         let domains =
             ["*", "shop.example", "*.example", "*-a.example", "shop.*", "shop.e*", "api.shop"];
         let table = table(&domains);
-        let found = |authority: &str| table.find(authority).map(|at| domains[at as usize]);
+        let found =
+            |authority: &str| table.find(authority.as_bytes()).map(|at| domains[at as usize]);
         assert_eq!(found("shop.example"), Some("shop.example"));
         assert_eq!(found("SHOP.Example"), Some("shop.example"));
         assert_eq!(found("b.example"), Some("*.example"));
@@ -188,8 +195,8 @@ mod tests {
 
     #[test]
     fn no_host() {
-        assert_eq!(table(&["shop"]).find("shop:80"), None);
-        assert_eq!(table(&["shop"]).find(""), None);
+        assert_eq!(table(&["shop"]).find(b"shop:80"), None);
+        assert_eq!(table(&["shop"]).find(b""), None);
     }
 
     #[test]
@@ -225,7 +232,7 @@ mod tests {
             ("[::1]:80", "[::1]"),
             ("::1", ":"),
         ] {
-            assert_eq!(without_port(authority), host, "{authority}");
+            assert_eq!(without_port(authority.as_bytes()), host.as_bytes(), "{authority}");
         }
     }
 }

@@ -11,6 +11,7 @@
 
 mod candidates;
 mod chains;
+mod cookie;
 mod error;
 mod fraction;
 mod header;
@@ -29,6 +30,7 @@ mod trie;
 pub use chains::{
     ChainError, ChainMatch, ChainTable, ConnectionView, Prefix, PrefixError, ServerName, SourceType,
 };
+pub use cookie::CookieMatch;
 pub use error::RouteError;
 pub use fraction::{Denominator, Fraction};
 pub use header::{HeaderKey, HeaderKeyError, HeaderMatch, HeaderValueMatch};
@@ -40,5 +42,5 @@ pub use request::RequestView;
 pub use rule::RouteMatch;
 pub use string::{StringMatch, StringRule};
 pub use table::{
-    HostOptions, Outcome, Route, RouteSpec, RouteTable, TlsRequirement, VirtualHostSpec,
+    MatchOptions, Outcome, Route, RouteSpec, RouteTable, TlsRequirement, VirtualHostSpec,
 };

@@ -3,8 +3,8 @@
 use http::header::CONTENT_TYPE;
 
 use crate::{
-    fraction::Fraction, header::HeaderMatch, path::PathMatch, query::QueryMatch,
-    request::RequestView,
+    cookie::CookieMatch, fraction::Fraction, header::HeaderMatch, path::PathMatch,
+    query::QueryMatch, request::RequestView,
 };
 
 /// `route.v3.RouteMatch`: all of it must hold.
@@ -16,6 +16,8 @@ pub struct RouteMatch {
     pub headers: Vec<HeaderMatch>,
     /// Query parameters.
     pub query: Vec<QueryMatch>,
+    /// Cookies.
+    pub cookies: Vec<CookieMatch>,
     /// Only gRPC requests, known by their content type.
     pub grpc: bool,
     /// Only a share of requests.
@@ -25,7 +27,14 @@ pub struct RouteMatch {
 impl RouteMatch {
     /// A match on the path alone.
     pub fn path(path: PathMatch) -> Self {
-        Self { path, headers: Vec::new(), query: Vec::new(), grpc: false, runtime_fraction: None }
+        Self {
+            path,
+            headers: Vec::new(),
+            query: Vec::new(),
+            cookies: Vec::new(),
+            grpc: false,
+            runtime_fraction: None,
+        }
     }
 
     /// Whether a request matches.
@@ -48,6 +57,7 @@ impl RouteMatch {
                 let query = request.query();
                 self.query.iter().all(|parameter| parameter.matches(query))
             })
+            && self.cookies.iter().all(|cookie| cookie.matches(request.headers))
     }
 }
 

@@ -1,5 +1,9 @@
 //! Virtual hosts and their routes, compiled.
 
+use std::borrow::Cow;
+
+use http::HeaderName;
+
 use crate::{
     error::RouteError,
     hosts::{HostTable, HostTableBuilder, without_port},
@@ -55,17 +59,58 @@ pub struct RouteSpec<A> {
     pub action: A,
 }
 
-/// Settings of a whole `route.v3.RouteConfiguration` that change how hosts are found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HostOptions {
+/// Settings of a whole `route.v3.RouteConfiguration` that change what hosts and paths are compared
+/// with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MatchOptions {
     /// `ignore_port_in_host_matching`: a port in the authority is not looked at.
     pub ignore_port_in_host_matching: bool,
+    /// `vhost_header`: the header that domains are compared with instead of the authority.
+    pub vhost_header: Option<HeaderName>,
+    /// `ignore_path_parameters_in_path_matching`: what follows a `;` in a segment of the path is not
+    /// looked at.
+    pub ignore_path_parameters: bool,
+}
+
+impl MatchOptions {
+    /// What domains are compared with; `None` where the request does not say it.
+    #[inline]
+    fn authority<'a>(&self, request: &RequestView<'a>) -> Option<&'a [u8]> {
+        let said = match &self.vhost_header {
+            None => request.authority.as_bytes(),
+            Some(name) => request.headers.get(name)?.as_bytes(),
+        };
+        Some(if self.ignore_port_in_host_matching { without_port(said) } else { said })
+    }
+
+    #[inline]
+    fn path<'a>(&self, request: &RequestView<'a>) -> Cow<'a, str> {
+        let path = request.path();
+        if self.ignore_path_parameters { without_parameters(path) } else { Cow::Borrowed(path) }
+    }
+}
+
+/// The path without what follows a `;` in each of its segments.
+fn without_parameters(path: &str) -> Cow<'_, str> {
+    match path.split_once(';') {
+        None => Cow::Borrowed(path),
+        Some((before, after)) if !after.contains('/') => Cow::Borrowed(before),
+        Some(_) => {
+            let bare = |segment: &'_ str| segment.find(';').unwrap_or(segment.len());
+            let segments = path.split_inclusive('/').map(|segment| {
+                let end = if segment.ends_with('/') { "/" } else { "" };
+                let text = segment.strip_suffix('/').unwrap_or(segment);
+                (text.get(..bare(text)).unwrap_or(text), end)
+            });
+            Cow::Owned(segments.flat_map(|(text, end)| [text, end]).collect())
+        }
+    }
 }
 
 /// Routes by virtual host; immutable.
 #[derive(Debug)]
 pub struct RouteTable<A> {
-    options: HostOptions,
+    options: MatchOptions,
     hosts: HostTable,
     vhosts: Box<[VirtualHost<A>]>,
 }
@@ -114,7 +159,7 @@ impl<A> RouteTable<A> {
     /// When domains are not unique, or a virtual host could never be chosen.
     pub fn compile(
         specs: Vec<VirtualHostSpec<A>>,
-        options: HostOptions,
+        options: MatchOptions,
     ) -> Result<Self, RouteError> {
         let mut hosts = HostTableBuilder::new();
         for spec in &specs {
@@ -132,17 +177,17 @@ impl<A> RouteTable<A> {
     /// automaton.
     #[inline]
     pub fn find(&self, request: &RequestView<'_>) -> Outcome<'_, A> {
-        let authority = if self.options.ignore_port_in_host_matching {
-            without_port(request.authority)
-        } else {
-            request.authority
+        let authority = self.options.authority(request);
+        let found = match authority {
+            Some(authority) => self.hosts.find(authority),
+            None => self.hosts.only_any(),
         };
-        let found = self.hosts.find(authority).and_then(|at| self.vhosts.get(at as usize));
+        let found = found.and_then(|at| self.vhosts.get(at as usize));
         let Some(vhost) = found else { return Outcome::NoHost };
         if vhost.require_tls.is_unmet_by(request) {
             return Outcome::NeedsTls(&vhost.name);
         }
-        match vhost.find(request) {
+        match vhost.find(request, &self.options.path(request)) {
             Some(route) => Outcome::Matched { vhost: &vhost.name, route },
             None => Outcome::NoRoute(&vhost.name),
         }
@@ -173,11 +218,10 @@ impl<A> VirtualHost<A> {
     }
 
     #[inline]
-    fn find(&self, request: &RequestView<'_>) -> Option<&Route<A>> {
+    fn find(&self, request: &RequestView<'_>, path: &str) -> Option<&Route<A>> {
         if request.is_connect() {
             return self.routes.iter().find(|route| route.rule.matches(request));
         }
-        let path = request.path();
         match &self.index {
             Some(index) => index.find(&self.routes, request, path),
             None => self
@@ -185,5 +229,67 @@ impl<A> VirtualHost<A> {
                 .iter()
                 .find(|route| route.rule.path.matches(path) && route.rule.conditions_hold(request)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue};
+
+    use super::*;
+    use crate::path::PathMatch;
+
+    fn table(options: MatchOptions) -> RouteTable<()> {
+        let exact = PathMatch::Exact { value: "/cart".into(), case_sensitive: true };
+        let route = RouteSpec { name: None, matcher: RouteMatch::path(exact), action: () };
+        let host = |domain: &str| VirtualHostSpec {
+            name: domain.to_owned(),
+            domains: vec![domain.to_owned()],
+            require_tls: TlsRequirement::None,
+            routes: vec![route.clone()],
+        };
+        RouteTable::compile(vec![host("a"), host("b"), host("*")], options).unwrap()
+    }
+
+    fn found(table: &RouteTable<()>, path_and_query: &str, told: Option<&'static str>) -> String {
+        let told =
+            told.map(|told| (HeaderName::from_static("x-for"), HeaderValue::from_static(told)));
+        let outcome = table.find(&RequestView {
+            authority: "a",
+            path_and_query,
+            method: "GET",
+            scheme: "http",
+            is_internal: false,
+            headers: &HeaderMap::from_iter(told),
+            random: 0,
+        });
+        match outcome {
+            Outcome::NoHost => "no host".into(),
+            Outcome::NeedsTls(name) | Outcome::NoRoute(name) => format!("no route of {name}"),
+            Outcome::Matched { vhost, .. } => vhost.into(),
+        }
+    }
+
+    #[test]
+    fn a_header_may_say_the_virtual_host() {
+        let plain = table(MatchOptions::default());
+        assert_eq!(found(&plain, "/cart", Some("b")), "a");
+        let name = Some(HeaderName::from_static("x-for"));
+        let by_header = table(MatchOptions { vhost_header: name, ..MatchOptions::default() });
+        assert_eq!(found(&by_header, "/cart", Some("b")), "b");
+        assert_eq!(found(&by_header, "/cart", Some("c")), "*");
+        assert_eq!(found(&by_header, "/cart", None), "no host");
+    }
+
+    #[test]
+    fn path_parameters_may_be_left_out() {
+        let plain = table(MatchOptions::default());
+        assert_eq!(found(&plain, "/cart;id=1?q", None), "no route of a");
+        let cut = table(MatchOptions { ignore_path_parameters: true, ..MatchOptions::default() });
+        assert_eq!(found(&cut, "/cart;id=1;x?q", None), "a");
+        assert_eq!(found(&cut, "/cart;id=1/x;y?q", None), "no route of a");
+        assert_eq!(without_parameters("/a;1/b;2;3/;4/c"), "/a/b//c");
+        assert_eq!(found(&cut, "/cart?q;r", None), "a");
+        assert_eq!(found(&cut, "/carts;id=1", None), "no route of a");
     }
 }

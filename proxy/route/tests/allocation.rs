@@ -4,7 +4,7 @@
 
 use http::{HeaderMap, HeaderValue};
 use weft_route::{
-    HeaderMatch, HeaderValueMatch, HostOptions, Outcome, PathMatch, Pattern, QueryMatch,
+    HeaderMatch, HeaderValueMatch, MatchOptions, Outcome, PathMatch, Pattern, QueryMatch,
     QueryValueMatch, RequestView, RouteMatch, RouteSpec, RouteTable, StringMatch, StringRule,
     TlsRequirement, VirtualHostSpec,
 };
@@ -47,8 +47,11 @@ fn table(hosts: u32, routes_each: u32) -> RouteTable<u32> {
         require_tls: TlsRequirement::None,
         routes: routes(routes_each),
     });
-    RouteTable::compile(vhosts.collect(), HostOptions { ignore_port_in_host_matching: true })
-        .unwrap()
+    RouteTable::compile(
+        vhosts.collect(),
+        MatchOptions { ignore_port_in_host_matching: true, ..MatchOptions::default() },
+    )
+    .unwrap()
 }
 
 #[test]

@@ -6,9 +6,9 @@
 use http::{HeaderMap, HeaderValue};
 use proptest::{prelude::*, sample::select};
 use weft_route::{
-    Denominator, Fraction, HeaderMatch, HeaderValueMatch, HostOptions, Outcome, PathMatch, Pattern,
-    QueryMatch, QueryValueMatch, RequestView, RouteMatch, RouteSpec, RouteTable, StringMatch,
-    TlsRequirement, VirtualHostSpec,
+    Denominator, Fraction, HeaderMatch, HeaderValueMatch, MatchOptions, Outcome, PathMatch,
+    Pattern, QueryMatch, QueryValueMatch, RequestView, RouteMatch, RouteSpec, RouteTable,
+    StringMatch, TlsRequirement, VirtualHostSpec,
 };
 
 type Vhosts = Vec<VirtualHostSpec<usize>>;
@@ -19,7 +19,7 @@ type Answer = Option<(String, Result<Option<usize>, HttpsOnly>)>;
 #[derive(Debug, PartialEq)]
 struct HttpsOnly;
 
-fn oracle(vhosts: &Vhosts, options: HostOptions, request: &RequestView<'_>) -> Answer {
+fn oracle(vhosts: &Vhosts, options: &MatchOptions, request: &RequestView<'_>) -> Answer {
     let mut authority = request.authority.to_lowercase();
     if options.ignore_port_in_host_matching
         && let Some((host, port)) = authority.rsplit_once(':')
@@ -171,8 +171,8 @@ proptest! {
             20..40,
         ),
     ) {
-        let options = HostOptions { ignore_port_in_host_matching };
-        let table = RouteTable::compile(vhosts.clone(), options).unwrap();
+        let options = MatchOptions { ignore_port_in_host_matching, ..MatchOptions::default() };
+        let table = RouteTable::compile(vhosts.clone(), options.clone()).unwrap();
         for (authority, path, query, fields, random, (https, is_internal), is_connect) in requests {
             let mut headers = HeaderMap::new();
             for (name, value) in fields {
@@ -188,7 +188,7 @@ proptest! {
                 random,
             };
             prop_assert_eq!(
-                compiled(&table, &request), oracle(&vhosts, options, &request), "{:?}", request
+                compiled(&table, &request), oracle(&vhosts, &options, &request), "{:?}", request
             );
         }
     }
@@ -205,7 +205,7 @@ proptest! {
             name: "a".to_owned(), domains: vec!["*é".to_owned(), "ß*".to_owned(), "*".to_owned()],
             require_tls: TlsRequirement::None, routes: routes.collect(),
         };
-        let options = HostOptions { ignore_port_in_host_matching: true };
+        let options = MatchOptions { ignore_port_in_host_matching: true, ..MatchOptions::default() };
         let table = RouteTable::compile(vec![vhost], options).unwrap();
         let headers = HeaderMap::new();
         let request = RequestView {

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use http::{HeaderMap, HeaderValue};
 use weft_route::{
-    HostOptions, Outcome, PathMatch, Pattern, RequestView, RouteMatch, RouteSpec, RouteTable,
+    MatchOptions, Outcome, PathMatch, Pattern, RequestView, RouteMatch, RouteSpec, RouteTable,
     TlsRequirement, VirtualHostSpec,
 };
 
@@ -124,7 +124,7 @@ fn table(
             })
             .collect(),
     });
-    Ok(RouteTable::compile(vhosts.collect(), HostOptions::default())?)
+    Ok(RouteTable::compile(vhosts.collect(), MatchOptions::default())?)
 }
 
 fn browser_headers() -> HeaderMap {

@@ -38,8 +38,12 @@ impl Journey {
         let mut tried: SmallVec<[EndpointId; ATTEMPTS]> = SmallVec::new();
         let mut last = Fault::NoHealthyUpstream;
         while let Some(endpoint) = self.pick(connection, &tried) {
-            if !tried.is_empty() && self.count_attempts {
-                headers::set_attempt(&mut self.outgoing.headers, tried.len() + 1);
+            if let Some((_, fault)) = self.limits.deadline.filter(|(at, _)| *at <= Instant::now()) {
+                // Whoever asked has given up: the work of another endpoint would be for nobody.
+                return Err(fault);
+            }
+            if !tried.is_empty() {
+                self.prepare_again(tried.len() + 1);
             }
             self.attempts = u16::try_from(tried.len() + 1).unwrap_or(u16::MAX);
             tried.push(endpoint.id());
@@ -77,6 +81,17 @@ impl Journey {
             self.cluster.stats.upstream_cx_none_healthy.inc();
         }
         Err(last)
+    }
+
+    /// What the next try says of itself.
+    fn prepare_again(&mut self, number: usize) {
+        let fields = &mut self.outgoing.headers;
+        if self.count_attempts {
+            headers::set_attempt(fields, number);
+        }
+        if let Some(retries) = &self.retries {
+            retries.told.tell(self.record.began().elapsed(), fields);
+        }
     }
 
     /// Whether this response is to be forgotten, and after which pause there is another try.
