@@ -87,11 +87,12 @@ fn verdicts_name_the_field_and_what_is_supported() {
         ],
     );
     expect::<RouteConfiguration>(
-        "{virtual_hosts: [{name: v, domains: [\"*\"], routes: [{match: {prefix: /}, route: {cluster_specifier_plugin: x, priority: HIGH}}]}]}",
+        "{virtual_hosts: [{name: v, domains: [\"*\"], routes: [{match: {prefix: /}, route: {cluster_specifier_plugin: x,
+          retry_policy_typed_config: {}}}]}]}",
         &[
             "! virtual_hosts[0].routes[0].route.cluster_specifier_plugin: selects behaviour that is not supported (it is \"x\"); \
              supported: cluster, cluster_header, weighted_clusters",
-            "? virtual_hosts[0].routes[0].route.priority: not supported: limits by priority (it is HIGH)",
+            "? virtual_hosts[0].routes[0].route.retry_policy_typed_config: not supported: retries by an extension",
         ],
     );
 }
