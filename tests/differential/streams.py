@@ -21,6 +21,13 @@ def limited(**more):
     return {"name": "limit", "typed_config": {"@type": TYPE + LIMIT, "stat_prefix": "limit", **more}}
 
 
+def rated(kind, **more):
+    """Two connections, and no third one on the same day."""
+    bucket = {"max_tokens": 2, "tokens_per_fill": 1, "fill_interval": "86400s"}
+    config = {"@type": f"{TYPE}envoy.extensions.filters.{kind}.local_ratelimit.v3.LocalRateLimit", "stat_prefix": "rate", "token_bucket": bucket, **more}
+    return {"name": "rate", "typed_config": config}
+
+
 def echo():
     return {"name": "echo", "typed_config": {"@type": TYPE + "envoy.extensions.filters.network.echo.v3.Echo"}}
 
@@ -63,6 +70,10 @@ def listeners():
     made["echo"] = listener("echo", echo())
     made["limited"] = chained("limited", limited(max_connections=1), tcp_proxy("up"))
     off = {"runtime_enabled": {"default_value": False, "runtime_key": "off"}}
+    for name, more in {"rated": {"share_key": "shared"}, "unrated": off}.items():
+        made[name] = chained(name, rated("network", **more), tcp_proxy("up"))
+        more = {} if name == "rated" else off
+        made[f"listener-{name}"] = listener(f"listener-{name}", tcp_proxy("up"), listener_filters=[rated("listener", **more)])
     made["unlimited"] = chained("unlimited", limited(max_connections=1, delay="0.1s", **off), tcp_proxy("up"))
     made["sni"] = chained("sni", from_sni(), tcp_proxy("nobody"), listener_filters=[listener_filter("tls_inspector")])
     merging = {"proxy_protocol_tlvs": [{"type": 0xE1, "value": "b3du"}], "proxy_protocol_tlv_merge_policy": "OVERWRITE_BY_TYPE_IF_EXISTS_OR_ADD"}

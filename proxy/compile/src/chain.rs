@@ -11,6 +11,7 @@ use weft_telemetry::Stats;
 
 use crate::{
     files::Files,
+    rates::SharedBuckets,
     references::Reference,
     route_table,
     slots::Slots,
@@ -24,6 +25,7 @@ const LARGEST_REPLY: usize = 1 << 20;
 pub(crate) struct Names<'a> {
     pub(crate) clusters: &'a mut Slots,
     pub(crate) route_configs: &'a mut Slots,
+    pub(crate) buckets: &'a mut SharedBuckets,
     pub(crate) files: Files,
 }
 

@@ -8,7 +8,9 @@ use weft_resources::{
 };
 use weft_telemetry::Stats;
 
-use crate::{chain::Names, files::Files, filter_chains, route_table, slots::Slots};
+use crate::{
+    chain::Names, files::Files, filter_chains, rates::SharedBuckets, route_table, slots::Slots,
+};
 
 /// Runs one resource through everything that a proxy would, except for what depends on other
 /// resources. A listener may also be an `api_listener`, which proxies refuse and gRPC clients
@@ -32,7 +34,8 @@ pub fn check_resource(
         ResourceType::Listener => {
             let Decoded { resource, warnings } = decode::<Listener>(bytes)?;
             let (clusters, route_configs) = (&mut Slots::default(), &mut Slots::default());
-            let mut names = Names { clusters, route_configs, files: Files::Assumed };
+            let buckets = &mut SharedBuckets::default();
+            let mut names = Names { clusters, route_configs, buckets, files: Files::Assumed };
             let stats = Stats::new(Instant::now());
             match resource.kind {
                 ListenerKind::Sockets(sockets) => {

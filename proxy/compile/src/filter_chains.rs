@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use foldhash::quality::FixedState;
-use weft_resources::{FilterChain as Resource, Problem, Reason, Terminal};
+use weft_resources::{FilterChain as Resource, Gate as GateResource, Problem, Reason, Terminal};
 use weft_route::{ChainError, ChainTable};
 use weft_telemetry::{Gauge, Stats};
 
 use crate::{
     chain::{self, Names},
     references::Reference,
-    tables::{Chain, Chains, ConnectionLimit, FilterChain},
+    tables::{Chain, Chains, ConnectionLimit, FilterChain, Gate},
 };
 
 /// Compiles all chains of a listener. Those that are in `known` under the same identity are taken
@@ -83,22 +83,24 @@ fn filter_chain(
     }
     let name = Arc::from(chain.title());
     let sni_cluster = chain.sni_cluster;
-    let limits = chain.connection_limits.into_iter();
-    let connection_limits = limits.map(|limit| connection_limit(&limit, stats)).collect();
+    let gates = chain.gates.iter().map(|gate| self::gate(gate, names, stats)).collect();
     let (chain, routes) = terminal(chain.terminal, names, stats)?;
-    Ok(Arc::new(FilterChain { name, connection_limits, sni_cluster, chain, routes, identity }))
+    Ok(Arc::new(FilterChain { name, gates, sni_cluster, chain, routes, identity }))
 }
 
-fn connection_limit(
-    limit: &weft_resources::ConnectionLimit,
-    stats: &Stats,
-) -> Arc<ConnectionLimit> {
-    Arc::new(ConnectionLimit {
-        max: limit.max,
-        delay: limit.delay,
-        active: Gauge::default(),
-        stats: stats.connection_limit(&limit.stat_prefix),
-    })
+fn gate(gate: &GateResource, names: &mut Names<'_>, stats: &Stats) -> Gate {
+    match gate {
+        GateResource::AtOnce(limit) => Gate::AtOnce(Arc::new(ConnectionLimit {
+            max: limit.max,
+            delay: limit.delay,
+            active: Gauge::default(),
+            stats: stats.connection_limit(&limit.stat_prefix),
+        })),
+        GateResource::Rate(rate) => {
+            let stats = stats.network_rate(&rate.stat_prefix);
+            Gate::Rate(names.buckets.rate(rate, stats))
+        }
+    }
 }
 
 /// Compiles the last filter of a chain. The second value is the route configuration it needs.

@@ -43,8 +43,10 @@ mod files;
 mod filter_chains;
 mod hosts;
 mod intake;
+mod listener_filters;
 mod listeners;
 mod names;
+mod rates;
 mod references;
 mod report;
 mod route_configs;
@@ -61,6 +63,7 @@ pub use dump::{
 };
 pub use files::ReadFile;
 pub use names::{Answer, Lead, Names, Question, ServiceRecord};
+pub use rates::ConnectionRate;
 pub use references::{Want, Wanted, WantedNames};
 pub use report::{Rejected, Report, Warned};
 pub use routing::{
@@ -70,7 +73,7 @@ pub use routing::{
 };
 pub use tables::{
     Backoff, BindAddress, Chain, Chains, CircuitBreakers, ClientOptions, Cluster, ClusterId, Codec,
-    ConnectionLimit, ConnectionSettings, FamilyOrder, FilterChain, HandOff, Http2Options,
+    ConnectionLimit, ConnectionSettings, FamilyOrder, FilterChain, Gate, HandOff, Http2Options,
     HttpChain, Inspection, Keepalive, KeptTlvs, ListenAddress, Listener, ListenerFilter,
     ListenerFilterKind, OriginalDestination, PortRule, ProxyProtocolRules, RouteConfigId, Routes,
     SocketOption, SocketSettings, SocketState, SocketValue, Tables, Target, TcpChain, TcpKeepalive,

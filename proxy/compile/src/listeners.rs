@@ -20,10 +20,12 @@ use crate::{
     files::Files,
     filter_chains,
     intake::{self, Fresh},
+    listener_filters,
+    rates::SharedBuckets,
     references::{self, Reference, References, WantedNames},
     report::Report,
     route_configs::RouteConfigs,
-    tables::{Chain, FilterChain, Inspection, Listener, ListenerFilter, ListenerFilterKind},
+    tables::{Chain, FilterChain, Inspection, Listener},
     update::{Moment, Update, Upsert},
 };
 
@@ -57,6 +59,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) clusters: &'a mut Clusters,
     pub(crate) route_configs: &'a mut RouteConfigs,
     pub(crate) wanted: &'a mut WantedNames,
+    pub(crate) buckets: &'a mut SharedBuckets,
     pub(crate) stats: &'a Stats,
     pub(crate) files: Files,
 }
@@ -244,6 +247,7 @@ fn compile(
     let mut names = Names {
         clusters: &mut around.clusters.slots,
         route_configs: &mut around.route_configs.slots,
+        buckets: around.buckets,
         files: around.files,
     };
     let chains = filter_chains::compile(chains, default_chain, known, &mut names, around.stats)?;
@@ -261,7 +265,7 @@ fn compile(
     let hash = endpoints::hash(&[&upsert.value]);
     let name = Arc::clone(&upsert.name);
     let inspection = Inspection {
-        filters: with_original_dst(filters, hand_off),
+        filters: listener_filters::compile(filters, hand_off, around.buckets, around.stats),
         timeout: filters_timeout,
         continue_on_timeout: continue_on_filters_timeout,
         stats: Arc::clone(&around.stats.inspection),
@@ -278,15 +282,6 @@ fn compile(
         hash,
     };
     Ok(Compiled { listener: Arc::new(listener), routes })
-}
-
-/// Who hands off must know where connections were meant to go.
-fn with_original_dst(mut filters: Vec<ListenerFilter>, hand_off: bool) -> Box<[ListenerFilter]> {
-    let knows = filters.iter().any(|filter| filter.kind == ListenerFilterKind::OriginalDst);
-    if hand_off && !knows {
-        filters.push(ListenerFilter { kind: ListenerFilterKind::OriginalDst, disabled: None });
-    }
-    filters.into()
 }
 
 /// The clusters that a chain's own routes name and that are not there.

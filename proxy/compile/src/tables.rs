@@ -15,7 +15,7 @@ use weft_telemetry::{ClusterStats, Http2Stats, HttpStats, TcpStats, UnderWay};
 pub use inspection::{
     Inspection, KeptTlvs, ListenerFilter, ListenerFilterKind, PortRule, ProxyProtocolRules,
 };
-pub use listener::{Chain, Chains, ConnectionLimit, FilterChain, HandOff, Listener};
+pub use listener::{Chain, Chains, ConnectionLimit, FilterChain, Gate, HandOff, Listener};
 
 use weft_resources::{HeadRules, LocalReplies, Priority, Upgrade};
 

@@ -1,10 +1,10 @@
 //! From an accepted connection to what handles it.
 
-use std::{rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use smallvec::SmallVec;
-use weft_compile::{Chain, ConnectionLimit, FilterChain, Listener};
+use weft_compile::{Chain, ConnectionLimit, FilterChain, Gate, Listener};
 use weft_net::{PeerAddress, Rewind, Stream};
 use weft_telemetry::{GaugeGuard, ListenerStats};
 
@@ -111,10 +111,14 @@ fn begin(
     let stream = Rewind::new(begun, stream);
     let held = Held::begin(listener, counted);
     let mut limited = SmallVec::<[_; 1]>::new();
-    for limit in &chain.connection_limits {
-        match Limited::begin(limit) {
-            Some(one) => limited.push(one),
-            None => return refuse(limit, stream),
+    for gate in &chain.gates {
+        match gate {
+            Gate::AtOnce(limit) => match Limited::begin(limit) {
+                Some(one) => limited.push(one),
+                None => return refuse(limit, stream),
+            },
+            Gate::Rate(rate) if rate.admits(Instant::now()) => {}
+            Gate::Rate(_) => return,
         }
     }
     let held = (held, limited);

@@ -3,7 +3,7 @@
 //! A connection that says nothing holds no buffer here, and the buffers of all that have begun to say
 //! something are bounded together: a flood of half-said things is cut off, not stored.
 
-use std::{cell::Cell, io, sync::Arc};
+use std::{cell::Cell, io, sync::Arc, time::Instant};
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::time::timeout;
@@ -132,6 +132,8 @@ impl Look<'_> {
             ListenerFilterKind::HttpInspector if self.client.is_tls => Next::Done,
             ListenerFilterKind::HttpInspector => self.http(),
             ListenerFilterKind::ProxyProtocol(rules) => self.proxy_protocol(rules),
+            ListenerFilterKind::Rate(rate) if rate.admits(Instant::now()) => Next::Done,
+            ListenerFilterKind::Rate(_) => Next::Close,
         }
     }
 

@@ -8,7 +8,8 @@ use weft_proto::pb::envoy::{
         connection_limit::v3::ConnectionLimit as ConnectionLimitMessage,
         direct_response::v3::Config as DirectResponseMessage, echo::v3::Echo,
         http_connection_manager::v3::HttpConnectionManager as HttpMessage,
-        sni_cluster::v3::SniCluster, tcp_proxy::v3::TcpProxy as TcpMessage,
+        local_ratelimit::v3::LocalRateLimit, sni_cluster::v3::SniCluster,
+        tcp_proxy::v3::TcpProxy as TcpMessage,
     },
 };
 use weft_route::ChainMatch;
@@ -16,7 +17,7 @@ use weft_route::ChainMatch;
 use crate::{
     chain_match, extension,
     http_connection_manager::{self, HttpConnectionManager},
-    network_filter::{self, ConnectionLimit},
+    network_filter::{self, ConnectionLimit, ConnectionRate},
     path::At,
     problem::{Notes, Problem},
     scalar,
@@ -33,8 +34,8 @@ pub struct FilterChain {
     pub path: Box<str>,
     /// `filter_chain_match`.
     pub conditions: ChainMatch,
-    /// Filters of the type `connection_limit`, in order.
-    pub connection_limits: Vec<ConnectionLimit>,
+    /// Filters that stand before the last one and bound how many connections it gets, in order.
+    pub gates: Vec<Gate>,
     /// `sni_cluster`: the server name of a TLS hello names the cluster of a `tcp_proxy`.
     pub sni_cluster: bool,
     /// The last filter, which handles the connection.
@@ -48,6 +49,15 @@ impl FilterChain {
     pub fn title(&self) -> &str {
         if self.name.is_empty() { &self.path } else { &self.name }
     }
+}
+
+/// What lets through some connections of a chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// `connection_limit`: so many at once.
+    AtOnce(ConnectionLimit),
+    /// `local_ratelimit`: so many within a time.
+    Rate(ConnectionRate),
 }
 
 /// The last filter of a chain.
@@ -75,13 +85,13 @@ pub(crate) fn read(
         transport::plaintext(socket, &at.field("transport_socket"), notes);
     }
     let filters = filters(&message.filters, at, notes);
-    let (gates, terminal) = filters?;
+    let (before, terminal) = filters?;
     Some(FilterChain {
         name: message.name.as_str().into(),
         path: at.to_string().into(),
         conditions: conditions?,
-        connection_limits: gates.connection_limits,
-        sni_cluster: gates.sni_cluster,
+        gates: before.gates,
+        sni_cluster: before.sni_cluster,
         terminal,
         identity: identity(message),
     })
@@ -95,12 +105,12 @@ fn identity(message: &wire::FilterChain) -> Box<[u8]> {
 
 /// What stands before the last filter.
 #[derive(Default)]
-struct Gates {
-    connection_limits: Vec<ConnectionLimit>,
+struct Before {
+    gates: Vec<Gate>,
     sni_cluster: bool,
 }
 
-fn filters(filters: &[wire::Filter], at: &At<'_>, notes: &mut Notes) -> Option<(Gates, Terminal)> {
+fn filters(filters: &[wire::Filter], at: &At<'_>, notes: &mut Notes) -> Option<(Before, Terminal)> {
     const ORDER: Problem = Problem::FilterOrder(
         "needs exactly one filter that handles the connection, as its last: \
          http_connection_manager, tcp_proxy, direct_response or echo",
@@ -108,36 +118,40 @@ fn filters(filters: &[wire::Filter], at: &At<'_>, notes: &mut Notes) -> Option<(
     let Some((last, before)) = filters.split_last() else {
         return notes.refuse(&at.field("filters"), ORDER);
     };
-    let mut gates = Gates::default();
+    let mut found = Before::default();
     for (index, filter) in before.iter().enumerate() {
         let at = at.item("filters", index);
-        if gate(filter, &mut gates, &at, notes).is_none() && terminal(filter, &at, notes).is_some()
+        if gate(filter, &mut found, &at, notes).is_none() && terminal(filter, &at, notes).is_some()
         {
             notes.refuse::<()>(&at, ORDER);
         }
     }
     let terminal = terminal(last, &at.item("filters", before.len()), notes)?;
-    Some((gates, terminal))
+    Some((found, terminal))
 }
 
 /// Reads a filter that lets connections through; `None` when it is none.
-fn gate(message: &wire::Filter, gates: &mut Gates, at: &At<'_>, notes: &mut Notes) -> Option<()> {
+fn gate(message: &wire::Filter, found: &mut Before, at: &At<'_>, notes: &mut Notes) -> Option<()> {
     let Some(wire::filter::ConfigType::TypedConfig(any)) = &message.config_type else {
         return None;
     };
     if extension::holds::<SniCluster>(any) {
-        gates.sni_cluster = true;
+        found.sni_cluster = true;
         return Some(());
     }
-    if !extension::holds::<ConnectionLimitMessage>(any) {
-        return None;
-    }
     let at = at.field("typed_config");
-    if let Some(message) = extension::unpack::<ConnectionLimitMessage>(any, &at, notes)
-        && let Some(limit) = network_filter::connection_limit(&message, &at, notes)
-    {
-        gates.connection_limits.extend(limit);
-    }
+    let gate = if extension::holds::<ConnectionLimitMessage>(any) {
+        let message = extension::unpack::<ConnectionLimitMessage>(any, &at, notes);
+        let limit = message.and_then(|it| network_filter::connection_limit(&it, &at, notes));
+        limit.flatten().map(Gate::AtOnce)
+    } else if extension::holds::<LocalRateLimit>(any) {
+        let message = extension::unpack::<LocalRateLimit>(any, &at, notes);
+        let rate = message.and_then(|it| network_filter::network_rate(&it, &at, notes));
+        rate.flatten().map(Gate::Rate)
+    } else {
+        return None;
+    };
+    found.gates.extend(gate);
     Some(())
 }
 

@@ -68,7 +68,7 @@ pub use decode::{Decoded, Resource, ResourceType, decode};
 pub use destination::{ClusterChoice, Destination, RouteTarget, WeightedCluster, WeightedClusters};
 pub use dns::{Dns, DnsKind, DnsQuery, DnsRefresh, FailureRefresh, LookupFamily};
 pub use dns_resolver::{DnsResolver, DnsServers};
-pub use filter_chain::{FilterChain, Terminal};
+pub use filter_chain::{FilterChain, Gate, Terminal};
 pub use hash_policy::{HashCookie, HashInput, HashPolicy};
 pub use head_rules::{HeadRules, InternalAddresses, ServerHeader, StripPort, Underscores};
 pub use headers::{AppendAction, HeaderMutations, HeaderProgram, HeaderSet, HeaderText};
@@ -81,7 +81,7 @@ pub use local_reply::{
     BodyFormat, BodyTemplate, Comparison, LocalReplies, ReplyFilter, ReplyMapper,
 };
 pub use name::{AssignmentName, ClusterName, ListenerName, Name, RouteConfigName, kind};
-pub use network_filter::ConnectionLimit;
+pub use network_filter::{ConnectionLimit, ConnectionRate, TokenRate};
 pub use problem::{Problem, Reason, Warning};
 pub use protocol_options::UpstreamProtocol;
 pub use redirect::{Redirect, RedirectPath};

@@ -5,14 +5,16 @@ use std::ops::Range;
 use weft_proto::pb::envoy::{
     config::{core::v3 as core, listener::v3 as wire},
     extensions::filters::listener::{
-        http_inspector::v3::HttpInspector, original_dst::v3::OriginalDst,
-        proxy_protocol::v3::ProxyProtocol as ProxyProtocolMessage, tls_inspector::v3::TlsInspector,
+        http_inspector::v3::HttpInspector, local_ratelimit::v3::LocalRateLimit,
+        original_dst::v3::OriginalDst, proxy_protocol::v3::ProxyProtocol as ProxyProtocolMessage,
+        tls_inspector::v3::TlsInspector,
     },
 };
 
 use crate::{
     cluster::optional,
     extension,
+    network_filter::{self, ConnectionRate},
     path::At,
     problem::{Notes, Problem},
 };
@@ -45,6 +47,8 @@ pub enum ListenerFilterKind {
     HttpInspector,
     /// `proxy_protocol`: who the client is, as a proxy in front tells.
     ProxyProtocol(ProxyProtocol),
+    /// `local_ratelimit`: finds nothing out, and lets so many connections through within a time.
+    Rate(ConnectionRate),
 }
 
 /// What is asked of PROXY protocol headers.
@@ -129,15 +133,16 @@ fn one(message: &wire::ListenerFilter, at: &At<'_>, notes: &mut Notes) -> Option
         None => None,
         Some(rule) => Some(port_rule(rule, &at.field("filter_disabled"), notes)?),
     };
-    let kind = kind(message, at, notes)?;
+    let kind = kind(message, at, notes)??;
     Some(ListenerFilter { kind, disabled })
 }
 
+/// `None` within for a filter that is turned off.
 fn kind(
     message: &wire::ListenerFilter,
     at: &At<'_>,
     notes: &mut Notes,
-) -> Option<ListenerFilterKind> {
+) -> Option<Option<ListenerFilterKind>> {
     use wire::listener_filter::ConfigType;
     let any = match &message.config_type {
         None => return notes.refuse(&at.field("typed_config"), Problem::Missing),
@@ -147,10 +152,10 @@ fn kind(
         Some(ConfigType::TypedConfig(any)) => any,
     };
     let at = at.field("typed_config");
-    if extension::holds::<OriginalDst>(any) {
-        Some(ListenerFilterKind::OriginalDst)
+    let kind = if extension::holds::<OriginalDst>(any) {
+        ListenerFilterKind::OriginalDst
     } else if extension::holds::<HttpInspector>(any) {
-        Some(ListenerFilterKind::HttpInspector)
+        ListenerFilterKind::HttpInspector
     } else if extension::holds::<TlsInspector>(any) {
         let message = extension::unpack::<TlsInspector>(any, &at, notes)?;
         let max_hello = optional(message.max_client_hello_size.as_ref())
@@ -158,13 +163,18 @@ fn kind(
                 usize::try_from(bytes).map_or(MAX_HELLO, |b| b.min(MAX_HELLO))
             });
         let close_on_error = message.close_connection_on_client_hello_parsing_errors;
-        Some(ListenerFilterKind::TlsInspector { max_hello, close_on_error })
+        ListenerFilterKind::TlsInspector { max_hello, close_on_error }
     } else if extension::holds::<ProxyProtocolMessage>(any) {
         let message = extension::unpack::<ProxyProtocolMessage>(any, &at, notes)?;
-        proxy_protocol(&message, &at, notes).map(ListenerFilterKind::ProxyProtocol)
+        ListenerFilterKind::ProxyProtocol(proxy_protocol(&message, &at, notes)?)
+    } else if extension::holds::<LocalRateLimit>(any) {
+        let message = extension::unpack::<LocalRateLimit>(any, &at, notes)?;
+        return network_filter::listener_rate(&message, &at, notes)
+            .map(|rate| rate.map(ListenerFilterKind::Rate));
     } else {
-        notes.refuse(&at, Problem::UnknownType(extension::type_name(any).to_owned()))
-    }
+        return notes.refuse(&at, Problem::UnknownType(extension::type_name(any).to_owned()));
+    };
+    Some(Some(kind))
 }
 
 fn proxy_protocol(

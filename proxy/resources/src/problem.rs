@@ -1,6 +1,6 @@
 //! What can be wrong with a resource, in words for the person who wrote it.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use thiserror::Error;
 use weft_format::FormatError;
@@ -157,6 +157,12 @@ pub enum Problem {
         /// The listener that has it.
         other: String,
     },
+    /// A time that is shorter than it may be.
+    #[error("must be at least {least:?}")]
+    TooShort {
+        /// The shortest that there may be.
+        least: Duration,
+    },
     /// More bits than an address has.
     #[error(transparent)]
     Prefix(PrefixError),
@@ -228,6 +234,7 @@ impl Problem {
             | Self::File { .. }
             | Self::AddressTaken { .. }
             | Self::Prefix(_)
+            | Self::TooShort { .. }
             | Self::Chains(_) => None,
         }
     }

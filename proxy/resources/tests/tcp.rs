@@ -16,7 +16,8 @@ use weft_proto::{
     },
 };
 use weft_resources::{
-    Backoff, Cluster, Decoded, FilterChain, KeptTlvs, Listener, ListenerKind, Terminal, decode,
+    Backoff, Cluster, Decoded, FilterChain, Gate, KeptTlvs, Listener, ListenerKind, Terminal,
+    TokenRate, decode,
 };
 
 const FILTERS: &str = "\"@type\": type.googleapis.com/envoy.extensions.filters.network";
@@ -51,7 +52,7 @@ fn settings_are_read() {
                     max_downstream_connection_duration: 60s, hash_policy: [{source_ip: {}}], \
                     max_downstream_connection_duration_jitter_percentage: {value: 25}";
     let chain = read(&listener(&format!("{limit}{off}{sni}"), settings)).unwrap();
-    let [limit] = &chain.connection_limits[..] else { panic!("{chain:?}") };
+    let [Gate::AtOnce(limit)] = &chain.gates[..] else { panic!("{chain:?}") };
     assert_eq!((limit.max, limit.delay), (7, Some(Duration::from_secs(2))));
     assert!(chain.sni_cluster);
     let Terminal::Tcp(tcp) = chain.terminal else { panic!("not TCP") };
@@ -78,6 +79,30 @@ fn what_is_not_followed_is_refused_by_name() {
     ] {
         let text = read(&listener("", settings)).unwrap_err();
         assert!(text.contains(named), "{settings}: {text}");
+    }
+}
+
+#[test]
+fn connections_come_at_a_rate() {
+    let rate = |bucket: &str, more: &str| {
+        let filter = format!(
+            "{{name: r, typed_config: {{{FILTERS}.local_ratelimit.v3.LocalRateLimit, stat_prefix: r, \
+             token_bucket: {{{bucket}}}{more}}}}},"
+        );
+        read(&listener(&filter, ""))
+    };
+    let chain = rate("max_tokens: 5, fill_interval: 0.05s", ", share_key: k").unwrap();
+    let [Gate::Rate(found)] = &chain.gates[..] else { panic!("{chain:?}") };
+    let tokens = TokenRate { most: 5, tokens: 1, interval: Duration::from_millis(50) };
+    assert_eq!((found.tokens, found.share_key.as_deref()), (tokens, Some("k")));
+    for (bucket, named) in [
+        ("max_tokens: 5, fill_interval: 0.049s", "fill_interval"),
+        ("max_tokens: 0, fill_interval: 1s", "max_tokens"),
+        ("max_tokens: 1, tokens_per_fill: 0, fill_interval: 1s", "tokens_per_fill"),
+        ("max_tokens: 1", "fill_interval"),
+    ] {
+        let text = rate(bucket, "").unwrap_err();
+        assert!(text.contains(named), "{bucket}: {text}");
     }
 }
 

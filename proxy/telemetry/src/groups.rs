@@ -253,6 +253,19 @@ impl ConnectionLimitStats {
     }
 }
 
+/// `local_rate_limit.<stat_prefix>.*` and `listener_local_ratelimit.<stat_prefix>.*`.
+#[derive(Debug, Default)]
+pub struct RateStats {
+    /// What came too soon.
+    pub rate_limited: Counter,
+}
+
+impl RateStats {
+    pub(crate) fn visit<'a>(&'a self, see: &mut dyn FnMut(&'static str, Value<'a>)) {
+        see("rate_limited", Value::Counter(self.rate_limited.get()));
+    }
+}
+
 /// `listener.<address>.*`.
 #[derive(Debug, Default)]
 pub struct ListenerStats {

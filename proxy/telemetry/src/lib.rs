@@ -16,8 +16,8 @@ mod under_way;
 
 pub use cluster::ClusterStats;
 pub use groups::{
-    ConnectionLimitStats, ControlPlaneStats, HttpStats, ListenerStats, StatusClasses, TcpStats,
-    UpdateStats,
+    ConnectionLimitStats, ControlPlaneStats, HttpStats, ListenerStats, RateStats, StatusClasses,
+    TcpStats, UpdateStats,
 };
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use http2::Http2Stats;

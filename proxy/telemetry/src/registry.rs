@@ -9,7 +9,8 @@ use std::{
 use crate::{
     cluster::ClusterStats,
     groups::{
-        ConnectionLimitStats, ControlPlaneStats, HttpStats, ListenerStats, TcpStats, UpdateStats,
+        ConnectionLimitStats, ControlPlaneStats, HttpStats, ListenerStats, RateStats, TcpStats,
+        UpdateStats,
     },
     histogram::Histogram,
     http2::Http2Stats,
@@ -29,6 +30,8 @@ pub struct Stats {
     tcp: Groups<TcpStats>,
     connection_limits: Groups<ConnectionLimitStats>,
     listeners: Groups<ListenerStats>,
+    network_rates: Groups<RateStats>,
+    listener_rates: Groups<RateStats>,
     /// What listener filters find out.
     pub inspection: Arc<InspectionStats>,
     /// `http2.*`, of all client connections together.
@@ -67,6 +70,8 @@ impl Stats {
             tcp: Groups::default(),
             connection_limits: Groups::default(),
             listeners: Groups::default(),
+            network_rates: Groups::default(),
+            listener_rates: Groups::default(),
             inspection: Arc::default(),
             http2: Arc::default(),
             control_plane: ControlPlaneStats::default(),
@@ -103,6 +108,16 @@ impl Stats {
         group(&self.connection_limits, stat_prefix)
     }
 
+    /// `local_rate_limit.<stat_prefix>.*`.
+    pub fn network_rate(&self, stat_prefix: &str) -> Arc<RateStats> {
+        group(&self.network_rates, stat_prefix)
+    }
+
+    /// `listener_local_ratelimit.<stat_prefix>.*`.
+    pub fn listener_rate(&self, stat_prefix: &str) -> Arc<RateStats> {
+        group(&self.listener_rates, stat_prefix)
+    }
+
     /// `listener.<address>.*`; the address as written in the configuration (`127.0.0.1_8080` in
     /// metric names, as Envoy writes it).
     pub fn listener(&self, address: &str) -> Arc<ListenerStats> {
@@ -117,6 +132,8 @@ impl Stats {
         sweep(&self.http);
         sweep(&self.tcp);
         sweep(&self.connection_limits);
+        sweep(&self.network_rates);
+        sweep(&self.listener_rates);
     }
 
     /// Shows every metric once, grouped by scope and in a stable order.
@@ -144,6 +161,16 @@ impl Stats {
         each(&self.connection_limits, |name, stats| {
             stats.visit(&mut |metric, value| {
                 see(Sample { scope: Scope::ConnectionLimit(name), metric, value });
+            });
+        });
+        each(&self.network_rates, |name, stats| {
+            stats.visit(&mut |metric, value| {
+                see(Sample { scope: Scope::NetworkRate(name), metric, value });
+            });
+        });
+        each(&self.listener_rates, |name, stats| {
+            stats.visit(&mut |metric, value| {
+                see(Sample { scope: Scope::ListenerRate(name), metric, value });
             });
         });
         self.visit_process(now, see);
@@ -215,6 +242,10 @@ pub enum Scope<'a> {
     Tcp(&'a str),
     /// `connection_limit.<stat_prefix>`.
     ConnectionLimit(&'a str),
+    /// `local_rate_limit.<stat_prefix>`.
+    NetworkRate(&'a str),
+    /// `listener_local_ratelimit.<stat_prefix>`.
+    ListenerRate(&'a str),
     /// A part of the process, such as `server`.
     Process(&'static str),
 }

@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use weft_telemetry::InspectionStats;
 
-pub use weft_resources::{
-    KeptTlvs, ListenerFilter, ListenerFilterKind, PortRule, ProxyProtocol as ProxyProtocolRules,
-};
+pub use weft_resources::{KeptTlvs, PortRule, ProxyProtocol as ProxyProtocolRules};
+
+use crate::rates::ConnectionRate;
 
 /// `listener_filters` and their settings.
 #[derive(Debug)]
@@ -19,4 +19,33 @@ pub struct Inspection {
     pub continue_on_timeout: bool,
     /// What is found out, all listeners together.
     pub stats: Arc<InspectionStats>,
+}
+
+/// A listener filter.
+#[derive(Debug)]
+pub struct ListenerFilter {
+    /// What it finds out.
+    pub kind: ListenerFilterKind,
+    /// `filter_disabled`: connections that it leaves alone.
+    pub disabled: Option<PortRule>,
+}
+
+/// What a listener filter finds out, or lets through.
+#[derive(Debug)]
+pub enum ListenerFilterKind {
+    /// Where the client connected to before the kernel redirected it.
+    OriginalDst,
+    /// The server name and protocols of a TLS hello.
+    TlsInspector {
+        /// `max_client_hello_size`, in bytes.
+        max_hello: usize,
+        /// `close_connection_on_client_hello_parsing_errors`.
+        close_on_error: bool,
+    },
+    /// Which HTTP the client begins with.
+    HttpInspector,
+    /// Who the client is, as a proxy in front tells.
+    ProxyProtocol(ProxyProtocolRules),
+    /// So many connections within a time.
+    Rate(Arc<ConnectionRate>),
 }

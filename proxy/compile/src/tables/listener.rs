@@ -13,7 +13,7 @@ use weft_route::{ChainTable, ConnectionView};
 use weft_telemetry::{ConnectionLimitStats, Gauge, ListenerStats};
 
 use super::{BindAddress, HttpChain, Inspection, ListenAddress, TcpChain};
-use crate::references::Reference;
+use crate::{rates::ConnectionRate, references::Reference};
 
 /// A listener that is ready to accept.
 #[derive(Debug)]
@@ -91,8 +91,8 @@ impl Chains {
 pub struct FilterChain {
     /// `name`, or where in the listener it stands.
     pub name: Arc<str>,
-    /// How many connections it has at once, by each of its `connection_limit` filters.
-    pub connection_limits: Box<[Arc<ConnectionLimit>]>,
+    /// What bounds how many connections it gets, in order.
+    pub gates: Box<[Gate]>,
     /// Whether the server name of a TLS hello names the cluster of a TCP chain.
     pub sni_cluster: bool,
     /// Its last filter.
@@ -101,6 +101,15 @@ pub struct FilterChain {
     pub(crate) routes: Option<Reference>,
     /// Identifies what it was built from.
     pub(crate) identity: u128,
+}
+
+/// A filter that lets some connections through.
+#[derive(Debug)]
+pub enum Gate {
+    /// So many at once.
+    AtOnce(Arc<ConnectionLimit>),
+    /// So many within a time.
+    Rate(ConnectionRate),
 }
 
 /// `connection_limit`, with what counts against it in all workers.
