@@ -83,7 +83,7 @@ pub(crate) fn network_rate(
     Some(is_on(message.runtime_enabled.as_ref()).then(|| ConnectionRate {
         stat_prefix: message.stat_prefix.as_str().into(),
         tokens,
-        share_key: Some(message.share_key.as_str().into()).filter(|key: &Box<str>| !key.is_empty()),
+        share_key: Some(message.share_key.as_str()).filter(|key| !key.is_empty()).map(Box::from),
     }))
 }
 

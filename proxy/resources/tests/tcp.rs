@@ -97,7 +97,6 @@ fn connections_come_at_a_rate() {
     assert_eq!((found.tokens, found.share_key.as_deref()), (tokens, Some("k")));
     for (bucket, named) in [
         ("max_tokens: 5, fill_interval: 0.049s", "fill_interval"),
-        ("max_tokens: 0, fill_interval: 1s", "max_tokens"),
         ("max_tokens: 1, tokens_per_fill: 0, fill_interval: 1s", "tokens_per_fill"),
         ("max_tokens: 1", "fill_interval"),
     ] {
