@@ -12,6 +12,7 @@
 mod bootstrap;
 mod cli;
 mod discovery;
+mod events;
 mod health;
 mod known_good;
 mod logging;
@@ -26,6 +27,7 @@ mod server;
 mod sidecar;
 mod sockets;
 mod standalone;
+mod verdicts;
 mod workers;
 
 use std::{ffi::OsString, process::ExitCode, time::Duration};

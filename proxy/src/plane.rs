@@ -79,6 +79,19 @@ impl Plane {
         self.compiler.resolved(cluster, question, answer);
     }
 
+    /// What is known of the health of these clusters' endpoints has changed; [`Plane::publish`]
+    /// makes it count.
+    pub(crate) fn health_news<'a>(&mut self, clusters: impl IntoIterator<Item = &'a Arc<str>>) {
+        for cluster in clusters {
+            self.compiler.health_news(cluster);
+        }
+    }
+
+    /// The tables that workers go by.
+    pub(crate) fn published(&self) -> &Arc<Tables> {
+        &self.published
+    }
+
     /// Publishes the tables if they changed, and binds what they ask for. An address that cannot be
     /// bound is tried again with the next call.
     pub(crate) fn publish(&mut self) -> Vec<BindError> {

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
 use weft_admin::{
-    BootstrapView, BoundListener, LogLevel, ServerInfo, ServerState, SubscriptionView,
+    BootstrapView, BoundListener, EventView, LogLevel, ServerInfo, ServerState, SubscriptionView,
 };
 use weft_compile::{
     Answer, BindAddress, ClusterView, Dump, Question, Report, ResourceType, Update, Wanted,
@@ -24,6 +24,7 @@ use weft_telemetry::Stats;
 use crate::{
     bootstrap::Discovery,
     discovery::{SourceId, Sources, Want},
+    events::Events,
     known_good::Standing,
     logging::LogControl,
     plane::Plane,
@@ -42,10 +43,13 @@ pub(crate) struct Proxy {
     live: Notify,
     /// Other names may have to be looked up.
     names_changed: Notify,
+    /// Tables were published, with other endpoints perhaps.
+    published: Notify,
     /// A name was looked up, so that something may have become warm.
     resolved: Notify,
     random: Mutex<fastrand::Rng>,
     standing: Mutex<Standing>,
+    events: Mutex<Events>,
     /// A server has said something.
     configured: Notify,
     pub(crate) facts: Facts,
@@ -76,9 +80,11 @@ impl Proxy {
             state: AtomicU8::new(0),
             live: Notify::new(),
             names_changed: Notify::new(),
+            published: Notify::new(),
             resolved: Notify::new(),
             random: Mutex::new(fastrand::Rng::new()),
             standing: Mutex::default(),
+            events: Mutex::default(),
             configured: Notify::new(),
             facts,
         };
@@ -88,6 +94,11 @@ impl Proxy {
 
     pub(crate) fn stats(&self) -> &Arc<Stats> {
         &self.stats
+    }
+
+    /// For decisions by chance.
+    pub(crate) fn random_u64(&self) -> u64 {
+        self.random.lock().unwrap_or_else(PoisonError::into_inner).u64(..)
     }
 
     /// For jitter.
@@ -195,6 +206,11 @@ impl Proxy {
         Some(SystemTime::now().duration_since(written).unwrap_or_default())
     }
 
+    /// What has happened to endpoints. Never held across an await.
+    pub(crate) fn kept_events(&self) -> MutexGuard<'_, Events> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn standing(&self) -> MutexGuard<'_, Standing> {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -202,6 +218,20 @@ impl Proxy {
     /// Other names may have to be looked up after this.
     pub(crate) fn names_changed(&self) -> &Notify {
         &self.names_changed
+    }
+
+    /// Told whenever tables may have been published.
+    pub(crate) fn published(&self) -> &Notify {
+        &self.published
+    }
+
+    /// What is known of the health of these clusters' endpoints has changed.
+    pub(crate) fn health_news<'a>(
+        self: &Arc<Self>,
+        clusters: impl IntoIterator<Item = &'a Arc<str>>,
+    ) {
+        self.plane().health_news(clusters);
+        self.publish();
     }
 
     /// A name of a cluster was looked up.
@@ -291,6 +321,7 @@ impl Proxy {
             }
             plane.publish()
         };
+        self.published.notify_one();
         report(&failed);
         if self.plane().is_listening() && self.state() == ServerState::PreInitializing {
             self.enter(ServerState::Live);
@@ -406,6 +437,10 @@ impl weft_admin::Source for Proxy {
 
     fn clusters(&self) -> Vec<ClusterView> {
         self.plane().compiler().cluster_views()
+    }
+
+    fn events(&self) -> Vec<EventView> {
+        self.kept_events().newest_last().cloned().collect()
     }
 
     fn dump(&self) -> Dump {

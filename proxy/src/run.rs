@@ -29,7 +29,7 @@ use crate::{
     registration::Registration,
     resolution,
     server::ServerAddress,
-    sidecar, sockets, standalone,
+    sidecar, sockets, standalone, verdicts,
     workers::Workers,
 };
 
@@ -216,6 +216,7 @@ async fn live(args: &RunArgs, start: Start, proxy: Arc<Proxy>) -> anyhow::Result
         tokio::spawn(admin.serve(listener));
     }
     tokio::spawn(resolution::follow(Arc::clone(&proxy)));
+    tokio::spawn(verdicts::follow(Arc::clone(&proxy)));
     // Listeners, static ones among them, open when the first configuration is complete.
     if proxy.subscribe(start.bootstrap.discovery, start.bootstrap.node) {
         if let Some(place) = known_good::place(args) {

@@ -6,7 +6,7 @@ use std::{fmt::Write as _, net::SocketAddr};
 
 use regex::Regex;
 use serde_json::{Map, Value, json};
-use weft_balance::{EndpointAddress, Health, Host, Locality};
+use weft_balance::{EndpointAddress, Health, Host, Locality, Verdict};
 use weft_compile::ClusterView;
 
 use crate::reply::{self, Reply};
@@ -61,14 +61,14 @@ fn host_lines(out: &mut String, cluster: &str, host: &Host) {
         let _ = writeln!(out, "{cluster}::{address}::{counter}::{value}");
     }
     let facts: [(&str, &dyn std::fmt::Display); 7] = [
-        ("health_flags", &health_flags(host.health)),
+        ("health_flags", &health_flags(host)),
         ("weight", &host.weight),
         ("region", &locality.region),
         ("zone", &locality.zone),
         ("sub_zone", &locality.sub_zone),
         ("priority", &host.priority),
-        // Nothing judges endpoints by it, which Envoy says in this way.
-        ("success_rate", &-1),
+        // Envoy's way to say that there is none.
+        ("success_rate", &host.endpoint.outcomes().success_rate().unwrap_or(-1.0)),
     ];
     for (fact, value) in facts {
         let _ = writeln!(out, "{cluster}::{address}::{fact}::{value}");
@@ -104,14 +104,45 @@ fn metric((name, is_gauge, value): (&'static str, bool, u64)) -> Value {
     metric.into()
 }
 
-/// As Envoy names them.
-fn health_flags(health: Health) -> &'static str {
-    match health {
-        Health::Unknown | Health::Healthy => "healthy",
-        Health::Unhealthy | Health::Timeout => "/failed_eds_health",
-        Health::Draining => "/eds_status_draining",
-        Health::Degraded => "/degraded_eds_health",
-    }
+/// As Envoy names them, and in its order.
+fn health_flags(host: &Host) -> String {
+    let standing = host.endpoint.standing();
+    let eds_failed = matches!(host.health, Health::Unhealthy | Health::Timeout);
+    let flags: String = [
+        (standing.has(Verdict::FailedCheck), "/failed_active_hc"),
+        (standing.has(Verdict::Ejected), "/failed_outlier_check"),
+        (eds_failed, "/failed_eds_health"),
+        (standing.has(Verdict::DegradedByCheck), "/degraded_active_hc"),
+        (host.health == Health::Degraded, "/degraded_eds_health"),
+        (standing.has(Verdict::Leaving), "/pending_dynamic_removal"),
+        (standing.has(Verdict::AwaitsCheck), "/pending_active_hc"),
+        (standing.has(Verdict::Excluded), "/excluded_via_immediate_hc_fail"),
+        (standing.has(Verdict::CheckTimedOut), "/active_hc_timeout"),
+        (host.health == Health::Draining, "/eds_status_draining"),
+    ]
+    .into_iter()
+    .filter_map(|(holds, name)| holds.then_some(name))
+    .collect();
+    if flags.is_empty() { "healthy".to_owned() } else { flags }
+}
+
+/// `admin.v3.HostHealthStatus`.
+fn health_status(host: &Host) -> Value {
+    let standing = host.endpoint.standing();
+    let health = if host.health == Health::Unknown { Health::Healthy } else { host.health };
+    let mut status = Map::from_iter([("eds_health_status".to_owned(), health.name().into())]);
+    let found = [
+        ("failed_active_health_check", Verdict::FailedCheck),
+        ("failed_outlier_check", Verdict::Ejected),
+        ("failed_active_degraded_check", Verdict::DegradedByCheck),
+        ("pending_dynamic_removal", Verdict::Leaving),
+        ("pending_active_hc", Verdict::AwaitsCheck),
+        ("excluded_via_immediate_hc_fail", Verdict::Excluded),
+        ("active_hc_timeout", Verdict::CheckTimedOut),
+    ];
+    let held = found.into_iter().filter(|(_, verdict)| standing.has(*verdict));
+    status.extend(held.map(|(name, _)| (name.to_owned(), true.into())));
+    status.into()
 }
 
 /// `admin.v3.Clusters`.
@@ -140,16 +171,18 @@ fn status(view: &ClusterView) -> Value {
 
 /// `admin.v3.HostStatus`.
 fn host_status(host: &Host) -> Value {
-    let health = if host.health == Health::Unknown { Health::Healthy } else { host.health };
     let mut status = json!({
         "address": address(host),
         "stats": counters(host).map(metric),
-        "health_status": { "eds_health_status": health.name() },
+        "health_status": health_status(host),
         "weight": host.weight,
         "locality": locality(host.locality.as_deref()),
     });
     if host.priority > 0 {
         status["priority"] = host.priority.into();
+    }
+    if let Some(rate) = host.endpoint.outcomes().success_rate() {
+        status["success_rate"] = json!({ "value": rate });
     }
     status
 }

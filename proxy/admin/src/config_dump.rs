@@ -250,7 +250,7 @@ fn with_type(url: &str, message: Value) -> Option<Value> {
 }
 
 /// RFC 3339 in UTC to the millisecond.
-fn timestamp(time: SystemTime) -> Value {
+pub(crate) fn timestamp(time: SystemTime) -> Value {
     jiff::Timestamp::try_from(time).map_or(Value::Null, |time| format!("{time:.3}").into())
 }
 

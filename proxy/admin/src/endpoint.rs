@@ -16,6 +16,7 @@ pub(crate) enum Kind {
     Clusters,
     ConfigDump,
     DrainListeners,
+    Events,
     Help,
     Home,
     Listeners,
@@ -62,6 +63,12 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         kind: Kind::DrainListeners,
         about: "stop accepting connections",
         parameters: &[("graceful", "first ask clients to leave, for as long as the drain time")],
+    },
+    Endpoint {
+        path: "/events",
+        kind: Kind::Events,
+        about: "what was found out about the health of endpoints lately, and why",
+        parameters: &[],
     },
     Endpoint { path: "/help", kind: Kind::Help, about: "this list", parameters: &[] },
     Endpoint {

@@ -13,6 +13,7 @@ mod command;
 mod config_dump;
 mod csds;
 mod endpoint;
+mod events;
 mod guard;
 mod help;
 mod listeners;
@@ -31,6 +32,6 @@ mod stats;
 pub use command::{Command, LogLevel, UnknownLogLevel};
 pub use server::{Admin, Settings};
 pub use source::{
-    BootstrapView, BoundListener, ServerInfo, ServerState, Source, SubscriptionError,
+    BootstrapView, BoundListener, EventView, ServerInfo, ServerState, Source, SubscriptionError,
     SubscriptionState, SubscriptionView,
 };

@@ -10,7 +10,7 @@ use crate::{
     command::Command,
     config_dump::{ConfigDump, Request},
     endpoint::{self, Endpoint, Kind},
-    guard, help, listeners, logging,
+    events, guard, help, listeners, logging,
     pieces::PieceWriter,
     query::Parameters,
     refusal::Refusal,
@@ -87,6 +87,7 @@ async fn serve(
         }
         Kind::Listeners => listeners::text(&source.listeners()),
         Kind::ConfigDump => config_dump(admin, parameters).await?,
+        Kind::Events => events::as_json(source.events()),
         Kind::Logging => logging::change(parameters, source.log_level(), order)?,
         Kind::DrainListeners => {
             order(Command::DrainListeners { graceful: parameters.flag("graceful") })?;

@@ -33,6 +33,8 @@ pub trait Source: Send + Sync + 'static {
     fn listeners(&self) -> Vec<BoundListener>;
     /// Clusters that requests can go to, in the order of their names.
     fn clusters(&self) -> Vec<ClusterView>;
+    /// What has happened to endpoints lately, the oldest first.
+    fn events(&self) -> Vec<EventView>;
     /// The configuration in use and underway.
     fn dump(&self) -> Dump;
     /// Every resource that is subscribed to, as the protocol sees it.
@@ -41,6 +43,15 @@ pub trait Source: Send + Sync + 'static {
     fn node(&self) -> Node;
     /// The bootstrap that the process was started with.
     fn bootstrap(&self) -> BootstrapView;
+}
+
+/// Something that has happened to an endpoint.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventView {
+    /// When.
+    pub at: SystemTime,
+    /// The rest of the message of `envoy.data` that says so.
+    pub fields: Map<String, Value>,
 }
 
 /// A resource that is subscribed to.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     draw::Draw,
     endpoint::{EndpointId, EndpointState},
-    host::{Health, Host},
+    host::{Condition, Host},
     locality::weigh,
     placement::Hashing,
     pool::Pool,
@@ -302,11 +302,11 @@ fn tiers(hosts: &[Host], priorities: &[Priority], settings: Settings) -> Box<[Ti
 }
 
 fn count(members: &[(u32, &Host)], overprovisioning: u32) -> Census {
-    let of = |is: fn(Health) -> bool| members.iter().filter(|(_, host)| is(host.health)).count();
+    let of = |condition| members.iter().filter(|(_, host)| host.condition() == condition).count();
     Census {
-        healthy: of(Health::is_healthy),
-        degraded: of(|health| health == Health::Degraded),
-        total: of(Health::counts),
+        healthy: of(Condition::Healthy),
+        degraded: of(Condition::Degraded),
+        total: members.len() - of(Condition::Excluded),
         overprovisioning,
     }
 }
@@ -334,8 +334,8 @@ fn pools(
     let pool = |usable| {
         Pool::new(weigh(members, policy, overprovisioning, usable), hosts, policy.hashing())
     };
-    let healthy = || pool(Health::is_healthy);
-    let degraded = || pool(|health| health == Health::Degraded);
+    let healthy = || pool(Condition::Healthy);
+    let degraded = || pool(Condition::Degraded);
     let wanted: [(u64, &dyn Fn() -> Option<Pool>); 2] =
         [(load.healthy, &healthy), (load.degraded, &degraded)];
     wanted

@@ -9,6 +9,11 @@ use std::{
     },
 };
 
+use crate::{
+    outcome::Outcomes,
+    standing::{Standing, Verdict, Verdicts},
+};
+
 /// Where an endpoint is reached.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum EndpointAddress {
@@ -54,6 +59,8 @@ pub struct EndpointState {
     active_requests: AtomicU32,
     active_connections: AtomicU32,
     counts: EndpointCounts,
+    outcomes: Outcomes,
+    verdicts: Verdicts,
 }
 
 /// What has happened at an endpoint, in all workers together.
@@ -101,6 +108,8 @@ impl EndpointState {
             active_requests: AtomicU32::new(0),
             active_connections: AtomicU32::new(0),
             counts: EndpointCounts::default(),
+            outcomes: Outcomes::default(),
+            verdicts: Verdicts::default(),
         })
     }
 
@@ -154,6 +163,22 @@ impl EndpointState {
     /// What has happened here.
     pub fn counts(&self) -> &EndpointCounts {
         &self.counts
+    }
+
+    /// What requests tell of it, where somebody judges by that.
+    pub fn outcomes(&self) -> &Outcomes {
+        &self.outcomes
+    }
+
+    /// What this proxy has found out about its health.
+    pub fn standing(&self) -> Standing {
+        self.verdicts.get()
+    }
+
+    /// Sets or lifts a verdict; true when that changed anything. Balancers that are made from then
+    /// on go by it.
+    pub fn judge(&self, verdict: Verdict, holds: bool) -> bool {
+        self.verdicts.set(verdict, holds)
     }
 
     /// Counts one connection as open, or about to be opened, until the guard is dropped.

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::endpoint::{EndpointAddress, EndpointState};
+use crate::{
+    endpoint::{EndpointAddress, EndpointState},
+    standing::{Standing, Verdict},
+};
 
 /// One endpoint with what decides how often it is picked.
 #[derive(Clone, Debug)]
@@ -13,6 +16,8 @@ pub struct Host {
     pub weight: u32,
     /// `health_status`.
     pub health: Health,
+    /// What this proxy had found out about it when this version was made.
+    pub standing: Standing,
     /// `priority`: 0 is used first.
     pub priority: u32,
     /// Where it runs.
@@ -33,10 +38,36 @@ impl Host {
             endpoint,
             weight: 1,
             health: Health::Unknown,
+            standing: Standing::default(),
             priority: 0,
             locality: None,
             locality_weight: None,
             hash_key: None,
+        }
+    }
+
+    /// Whether it takes requests, by all that was known when this version was made.
+    pub fn condition(&self) -> Condition {
+        self.condition_given(self.standing)
+    }
+
+    /// Whether it takes requests from the next version on, by all that is known now.
+    pub fn condition_now(&self) -> Condition {
+        self.condition_given(self.endpoint.standing())
+    }
+
+    fn condition_given(&self, standing: Standing) -> Condition {
+        let health = self.health;
+        let is_excluded = !health.counts()
+            || standing.has(Verdict::AwaitsCheck)
+            || standing.has(Verdict::Excluded);
+        match health {
+            _ if is_excluded => Condition::Excluded,
+            _ if !standing.is_usable() => Condition::Unhealthy,
+            Health::Unhealthy | Health::Timeout => Condition::Unhealthy,
+            Health::Degraded => Condition::Degraded,
+            _ if standing.has(Verdict::DegradedByCheck) => Condition::Degraded,
+            _ => Condition::Healthy,
         }
     }
 
@@ -70,14 +101,22 @@ pub enum Health {
     Degraded,
 }
 
-impl Health {
-    /// Whether requests go there in the first place.
-    pub fn is_healthy(self) -> bool {
-        matches!(self, Self::Unknown | Self::Healthy)
-    }
+/// Whether a host takes requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Condition {
+    /// Yes.
+    Healthy,
+    /// Where too few are healthy.
+    Degraded,
+    /// No.
+    Unhealthy,
+    /// No, and it is as good as gone where the share of available hosts matters.
+    Excluded,
+}
 
+impl Health {
     /// Whether it counts among the hosts of which a share is available.
-    pub fn counts(self) -> bool {
+    fn counts(self) -> bool {
         self != Self::Draining
     }
 

@@ -8,23 +8,29 @@
 //! The crate is pure: the random number of each pick comes from the caller, and so does the hash of
 //! a request where one decides.
 
+mod alarm;
 mod balancer;
 mod draw;
 mod endpoint;
 mod host;
 mod locality;
+mod outcome;
 mod overload;
 mod placement;
 mod pool;
 mod priority;
 mod request_hash;
+mod standing;
 
+pub use alarm::Alarm;
 pub use balancer::{Balancer, Group, OnPanic, Picked, Policy, Settings};
 pub use endpoint::{
     ActiveConnection, ActiveRequest, Count, EndpointAddress, EndpointCounts, EndpointId,
     EndpointState,
 };
-pub use host::{Health, Host, Locality};
+pub use host::{Condition, Health, Host, Locality};
+pub use outcome::{Outcome, Outcomes, Patience, Run, Tally};
 pub use overload::{DropOverload, DropOverloads};
 pub use placement::Hashing;
 pub use request_hash::RequestHash;
+pub use standing::{Standing, Verdict};

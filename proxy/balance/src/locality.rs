@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::{
     balancer::{Members, Policy},
-    host::{Health, Host, Locality},
+    host::{Condition, Host, Locality},
 };
 
 /// The hosts that may be picked, with their weights: those of the hosts themselves, or parts of
@@ -13,17 +13,17 @@ pub(crate) fn weigh(
     members: &Members<'_>,
     policy: Policy,
     overprovisioning: u32,
-    usable: fn(Health) -> bool,
+    usable: Condition,
 ) -> Vec<(u32, u64)> {
-    let chosen = members.iter().filter(|(_, host)| usable(host.health));
+    let chosen = members.iter().filter(|(_, host)| host.condition() == usable);
     if members.iter().all(|(_, host)| host.locality_weight.is_none()) {
         return chosen.map(|(index, host)| (*index, host.weight_for(policy))).collect();
     }
     let mut localities: HashMap<Option<&Locality>, Share> = HashMap::new();
     for (_, host) in members {
         let share = localities.entry(host.locality.as_deref()).or_default();
-        share.total += u64::from(host.health.counts());
-        if usable(host.health) {
+        share.total += u64::from(host.condition() != Condition::Excluded);
+        if host.condition() == usable {
             share.usable += 1;
             share.weights += host.weight_for(policy);
         }

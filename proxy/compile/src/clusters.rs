@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use weft_balance::Alarm;
 use weft_resources::{Cluster as Resource, ClusterName, Discovery, Dns, Origin};
 use weft_telemetry::Stats;
 
@@ -33,9 +34,18 @@ pub(crate) struct Clusters {
     pub(crate) names: Names,
     /// Names of clusters that consist of others.
     aggregates: BTreeSet<Arc<str>>,
+    /// Rings when a decision about endpoints is due.
+    pub(crate) alarm: Arc<Alarm>,
 }
 
 impl Clusters {
+    /// What is known of the health of a cluster's endpoints has changed.
+    pub(crate) fn health_news(&mut self, name: &Arc<str>) {
+        if self.published_by_name(name).is_some() {
+            self.dirty.insert(Arc::clone(name));
+        }
+    }
+
     /// Takes an update in.
     pub(crate) fn apply(
         &mut self,
@@ -210,6 +220,7 @@ impl Clusters {
             names: &self.names,
             previous: self.published(slot),
             members: leaves.iter().filter_map(|leaf| self.published_by_name(leaf)).collect(),
+            alarm: Arc::clone(&self.alarm),
         }))
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use weft_balance::Alarm;
 use weft_resources::ResourceType;
 use weft_telemetry::{Stats, UpdateStats};
 
@@ -150,6 +151,17 @@ impl Compiler {
         }
         self.clusters.resolved(cluster, question, answer, &mut self.wanted.assignments);
         self.wanted.changes() != wanted_before
+    }
+
+    /// What is known of the health of a cluster's endpoints has changed: they are balanced anew.
+    pub fn health_news(&mut self, cluster: &Arc<str>) {
+        self.clusters.health_news(cluster);
+    }
+
+    /// Rings when the request path has seen something of an endpoint that somebody has to judge:
+    /// see [`Outliers::take_due`](crate::Outliers::take_due).
+    pub fn alarm(&self) -> &Arc<Alarm> {
+        &self.clusters.alarm
     }
 
     /// What to subscribe to.

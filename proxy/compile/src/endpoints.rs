@@ -4,7 +4,8 @@ use std::{collections::HashSet, sync::Arc};
 
 use foldhash::{fast::RandomState, quality::FixedState};
 use weft_balance::{
-    Balancer, DropOverload, DropOverloads, Hashing, Health, Host, OnPanic, Policy, Settings,
+    Alarm, Balancer, Condition, DropOverload, DropOverloads, Hashing, Host, OnPanic, Policy,
+    Settings,
 };
 use weft_resources::{Assignment, Cluster as Resource, Discovery, HashTable, Limits, Picker};
 use weft_telemetry::{ClusterStats, UnderWay};
@@ -12,6 +13,7 @@ use weft_telemetry::{ClusterStats, UnderWay};
 use crate::{
     hosts::hosts,
     names::Names,
+    outliers::Outliers,
     tables::{Cluster, ClusterId},
 };
 
@@ -29,6 +31,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) previous: Option<&'a Cluster>,
     /// Of an aggregate: clusters with endpoints of their own, in order.
     pub(crate) members: Vec<Arc<Cluster>>,
+    /// Rings when a decision about its endpoints is due.
+    pub(crate) alarm: Arc<Alarm>,
 }
 
 /// Builds a cluster, with the endpoints of the previous one where address and connection settings
@@ -60,6 +64,10 @@ pub(crate) fn build(parts: Parts<'_>) -> Cluster {
         stats,
         connection,
         circuit_breakers: resource.circuit_breakers,
+        outliers: resource
+            .outlier_detection
+            .clone()
+            .map(|settings| Outliers::new(settings, parts.alarm)),
         drop_overloads: drop_overloads(assignment),
         balancer: balancer(resource, assignment, hosts, &members),
         members: members.into_boxed_slice(),
@@ -93,11 +101,11 @@ fn balancer(
 }
 
 fn count_members(stats: &ClusterStats, hosts: &[Host]) {
-    let of = |is: fn(Health) -> bool| hosts.iter().filter(|host| is(host.health)).count() as u64;
+    let of = |condition| hosts.iter().filter(|host| host.condition() == condition).count() as u64;
     stats.membership_total.set(hosts.len() as u64);
-    stats.membership_healthy.set(of(Health::is_healthy));
-    stats.membership_degraded.set(of(|health| health == Health::Degraded));
-    stats.membership_excluded.set(of(|health| !health.counts()));
+    stats.membership_healthy.set(of(Condition::Healthy));
+    stats.membership_degraded.set(of(Condition::Degraded));
+    stats.membership_excluded.set(of(Condition::Excluded));
 }
 
 fn policy(picker: Picker) -> Policy {

@@ -154,6 +154,7 @@ impl Making<'_> {
         let hash_key = hash_key.map(Arc::from);
         let locality = Some(Arc::clone(locality));
         hosts.push(Host {
+            standing: endpoint.standing(),
             endpoint,
             weight,
             health,

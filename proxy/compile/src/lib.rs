@@ -46,6 +46,7 @@ mod intake;
 mod listener_filters;
 mod listeners;
 mod names;
+mod outliers;
 mod rates;
 mod references;
 mod report;
@@ -63,6 +64,7 @@ pub use dump::{
 };
 pub use files::ReadFile;
 pub use names::{Answer, Lead, Names, Question, ServiceRecord};
+pub use outliers::Outliers;
 pub use rates::ConnectionRate;
 pub use references::{Want, Wanted, WantedNames};
 pub use report::{Rejected, Report, Warned};
@@ -81,10 +83,10 @@ pub use tables::{
 };
 pub use update::{Source, Update, Upsert};
 pub use weft_resources::{
-    ApiSource, BodyFormat, BodyTemplate, Comparison, ConfigSource, ConnectTermination,
+    ApiSource, BodyFormat, BodyTemplate, Comparison, ConfigSource, ConnectTermination, Enforcing,
     FetchTimeout, FileSource, GrpcService, GrpcTimeout, HashCookie, HashInput, HashPolicy,
     HeadRules, Http1Settings, InternalAddresses, InternalRedirect, Limits, LocalReplies, Origin,
-    Priority, Problem, RateLimit, Reason, ReplyFilter, ReplyMapper, ResetFormat, ResourceType,
-    RetryLimit, RetryOn, RetryPolicy, ServerHeader, StreamLimit, StripPort, ToldBackoff,
-    Underscores, Upgrade, Warning, name_of_key,
+    OutlierDetection, Priority, Problem, RateLimit, Reason, ReplyFilter, ReplyMapper, ResetFormat,
+    ResourceType, RetryLimit, RetryOn, RetryPolicy, ServerHeader, StreamLimit, StripPort,
+    ToldBackoff, Underscores, Upgrade, Warning, name_of_key,
 };

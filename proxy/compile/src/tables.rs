@@ -9,7 +9,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::HeaderValue;
-use weft_balance::{Balancer, DropOverloads};
+use weft_balance::{Balancer, DropOverloads, EndpointState, Outcome};
 use weft_telemetry::{ClusterStats, Http2Stats, HttpStats, TcpStats, UnderWay};
 
 pub use inspection::{
@@ -19,7 +19,7 @@ pub use listener::{Chain, Chains, ConnectionLimit, FilterChain, Gate, HandOff, L
 
 use weft_resources::{HeadRules, LocalReplies, Priority, Upgrade};
 
-use crate::{routing::RouteConfig, slots::SharedNames};
+use crate::{outliers::Outliers, routing::RouteConfig, slots::SharedNames};
 
 // Values that are the same before and after compilation.
 pub use weft_resources::{
@@ -216,6 +216,8 @@ pub struct Cluster {
     pub connection: Arc<ConnectionSettings>,
     /// How much may be under way, counted by the gauges of `stats`.
     pub circuit_breakers: CircuitBreakers,
+    /// Takes note of how its requests go, where outlier detection is configured.
+    pub outliers: Option<Outliers>,
     /// Requests that are not sent at all.
     pub drop_overloads: DropOverloads,
     /// Picks an endpoint.
@@ -230,6 +232,14 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// A request to one of its endpoints, or a connection, has gone this way.
+    #[inline]
+    pub fn record(&self, endpoint: &EndpointState, outcome: Outcome) {
+        if let Some(outliers) = &self.outliers {
+            outliers.record(endpoint, outcome);
+        }
+    }
+
     /// What is under way for this priority.
     #[inline]
     pub fn under_way(&self, priority: Priority) -> &UnderWay {

@@ -148,11 +148,12 @@ impl Streaming {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         if let Poll::Ready(frame) = self.incoming.poll_frame(cx) {
             match &frame {
+                Some(Ok(last)) if last.is_trailers() => self.record.ended(last.trailers_ref()),
                 // Before the first wait there is no timer to move.
                 Some(Ok(_)) if !self.timer.is_fresh() => self.last_moved = Instant::now(),
                 Some(Ok(_)) => {}
                 Some(Err(_)) => self.record.upstream_broke(),
-                None => {}
+                None => self.record.ended(None),
             }
             return Poll::Ready(frame);
         }

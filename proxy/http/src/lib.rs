@@ -36,6 +36,7 @@ mod lives;
 mod local_reply;
 mod mutation;
 mod options;
+mod outcome;
 mod phase;
 mod record;
 mod redirect;

@@ -2,12 +2,14 @@
 
 use std::{rc::Rc, sync::Arc, time::Instant};
 
-use http::StatusCode;
-use weft_balance::ActiveRequest;
+use http::{HeaderMap, Response, StatusCode};
+use weft_balance::{ActiveRequest, Outcome};
 use weft_compile::{Cluster, HttpChain};
 use weft_telemetry::{GaugeGuard, HttpStats};
 
 use crate::{
+    fault::Fault,
+    outcome,
     upstream::Place,
     worker::{Busy, Worker},
 };
@@ -31,6 +33,8 @@ struct UpstreamRecord {
     /// Its place within `max_requests`, once it was sent.
     sent: Option<Place>,
     began: Instant,
+    /// Its trailers have to say how a gRPC call went.
+    awaits_status: bool,
 }
 
 impl Record {
@@ -63,7 +67,35 @@ impl Record {
             active,
             sent: None,
             began: Instant::now(),
+            awaits_status: false,
         });
+    }
+
+    /// What is seen says this of the endpoint.
+    pub(crate) fn outcome(&self, outcome: Outcome) {
+        if let Some(upstream) = &self.upstream {
+            upstream.cluster.record(upstream.active.endpoint(), outcome);
+        }
+    }
+
+    /// The upstream has answered, with its head alone or with more to come.
+    pub(crate) fn head_came(&mut self, head: &Response<()>, is_grpc: bool, is_end: bool) {
+        let Some(upstream) = &mut self.upstream else { return };
+        if upstream.cluster.outliers.is_some() {
+            match outcome::of_head(head, is_grpc, is_end) {
+                Some(outcome) => self.outcome(outcome),
+                None => upstream.awaits_status = true,
+            }
+        }
+    }
+
+    /// The response has ended, with these trailers if there are any.
+    pub(crate) fn ended(&mut self, trailers: Option<&HeaderMap>) {
+        let Some(upstream) = &mut self.upstream else { return };
+        if std::mem::take(&mut upstream.awaits_status) {
+            let told = trailers.and_then(outcome::of_grpc);
+            self.outcome(told.unwrap_or(Outcome::Responded(StatusCode::OK.as_u16())));
+        }
     }
 
     /// The request has a connection to be sent on.
@@ -85,8 +117,11 @@ impl Record {
         }
     }
 
-    /// A request that was sent got no response.
-    pub(crate) fn upstream_failed(&self) {
+    /// A request got no response.
+    pub(crate) fn upstream_failed(&self, fault: Fault) {
+        if let Some(outcome) = outcome::of_fault(fault) {
+            self.outcome(outcome);
+        }
         if let Some(upstream) = self.upstream.as_ref().filter(|upstream| upstream.sent.is_some()) {
             upstream.active.endpoint().counts().rq_error.inc();
         }
@@ -97,6 +132,7 @@ impl Record {
         if let Some(upstream) = &self.upstream {
             upstream.cluster.stats.upstream_rq_rx_reset.inc();
         }
+        self.outcome(Outcome::Broken);
     }
 
     /// The stream lasted longer than it may.

@@ -15,15 +15,19 @@ use tokio::{
     io::AsyncReadExt as _,
     time::{sleep, timeout},
 };
-use weft_balance::{ActiveConnection, ActiveRequest, EndpointId, EndpointState, RequestHash};
+use weft_balance::{
+    ActiveConnection, ActiveRequest, EndpointId, EndpointState, Outcome, RequestHash,
+};
 use weft_compile::{Cluster, FilterChain, Priority, Target, TcpChain, TlvMerge};
 use weft_net::{CopyEnd, Moved, Rewind, Stream, Tlv, copy_both_ways};
 use weft_telemetry::{GaugeGuard, TcpStats};
 
 use crate::{
     client::Client,
+    fault::Fault,
     greeting::greeting,
     lives::Life,
+    outcome,
     phase::unless_closing,
     upstream::{self, Full, Place},
     worker::Worker,
@@ -254,7 +258,16 @@ async fn open(
     greeting: &[u8],
 ) -> Option<(Stream, Held)> {
     let in_flight = endpoint.begin_request();
-    let stream = upstream::connect(cluster, endpoint, greeting, None).await.ok()?;
+    let connected = upstream::connect(cluster, endpoint, greeting, None).await;
+    let outcome = match &connected {
+        Ok(_) => Some(Outcome::ConnectedForGood),
+        Err(failure) if failure.fault == Fault::ConnectTimeout => Some(Outcome::TimedOut),
+        Err(failure) => outcome::of_fault(failure.fault),
+    };
+    if let Some(outcome) = outcome {
+        cluster.record(endpoint, outcome);
+    }
+    let stream = connected.ok()?;
     cluster.stats.upstream_cx_total.inc();
     Some((stream, (in_flight, counted)))
 }

@@ -13,6 +13,7 @@ use crate::{
     dns::{self, Dns, DnsKind},
     http2_options::Http2Options,
     name::{AssignmentName, ClusterName},
+    outlier_detection::{self, OutlierDetection},
     path::At,
     problem::{Notes, Problem},
     protocol_options::{self, HttpOptions, UpstreamProtocol},
@@ -39,6 +40,8 @@ pub struct Cluster {
     pub balancing: Balancing,
     /// `circuit_breakers`.
     pub circuit_breakers: CircuitBreakers,
+    /// `outlier_detection`, if there is any.
+    pub outlier_detection: Option<OutlierDetection>,
     /// `common_lb_config.close_connections_on_host_set_change`: connections to all endpoints drain
     /// whenever one comes or goes.
     pub drain_on_host_set_change: bool,
@@ -160,6 +163,7 @@ pub(crate) fn read(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> O
         connection,
         balancing,
         circuit_breakers: circuit_breakers::of_cluster(message, at, notes),
+        outlier_detection: outlier_detection::of_cluster(message, at, notes),
         drain_on_host_set_change: message
             .common_lb_config
             .as_ref()

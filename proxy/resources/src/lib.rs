@@ -37,6 +37,7 @@ mod local_reply;
 mod matching;
 mod name;
 mod network_filter;
+mod outlier_detection;
 mod path;
 mod problem;
 mod protocol_options;
@@ -82,6 +83,7 @@ pub use local_reply::{
 };
 pub use name::{AssignmentName, ClusterName, ListenerName, Name, RouteConfigName, kind};
 pub use network_filter::{ConnectionLimit, ConnectionRate, TokenRate};
+pub use outlier_detection::{Enforcing, OutlierDetection};
 pub use problem::{Problem, Reason, Warning};
 pub use protocol_options::UpstreamProtocol;
 pub use redirect::{Redirect, RedirectPath};

@@ -1,9 +1,10 @@
 //! The metrics of a cluster.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::{
     groups::StatusClasses,
+    health::OutlierStats,
     histogram::Histogram,
     http2::Http2Stats,
     metric::{Counter, Gauge},
@@ -104,9 +105,15 @@ pub struct ClusterStats {
     pub high_priority: UnderWay,
     /// From sending the request to the end of the response.
     pub upstream_rq_time: Histogram,
+    outlier_detection: OnceLock<Arc<OutlierStats>>,
 }
 
 impl ClusterStats {
+    /// `outlier_detection.*`, which is there from the first use on.
+    pub fn outlier_detection(&self) -> &Arc<OutlierStats> {
+        self.outlier_detection.get_or_init(Arc::default)
+    }
+
     pub(crate) fn visit<'a>(&'a self, see: &mut dyn FnMut(&'static str, Value<'a>)) {
         let Self {
             upstream_cx_total,
@@ -154,6 +161,7 @@ impl ClusterStats {
             default_priority,
             high_priority,
             upstream_rq_time,
+            outlier_detection,
         } = self;
         const CLASSES: [&str; 5] = [
             "upstream_rq_1xx",
@@ -224,6 +232,9 @@ impl ClusterStats {
         }
         default_priority.visit(&under_way::DEFAULT, see);
         high_priority.visit(&under_way::HIGH, see);
+        if let Some(outliers) = outlier_detection.get() {
+            outliers.visit_scoped(see);
+        }
         see("upstream_rq_time", Value::Histogram(upstream_rq_time));
     }
 }

@@ -6,6 +6,7 @@
 
 mod cluster;
 mod groups;
+mod health;
 mod histogram;
 mod http2;
 mod inspection;
@@ -19,6 +20,7 @@ pub use groups::{
     ConnectionLimitStats, ControlPlaneStats, HttpStats, ListenerStats, RateStats, StatusClasses,
     TcpStats, UpdateStats,
 };
+pub use health::OutlierStats;
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use http2::Http2Stats;
 pub use inspection::{InspectionStats, ProxyProtocolStats};

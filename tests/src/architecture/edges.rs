@@ -37,6 +37,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "weft-telemetry",
         ],
     ),
+    ("weft-health", &["weft-balance", "weft-compile", "weft-telemetry"]),
     ("weft-admin", &["weft-balance", "weft-compile", "weft-net", "weft-proto", "weft-telemetry"]),
     (
         "weft-proxy",
@@ -45,6 +46,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "weft-balance",
             "weft-compile",
             "weft-config",
+            "weft-health",
             "weft-http",
             "weft-net",
             "weft-proto",

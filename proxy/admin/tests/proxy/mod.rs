@@ -14,8 +14,8 @@ use tokio::{
     sync::mpsc,
 };
 use weft_admin::{
-    Admin, BootstrapView, BoundListener, Command, LogLevel, ServerInfo, ServerState, Settings,
-    Source, SubscriptionView,
+    Admin, BootstrapView, BoundListener, Command, EventView, LogLevel, ServerInfo, ServerState,
+    Settings, Source, SubscriptionView,
 };
 use weft_compile::{BindAddress, ClusterView, Compiler, Dump, ResourceType, Update, Upsert};
 use weft_proto::{
@@ -114,6 +114,10 @@ impl Source for FakeProxy {
 
     fn clusters(&self) -> Vec<ClusterView> {
         self.compiler.lock().unwrap().cluster_views()
+    }
+
+    fn events(&self) -> Vec<EventView> {
+        Vec::new()
     }
 
     fn dump(&self) -> Dump {

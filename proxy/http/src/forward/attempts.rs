@@ -4,7 +4,7 @@ use std::{future::poll_fn, rc::Rc, sync::Arc, task::Poll, time::Instant};
 
 use http::{HeaderValue, Response, StatusCode, Version};
 use smallvec::SmallVec;
-use weft_balance::{EndpointId, EndpointState};
+use weft_balance::{EndpointId, EndpointState, Outcome};
 use weft_compile::Cluster;
 
 use super::{Arrival, Journey, is_safe};
@@ -52,6 +52,7 @@ impl Journey {
             self.record.begin_upstream(leaf, endpoint.begin_request());
             let pause = match self.attempt(connection, &endpoint).await {
                 Ok((head, exchange)) => {
+                    self.record.head_came(&head, self.is_grpc, exchange.is_end_stream());
                     if let Some(kept) = &mut self.kept {
                         kept.reached(&endpoint);
                     }
@@ -64,7 +65,7 @@ impl Journey {
                     }
                 }
                 Err(failure) => {
-                    self.record.upstream_failed();
+                    self.record.upstream_failed(failure.fault);
                     last = failure.fault;
                     match self.after_failure(failure, tried.len(), connection) {
                         None => return Err(last),
@@ -219,6 +220,7 @@ impl Journey {
     ) -> Result<(Response<()>, Exchange), Failure> {
         let limits = self.limits_of_try();
         let lane = self.reach(connection, endpoint, limits).await?;
+        self.record.outcome(Outcome::Connected);
         match upstream::begin_request(self.leaf(), self.priority) {
             Ok(slot) => self.record.sent(slot),
             Err(failure) => {
