@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use serde::Serialize;
-use weft_balance::EndpointAddress;
+use weft_balance::{Condition, EndpointAddress};
 use weft_compile::{Action, Cluster, ClusterChoice, ClusterId, Forward, RouteTarget, Tables};
 use weft_config::{DocumentId, Key, Kind, Mesh, Places};
 use weft_route::{Outcome, RequestView};
@@ -272,7 +272,7 @@ fn destination(tables: &Tables, id: ClusterId, percent: f64) -> Destination {
         return Destination { cluster, percent, trouble, endpoints: Vec::new() };
     };
     let endpoints = endpoints(cluster);
-    let takes = cluster.balancer.hosts().iter().any(|host| host.health.is_healthy());
+    let takes = cluster.balancer.hosts().iter().any(|host| host.condition() == Condition::Healthy);
     let trouble = match (endpoints.is_empty(), takes) {
         (true, _) => Some("it has no endpoints: nothing is registered or listed".to_owned()),
         (false, false) => Some("none of its endpoints is healthy".to_owned()),

@@ -21,7 +21,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("weft-net", &[]),
     ("weft-hpack", &[]),
     ("weft-resources", &["weft-format", "weft-proto", "weft-route"]),
-    ("weft-compile", &["weft-balance", "weft-limit", "weft-resources", "weft-route", "weft-telemetry"]),
+    (
+        "weft-compile",
+        &["weft-balance", "weft-limit", "weft-resources", "weft-route", "weft-telemetry"],
+    ),
     ("weft-h2", &["weft-hpack"]),
     ("weft-resolve", &["weft-compile", "weft-resources"]),
     (
