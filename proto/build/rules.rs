@@ -139,6 +139,8 @@ fn required(content: &DynamicMessage, rules: &mut Rules) -> Result<()> {
     for (rule, value) in content.fields() {
         match (rule.name(), value.as_bool()) {
             ("required", Some(required)) => rules.required = required,
+            // The one field that says so is refused whatever its message holds.
+            ("skip", Some(_)) => {}
             (name, _) => return Err(unknown("message", name)),
         }
     }

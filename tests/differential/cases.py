@@ -1,6 +1,6 @@
 """The requests: each names its world and what goes over the wire."""
 
-from differential import behind, replies, routing, sayings, settings, written
+from differential import behind, filtering, replies, routing, sayings, settings, written
 from differential.case import Case, both, plan
 
 PATHS = """
@@ -352,6 +352,7 @@ def cases():
         *settings.cases(),
         *replies.cases(),
         *behind.cases(),
+        *filtering.cases(),
         *sayings.cases(),
         *written.cases(),
     ]

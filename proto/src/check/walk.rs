@@ -318,6 +318,8 @@ impl Walk {
         let honoured = source.into_iter().flat_map(Place::types);
         match honoured.clone().find(|message| message.name() == name) {
             Some(message) => self.message(message, content, below),
+            // It says nothing. Who needs a message there says so when it is read.
+            None if bytes.is_empty() => {}
             None => {
                 let optional = flag(met.step.container, met.place.optional_by);
                 let others = source.map_or(Verdict::Nack, |place| place.others);

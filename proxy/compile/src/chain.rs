@@ -58,6 +58,7 @@ pub(crate) fn http_chain(
         local_replies: local_replies.transpose()?.map(Box::new),
         suppress_envoy_headers: http.suppress_envoy_headers,
         respect_expected_timeout: http.respect_expected_timeout,
+        filters: http.filters,
         http2: http.http2,
         http2_stats: Arc::clone(&stats.http2),
     };

@@ -83,10 +83,12 @@ pub use tables::{
 };
 pub use update::{Source, Update, Upsert};
 pub use weft_resources::{
-    ApiSource, BodyFormat, BodyTemplate, Comparison, ConfigSource, ConnectTermination, Enforcing,
-    FetchTimeout, FileSource, GrpcService, GrpcTimeout, HashCookie, HashInput, HashPolicy,
-    HeadRules, Http1Settings, InternalAddresses, InternalRedirect, Limits, LocalReplies, Origin,
-    OutlierDetection, Priority, Problem, RateLimit, Reason, ReplyFilter, ReplyMapper, ResetFormat,
-    ResourceType, RetryLimit, RetryOn, RetryPolicy, ServerHeader, StreamLimit, StripPort,
-    ToldBackoff, Underscores, Upgrade, Warning, name_of_key,
+    ApiSource, BodyFormat, BodyTemplate, Comparison, ConfigSource, ConnectTermination, CorsPolicy,
+    Enforcing, FetchTimeout, FileSource, FilterSettings, GrpcService, GrpcTimeout, HashCookie,
+    HashInput, HashPolicy, HeadRules, HeaderChange, Http1Settings, HttpFilter, HttpFilterKind,
+    InternalAddresses, InternalRedirect, Limits, LocalReplies, MessageMutations, Origin,
+    OutlierDetection, Priority, Problem, QueryChange, RateLimit, Reason, ReplyFilter, ReplyMapper,
+    ResetFormat, ResourceType, RetryLimit, RetryOn, RetryPolicy, RouteFilter, RouteFilters,
+    ServerHeader, StreamLimit, StripPort, ToldBackoff, TrailerChange, Underscores, Upgrade,
+    Warning, name_of_key,
 };

@@ -4,7 +4,7 @@ use std::{iter, sync::Arc};
 
 use weft_resources::{
     self as resources, ClusterName, DataSource, Problem, Reason, RouteAction, RouteConfiguration,
-    RouteRule,
+    RouteFilters, RouteRule,
 };
 use weft_route::{RouteSpec, RouteTable, VirtualHostSpec};
 
@@ -52,7 +52,7 @@ fn virtual_host(
     host: VirtualHostSpec<RouteRule>,
     context: &mut Context<'_>,
     path: &str,
-) -> Result<VirtualHostSpec<RouteEntry>, Reason> {
+) -> Result<VirtualHostSpec<Arc<RouteEntry>>, Reason> {
     let VirtualHostSpec { name, domains, require_tls, routes } = host;
     let mut entries = Vec::with_capacity(routes.len());
     let virtual_host: Arc<str> = Arc::from(&*name);
@@ -74,9 +74,11 @@ fn route(
     rule: RouteRule,
     names: RouteNames,
     context: &mut Context<'_>,
-) -> Result<RouteEntry, Problem> {
+) -> Result<Arc<RouteEntry>, Problem> {
     let RouteRule { request_headers, response_headers, count_attempts, tell_attempts, .. } = rule;
-    let levels = Levels { request: &request_headers, response: &response_headers };
+    let filters = rule.filters;
+    let levels =
+        Levels { request: &request_headers, response: &response_headers, filters: &filters };
     let action = match rule.action {
         RouteAction::Redirect(redirect) => Action::Redirect(redirect),
         RouteAction::Nowhere => Action::Nowhere,
@@ -93,14 +95,15 @@ fn route(
         }
     };
     let names = Arc::new(names);
-    Ok(RouteEntry {
+    Ok(Arc::new(RouteEntry {
         action,
         request_headers,
         response_headers,
+        filters,
         names,
         count_attempts,
         tell_attempts,
-    })
+    }))
 }
 
 fn forward(forward: resources::Forward, levels: &Levels<'_>, context: &mut Context<'_>) -> Forward {
@@ -146,6 +149,7 @@ fn target(
                     host_rewrite: cluster.host_rewrite,
                     request_headers: before(&cluster.request_headers, levels.request),
                     response_headers: before(&cluster.response_headers, levels.response),
+                    filters: levels.filters.and(&cluster.filters),
                 }
             });
             let clusters = clusters.collect();
@@ -158,10 +162,11 @@ fn target(
     }
 }
 
-/// The header changes of a route's levels.
+/// What a route's levels say, of which the clusters of its weights may say more.
 struct Levels<'a> {
     request: &'a HeaderProgram,
     response: &'a HeaderProgram,
+    filters: &'a RouteFilters,
 }
 
 /// The changes of one of several clusters, and those of its route after them.

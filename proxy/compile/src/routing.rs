@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use weft_resources::{
-    BodyFormat, GrpcTimeout, HashPolicy, InternalRedirect, Priority, RetryPolicy, StreamLimit,
-    Upgrade,
+    BodyFormat, GrpcTimeout, HashPolicy, InternalRedirect, Priority, RetryPolicy, RouteFilters,
+    StreamLimit, Upgrade,
 };
 use weft_route::RouteTable;
 
@@ -24,7 +24,7 @@ pub struct RouteConfig {
     /// The resource name.
     pub name: Arc<str>,
     /// Host and path matching; the entry is what to do.
-    pub table: RouteTable<RouteEntry>,
+    pub table: RouteTable<Arc<RouteEntry>>,
     /// `internal_only_headers`.
     pub internal_only: Box<[HeaderName]>,
 }
@@ -39,6 +39,8 @@ pub struct RouteEntry {
     pub request_headers: HeaderProgram,
     /// The same towards the client.
     pub response_headers: HeaderProgram,
+    /// What the route says to the filters of chains (`typed_per_filter_config`).
+    pub filters: RouteFilters,
     /// What the route is called.
     pub names: Arc<RouteNames>,
     /// `include_request_attempt_count`: the upstream is told which attempt it sees.
@@ -148,6 +150,8 @@ pub struct WeightedCluster {
     pub request_headers: HeaderProgram,
     /// Header changes towards the client: its own, and those of the route after them.
     pub response_headers: HeaderProgram,
+    /// What the route and this cluster of it say to the filters of chains.
+    pub filters: RouteFilters,
 }
 
 /// A cluster by its slot, or by a header that names it.

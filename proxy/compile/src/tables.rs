@@ -17,7 +17,7 @@ pub use inspection::{
 };
 pub use listener::{Chain, Chains, ConnectionLimit, FilterChain, Gate, HandOff, Listener};
 
-use weft_resources::{HeadRules, LocalReplies, Priority, Upgrade};
+use weft_resources::{HeadRules, HttpFilter, LocalReplies, Priority, Upgrade};
 
 use crate::{outliers::Outliers, routing::RouteConfig, slots::SharedNames};
 
@@ -107,6 +107,8 @@ pub struct HttpChain {
     pub heads: HeadRules,
     /// `local_reply_config`.
     pub local_replies: Option<Box<LocalReplies<Bytes>>>,
+    /// `http_filters` before the router.
+    pub filters: Box<[HttpFilter]>,
     /// Router's `suppress_envoy_headers`: no `x-envoy-*` headers are added.
     pub suppress_envoy_headers: bool,
     /// Router's `respect_expected_rq_timeout`: what a proxy before this one has told of the time

@@ -2,6 +2,7 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
@@ -9,7 +10,12 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use crate::{fault::Fault, http1::Spelling, record::Record, timer::Timer, upstream::Incoming};
+use weft_compile::TrailerChange;
+
+use crate::{
+    fault::Fault, filters::Encoding, http1::Spelling, mutation, record::Record, timer::Timer,
+    upstream::Incoming,
+};
 
 /// What the client gets after the head.
 #[derive(Debug)]
@@ -24,6 +30,20 @@ enum Kind {
     Empty,
     Full(Bytes),
     Upstream(Box<Streaming>),
+    Changed(Box<Changed>),
+}
+
+/// What a filter changes on the way.
+#[derive(Debug)]
+struct Changed {
+    inner: Kind,
+    change: Change,
+}
+
+#[derive(Debug)]
+enum Change {
+    Trailers(Arc<[TrailerChange]>),
+    GrpcWeb(Encoding),
 }
 
 impl Body {
@@ -37,9 +57,27 @@ impl Body {
 
     /// Leaves out a body of our own, for the answer to HEAD. An upstream's has none to leave out.
     pub(crate) fn leave_out(&mut self) {
-        if matches!(self.kind, Kind::Full(_)) {
+        if self.kind.is_own() {
             self.kind = Kind::Empty;
         }
+    }
+
+    /// Has its trailers changed as they come.
+    pub(crate) fn change_trailers(&mut self, changes: &Arc<[TrailerChange]>) {
+        // Only what streams has any.
+        if !changes.is_empty() && !self.kind.is_own() {
+            self.change(Change::Trailers(Arc::clone(changes)));
+        }
+    }
+
+    /// Becomes the body of a gRPC-Web answer.
+    pub(crate) fn encode(&mut self, encoding: Encoding) {
+        self.change(Change::GrpcWeb(encoding));
+    }
+
+    fn change(&mut self, change: Change) {
+        let inner = std::mem::replace(&mut self.kind, Kind::Empty);
+        self.kind = Kind::Changed(Box::new(Changed { inner, change }));
     }
 
     pub(crate) fn upstream(streaming: Streaming) -> Self {
@@ -63,15 +101,101 @@ impl Body {
 
     /// Whether more of the request's body is asked for while the response goes on.
     pub(crate) fn takes_more(&self) -> bool {
-        matches!(&self.kind, Kind::Upstream(streaming) if streaming.incoming.takes_more())
+        self.kind.incoming().is_some_and(Incoming::takes_more)
     }
 
     /// Goes on sending the request while the client does not take the response.
     pub(crate) fn poll_upload(&mut self, cx: &mut Context<'_>) {
-        if let Kind::Upstream(streaming) = &mut self.kind
-            && streaming.incoming.takes_more()
-        {
-            streaming.incoming.poll_upload(cx);
+        if let Some(incoming) = self.kind.incoming_mut().filter(|incoming| incoming.takes_more()) {
+            incoming.poll_upload(cx);
+        }
+    }
+}
+
+impl Kind {
+    /// Whether it is a body of our own.
+    fn is_own(&self) -> bool {
+        match self {
+            Self::Empty | Self::Full(_) => true,
+            Self::Upstream(_) => false,
+            Self::Changed(changed) => changed.inner.is_own(),
+        }
+    }
+
+    fn incoming(&self) -> Option<&Incoming> {
+        match self {
+            Self::Empty | Self::Full(_) => None,
+            Self::Upstream(streaming) => Some(&streaming.incoming),
+            Self::Changed(changed) => changed.inner.incoming(),
+        }
+    }
+
+    fn incoming_mut(&mut self) -> Option<&mut Incoming> {
+        match self {
+            Self::Empty | Self::Full(_) => None,
+            Self::Upstream(streaming) => Some(&mut streaming.incoming),
+            Self::Changed(changed) => changed.inner.incoming_mut(),
+        }
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        match self {
+            Self::Empty => Poll::Ready(None),
+            Self::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                *self = Self::Empty;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Self::Upstream(streaming) => {
+                let frame = ready!(streaming.poll_frame(cx));
+                if streaming.incoming.is_end_stream() || !matches!(frame, Some(Ok(_))) {
+                    // The record ends with the response, not when its writer lets go of the body.
+                    *self = Self::Empty;
+                }
+                Poll::Ready(frame)
+            }
+            Self::Changed(changed) => changed.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Full(_) => false,
+            Self::Upstream(streaming) => streaming.incoming.is_end_stream(),
+            Self::Changed(changed) => changed.inner.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Upstream(streaming) => streaming.incoming.size_hint(),
+            Self::Changed(changed) => match changed.change {
+                Change::Trailers(_) => changed.inner.size_hint(),
+                Change::GrpcWeb(_) => SizeHint::default(),
+            },
+        }
+    }
+}
+
+impl Changed {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        let Self { inner, change } = self;
+        match change {
+            Change::GrpcWeb(encoding) => encoding.poll(cx, |cx| inner.poll_frame(cx)),
+            Change::Trailers(changes) => {
+                let frame = ready!(inner.poll_frame(cx));
+                Poll::Ready(frame.map(|frame| {
+                    frame.map(|mut frame| {
+                        if let Some(trailers) = frame.trailers_mut() {
+                            mutation::apply_to_trailers(changes, trailers);
+                        }
+                        frame
+                    })
+                }))
+            }
         }
     }
 }
@@ -176,39 +300,15 @@ impl HttpBody for Body {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        let this = self.get_mut();
-        match &mut this.kind {
-            Kind::Empty => Poll::Ready(None),
-            Kind::Full(bytes) => {
-                let bytes = std::mem::take(bytes);
-                this.kind = Kind::Empty;
-                Poll::Ready(Some(Ok(Frame::data(bytes))))
-            }
-            Kind::Upstream(streaming) => {
-                let frame = ready!(streaming.poll_frame(cx));
-                if streaming.incoming.is_end_stream() || !matches!(frame, Some(Ok(_))) {
-                    // The record ends with the response, not when hyper lets go of the body.
-                    this.kind = Kind::Empty;
-                }
-                Poll::Ready(frame.map(|frame| frame.map_err(BrokenOff)))
-            }
-        }
+        self.get_mut().kind.poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(BrokenOff)))
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.kind {
-            Kind::Empty => true,
-            Kind::Full(_) => false,
-            Kind::Upstream(streaming) => streaming.incoming.is_end_stream(),
-        }
+        self.kind.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.kind {
-            Kind::Empty => SizeHint::with_exact(0),
-            Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Kind::Upstream(streaming) => streaming.incoming.size_hint(),
-        }
+        self.kind.size_hint()
     }
 }
 

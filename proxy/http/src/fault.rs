@@ -57,6 +57,10 @@ pub enum Fault {
     BadRequest(&'static str),
     /// The client broke off while its request was being sent on.
     ClientGone,
+    /// The request has a longer body than a filter buffers.
+    RequestTooLarge,
+    /// What a gRPC-Web client sends as text is not base64.
+    NotBase64,
 }
 
 /// What is known about a failed request at the upstream. Only the first may be sent again.
@@ -94,7 +98,10 @@ impl Fault {
             | Self::SlowForUpstream
             | Self::RequestNotWhole => StatusCode::REQUEST_TIMEOUT,
             Self::UpgradeRefused => StatusCode::FORBIDDEN,
-            Self::BadRequest(_) | Self::Underscore | Self::ClientGone => StatusCode::BAD_REQUEST,
+            Self::BadRequest(_) | Self::Underscore | Self::ClientGone | Self::NotBase64 => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         }
     }
 
@@ -131,6 +138,8 @@ impl Fault {
             Self::BadRequest(_) => "http1.codec_error",
             Self::UpgradeRefused => "upgrade_failed",
             Self::ClientGone => "downstream_remote_disconnect",
+            Self::RequestTooLarge => "request_payload_too_large",
+            Self::NotBase64 => "grpc_base_64_decode_failed",
         }
     }
 
@@ -153,7 +162,7 @@ impl Fault {
             Self::StreamIdle | Self::RequestIdle => "SI",
             Self::RequestNotWhole | Self::Underscore => "",
             Self::BadRequest(_) => "DPE",
-            Self::UpgradeRefused => "",
+            Self::UpgradeRefused | Self::RequestTooLarge | Self::NotBase64 => "",
             Self::ClientGone => "DC",
         }
     }
@@ -202,6 +211,8 @@ impl Fault {
             Self::Underscore => "Bad Request",
             Self::BadRequest(why) => why,
             Self::ClientGone => "downstream closed",
+            Self::RequestTooLarge => "Payload Too Large",
+            Self::NotBase64 => "Bad gRPC-web request, invalid base64 data.",
         }
     }
 

@@ -29,10 +29,11 @@ use crate::{
     downstream::{Caller, Connection, Interim, RequestBody},
     facts::{self, Kept},
     fault::Fault,
+    filters::Passage,
     hash::{self, Hashed},
     head_rules::Origin,
     headers,
-    local_reply::Answer,
+    local_reply::{self, Answer},
     mutation::{self, Side},
     record::Record,
     reply_form,
@@ -111,6 +112,8 @@ pub(crate) struct Choice<'a> {
     pub(crate) is_grpc: bool,
     /// Of a request that was redirected here.
     pub(crate) trail: Option<Box<Trail>>,
+    /// Whether filters want to know more of the request when its answer comes.
+    pub(crate) keeps_facts: bool,
 }
 
 impl Journey {
@@ -123,7 +126,7 @@ impl Journey {
         record: Record,
     ) -> Self {
         let Choice { entry, to, cluster, asked, path: rewritten, weighted, .. } = choice;
-        let Choice { random, origin, tunnel, is_grpc, trail, .. } = choice;
+        let Choice { random, origin, tunnel, is_grpc, trail, keeps_facts, .. } = choice;
         let chain = &connection.chain;
         let mut fields = parts.headers;
         // Whoever is outside has lost such wishes when the request came in.
@@ -165,12 +168,14 @@ impl Journey {
         let agreed_by = tunnel.as_ref().and(timeout);
         let agreed_by = agreed_by.and_then(|limit| record.began().checked_add(limit));
         let timing = Timing { timeout: timeout.filter(|_| tunnel.is_none()), limit };
-        let deadline = deadline::of(to, timing, record.began(), is_grpc, &mut fields);
+        // A filter may have made gRPC of it.
+        let is_call = is_grpc || (!chain.filters.is_empty() && local_reply::is_grpc(&fields));
+        let deadline = deadline::of(to, timing, record.began(), is_call, &mut fields);
         let told = Told {
             whole: timeout,
             per_try: retry::per_try_timeout(to.retry.as_deref(), asked_retries.as_deref()),
             as_header: keep_originals,
-            as_grpc: is_grpc && to.grpc_timeout.is_some(),
+            as_grpc: is_call && to.grpc_timeout.is_some(),
         };
         told.tell(Duration::ZERO, &mut fields);
         let path = rewritten
@@ -178,7 +183,8 @@ impl Journey {
             .unwrap_or(PathAndQuery::from_static("/"));
         let response_headers =
             weighted.map_or(&entry.response_headers, |weighted| &weighted.response_headers);
-        let is_shown = response_headers.has_formats() || chain.local_replies.is_some();
+        let is_shown =
+            response_headers.has_formats() || chain.local_replies.is_some() || keeps_facts;
         let kept = is_shown.then(|| {
             let request =
                 facts::request(&parts.method, path.as_str(), &authority, origin.scheme, &fields);
@@ -263,9 +269,14 @@ impl Journey {
     }
 
     /// Turns what came of it into the response.
-    pub(crate) fn end(self, connection: &Connection, arrival: Arrival) -> Response<Body> {
+    pub(crate) fn end(
+        self,
+        connection: &Connection,
+        arrival: Arrival,
+        passage: Option<&mut Passage>,
+    ) -> Response<Body> {
         match arrival {
-            Ok((head, exchange)) => self.respond(connection, head, exchange),
+            Ok((head, exchange)) => self.respond(connection, head, exchange, passage),
             Err(fault) => {
                 match fault {
                     Fault::RequestTimeout => self.record.timed_out(),
@@ -289,8 +300,11 @@ impl Journey {
                     let view = kept.view(connection, &self.cluster.name, self.record.began());
                     reply_form::shape(&mut answer, replies, &view, self.is_grpc);
                 }
-                let response = answer.into_response(self.is_grpc);
+                let mut response = answer.into_response(self.is_grpc);
                 self.record.responded(response.status());
+                let facts = self.kept.as_deref().map(|kept| (kept, &*self.cluster.name));
+                let began = self.record.began();
+                pass_back(connection, facts, began, (said, passage), &mut response);
                 response
             }
         }
@@ -322,8 +336,10 @@ impl Journey {
         connection: &Connection,
         head: Response<()>,
         mut exchange: Exchange,
+        passage: Option<&mut Passage>,
     ) -> Response<Body> {
         self.record.upstream_responded(head.status());
+        let began = self.record.began();
         let (mut head, ()) = head.into_parts();
         let upgrade = head.headers.remove(UPGRADE).filter(|_| is_switch(&head));
         headers::remove_hop_by_hop(&mut head.headers, head.version);
@@ -360,8 +376,28 @@ impl Journey {
             let limits = self.limits.within(self.sent_until);
             Body::upstream(Streaming::new(exchange, self.record, limits, timer))
         };
-        Response::from_parts(head, body.spelled(spelling))
+        let mut response = Response::from_parts(head, body.spelled(spelling));
+        let facts = self.kept.as_deref().map(|kept| (kept, &*self.cluster.name));
+        pass_back(connection, facts, began, (("via_upstream", ""), passage), &mut response);
+        response
     }
+}
+
+/// Lets a response pass the filters of its chain.
+fn pass_back(
+    connection: &Connection,
+    facts: Option<(&Kept, &str)>,
+    began: Instant,
+    ((details, flags), passage): ((&str, &str), Option<&mut Passage>),
+    response: &mut Response<Body>,
+) {
+    let Some(passage) = passage else { return };
+    let view = facts.map_or(View::default(), |(kept, cluster)| {
+        let status = Some(response.status().as_u16());
+        let view = kept.view(connection, cluster, began);
+        View { status, details: Some(details), flags, ..view }
+    });
+    passage.back(response, &view);
 }
 
 fn is_switch(head: &response::Parts) -> bool {

@@ -23,6 +23,7 @@ mod deadline;
 mod downstream;
 mod facts;
 mod fault;
+mod filters;
 mod fixed;
 mod forward;
 mod greeting;

@@ -66,7 +66,7 @@ impl Answer {
         let Self { status, body, headers, grpc_code, .. } = self;
         if request_is_grpc {
             let code = grpc_code.unwrap_or_else(|| self::grpc_code(status));
-            grpc_trailers_only(code, &String::from_utf8_lossy(&body), headers)
+            grpc_trailers_only(code, &body, headers)
         } else {
             text(status, body, headers)
         }
@@ -111,7 +111,7 @@ fn may_have_body(status: StatusCode) -> bool {
         || status == StatusCode::NOT_MODIFIED)
 }
 
-fn grpc_trailers_only(code: u16, message: &str, headers: HeaderMap) -> Response<Body> {
+fn grpc_trailers_only(code: u16, message: &[u8], headers: HeaderMap) -> Response<Body> {
     let mut response = with_headers(StatusCode::OK, headers);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, GRPC);
@@ -126,7 +126,7 @@ fn grpc_trailers_only(code: u16, message: &str, headers: HeaderMap) -> Response<
 
 /// The gRPC status of an HTTP status (gRPC's http-grpc-status-mapping), which knows no success: an
 /// answer without a message is none.
-fn grpc_code(status: StatusCode) -> u16 {
+pub(crate) fn grpc_code(status: StatusCode) -> u16 {
     match status.as_u16() {
         400 => 13,
         401 => 16,
@@ -138,9 +138,9 @@ fn grpc_code(status: StatusCode) -> u16 {
 }
 
 /// `grpc-message` encoding: printable ASCII but `%` stays, the rest is percent-encoded.
-fn percent_encode(message: &str) -> String {
+pub(crate) fn percent_encode(message: &[u8]) -> String {
     let mut out = String::with_capacity(message.len());
-    for byte in message.bytes() {
+    for &byte in message {
         if (0x20..0x7f).contains(&byte) && byte != b'%' {
             out.push(char::from(byte));
         } else {
@@ -181,6 +181,6 @@ mod tests {
 
     #[test]
     fn messages_are_encoded_for_grpc() {
-        assert_eq!(percent_encode("50% größer\n"), "50%25 gr%C3%B6%C3%9Fer%0A");
+        assert_eq!(percent_encode("50% größer\n".as_bytes()), "50%25 gr%C3%B6%C3%9Fer%0A");
     }
 }

@@ -3,8 +3,12 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
-use weft_compile::{AppendAction, HeaderMutations, HeaderProgram, HeaderSet, HeaderText};
+use weft_compile::{
+    AppendAction, HeaderChange, HeaderMutations, HeaderProgram, HeaderSet, HeaderText,
+    TrailerChange,
+};
 use weft_format::{Request, View};
+use weft_route::StringMatch;
 
 /// Whose headers are changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +58,64 @@ fn apply_level(level: &HeaderMutations, headers: &mut HeaderMap, side: Side, vie
     }
     for (name, value) in added {
         headers.append(name, value);
+    }
+}
+
+/// Changes headers one by one: each change sees what those before it did. Of what `view` says, the
+/// headers that are changed are not used.
+pub(crate) fn apply_each(
+    changes: &[HeaderChange],
+    headers: &mut HeaderMap,
+    side: Side,
+    view: &View<'_>,
+) {
+    for change in changes {
+        match change {
+            HeaderChange::Remove(name) => {
+                headers.remove(name);
+            }
+            HeaderChange::RemoveMatching(names) => remove_matching(names, headers),
+            HeaderChange::Set(set) => {
+                if let Some(value) = value(set, headers, side, view) {
+                    put(set.append, &set.name, value, headers);
+                }
+            }
+        }
+    }
+}
+
+/// Changes trailers one by one.
+pub(crate) fn apply_to_trailers(changes: &[TrailerChange], trailers: &mut HeaderMap) {
+    for change in changes {
+        match change {
+            TrailerChange::Remove(name) => {
+                trailers.remove(name);
+            }
+            TrailerChange::RemoveMatching(names) => remove_matching(names, trailers),
+            TrailerChange::Set { name, value, append } => {
+                put(*append, name, value.clone(), trailers);
+            }
+        }
+    }
+}
+
+fn put(append: AppendAction, name: &HeaderName, value: HeaderValue, headers: &mut HeaderMap) {
+    match (append, headers.contains_key(name)) {
+        (AppendAction::AddIfAbsent, true) | (AppendAction::OverwriteIfExists, false) => {}
+        (AppendAction::AppendIfExistsOrAdd | AppendAction::AddIfAbsent, _) => {
+            headers.append(name, value);
+        }
+        (AppendAction::OverwriteIfExists | AppendAction::OverwriteIfExistsOrAdd, _) => {
+            headers.insert(name, value);
+        }
+    }
+}
+
+fn remove_matching(names: &StringMatch, headers: &mut HeaderMap) {
+    let is_meant = |name: &&HeaderName| names.matches(name.as_str().as_bytes());
+    let gone: Vec<HeaderName> = headers.keys().filter(is_meant).cloned().collect();
+    for name in gone {
+        headers.remove(name);
     }
 }
 

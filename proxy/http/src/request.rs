@@ -12,7 +12,9 @@ use http::{
     header::{HOST, LOCATION},
     request::Parts,
 };
-use weft_compile::{Action, Cluster, Forward, RouteConfig, RouteEntry, RouteNames, Tables};
+use weft_compile::{
+    Action, Cluster, Forward, RouteConfig, RouteEntry, RouteFilters, RouteNames, Tables,
+};
 use weft_format::{Format, Upstream, View};
 use weft_route::{Outcome, RequestView};
 
@@ -21,6 +23,7 @@ use crate::{
     downstream::{Caller, Connection, RequestBody},
     facts,
     fault::Fault,
+    filters::{self, Coming, Held, Passage, Place, Verdict},
     forward::{Arrival, Choice, Journey, follow},
     head_rules::{self, Origin, Turned},
     headers,
@@ -42,17 +45,27 @@ pub(crate) fn handle(
     // An HTTP/1 connection leaves out by itself what no body may follow.
     let is_h2_head = version >= Version::HTTP_2 && request.method() == Method::HEAD;
     let mut request_id = None;
-    let mut decided = decide(&connection, request, caller, &mut request_id);
+    let mut passage = None;
+    let mut decided = decide(&connection, request, caller, (&mut request_id, &mut passage));
     async move {
         let mut response = loop {
-            let arrival = match &mut decided {
-                Decision::Forward(journey) => journey.travel(&connection).await,
+            decided = match &mut decided {
+                Decision::Forward(journey) => {
+                    let arrival = journey.travel(&connection).await;
+                    arrived(&connection, decided, arrival, &mut passage)
+                }
+                Decision::Hold(held) => {
+                    let released = held.released(&connection).await;
+                    go_on(&connection, decided, released, &mut passage)
+                }
                 Decision::Answer(response) => {
                     break std::mem::replace(response, Response::new(Body::empty()));
                 }
             };
-            decided = arrived(&connection, decided, arrival);
         };
+        if passage.is_some_and(|passage| passage.must_read()) {
+            Box::pin(filters::read_as_message(&mut response)).await;
+        }
         finish(&connection, &mut response, version, request_id);
         if is_h2_head {
             response.body_mut().leave_out();
@@ -69,14 +82,19 @@ pub(crate) fn handle(
 enum Decision {
     Answer(Response<Body>),
     Forward(Journey),
+    /// Wait for what a filter waits for, and go on.
+    Hold(Box<Held>),
 }
+
+/// What filters remember of a request; only where its chain has any.
+type Memory = Option<Box<Passage>>;
 
 /// Match, then act.
 fn decide(
     connection: &Rc<Connection>,
     request: Request<RequestBody>,
     caller: Caller,
-    request_id: &mut Option<HeaderValue>,
+    (request_id, passage): (&mut Option<HeaderValue>, &mut Memory),
 ) -> Decision {
     let record = Record::begin(&connection.chain, &connection.worker);
     let (mut parts, body) = request.into_parts();
@@ -91,13 +109,100 @@ fn decide(
         Err(_) => Origin { scheme: "http", remote: connection.peer, is_internal: false },
     };
     let random = connection.worker.random_u64();
-    let asking = Asking { connection, parts: &parts, origin, random, began: record.began() };
-    match entered.and_then(|_| asking.plan(&tables, wanted)) {
+    let asking = Asking::about(connection, &parts, origin, random, record.began());
+    if let Err(answer) = entered {
+        return asking.answer(*answer, &record, passage);
+    }
+    if !connection.chain.filters.is_empty() {
+        let (is_grpc, place) = (asking.is_grpc, asking.place(&tables));
+        let message = (parts, body, caller, record);
+        let coming = (wanted, origin, random);
+        return pass(connection, Coming::new(message, coming, is_grpc, place), passage);
+    }
+    match asking.find(&tables).and_then(|found| asking.plan(&tables, found, wanted)) {
         Ok(plan) => {
             Decision::Forward(Journey::begin(connection, plan, parts, (body, caller), record))
         }
-        Err(answer) => asking.answer(*answer, &record),
+        Err(answer) => asking.answer(*answer, &record, passage),
     }
+}
+
+/// Lets a request pass the filters of its chain.
+fn pass(connection: &Rc<Connection>, coming: Coming, passage: &mut Memory) -> Decision {
+    let tables = connection.worker.tables();
+    let asking = coming.asking(connection);
+    let said = asking.said_to_filters(&tables, &coming.place);
+    *passage = Some(Passage::new(&connection.chain, said));
+    go_through(connection, coming, passage)
+}
+
+/// Goes on where a filter has held a request.
+fn go_on(
+    connection: &Rc<Connection>,
+    decided: Decision,
+    released: Result<(), Fault>,
+    passage: &mut Memory,
+) -> Decision {
+    let Decision::Hold(held) = decided else { return decided };
+    match released {
+        Ok(()) => go_through(connection, held.coming, passage),
+        Err(fault) => {
+            match fault {
+                Fault::RequestIdle => held.coming.record.stream_idle(),
+                Fault::RequestNotWhole => held.coming.record.not_whole(),
+                _ => {}
+            }
+            turn_back(connection, &held.coming, fault, passage)
+        }
+    }
+}
+
+fn go_through(connection: &Rc<Connection>, mut coming: Coming, passage: &mut Memory) -> Decision {
+    let verdict = match passage {
+        Some(passage) => passage.onward(connection, &mut coming),
+        None => Verdict::Passed,
+    };
+    match verdict {
+        Verdict::Passed => {}
+        Verdict::Waits(until) => return Decision::Hold(Held::new(coming, until)),
+        Verdict::Failed(fault) => return turn_back(connection, &coming, fault, passage),
+        Verdict::Answered(head) => {
+            let mut response = head.map(|()| Body::empty());
+            coming.record.responded(response.status());
+            coming.asking(connection).pass_back(&mut response, ("cors_response", ""), passage);
+            return Decision::Answer(response);
+        }
+    }
+    let tables = connection.worker.tables();
+    let asking = coming.asking(connection);
+    let found = coming.place.found();
+    let keeps_facts = passage.as_ref().is_some_and(|passage| passage.asks_for_facts());
+    match asking.plan(&tables, found, coming.wanted.clone()) {
+        Ok(plan) => {
+            let Coming { parts, body, caller, record, trail, .. } = coming;
+            let plan = Choice { trail, keeps_facts, ..plan };
+            Decision::Forward(Journey::begin(connection, plan, parts, (body, caller), record))
+        }
+        Err(answer) => asking.answer(*answer, &coming.record, passage),
+    }
+}
+
+/// Answers a request that a filter does not let pass.
+fn turn_back(
+    connection: &Rc<Connection>,
+    coming: &Coming,
+    fault: Fault,
+    passage: &mut Memory,
+) -> Decision {
+    let asking = coming.asking(connection);
+    let answer = Answer::fault(fault);
+    let answer = match (coming.place.found(), Head::read(&coming.parts)) {
+        (Found::Route(entry), Ok(head)) if matches!(entry.action, Action::Forward(_)) => {
+            *asking.of_route(entry, &head, answer)
+        }
+        _ => answer,
+    };
+    asking.answer(answer, &coming.record, passage)
 }
 
 /// Applies the chain's rules to a head that makes sense.
@@ -132,24 +237,36 @@ fn redirected(status: StatusCode, location: HeaderValue) -> Box<Answer> {
 }
 
 /// A response has come, or will not. One that leads elsewhere may be followed.
-fn arrived(connection: &Rc<Connection>, decided: Decision, arrival: Arrival) -> Decision {
+fn arrived(
+    connection: &Rc<Connection>,
+    decided: Decision,
+    arrival: Arrival,
+    passage: &mut Memory,
+) -> Decision {
     let Decision::Forward(journey) = decided else { return decided };
     let Some((parts, origin)) = follow::next(&journey, &arrival) else {
-        return Decision::Answer(journey.end(connection, arrival));
+        return Decision::Answer(journey.end(connection, arrival, passage.as_deref_mut()));
     };
     let tables = connection.worker.tables();
     let random = connection.worker.random_u64();
-    let asking = Asking { connection, parts: &parts, origin, random, began: Instant::now() };
-    let found = Head::read(&parts).map(|head| asking.find(&tables, &head));
-    let Ok(Found::Route(entry)) = found else {
+    let asking = Asking::about(connection, &parts, origin, random, Instant::now());
+    let Ok(Found::Route(entry)) = asking.find(&tables) else {
         journey.stays(&connection.chain.stats.passthrough_internal_redirect_no_route);
-        return Decision::Answer(journey.end(connection, arrival));
+        return Decision::Answer(journey.end(connection, arrival, passage.as_deref_mut()));
     };
     if !follow::may_lead_to(&journey, entry, &origin) {
         journey.stays(&connection.chain.stats.passthrough_internal_redirect_predicate);
-        return Decision::Answer(journey.end(connection, arrival));
+        return Decision::Answer(journey.end(connection, arrival, passage.as_deref_mut()));
     }
-    let plan = asking.plan(&tables, Wanted::Answer);
+    if !connection.chain.filters.is_empty() {
+        let (is_grpc, place) = (asking.is_grpc, Place::Route(Arc::clone(entry)));
+        let (caller, record, trail) = journey.turned(&arrival, &entry.names);
+        drop(arrival);
+        let message = (parts, RequestBody::None, caller, record);
+        let coming = Coming::new(message, (Wanted::Answer, origin, random), is_grpc, place);
+        return pass(connection, Coming { trail, ..coming }, passage);
+    }
+    let plan = asking.plan(&tables, Found::Route(entry), Wanted::Answer);
     let (caller, record, trail) = journey.turned(&arrival, &entry.names);
     drop(arrival);
     match plan {
@@ -158,7 +275,7 @@ fn arrived(connection: &Rc<Connection>, decided: Decision, arrival: Arrival) -> 
             let sent = (RequestBody::None, caller);
             Decision::Forward(Journey::begin(connection, plan, parts, sent, record))
         }
-        Err(answer) => asking.answer(*answer, &record),
+        Err(answer) => asking.answer(*answer, &record, passage),
     }
 }
 
@@ -169,14 +286,51 @@ struct Asking<'c, 'p> {
     origin: Origin,
     random: u64,
     began: Instant,
+    /// Whether faults are told the gRPC way.
+    is_grpc: bool,
 }
 
-impl<'c> Asking<'c, '_> {
-    /// Where the request goes, or what is answered.
-    fn plan(&self, tables: &'c Tables, wanted: Wanted) -> Result<Choice<'c>, Box<Answer>> {
+impl Coming {
+    fn new(
+        (parts, body, caller, record): (Parts, RequestBody, Caller, Record),
+        (wanted, origin, random): (Wanted, Origin, u64),
+        is_grpc: bool,
+        place: Place,
+    ) -> Self {
+        let trail = None;
+        Self { parts, body, caller, record, wanted, origin, random, trail, is_grpc, place }
+    }
+
+    fn asking<'c>(&self, connection: &'c Connection) -> Asking<'c, '_> {
+        let began = self.record.began();
+        let asking = Asking::about(connection, &self.parts, self.origin, self.random, began);
+        // A filter may have made gRPC of what is none.
+        Asking { is_grpc: self.is_grpc, ..asking }
+    }
+}
+
+impl<'c, 'p> Asking<'c, 'p> {
+    fn about(
+        connection: &'c Connection,
+        parts: &'p Parts,
+        origin: Origin,
+        random: u64,
+        began: Instant,
+    ) -> Self {
+        let is_grpc = local_reply::is_grpc(&parts.headers);
+        Self { connection, parts, origin, random, began, is_grpc }
+    }
+
+    /// Where the request goes that belongs there, or what is answered.
+    fn plan<'t>(
+        &self,
+        tables: &'t Tables,
+        found: Found<'t>,
+        wanted: Wanted,
+    ) -> Result<Choice<'t>, Box<Answer>> {
         let chain = &self.connection.chain;
         let head = Head::read(self.parts).map_err(fault)?;
-        let entry = match self.find(tables, &head) {
+        let entry = match found {
             Found::Route(entry) => entry,
             Found::Nothing => {
                 chain.stats.no_route.inc();
@@ -227,8 +381,7 @@ impl<'c> Asking<'c, '_> {
         };
         let path = rewrite::path(&to.path, head.path_and_query, written).map_err(fault)?;
         let (random, origin) = (self.random, self.origin);
-        let is_grpc = local_reply::is_grpc(&self.parts.headers);
-        let trail = None;
+        let (is_grpc, trail, keeps_facts) = (self.is_grpc, None, false);
         Ok(Choice {
             entry,
             to,
@@ -241,6 +394,7 @@ impl<'c> Asking<'c, '_> {
             origin,
             is_grpc,
             trail,
+            keeps_facts,
         })
     }
 
@@ -320,21 +474,64 @@ impl<'c> Asking<'c, '_> {
     }
 
     /// Answers in the form that is configured.
-    fn answer(&self, mut answer: Answer, record: &Record) -> Decision {
-        let is_grpc = local_reply::is_grpc(&self.parts.headers);
+    fn answer(&self, mut answer: Answer, record: &Record, passage: &mut Memory) -> Decision {
+        let is_grpc = self.is_grpc;
         if let Some(replies) = &self.connection.chain.local_replies {
             let head = Head::read(self.parts).unwrap_or(Head { authority: "", path_and_query: "" });
             let names = answer.names.clone();
             let view = self.view(names.as_deref(), &head);
             reply_form::shape(&mut answer, replies, &view, is_grpc);
         }
-        let response = answer.into_response(is_grpc);
+        let said = (answer.details, answer.flags);
+        let mut response = answer.into_response(is_grpc);
         record.responded(response.status());
+        self.pass_back(&mut response, said, passage);
         Decision::Answer(response)
     }
 
-    fn find(&self, tables: &'c Tables, head: &Head<'_>) -> Found<'c> {
-        let Some(routes) = tables.routes_of(&self.connection.chain) else { return Found::Nothing };
+    /// Lets an answer pass the filters that the request has come to.
+    fn pass_back(
+        &self,
+        response: &mut Response<Body>,
+        (details, flags): (&str, &str),
+        passage: &mut Memory,
+    ) {
+        let Some(passage) = passage else { return };
+        let head = Head::read(self.parts).unwrap_or(Head { authority: "", path_and_query: "" });
+        let status = Some(response.status().as_u16());
+        let view = View { status, details: Some(details), flags, ..self.view(None, &head) };
+        passage.back(response, &view);
+    }
+
+    /// What the route says to filters, and the cluster of its weights that will be chosen.
+    fn said_to_filters(&self, tables: &Tables, place: &Place) -> RouteFilters {
+        let Found::Route(entry) = place.found() else { return RouteFilters::default() };
+        let weighted = match &entry.action {
+            Action::Forward(to) => to.target.choose(tables, &self.parts.headers, self.random).1,
+            _ => None,
+        };
+        weighted.map_or(&entry.filters, |weighted| &weighted.filters).clone()
+    }
+
+    /// Where the request belongs.
+    fn place(&self, tables: &'c Tables) -> Place {
+        match self.find(tables) {
+            Ok(Found::Route(entry)) => Place::Route(Arc::clone(entry)),
+            Ok(Found::NeedsTls) => Place::NeedsTls,
+            // What is wrong with its head is told when the filters have seen it.
+            Ok(Found::Nothing) | Err(_) => Place::Nowhere,
+        }
+    }
+
+    /// Where the request belongs.
+    ///
+    /// # Errors
+    /// When its head does not say whom it is for.
+    fn find(&self, tables: &'c Tables) -> Result<Found<'c>, Box<Answer>> {
+        let head = Head::read(self.parts).map_err(fault)?;
+        let Some(routes) = tables.routes_of(&self.connection.chain) else {
+            return Ok(Found::Nothing);
+        };
         let view = RequestView {
             authority: head.authority,
             path_and_query: head.path_and_query,
@@ -344,11 +541,11 @@ impl<'c> Asking<'c, '_> {
             headers: &self.parts.headers,
             random: self.random,
         };
-        match routes.table.find(&view) {
+        Ok(match routes.table.find(&view) {
             Outcome::Matched { route, .. } => Found::Route(&route.action),
             Outcome::NeedsTls(_) => Found::NeedsTls,
             Outcome::NoHost | Outcome::NoRoute(_) => Found::Nothing,
-        }
+        })
     }
 }
 
@@ -374,7 +571,7 @@ pub(crate) struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    fn read(parts: &'a Parts) -> Result<Self, Fault> {
+    pub(crate) fn read(parts: &'a Parts) -> Result<Self, Fault> {
         if parts.method == Method::CONNECT {
             let authority = parts.uri.authority().ok_or(Fault::BadRequest(""))?.as_str();
             return Ok(Self { authority, path_and_query: "" });
@@ -404,7 +601,17 @@ impl<'a> Head<'a> {
 
 /// What the routes say of a request.
 enum Found<'t> {
-    Route(&'t RouteEntry),
+    Route(&'t Arc<RouteEntry>),
     NeedsTls,
     Nothing,
+}
+
+impl Place {
+    fn found(&self) -> Found<'_> {
+        match self {
+            Self::Route(entry) => Found::Route(entry),
+            Self::NeedsTls => Found::NeedsTls,
+            Self::Nowhere => Found::Nothing,
+        }
+    }
 }

@@ -28,7 +28,7 @@ pub(crate) enum Tunnel {
 }
 
 /// What a request asks for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Wanted {
     /// To be answered, nothing else.
     Answer,

@@ -5,8 +5,8 @@ use weft_proto::pb::envoy::config::route::v3 as wire;
 
 use crate::{
     cluster::optional,
-    extension, headers,
-    headers::HeaderMutations,
+    headers::{self, HeaderMutations},
+    http_filter::{self, FilterRule},
     name::ClusterName,
     path::At,
     problem::{Notes, Problem},
@@ -77,6 +77,8 @@ pub struct WeightedCluster {
     pub request_headers: HeaderMutations,
     /// Header changes towards the client, before those of the route.
     pub response_headers: HeaderMutations,
+    /// `typed_per_filter_config`, more specific than that of the route.
+    pub filters: Vec<FilterRule>,
 }
 
 /// A cluster by its name, or by a header that names it.
@@ -172,7 +174,7 @@ fn one_of_several(
     notes: &mut Notes,
 ) -> Option<WeightedCluster> {
     use wire::weighted_cluster::cluster_weight::HostRewriteSpecifier as Kind;
-    extension::per_filter_config(&message.typed_per_filter_config, at, notes);
+    let filters = http_filter::rules(&message.typed_per_filter_config, at, notes);
     let level = headers::Level {
         request_add: &message.request_headers_to_add,
         request_remove: &message.request_headers_to_remove,
@@ -203,5 +205,6 @@ fn one_of_several(
         host_rewrite,
         request_headers,
         response_headers,
+        filters,
     })
 }

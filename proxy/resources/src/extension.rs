@@ -1,7 +1,7 @@
 //! Messages packed in `Any`, and the wrappers that may stand around them.
 
 use prost::{Message, Name};
-use weft_proto::pb::{envoy::config::route::v3 as route, google::protobuf};
+use weft_proto::pb::google::protobuf;
 
 use crate::{
     path::At,
@@ -28,28 +28,4 @@ pub(crate) fn holds<M: Name>(any: &protobuf::Any) -> bool {
 /// The name of the packed type.
 pub(crate) fn type_name(any: &protobuf::Any) -> &str {
     any.type_url.rsplit_once('/').map_or(any.type_url.as_str(), |(_, name)| name)
-}
-
-/// Reads `typed_per_filter_config`. No filter has route-specific settings here, so each entry is
-/// refused unless its `FilterConfig` says that it may be ignored.
-pub(crate) fn per_filter_config<'m>(
-    entries: impl IntoIterator<Item = (&'m String, &'m protobuf::Any)>,
-    at: &At<'_>,
-    notes: &mut Notes,
-) {
-    const FIELD: &str = "typed_per_filter_config";
-    for (filter, any) in entries {
-        let at = at.key(FIELD, filter);
-        if !holds::<route::FilterConfig>(any) {
-            notes.refuse::<()>(&at, Problem::UnknownType(type_name(any).to_owned()));
-            continue;
-        }
-        let Some(wrapper) = unpack::<route::FilterConfig>(any, &at, notes) else { continue };
-        if wrapper.is_optional {
-            notes.warn(&at, "ignored: the filter is not supported, and this is optional");
-        } else {
-            let held = wrapper.config.as_ref().map_or("", type_name);
-            notes.refuse::<()>(&at, Problem::UnknownType(held.to_owned()));
-        }
-    }
 }

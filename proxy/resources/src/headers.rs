@@ -161,7 +161,12 @@ pub(crate) fn sets(
     sets.into()
 }
 
-fn set(option: &core::HeaderValueOption, at: &At<'_>, notes: &mut Notes) -> Option<HeaderSet> {
+/// Reads one header to be set; `None` where nothing would be.
+pub(crate) fn set(
+    option: &core::HeaderValueOption,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<HeaderSet> {
     let append = append_action(option, at, notes);
     let at = at.field("header");
     let Some(header) = &option.header else { return notes.refuse(&at, Problem::Missing) };

@@ -1,16 +1,14 @@
 //! `envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager`.
 
 use http::HeaderValue;
-use weft_proto::pb::envoy::extensions::filters::{
-    http::router::v3::Router, network::http_connection_manager::v3 as wire,
-};
+use weft_proto::pb::envoy::extensions::filters::network::http_connection_manager::v3 as wire;
 
 use crate::{
     client_options::{self, ClientOptions},
     config_source::{self, ConfigSource, FetchTimeout, Origin},
-    extension,
     head_rules::{self, HeadRules},
     headers,
+    http_filter::{self, HttpFilter},
     http2_options::{self, Http2Options},
     local_reply::{self, LocalReplies},
     name::RouteConfigName,
@@ -43,6 +41,8 @@ pub struct HttpConnectionManager {
     pub heads: HeadRules,
     /// `local_reply_config`.
     pub local_replies: Option<LocalReplies<DataSource>>,
+    /// `http_filters` before the router.
+    pub filters: Box<[HttpFilter]>,
     /// The router's `suppress_envoy_headers`.
     pub suppress_envoy_headers: bool,
     /// The router's `respect_expected_rq_timeout`.
@@ -86,7 +86,7 @@ pub(crate) fn read(
 ) -> Option<HttpConnectionManager> {
     let codec = codec(message.codec_type, &at.field("codec_type"), notes);
     let routes = routes(message, at, notes);
-    let router = http_filters(&message.http_filters, at, notes);
+    let filters = http_filter::read(&message.http_filters, at, notes);
     let server_name = match message.server_name.as_str() {
         "" => Some(SERVER_NAME),
         name => headers::header_value(name.as_bytes(), &at.field("server_name"), notes),
@@ -97,7 +97,7 @@ pub(crate) fn read(
     let local_replies = message.local_reply_config.as_ref();
     let local_replies = local_replies.map(|it| local_reply::read(it, &replies_at, notes));
     let http2 = http2(message, at, notes);
-    let router = router?;
+    let (router, filters) = filters?;
     Some(HttpConnectionManager {
         stat_prefix: message.stat_prefix.as_str().into(),
         codec: codec?,
@@ -109,6 +109,7 @@ pub(crate) fn read(
         local_replies: local_replies.map_or(Some(None), |read| read.map(Some))?,
         suppress_envoy_headers: router.suppress_envoy_headers,
         respect_expected_timeout: router.respect_expected_rq_timeout,
+        filters,
         http2,
     })
 }
@@ -163,46 +164,4 @@ fn routes(
             "rds and route_config are",
         ),
     }
-}
-
-/// Reads `http_filters`: the router, which must be last, and others only where they may be left
-/// out (`is_optional`). Returns the router's settings.
-fn http_filters(filters: &[wire::HttpFilter], at: &At<'_>, notes: &mut Notes) -> Option<Router> {
-    const LAST: Problem = Problem::FilterOrder("needs the router as its last filter");
-    let mut router = None;
-    for (index, filter) in filters.iter().enumerate() {
-        let at = at.item("http_filters", index);
-        if router.is_some() {
-            notes.refuse::<()>(&at, Problem::FilterOrder("the router must be the last filter"));
-        }
-        router = http_filter(filter, &at, notes).or(router);
-    }
-    match router {
-        Some(router) => Some(router),
-        None => notes.refuse(&at.field("http_filters"), LAST),
-    }
-}
-
-fn http_filter(filter: &wire::HttpFilter, at: &At<'_>, notes: &mut Notes) -> Option<Router> {
-    use wire::http_filter::ConfigType;
-    let any = match &filter.config_type {
-        Some(ConfigType::TypedConfig(any)) => any,
-        Some(ConfigType::ConfigDiscovery(_)) => {
-            return notes.unsupported(&at.field("config_discovery"), "ECDS", "typed_config is");
-        }
-        None => return notes.refuse(&at.field("typed_config"), Problem::Missing),
-    };
-    let at_config = at.field("typed_config");
-    if !extension::holds::<Router>(any) {
-        let held = extension::type_name(any);
-        if filter.is_optional {
-            notes.warn(at, format!("left out: nothing handles {held:?}, and it is_optional"));
-            return None;
-        }
-        return notes.refuse(&at_config, Problem::UnknownType(held.to_owned()));
-    }
-    if filter.disabled {
-        notes.unsupported::<()>(&at.field("disabled"), "a disabled router", "false is");
-    }
-    extension::unpack::<Router>(any, &at_config, notes)
 }

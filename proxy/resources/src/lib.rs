@@ -30,6 +30,7 @@ mod head_rules;
 mod headers;
 mod http2_options;
 mod http_connection_manager;
+mod http_filter;
 mod internal_redirect;
 mod listener;
 mod listener_filter;
@@ -74,6 +75,10 @@ pub use hash_policy::{HashCookie, HashInput, HashPolicy};
 pub use head_rules::{HeadRules, InternalAddresses, ServerHeader, StripPort, Underscores};
 pub use headers::{AppendAction, HeaderMutations, HeaderProgram, HeaderSet, HeaderText};
 pub use http_connection_manager::{Codec, HttpConnectionManager, RouteSource};
+pub use http_filter::{
+    CorsPolicy, FilterSettings, HeaderChange, HttpFilter, HttpFilterKind, MessageMutations,
+    QueryChange, RouteFilter, RouteFilters, TrailerChange,
+};
 pub use http2_options::{Http2Options, Keepalive};
 pub use internal_redirect::InternalRedirect;
 pub use listener::{Listener, ListenerKind, Sockets};

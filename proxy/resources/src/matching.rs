@@ -183,7 +183,12 @@ fn cookie(message: &wire::CookieMatcher, at: &At<'_>, notes: &mut Notes) -> Opti
     Some(CookieMatch { name, value: value?, invert: message.invert_match })
 }
 
-fn string(message: &matcher::StringMatcher, at: &At<'_>, notes: &mut Notes) -> Option<StringMatch> {
+/// Reads a `StringMatcher`.
+pub(crate) fn string(
+    message: &matcher::StringMatcher,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<StringMatch> {
     use matcher::string_matcher::MatchPattern as Kind;
     let rule = match &message.match_pattern {
         None => notes.refuse(&at.field("match_pattern"), Problem::Missing),

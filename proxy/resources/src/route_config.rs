@@ -7,8 +7,8 @@ use weft_proto::pb::envoy::config::route::v3 as wire;
 use weft_route::{MatchOptions, RouteSpec, TlsRequirement, VirtualHostSpec};
 
 use crate::{
-    extension,
     headers::{self, HeaderMutations, HeaderProgram},
+    http_filter::{self, CorsPolicy, RouteFilters},
     matching,
     name::{ClusterName, RouteConfigName},
     path::At,
@@ -73,6 +73,8 @@ pub struct RouteRule {
     pub request_headers: HeaderProgram,
     /// The same towards the client.
     pub response_headers: HeaderProgram,
+    /// `typed_per_filter_config` of the route, its virtual host and the route configuration.
+    pub filters: RouteFilters,
     /// `include_request_attempt_count` of the virtual host.
     pub count_attempts: bool,
     /// `include_attempt_count_in_response` of the virtual host.
@@ -87,6 +89,7 @@ struct Inherited<'a> {
     config: &'a Changes,
     host: &'a Changes,
     most_specific_wins: bool,
+    filters: &'a RouteFilters,
     count_attempts: bool,
     retry: Option<&'a Arc<RetryPolicy>>,
     tell_attempts: bool,
@@ -124,10 +127,13 @@ pub(crate) fn read(
     };
     let config = headers::level(&level, at, notes);
     let limit = message.max_direct_response_body_size_bytes.as_ref();
+    let rules = http_filter::rules(&message.typed_per_filter_config, at, notes);
+    let filters = RouteFilters::default().and(&rules);
     let inherited = Inherited {
         config: &config,
         host: &Changes::default(),
         most_specific_wins: message.most_specific_header_mutations_wins,
+        filters: &filters,
         count_attempts: false,
         retry: None,
         tell_attempts: false,
@@ -178,7 +184,6 @@ fn refuse_unfollowed(message: &wire::RouteConfiguration, at: &At<'_>, notes: &mu
             notes.unsupported::<()>(&at.field(field), what, SUPPORTED);
         }
     }
-    extension::per_filter_config(&message.typed_per_filter_config, at, notes);
 }
 
 fn virtual_host(
@@ -201,7 +206,6 @@ fn virtual_host(
     if message.matcher.is_some() {
         notes.unsupported::<()>(&at.field("matcher"), "a matcher tree", "routes are");
     }
-    extension::per_filter_config(&message.typed_per_filter_config, at, notes);
     let level = headers::Level {
         request_add: &message.request_headers_to_add,
         request_remove: &message.request_headers_to_remove,
@@ -209,11 +213,16 @@ fn virtual_host(
         response_remove: &message.response_headers_to_remove,
     };
     let host = headers::level(&level, at, notes);
+    let rules = http_filter::rules(&message.typed_per_filter_config, at, notes);
+    #[expect(deprecated, reason = "still sent by management servers, and Envoy honours it")]
+    let cors = http_filter::own_cors(message.cors.as_ref(), at, notes);
+    let filters = inherited.filters.and(&rules).and_cors(cors);
     let retry = message.retry_policy.as_ref();
     let retry =
         retry.and_then(|it| retry_policy::read(it, &at.field("retry_policy"), notes)).map(Arc::new);
     let inherited = Inherited {
         host: &host,
+        filters: &filters,
         retry: retry.as_ref(),
         count_attempts: message.include_request_attempt_count,
         tell_attempts: message.include_attempt_count_in_response,
@@ -233,7 +242,6 @@ fn route(
     at: &At<'_>,
     notes: &mut Notes,
 ) -> Option<RouteSpec<RouteRule>> {
-    extension::per_filter_config(&message.typed_per_filter_config, at, notes);
     let level = headers::Level {
         request_add: &message.request_headers_to_add,
         request_remove: &message.request_headers_to_remove,
@@ -241,6 +249,8 @@ fn route(
         response_remove: &message.response_headers_to_remove,
     };
     let own = headers::level(&level, at, notes);
+    let rules = http_filter::rules(&message.typed_per_filter_config, at, notes);
+    let filters = inherited.filters.and(&rules).and_cors(route_cors(message, at, notes));
     let matcher = match &message.r#match {
         None => notes.refuse(&at.field("match"), Problem::Missing),
         Some(matcher) => matching::route_match(matcher, &at.field("match"), notes),
@@ -260,8 +270,19 @@ fn route(
             action: action?,
             request_headers,
             response_headers,
+            filters,
             count_attempts: inherited.count_attempts,
             tell_attempts: inherited.tell_attempts,
         },
     })
+}
+
+#[expect(deprecated, reason = "still sent by management servers, and Envoy honours it")]
+fn route_cors(message: &wire::Route, at: &At<'_>, notes: &mut Notes) -> Option<CorsPolicy> {
+    match &message.action {
+        Some(wire::route::Action::Route(action)) => {
+            http_filter::own_cors(action.cors.as_ref(), &at.field("route"), notes)
+        }
+        _ => None,
+    }
 }

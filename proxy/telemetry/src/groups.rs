@@ -99,6 +99,10 @@ pub struct HttpStats {
     pub rq_redirect: Counter,
     /// Direct responses.
     pub rq_direct_response: Counter,
+    /// Requests of pages whose origin a CORS policy allows.
+    pub cors_origin_valid: Counter,
+    /// Requests of pages whose origin no CORS policy allows.
+    pub cors_origin_invalid: Counter,
     /// From the request's head to the end of the response.
     pub downstream_rq_time: Histogram,
 }
@@ -134,6 +138,8 @@ impl HttpStats {
             passthrough_internal_redirect_predicate,
             rq_redirect,
             rq_direct_response,
+            cors_origin_valid,
+            cors_origin_invalid,
             downstream_rq_time,
         } = self;
         const CLASSES: [&str; 5] = [
@@ -180,6 +186,8 @@ impl HttpStats {
             ("passthrough_internal_redirect_predicate", passthrough_internal_redirect_predicate),
             ("rq_redirect", rq_redirect),
             ("rq_direct_response", rq_direct_response),
+            ("cors.origin_valid", cors_origin_valid),
+            ("cors.origin_invalid", cors_origin_invalid),
         ] {
             see(name, Value::Counter(counter.get()));
         }

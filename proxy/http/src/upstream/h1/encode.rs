@@ -42,9 +42,9 @@ pub(super) fn head(out: &mut BytesMut, outgoing: &Outgoing, framing: Framing) {
     out.put_slice(b"\r\n");
 }
 
-/// RFC 9110 §8.6.
+/// RFC 9110 §8.6; and OPTIONS, of whose body nobody knows what it means.
 fn means_body(method: &Method) -> bool {
-    matches!(*method, Method::POST | Method::PUT | Method::PATCH)
+    matches!(*method, Method::POST | Method::PUT | Method::PATCH | Method::OPTIONS)
 }
 
 fn has_length(headers: &HeaderMap) -> bool {

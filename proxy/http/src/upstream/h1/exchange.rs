@@ -328,7 +328,7 @@ impl Exchange {
             let frame = match ready!(self.upload.poll_frame(cx)) {
                 Some(Ok(frame)) => Some(frame),
                 None => None,
-                Some(Err(_)) => return Poll::Ready(Err(Fault::ClientGone)),
+                Some(Err(broken)) => return Poll::Ready(Err(broken.fault())),
             };
             self.buffer_frame(frame);
         }

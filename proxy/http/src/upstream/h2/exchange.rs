@@ -185,10 +185,10 @@ impl Exchange {
                         }
                     }
                     None => self.sending = Sending::Data(Bytes::new()),
-                    Some(Err(_)) => {
+                    Some(Err(broken)) => {
                         self.sending = Sending::Done;
                         link.reset(*key, Code::Cancel);
-                        return Poll::Ready(Err(Fault::ClientGone));
+                        return Poll::Ready(Err(broken.fault()));
                     }
                 },
             }

@@ -1,0 +1,280 @@
+//! The filters of a chain (`http_filters`): what a request passes on its way to its route's action,
+//! in their order, and what its answer passes on the way back, in the reverse order.
+//!
+//! A chain that has the router alone pays one comparison for all of this.
+
+mod buffer;
+mod cors;
+mod grpc_web;
+mod query;
+
+use std::sync::Arc;
+
+use http::{Response, request::Parts};
+use smallvec::SmallVec;
+use weft_compile::{
+    Action, FilterSettings, HttpChain, HttpFilter, HttpFilterKind, MessageMutations, RouteEntry,
+    RouteFilter, RouteFilters,
+};
+use weft_format::View;
+
+pub(crate) use self::grpc_web::{Decoding, Encoding, read_as_message};
+use self::{buffer::Buffering, cors::Cors, grpc_web::GrpcWeb};
+use crate::{
+    body::Body,
+    downstream::{Caller, Connection, RequestBody},
+    facts,
+    fault::Fault,
+    forward::follow::Trail,
+    head_rules::Origin,
+    mutation::{self, Side},
+    record::Record,
+    request::Head,
+    tunnel::Wanted,
+};
+
+/// A request whose route was found, until it is sent there.
+pub(crate) struct Coming {
+    pub(crate) parts: Parts,
+    pub(crate) body: RequestBody,
+    pub(crate) caller: Caller,
+    pub(crate) record: Record,
+    pub(crate) wanted: Wanted,
+    pub(crate) origin: Origin,
+    pub(crate) random: u64,
+    pub(crate) trail: Option<Box<Trail>>,
+    /// Whether faults are told the gRPC way: by what the request was when it came.
+    pub(crate) is_grpc: bool,
+    pub(crate) place: Place,
+}
+
+/// Where a request belongs.
+pub(crate) enum Place {
+    Route(Arc<RouteEntry>),
+    NeedsTls,
+    Nowhere,
+}
+
+impl Place {
+    fn entry(&self) -> Option<&RouteEntry> {
+        match self {
+            Self::Route(entry) => Some(entry),
+            Self::NeedsTls | Self::Nowhere => None,
+        }
+    }
+
+    /// Whether the route sends its requests on.
+    fn forwards(&self) -> bool {
+        self.entry().is_some_and(|entry| matches!(entry.action, Action::Forward(_)))
+    }
+}
+
+/// What a filter says of a request.
+pub(crate) enum Verdict {
+    /// All have let it pass.
+    Passed,
+    /// It goes no further: this is what happened.
+    Failed(Fault),
+    /// It is answered with this.
+    Answered(Response<()>),
+    /// It goes on when this is over.
+    Waits(Buffering),
+}
+
+/// A request that a filter holds back.
+pub(crate) struct Held {
+    pub(crate) coming: Coming,
+    until: Buffering,
+}
+
+impl Held {
+    pub(crate) fn new(coming: Coming, until: Buffering) -> Box<Self> {
+        Box::new(Self { coming, until })
+    }
+
+    /// Waits for what the filter waits for.
+    pub(crate) async fn released(&mut self, connection: &Connection) -> Result<(), Fault> {
+        self.until.collect(&mut self.coming, connection).await
+    }
+}
+
+/// What the filters of a chain remember of one request until its answer has passed them.
+#[derive(Debug)]
+pub(crate) struct Passage {
+    chain: Arc<HttpChain>,
+    /// What the route says to filters.
+    said: RouteFilters,
+    memories: SmallVec<[Memory; 4]>,
+    /// The filter that the request comes to next.
+    next: usize,
+}
+
+/// What one filter remembers.
+#[derive(Debug)]
+enum Memory {
+    /// It is left out.
+    Disabled,
+    Nothing,
+    Cors(Cors),
+    GrpcWeb(GrpcWeb),
+}
+
+impl Passage {
+    /// Begins one, for a route that says this.
+    pub(crate) fn new(chain: &Arc<HttpChain>, said: RouteFilters) -> Box<Self> {
+        let memory = |filter: &HttpFilter| {
+            let disabled = said.of(&filter.name).map_or(filter.disabled, |it| it.disabled);
+            if disabled { Memory::Disabled } else { Memory::Nothing }
+        };
+        let memories = chain.filters.iter().map(memory).collect();
+        Box::new(Self { chain: Arc::clone(chain), said, memories, next: 0 })
+    }
+
+    /// Whether formats of filters are made of what is known of the request when its answer comes.
+    pub(crate) fn asks_for_facts(&self) -> bool {
+        self.chain.filters.iter().any(|filter| {
+            let HttpFilterKind::HeaderMutation { always, .. } = &filter.kind else { return false };
+            always.response_has_formats()
+                || mutations_of(self.said.of(&filter.name)).any(|it| it.response_has_formats())
+        })
+    }
+
+    /// Lets the request pass on, from the filter where it was held.
+    pub(crate) fn onward(&mut self, connection: &Connection, coming: &mut Coming) -> Verdict {
+        let chain = Arc::clone(&self.chain);
+        while let Some((filter, memory)) =
+            chain.filters.get(self.next).zip(self.memories.get_mut(self.next))
+        {
+            self.next += 1;
+            if matches!(memory, Memory::Disabled) {
+                continue;
+            }
+            let own = self.said.of(&filter.name);
+            match &filter.kind {
+                HttpFilterKind::HeaderMutation { always, most_specific_wins } => {
+                    in_order(always, own, *most_specific_wins, |mutations| {
+                        change_request(mutations, connection, coming);
+                    });
+                }
+                HttpFilterKind::Cors => {
+                    if !coming.place.forwards() {
+                        continue;
+                    }
+                    let stats = &chain.stats;
+                    match cors::ask(&cors::policies(&self.said, own), coming, stats) {
+                        cors::Asked::Nothing => {}
+                        cors::Asked::Page(cors) => *memory = Memory::Cors(cors),
+                        cors::Asked::Preflight(cors, head) => {
+                            *memory = Memory::Cors(cors);
+                            return Verdict::Answered(head);
+                        }
+                    }
+                }
+                HttpFilterKind::Buffer { max_bytes } => {
+                    match buffer::hold(*max_bytes, own, coming) {
+                        Ok(None) => {}
+                        Ok(Some(buffering)) => return Verdict::Waits(buffering),
+                        Err(fault) => return Verdict::Failed(fault),
+                    }
+                }
+                HttpFilterKind::GrpcWeb => {
+                    if let Some(web) = GrpcWeb::begin(coming) {
+                        *memory = Memory::GrpcWeb(web);
+                    }
+                }
+            }
+        }
+        Verdict::Passed
+    }
+
+    /// Lets the answer pass back.
+    pub(crate) fn back(&mut self, response: &mut Response<Body>, view: &View<'_>) {
+        let chain = Arc::clone(&self.chain);
+        for (filter, memory) in chain.filters.iter().zip(&mut self.memories).rev() {
+            match (&filter.kind, memory) {
+                (_, Memory::Disabled) => {}
+                (HttpFilterKind::HeaderMutation { always, most_specific_wins }, _) => {
+                    let own = self.said.of(&filter.name);
+                    in_order(always, own, *most_specific_wins, |mutations| {
+                        let headers = response.headers_mut();
+                        mutation::apply_each(&mutations.response, headers, Side::Response, view);
+                    });
+                    in_order(always, own, *most_specific_wins, |mutations| {
+                        response.body_mut().change_trailers(&mutations.response_trailers);
+                    });
+                }
+                (HttpFilterKind::Cors, Memory::Cors(cors)) => cors.mark(response.headers_mut()),
+                (HttpFilterKind::GrpcWeb, Memory::GrpcWeb(web)) => web.back(response),
+                (
+                    HttpFilterKind::Cors | HttpFilterKind::GrpcWeb | HttpFilterKind::Buffer { .. },
+                    _,
+                ) => {}
+            }
+        }
+    }
+
+    /// Whether an answer has to be read as a whole before its head is known.
+    pub(crate) fn must_read(&self) -> bool {
+        let reads = |memory: &Memory| matches!(memory, Memory::GrpcWeb(web) if web.must_read());
+        self.memories.iter().any(reads)
+    }
+}
+
+/// The changes of the levels of a route, from the least specific one.
+fn mutations_of(own: Option<&RouteFilter>) -> impl DoubleEndedIterator<Item = &MessageMutations> {
+    let levels = own.map_or(&[][..], |own| &own.levels);
+    levels.iter().filter_map(|level| match &**level {
+        FilterSettings::HeaderMutation(mutations) => Some(mutations),
+        _ => None,
+    })
+}
+
+/// The filter's own changes, then those of the levels of the route in the order that is asked for.
+fn in_order(
+    always: &MessageMutations,
+    own: Option<&RouteFilter>,
+    most_specific_wins: bool,
+    mut apply: impl FnMut(&MessageMutations),
+) {
+    apply(always);
+    if most_specific_wins {
+        mutations_of(own).for_each(apply);
+    } else {
+        mutations_of(own).rev().for_each(apply);
+    }
+}
+
+/// Changes a request. Each change sees what those before it did.
+fn change_request(mutations: &MessageMutations, connection: &Connection, coming: &mut Coming) {
+    if !mutations.request_trailers.is_empty() && !coming.body.is_end_stream() {
+        let body = std::mem::replace(&mut coming.body, RequestBody::None);
+        coming.body = body.with_trailers(&mutations.request_trailers);
+    }
+    let said = mutations.request_has_formats().then(|| {
+        let head = Head::read(&coming.parts).ok();
+        head.map(|it| (Box::<str>::from(it.authority), Box::<str>::from(it.path_and_query)))
+    });
+    let mut headers = std::mem::take(&mut coming.parts.headers);
+    let view = match said.as_ref().and_then(Option::as_ref) {
+        None => View::default(),
+        Some((authority, path)) => {
+            let request = weft_format::Request {
+                method: coming.parts.method.as_str(),
+                path,
+                authority: authority.as_bytes(),
+                scheme: coming.origin.scheme,
+                // Those of the moment are looked at.
+                headers: &coming.parts.headers,
+            };
+            let names = coming.place.entry().map(|entry| &*entry.names);
+            let (began, version) = (coming.record.began(), coming.parts.version);
+            facts::view(connection, &coming.origin, names, began, version, request)
+        }
+    };
+    mutation::apply_each(&mutations.request, &mut headers, Side::Request, &view);
+    let uri = query::changed(&coming.parts.uri, &mutations.query, &headers, &view);
+    coming.parts.headers = headers;
+    if let Some(uri) = uri {
+        coming.parts.uri = uri;
+    }
+}
