@@ -122,22 +122,22 @@ fn lists_are_bounded_by_what_is_supported() {
 #[test]
 fn extensions_are_taken_by_type() {
     let router = "{name: r, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}";
-    let cors =
-        "typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors}";
+    let csrf = "typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.csrf.v3.CsrfPolicy}";
     let rds = "rds: {route_config_name: r, config_source: {ads: {}}}";
     expect::<Listener>(&http(&format!("{rds}, http_filters: [{router}]")), &[]);
-    let text = "`envoy.extensions.filters.http.cors.v3.Cors` is not supported; supported: envoy.extensions.filters.http.router.v3.Router";
+    let at = format!("{HCM}.http_filters[0].typed_config");
+    let text = "`envoy.extensions.filters.http.csrf.v3.CsrfPolicy` is not supported; supported: ";
+    for (optional, verdict) in [("", "!"), ("is_optional: true, ", "?")] {
+        let filters = format!("{{name: c, {optional}{csrf}}}, {router}");
+        let found = said::<Listener>(&http(&format!("{rds}, http_filters: [{filters}]")));
+        assert!(found[0].starts_with(&format!("{verdict} {at}: {text}")), "{found:?}");
+        assert!(found[0].ends_with("envoy.extensions.filters.http.router.v3.Router"), "{found:?}");
+    }
+    // What says nothing is for its reader to judge.
     expect::<Listener>(
-        &http(&format!("{rds}, http_filters: [{{name: c, {cors}}}, {router}]")),
-        &[&format!("! {HCM}.http_filters[0].typed_config: {text}")],
+        &http(&format!("{rds}, http_filters: [{{name: c, typed_config: {{}}}}, {router}]")),
+        &[],
     );
-    expect::<Listener>(
-        &http(&format!("{rds}, http_filters: [{{name: c, is_optional: true, {cors}}}, {router}]")),
-        &[&format!("? {HCM}.http_filters[0].typed_config: {text}")],
-    );
-    let unnamed =
-        said::<Listener>(&http(&format!("{rds}, http_filters: [{{name: c, typed_config: {{}}}}]")));
-    assert!(unnamed[0].contains("`` is not supported"), "{unnamed:?}");
     // Of load balancing policies the first that is known counts.
     expect::<Cluster>(
         "{name: a, load_balancing_policy: {policies: [{typed_extension_config: {name: m, typed_config:
@@ -154,8 +154,11 @@ fn extensions_are_taken_by_type() {
     );
     expect::<VirtualHost>(
         "{name: v, domains: [a], typed_per_filter_config: {b: {\"@type\": type.googleapis.com/envoy.config.route.v3.FilterConfig,
-          is_optional: true, config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors}}}}",
-        &["? typed_per_filter_config[\"b\"].config: not supported: settings for a filter that is not supported"],
+          is_optional: true, config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.csrf.v3.CsrfPolicy}}}}",
+        &["? typed_per_filter_config[\"b\"].config: `envoy.extensions.filters.http.csrf.v3.CsrfPolicy` is not supported; supported: \
+           envoy.extensions.filters.http.buffer.v3.BufferPerRoute, \
+           envoy.extensions.filters.http.cors.v3.CorsPolicy, \
+           envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute"],
     );
 }
 

@@ -19,7 +19,7 @@ use weft_proto::pb::{
             route::v3::RouteConfiguration,
         },
         extensions::filters::{
-            http::{cors::v3::Cors, router::v3::Router},
+            http::{csrf::v3::CsrfPolicy, router::v3::Router},
             network::{
                 http_connection_manager::v3::{
                     HttpConnectionManager as Http, HttpFilter, Rds,
@@ -201,11 +201,14 @@ fn the_router_is_the_last_filter_and_the_only_one_needed() {
     let with = |http_filters| listener(chain(&Http { http_filters, ..http() }));
     let router = || http_filter(&Router::default(), false);
     assert!(refusals(&with(Vec::new())).contains("needs the router"));
-    let last = refusals(&with(vec![router(), http_filter(&Cors::default(), true)]));
+    let last = refusals(&with(vec![router(), http_filter(&CsrfPolicy::default(), true)]));
     assert!(last.contains("http_filters[1]"), "{last}");
-    let unknown = refusals(&with(vec![http_filter(&Cors::default(), false), router()]));
-    assert!(unknown.contains("http_filters[0]") && unknown.contains("cors.v3.Cors"), "{unknown}");
-    let optional = with(vec![http_filter(&Cors::default(), true), router()]);
+    let unknown = refusals(&with(vec![http_filter(&CsrfPolicy::default(), false), router()]));
+    assert!(
+        unknown.contains("http_filters[0]") && unknown.contains("csrf.v3.CsrfPolicy"),
+        "{unknown}"
+    );
+    let optional = with(vec![http_filter(&CsrfPolicy::default(), true), router()]);
     let decoded = decode::<Listener>(&optional.encode_to_vec()).unwrap();
     assert!(decoded.warnings.iter().any(|warning| warning.path.contains("http_filters[0]")));
 }

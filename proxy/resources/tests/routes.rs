@@ -414,7 +414,9 @@ fn direct_responses_are_limited() {
 #[test]
 fn filter_settings_may_be_ignored_only_where_they_are_optional() {
     let with = |is_optional: bool| {
-        let wrapper = FilterConfig { is_optional, ..FilterConfig::default() };
+        let unknown = protobuf::Any { type_url: "a/nobody.Knows".to_owned(), value: vec![1] };
+        let wrapper =
+            FilterConfig { is_optional, config: Some(unknown), ..FilterConfig::default() };
         let any =
             protobuf::Any { type_url: FilterConfig::type_url(), value: wrapper.encode_to_vec() };
         let mut message = config(vec![forwarding(to_cluster("a"))]);
