@@ -1,0 +1,119 @@
+//! A request through the filters of its chain, and on to where its route leads.
+
+use std::rc::Rc;
+
+use http::request::Parts;
+use weft_compile::Action;
+
+use super::{
+    Decision, Head, Memory,
+    asking::{Asking, Found},
+};
+use crate::{
+    body::Body,
+    downstream::{Caller, Connection, RequestBody},
+    fault::Fault,
+    filters::{Coming, Held, Passage, Place, Verdict},
+    forward::{Choice, Journey},
+    head_rules::Origin,
+    local_reply::Answer,
+    record::Record,
+    tunnel::Wanted,
+};
+
+impl Coming {
+    pub(super) fn new(
+        (parts, body, caller, record): (Parts, RequestBody, Caller, Record),
+        (wanted, origin, random): (Wanted, Origin, u64),
+        is_grpc: bool,
+        place: Place,
+    ) -> Self {
+        let trail = None;
+        Self { parts, body, caller, record, wanted, origin, random, trail, is_grpc, place }
+    }
+
+    fn asking<'c>(&self, connection: &'c Connection) -> Asking<'c, '_> {
+        let began = self.record.began();
+        let asking = Asking::about(connection, &self.parts, self.origin, self.random, began);
+        // A filter may have made gRPC of what is none.
+        Asking { is_grpc: self.is_grpc, ..asking }
+    }
+}
+
+/// Lets a request pass the filters of its chain.
+pub(super) fn pass(connection: &Rc<Connection>, coming: Coming, passage: &mut Memory) -> Decision {
+    let tables = connection.worker.tables();
+    let asking = coming.asking(connection);
+    let said = asking.said_to_filters(&tables, &coming.place);
+    *passage = Some(Passage::new(&connection.chain, said));
+    go_through(connection, coming, passage)
+}
+
+/// Goes on where a filter has held a request.
+pub(super) fn go_on(
+    connection: &Rc<Connection>,
+    decided: Decision,
+    released: Result<(), Fault>,
+    passage: &mut Memory,
+) -> Decision {
+    let Decision::Hold(held) = decided else { return decided };
+    match released {
+        Ok(()) => go_through(connection, held.coming, passage),
+        Err(fault) => {
+            match fault {
+                Fault::RequestIdle => held.coming.record.stream_idle(),
+                Fault::RequestNotWhole => held.coming.record.not_whole(),
+                _ => {}
+            }
+            turn_back(connection, &held.coming, fault, passage)
+        }
+    }
+}
+
+fn go_through(connection: &Rc<Connection>, mut coming: Coming, passage: &mut Memory) -> Decision {
+    let verdict = match passage {
+        Some(passage) => passage.onward(connection, &mut coming),
+        None => Verdict::Passed,
+    };
+    match verdict {
+        Verdict::Passed => {}
+        Verdict::Waits(until) => return Decision::Hold(Held::new(coming, until)),
+        Verdict::Failed(fault) => return turn_back(connection, &coming, fault, passage),
+        Verdict::Answered(head) => {
+            let mut response = head.map(|()| Body::empty());
+            coming.record.responded(response.status());
+            coming.asking(connection).pass_back(&mut response, ("cors_response", ""), passage);
+            return Decision::Answer(response);
+        }
+    }
+    let tables = connection.worker.tables();
+    let asking = coming.asking(connection);
+    let found = coming.place.found();
+    let keeps_facts = passage.as_ref().is_some_and(|passage| passage.asks_for_facts());
+    match asking.plan(&tables, found, coming.wanted.clone()) {
+        Ok(plan) => {
+            let Coming { parts, body, caller, record, trail, .. } = coming;
+            let plan = Choice { trail, keeps_facts, ..plan };
+            Decision::Forward(Journey::begin(connection, plan, parts, (body, caller), record))
+        }
+        Err(answer) => asking.answer(*answer, &coming.record, passage),
+    }
+}
+
+/// Answers a request that a filter does not let pass.
+fn turn_back(
+    connection: &Rc<Connection>,
+    coming: &Coming,
+    fault: Fault,
+    passage: &mut Memory,
+) -> Decision {
+    let asking = coming.asking(connection);
+    let answer = Answer::fault(fault);
+    let answer = match (coming.place.found(), Head::read(&coming.parts)) {
+        (Found::Route(entry), Ok(head)) if matches!(entry.action, Action::Forward(_)) => {
+            *asking.of_route(entry, &head, answer)
+        }
+        _ => answer,
+    };
+    asking.answer(answer, &coming.record, passage)
+}
