@@ -51,6 +51,8 @@ def fields_of(bootstrap):
 
 
 def _walk(value, found):
+    if isinstance(value, any_pb2.Any) and not value.type_url:
+        return None  # says no more than that it is there
     if isinstance(value, any_pb2.Any):
         inner = message(value.TypeName())()
         value.Unpack(inner)

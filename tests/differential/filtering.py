@@ -281,7 +281,8 @@ def grpc_web_cases():
             yield from both("grpc-web", f"{name} answered {status} in text", target="/h1", headers=headers + plan(**plain), **call)
         yield from both("grpc-web", f"{name} answered without body", target="/h1", headers=headers + plan(status=503, body=""), **call)
         web = dict(headers=[["content-type", "application/grpc-web+proto; x=y"]], body=message("web"))
-        yield from both("grpc-web", f"{name} answered by one who knows", target="/h1", headers=headers + plan(**web), **call)
+        if name == "binary":  # of text Envoy never sends the end
+            yield from both("grpc-web", f"{name} answered by one who knows", target="/h1", headers=headers + plan(**web), **call)
         for path in ("/missing", "/direct", "/off"):
             yield from both("grpc-web", f"{name} to {path}", target=path, headers=headers + plan(body=message("abc"), **good), **call)
     for bad in ("AAAA=", "!!!!", "AAA"):
