@@ -34,7 +34,9 @@ pub(crate) fn of_fault(fault: Fault) -> Option<Outcome> {
         | Fault::Underscore
         | Fault::UpgradeRefused
         | Fault::BadRequest(_)
-        | Fault::ClientGone => None,
+        | Fault::ClientGone
+        | Fault::RequestTooLarge
+        | Fault::NotBase64 => None,
     }
 }
 
