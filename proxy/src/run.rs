@@ -7,15 +7,16 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow, bail};
+use http::HeaderValue;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
 };
 use weft_admin::{Admin, Command, ServerState};
 use weft_compile::{ListenAddress, ResourceType, Update};
-use weft_http::{ConnectionLimits, Phase};
+use weft_http::{ConnectionLimits, Identity, Phase, WorkerOptions};
 use weft_net::Acceptor;
-use weft_proto::registry::WorkloadState;
+use weft_proto::{pb::envoy::config::core::v3::Node, registry::WorkloadState};
 use weft_telemetry::Stats;
 
 use crate::{
@@ -30,7 +31,7 @@ use crate::{
     resolution,
     server::ServerAddress,
     sidecar, sockets, standalone, verdicts,
-    workers::Workers,
+    workers::{self, Workers},
 };
 
 /// The listener through which the mesh reaches the application, by the name our control plane gives
@@ -180,10 +181,15 @@ pub(crate) fn serve(args: &RunArgs) -> anyhow::Result<()> {
         .concurrency
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into))
         .max(1);
-    let drain_time = Duration::from_secs(args.drain_time_s);
-    let limits = ConnectionLimits::from(&start.bootstrap.limits);
-    let workers = Workers::start(concurrency, drain_time, limits, || fastrand::u64(..))
-        .context("starting workers")?;
+    let options = WorkerOptions {
+        seed: 0,
+        drain_time: Duration::from_secs(args.drain_time_s),
+        host: Arc::new(workers::this_host()),
+        identity: identity(&start.bootstrap.node),
+        limits: Arc::new(ConnectionLimits::from(&start.bootstrap.limits)),
+    };
+    let workers =
+        Workers::start(concurrency, &options, || fastrand::u64(..)).context("starting workers")?;
     let stats = Stats::new(started);
     stats.concurrency.set(concurrency as u64);
     let mut plane = Plane::new(Arc::clone(&stats), workers);
@@ -204,6 +210,12 @@ pub(crate) fn serve(args: &RunArgs) -> anyhow::Result<()> {
         .build()
         .context("starting the control runtime")?
         .block_on(live(args, start, proxy))
+}
+
+/// What upstreams are told of this proxy, where a connection manager asks for it.
+fn identity(node: &Node) -> Identity {
+    let value = |text: &str| HeaderValue::from_str(text).ok();
+    Identity { cluster: value(&node.cluster), node: value(&node.id).filter(|id| !id.is_empty()) }
 }
 
 async fn live(args: &RunArgs, start: Start, proxy: Arc<Proxy>) -> anyhow::Result<()> {

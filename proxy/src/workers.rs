@@ -1,13 +1,13 @@
 //! The worker threads: each with a runtime of its own, told what to do by messages.
 
-use std::{io, rc::Rc, sync::Arc, thread, time::Duration};
+use std::{io, rc::Rc, sync::Arc, thread};
 
 use tokio::{
     runtime::{Builder, LocalOptions},
     sync::{mpsc, oneshot},
 };
 use weft_compile::Tables;
-use weft_http::{ConnectionLimits, Host, Load, Phase, Worker, WorkerOptions};
+use weft_http::{Host, Load, Phase, Worker, WorkerOptions};
 use weft_net::Acceptor;
 
 use crate::sockets::Socket;
@@ -35,19 +35,16 @@ struct WorkerThread {
 }
 
 impl Workers {
-    /// Starts `count` workers; `seeds` gives each its own randomness.
+    /// Starts `count` workers with the same options; `seeds` gives each its own randomness.
     pub(crate) fn start(
         count: usize,
-        drain_time: Duration,
-        limits: ConnectionLimits,
+        options: &WorkerOptions,
         mut seeds: impl FnMut() -> u64,
     ) -> io::Result<Self> {
-        let (host, limits) = (Arc::new(this_host()), Arc::new(limits));
         let threads = (0..count.max(1))
             .map(|index| {
                 let (commands, inbox) = mpsc::unbounded_channel();
-                let (host, limits) = (Arc::clone(&host), Arc::clone(&limits));
-                let options = WorkerOptions { seed: seeds(), drain_time, host, limits };
+                let options = WorkerOptions { seed: seeds(), ..options.clone() };
                 let thread = thread::Builder::new()
                     .name(format!("worker-{index}"))
                     .spawn(move || run(options, inbox))?;
@@ -113,7 +110,7 @@ impl Drop for Workers {
 }
 
 /// The machine, for formats that name it or a variable of this process.
-fn this_host() -> Host {
+pub(crate) fn this_host() -> Host {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let variables = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));

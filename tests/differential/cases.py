@@ -1,6 +1,6 @@
 """The requests: each names its world and what goes over the wire."""
 
-from differential import behind, filtering, replies, routing, sayings, settings, written
+from differential import behind, filtering, replies, routing, sayings, settings, spelled, written
 from differential.case import Case, both, plan
 
 PATHS = """
@@ -355,6 +355,7 @@ def cases():
         *filtering.cases(),
         *sayings.cases(),
         *written.cases(),
+        *spelled.cases(),
     ]
     names = [case.id for case in made]
     twice = {name for name in names if names.count(name) > 1}

@@ -59,8 +59,8 @@ def kinds(tested):
 
 def same_name(seen):
     """Both upstreams have names of their own, which are not a difference."""
-    if "header.x-upstream" in seen:
-        seen["header.x-upstream"] = "<upstream>"
+    for path in seen.keys() & {"header.x-upstream", "header.X-Upstream"}:
+        seen[path] = "<upstream>"
     return seen
 
 

@@ -42,6 +42,19 @@ class Hinting(Tcp):
         connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
 
 
+class Asked(Tcp):
+    """Says what it thinks of a head before it has seen a body."""
+
+    answer = b"HTTP/1.1 417 Expectation Failed\r\ncontent-length: 0\r\n\r\n"
+
+    def serve(self, connection, number):
+        self.heads.append(connection.recv(65536))
+        connection.sendall(self.answer)
+        if b" 100 " in self.answer:
+            self.bodies.append(connection.recv(65536))
+            connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+
+
 def told(port, data):
     """What is answered to these bytes, up to the end of the connection."""
     with connect(port) as connection:
@@ -149,3 +162,22 @@ def test_hints_come_before_the_answer(start):
     hints, answer, body = end.data.split(b"\r\n\r\n")
     assert hints.startswith(b"HTTP/1.1 103 ") and b"link: </a.css>; rel=preload" in hints
     assert answer.startswith(b"HTTP/1.1 200 ") and body == b"ok"
+
+
+def test_an_upstream_may_say_whether_to_continue(start):
+    head = b"POST / HTTP/1.1\r\nhost: weft.test\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n"
+    with Asked("asked") as up:
+        up.heads, up.bodies = [], []
+        proxy = start(single(up, proxy_100_continue=True))
+        with http1.Connection(proxy.port()) as client:
+            client.send(head)
+            refused = client.read("POST")
+        assert (refused.status, refused.interim) == (417, [])
+        assert b"expect: 100-continue" in up.heads[0]
+        up.answer = b"HTTP/1.1 100 Continue\r\n\r\n"
+        with connect(proxy.port()) as client:
+            client.sendall(head)
+            assert client.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+            client.sendall(b"body")
+            assert b" 200 OK\r\n" in client.recv(65536)
+        assert up.bodies == [b"body"]

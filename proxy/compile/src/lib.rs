@@ -86,7 +86,7 @@ pub use weft_resources::{
     ApiSource, BodyFormat, BodyTemplate, Comparison, ConfigSource, ConnectTermination, CorsPolicy,
     Enforcing, FetchTimeout, FileSource, FilterSettings, GrpcService, GrpcTimeout, HashCookie,
     HashInput, HashPolicy, HeadRules, HeaderChange, Http1Settings, HttpFilter, HttpFilterKind,
-    InternalAddresses, InternalRedirect, Limits, LocalReplies, MessageMutations, Origin,
+    InternalAddresses, InternalRedirect, KeyFormat, Limits, LocalReplies, MessageMutations, Origin,
     OutlierDetection, Priority, Problem, QueryChange, RateLimit, Reason, ReplyFilter, ReplyMapper,
     ResetFormat, ResourceType, RetryLimit, RetryOn, RetryPolicy, RouteFilter, RouteFilters,
     ServerHeader, StreamLimit, StripPort, ToldBackoff, TrailerChange, Underscores, Upgrade,

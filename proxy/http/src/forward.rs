@@ -131,8 +131,10 @@ impl Journey {
         let mut fields = parts.headers;
         // Whoever is outside has lost such wishes when the request came in.
         let asked_retries = if origin.is_internal { Asked::take(&mut fields) } else { None };
-        // The client's 100 (Continue) comes from us, when its body is first asked for.
-        fields.remove(EXPECT);
+        if !chain.client.proxies_continue {
+            // The client's 100 (Continue) comes from us, when its body is first asked for.
+            fields.remove(EXPECT);
+        }
         let path = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
         let request_headers =
             weighted.map_or(&entry.request_headers, |weighted| &weighted.request_headers);

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version,
-    header::{HOST, SERVER, VIA},
+    header::{HOST, SERVER, USER_AGENT, VIA},
     request::Parts,
     uri::PathAndQuery,
 };
@@ -12,13 +12,17 @@ use weft_compile::{HeadRules, RouteConfig, ServerHeader, StripPort, Underscores}
 use weft_net::PeerAddress;
 use weft_route::PathVerdict;
 
-use crate::{downstream::Connection, fault::Fault, headers};
+use crate::{downstream::Connection, fault::Fault, headers, worker::Identity};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_ENVOY_EXTERNAL_ADDRESS: HeaderName = HeaderName::from_static("x-envoy-external-address");
+const X_ENVOY_DOWNSTREAM_CLUSTER: HeaderName =
+    HeaderName::from_static("x-envoy-downstream-service-cluster");
+const X_ENVOY_DOWNSTREAM_NODE: HeaderName =
+    HeaderName::from_static("x-envoy-downstream-service-node");
 const X_ENVOY_INTERNAL: HeaderName = HeaderName::from_static("x-envoy-internal");
 
 /// What the head of a request said about where it comes from.
@@ -85,6 +89,9 @@ pub(crate) fn enter(
         for name in &routes.internal_only {
             fields.remove(name);
         }
+    }
+    if rules.adds_user_agent {
+        introduce(connection.worker.identity(), fields);
     }
     if rules.generate_request_id {
         let is_edge = rules.use_remote_address && !is_internal;
@@ -225,6 +232,19 @@ fn mark_origin(rules: &HeadRules, fields: &mut HeaderMap, remote: PeerAddress, i
         && let Ok(ip) = HeaderValue::try_from(address.ip().to_string())
     {
         fields.insert(X_ENVOY_EXTERNAL_ADDRESS, ip);
+    }
+}
+
+/// Says which proxy this is, also as the user agent where the client says none.
+fn introduce(proxy: &Identity, fields: &mut HeaderMap) {
+    if let Some(cluster) = &proxy.cluster {
+        fields.insert(X_ENVOY_DOWNSTREAM_CLUSTER, cluster.clone());
+        if fields.get(USER_AGENT).is_none_or(HeaderValue::is_empty) {
+            fields.insert(USER_AGENT, cluster.clone());
+        }
+    }
+    if let Some(node) = &proxy.node {
+        fields.insert(X_ENVOY_DOWNSTREAM_NODE, node.clone());
     }
 }
 

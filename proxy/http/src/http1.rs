@@ -6,4 +6,4 @@ pub(crate) mod framing;
 mod spelling;
 
 pub(crate) use framing::{Body, BodyLength, Malformed, Step};
-pub(crate) use spelling::Spelling;
+pub(crate) use spelling::{Names, Spelling};

@@ -57,7 +57,7 @@ pub use fault::{Fault, Processed};
 pub use options::listen_options;
 pub use phase::Phase;
 pub use weft_format::Host;
-pub use worker::{Load, Worker, WorkerOptions};
+pub use worker::{Identity, Load, Worker, WorkerOptions};
 
 #[cfg(test)]
 mod size {

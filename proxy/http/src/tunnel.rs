@@ -19,8 +19,9 @@ const CONNECT: &str = "connect";
 /// A tunnel that is asked for and allowed.
 #[derive(Clone, Debug)]
 pub(crate) enum Tunnel {
-    /// By `upgrade`, or by extended CONNECT: the protocol, as the client named it.
-    Upgrade(HeaderValue),
+    /// By `upgrade`, or by extended CONNECT: the protocol, as the client named it. Boxed, because few
+    /// of the requests that have a place for it are such.
+    Upgrade(Box<HeaderValue>),
     /// CONNECT, which the upstream is asked for in turn.
     Connect,
     /// CONNECT, or POST, that ends here (`connect_config`): the upstream gets the bytes alone.
@@ -91,7 +92,7 @@ impl Wanted {
             return Err(Refused);
         }
         Ok(Some(match self {
-            Self::Upgrade(to) => Tunnel::Upgrade(to),
+            Self::Upgrade(to) => Tunnel::Upgrade(Box::new(to)),
             _ if of_route.is_some_and(|upgrade| upgrade.connect.is_some()) => Tunnel::Terminated,
             _ => Tunnel::Connect,
         }))
@@ -109,7 +110,7 @@ impl Tunnel {
             head.status = StatusCode::OK;
         } else if head.status != StatusCode::SWITCHING_PROTOCOLS {
             head.status = StatusCode::SWITCHING_PROTOCOLS;
-            head.headers.insert(UPGRADE, to.clone());
+            head.headers.insert(UPGRADE, HeaderValue::clone(to));
             if websocket::is(to) {
                 websocket::answer(&mut head.headers, asked.get(SEC_WEBSOCKET_KEY));
             }

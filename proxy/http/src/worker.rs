@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use http::HeaderValue;
 use weft_compile::{Listener, Tables};
 use weft_format::Host;
 use weft_net::{Acceptor, PeerAddress, Stream};
@@ -41,8 +42,19 @@ pub struct WorkerOptions {
     pub drain_time: Duration,
     /// The machine, for formats that name it.
     pub host: Arc<Host>,
+    /// Which proxy this is, for upstreams that are told.
+    pub identity: Identity,
     /// How many connections of clients there may be, in all workers together.
     pub limits: Arc<ConnectionLimits>,
+}
+
+/// Which proxy this is, by its node in the bootstrap.
+#[derive(Clone, Debug, Default)]
+pub struct Identity {
+    /// `node.cluster`, unless that is no header value.
+    pub cluster: Option<HeaderValue>,
+    /// `node.id`, unless that is empty or no header value.
+    pub node: Option<HeaderValue>,
 }
 
 /// Everything of one worker thread. Lives and dies on that thread.
@@ -58,6 +70,7 @@ pub struct Worker {
     lives: Lives,
     random: RefCell<fastrand::Rng>,
     host: Arc<Host>,
+    identity: Identity,
     limits: Arc<ConnectionLimits>,
     connections: Cell<usize>,
     busy: Cell<usize>,
@@ -107,6 +120,7 @@ impl Worker {
             lives: Lives::new(options.drain_time),
             random: RefCell::new(fastrand::Rng::with_seed(options.seed)),
             host: options.host,
+            identity: options.identity,
             limits: options.limits,
             connections: Cell::new(0),
             busy: Cell::new(0),
@@ -200,6 +214,10 @@ impl Worker {
     }
 
     /// The machine.
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
     pub(crate) fn host(&self) -> &Host {
         &self.host
     }

@@ -12,7 +12,14 @@ use weft_proto::pb::{
     google::protobuf,
 };
 
-use crate::{cluster::optional, headers, path::At, problem::Notes, scalar};
+use crate::{
+    cluster::optional,
+    headers,
+    key_format::{self, KeyFormat},
+    path::At,
+    problem::Notes,
+    scalar,
+};
 
 /// Envoy's defaults.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -43,6 +50,8 @@ pub struct ClientOptions {
     pub drain_timeout: Duration,
     /// `delayed_close_timeout`: how long a client may take to close after us (1 s by default).
     pub delayed_close_timeout: Duration,
+    /// `proxy_100_continue`: the upstream says whether a client is to send its body.
+    pub proxies_continue: bool,
     /// What concerns HTTP/1.
     pub http1: Http1Settings,
 }
@@ -60,6 +69,8 @@ pub struct Http1Settings {
     pub default_host_for_http_10: Option<HeaderValue>,
     /// `allow_chunked_length`: chunks beside a length are taken, and the length is dropped.
     pub allow_chunked_length: bool,
+    /// `header_key_format`.
+    pub key_format: KeyFormat,
 }
 
 impl Default for Http1Settings {
@@ -70,6 +81,7 @@ impl Default for Http1Settings {
             accept_http_10: false,
             default_host_for_http_10: None,
             allow_chunked_length: false,
+            key_format: KeyFormat::AsReceived,
         }
     }
 }
@@ -116,6 +128,7 @@ pub(crate) fn read(
         stream_idle_timeout,
         drain_timeout: drain_timeout.unwrap_or(Duration::ZERO),
         delayed_close_timeout: delayed_close_timeout.unwrap_or(Duration::ZERO),
+        proxies_continue: message.proxy_100_continue,
         http1: http1(message, common, at, notes),
     }
 }
@@ -145,6 +158,7 @@ fn http1(
         accept_http_10: options.accept_http_10,
         default_host_for_http_10: default_host,
         allow_chunked_length: options.allow_chunked_length,
+        key_format: key_format::read(Some(options), &at, notes),
         ..bounds
     }
 }

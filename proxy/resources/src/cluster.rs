@@ -12,6 +12,7 @@ use crate::{
     custom_cluster::{self, OriginalDestination},
     dns::{self, Dns, DnsKind},
     http2_options::Http2Options,
+    key_format::KeyFormat,
     name::{AssignmentName, ClusterName},
     outlier_detection::{self, OutlierDetection},
     path::At,
@@ -93,6 +94,8 @@ pub struct ConnectionSettings {
     /// `HttpProtocolOptions.common_http_protocol_options.max_headers_count`: fields of a response
     /// (100 by default).
     pub max_headers_count: u32,
+    /// `header_key_format` of HTTP/1, if that is spoken.
+    pub key_format: KeyFormat,
     /// How HTTP/2 is spoken, if it is.
     pub http2: Http2Options,
     /// `per_connection_buffer_limit_bytes` (1 MiB by default): no more of a response is read ahead.
@@ -131,6 +134,7 @@ pub(crate) fn read(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> O
         max_stream_duration,
         max_head_bytes,
         max_headers_count,
+        key_format,
         http2,
     } = protocol_options::of_cluster(message, at, notes)?;
     let connection = ConnectionSettings {
@@ -142,6 +146,7 @@ pub(crate) fn read(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> O
         max_stream_duration,
         max_head_bytes,
         max_headers_count,
+        key_format,
         http2,
         buffer_limit: optional(message.per_connection_buffer_limit_bytes.as_ref())
             .unwrap_or(BUFFER_LIMIT),

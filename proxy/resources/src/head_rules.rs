@@ -16,6 +16,8 @@ use crate::{
 /// The header rules of a connection manager.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeadRules {
+    /// `add_user_agent`: upstreams are told which proxy this is.
+    pub adds_user_agent: bool,
     /// `use_remote_address`: this is the edge, and clients are who they connect as.
     pub use_remote_address: bool,
     /// `xff_num_trusted_hops`: addresses at the end of `x-forwarded-for` that trusted proxies wrote.
@@ -116,6 +118,7 @@ pub(crate) fn read(
     let underscores = underscores(message, at, notes);
     let scheme = scheme(message, at, notes);
     Some(HeadRules {
+        adds_user_agent: scalar::bool_or(message.add_user_agent.as_ref(), false),
         use_remote_address: scalar::bool_or(message.use_remote_address.as_ref(), false),
         trusted_hops: usize::try_from(message.xff_num_trusted_hops).unwrap_or(usize::MAX),
         skip_xff_append: message.skip_xff_append,

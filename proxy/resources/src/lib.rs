@@ -32,6 +32,7 @@ mod http2_options;
 mod http_connection_manager;
 mod http_filter;
 mod internal_redirect;
+mod key_format;
 mod listener;
 mod listener_filter;
 mod local_reply;
@@ -81,6 +82,7 @@ pub use http_filter::{
 };
 pub use http2_options::{Http2Options, Keepalive};
 pub use internal_redirect::InternalRedirect;
+pub use key_format::KeyFormat;
 pub use listener::{Listener, ListenerKind, Sockets};
 pub use listener_filter::{KeptTlvs, ListenerFilter, ListenerFilterKind, PortRule, ProxyProtocol};
 pub use local_reply::{

@@ -11,6 +11,7 @@ use crate::{
     cluster::optional,
     extension,
     http2_options::{self, Http2Options},
+    key_format::{self, KeyFormat},
     path::At,
     problem::{Notes, Problem},
     scalar,
@@ -47,6 +48,7 @@ pub(crate) struct HttpOptions {
     pub(crate) max_stream_duration: Option<Duration>,
     pub(crate) max_head_bytes: u32,
     pub(crate) max_headers_count: u32,
+    pub(crate) key_format: KeyFormat,
     pub(crate) http2: Http2Options,
 }
 
@@ -84,19 +86,18 @@ pub(crate) fn of_cluster(
 
 fn typed(message: &HttpProtocolOptions, at: &At<'_>, notes: &mut Notes) -> Option<HttpOptions> {
     use options::UpstreamProtocolOptions as Chosen;
-    let (protocol, http2) = match &message.upstream_protocol_options {
+    let (protocol, key_format, http2) = match &message.upstream_protocol_options {
         None => notes.refuse(&at.field("upstream_protocol_options"), Problem::Missing)?,
         Some(Chosen::ExplicitHttpConfig(config)) => {
             explicit(config, &at.field("explicit_http_config"), notes)?
         }
         Some(Chosen::UseDownstreamProtocolConfig(config)) => {
             let at = at.field("use_downstream_protocol_config");
-            if let Some(http1) = &config.http_protocol_options {
-                warn_of_chunks(http1, &at.field("http_protocol_options"), notes);
-            }
+            let http1 = config.http_protocol_options.as_ref();
+            let key_format = http1_options(http1, &at.field("http_protocol_options"), notes);
             let http2 = config.http2_protocol_options.as_ref();
             let http2 = http2_options::read(http2, &at.field("http2_protocol_options"), notes);
-            (UpstreamProtocol::SameAsDownstream, http2)
+            (UpstreamProtocol::SameAsDownstream, key_format, http2)
         }
         Some(Chosen::AutoConfig(_)) => notes.unsupported(
             &at.field("auto_config"),
@@ -106,24 +107,26 @@ fn typed(message: &HttpProtocolOptions, at: &At<'_>, notes: &mut Notes) -> Optio
     };
     let at = at.field("common_http_protocol_options");
     let common = common(message.common_http_protocol_options.as_ref(), &at, notes);
-    Some(HttpOptions { protocol, http2, ..common })
+    Some(HttpOptions { protocol, key_format, http2, ..common })
 }
 
 fn explicit(
     message: &options::ExplicitHttpConfig,
     at: &At<'_>,
     notes: &mut Notes,
-) -> Option<(UpstreamProtocol, Http2Options)> {
+) -> Option<(UpstreamProtocol, KeyFormat, Http2Options)> {
     use options::explicit_http_config::ProtocolConfig;
     match &message.protocol_config {
         None => notes.refuse(at, Problem::Missing),
         Some(ProtocolConfig::HttpProtocolOptions(http1)) => {
-            warn_of_chunks(http1, &at.field("http_protocol_options"), notes);
-            Some((UpstreamProtocol::Http1, Http2Options::default()))
+            let at = at.field("http_protocol_options");
+            let key_format = http1_options(Some(http1), &at, notes);
+            Some((UpstreamProtocol::Http1, key_format, Http2Options::default()))
         }
         Some(ProtocolConfig::Http2ProtocolOptions(http2)) => {
             let at = at.field("http2_protocol_options");
-            Some((UpstreamProtocol::Http2, http2_options::read(Some(http2), &at, notes)))
+            let http2 = http2_options::read(Some(http2), &at, notes);
+            Some((UpstreamProtocol::Http2, KeyFormat::default(), http2))
         }
         Some(ProtocolConfig::Http3ProtocolOptions(_)) => {
             notes.unsupported(&at.field("http3_protocol_options"), "HTTP/3", "HTTP/1.1 and h2 are")
@@ -131,11 +134,16 @@ fn explicit(
     }
 }
 
-/// Responses with chunks beside a length are refused, whatever this says.
-fn warn_of_chunks(message: &core::Http1ProtocolOptions, at: &At<'_>, notes: &mut Notes) {
-    if message.allow_chunked_length {
+fn http1_options(
+    message: Option<&core::Http1ProtocolOptions>,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> KeyFormat {
+    // Responses with chunks beside a length are refused, whatever this says.
+    if message.is_some_and(|message| message.allow_chunked_length) {
         notes.warn(&at.field("allow_chunked_length"), "not supported for responses of a cluster");
     }
+    key_format::read(message, at, notes)
 }
 
 #[expect(deprecated, reason = "Envoy still honours them, and hand-written clusters use them")]
@@ -155,8 +163,10 @@ fn deprecated(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> HttpOp
     };
     let common_at = at.field("common_http_protocol_options");
     let common = common(message.common_http_protocol_options.as_ref(), &common_at, notes);
+    let http1 = message.http_protocol_options.as_ref();
     HttpOptions {
         protocol,
+        key_format: http1_options(http1, &at.field("http_protocol_options"), notes),
         http2: http2_options::read(http2, &at.field("http2_protocol_options"), notes),
         max_requests_per_connection: common
             .max_requests_per_connection
@@ -180,6 +190,7 @@ fn common(
         max_stream_duration: None,
         max_head_bytes: MAX_RESPONSE_HEADERS_KB * 1024,
         max_headers_count: MAX_HEADERS_COUNT,
+        key_format: KeyFormat::default(),
         http2: Http2Options::default(),
     };
     let Some(message) = message else { return options };

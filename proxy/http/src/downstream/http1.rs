@@ -50,7 +50,8 @@ enum After {
 pub(super) async fn serve(connection: Rc<Connection>, stream: Rewind<Stream>) {
     connection.chain.stats.downstream_cx_http1_total.inc();
     let (prefix, stream) = stream.into_parts();
-    let wire = Rc::new(Wire::new(stream, prefix, &connection.worker));
+    let format = connection.chain.client.http1.key_format;
+    let wire = Rc::new(Wire::new(stream, prefix, &connection.worker, format));
     let mut waiting = Waiting {
         phase: PhaseWatch::new(connection.life.phase_cell()),
         timer: connection.worker.timer(),
@@ -168,7 +169,8 @@ async fn exchange(
     timer: &mut Timer,
 ) -> After {
     let Head { request, spelling, length, keep_alive, expects_continue, wants_tunnel } = head;
-    wire.begin_body(length, expects_continue);
+    let is_ours = !connection.chain.client.proxies_continue;
+    wire.begin_body(length, expects_continue && is_ours);
     let asked = Asked { method: request.method().clone(), version: request.version() };
     let body = if wire.is_body_done() && !wants_tunnel {
         RequestBody::None
@@ -215,7 +217,10 @@ async fn reply(
         && !wire.is_malformed()
         && !connection_says(response.headers(), b"close");
     let stall = connection.chain.client.stream_idle_timeout;
-    let Ok(mut reply) = Reply::new(response, &said.asked, keep_alive) else { return After::Close };
+    let format = connection.chain.client.http1.key_format;
+    let Ok(mut reply) = Reply::new(response, &said.asked, format, keep_alive) else {
+        return After::Close;
+    };
     let written = write(connection, wire, &mut reply, stall, timer).await;
     if !written {
         return After::Close;
@@ -287,7 +292,8 @@ async fn refuse(
     let mut response = answer.into_response(false);
     response.headers_mut().insert(SERVER, connection.chain.server_name.clone());
     let asked = Asked { method: Method::GET, version: Version::HTTP_11 };
-    let Ok(mut reply) = Reply::new(response, &asked, false) else { return After::Close };
+    let format = connection.chain.client.http1.key_format;
+    let Ok(mut reply) = Reply::new(response, &asked, format, false) else { return After::Close };
     let stall = connection.chain.client.stream_idle_timeout;
     if write(connection, wire, &mut reply, stall, timer).await {
         After::Linger

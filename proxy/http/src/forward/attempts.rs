@@ -237,7 +237,8 @@ impl Journey {
         let mut exchange = self.begin_on(lane, upload, connection);
         let timer = connection.worker.timer();
         let whole_by = self.whole_by(connection);
-        match await_head(&mut exchange, (&limits, whole_by), timer, &self.interim).await {
+        let client = (&self.interim, connection.chain.client.proxies_continue);
+        match await_head(&mut exchange, (&limits, whole_by), timer, client).await {
             Ok(head) => Ok((head, exchange)),
             Err(failure) => {
                 match failure.fault {
@@ -340,7 +341,7 @@ async fn await_head(
     exchange: &mut Exchange,
     (limits, whole_by): (&Limits, Option<Instant>),
     mut timer: Timer,
-    client: &Interim,
+    (client, wants_continue): (&Interim, bool),
 ) -> Result<Response<()>, Failure> {
     let began = Instant::now();
     poll_fn(|cx| {
@@ -348,7 +349,8 @@ async fn await_head(
             match answer {
                 Ok(Answer::Final(head)) => return Poll::Ready(Ok(head)),
                 // The client's 100 came from us, when its body was first asked for.
-                Ok(Answer::Interim(hint)) if hint.status() == StatusCode::CONTINUE => {}
+                Ok(Answer::Interim(hint))
+                    if hint.status() == StatusCode::CONTINUE && !wants_continue => {}
                 Ok(Answer::Interim(mut hint)) => {
                     headers::remove_hop_by_hop(hint.headers_mut(), Version::HTTP_11);
                     client.send(cx, &hint);

@@ -3,11 +3,12 @@
 
 use bytes::{BufMut as _, BytesMut};
 use http::{
-    HeaderMap, HeaderName,
+    HeaderMap, HeaderName, HeaderValue,
     header::{CONNECTION, CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING},
 };
+use weft_compile::KeyFormat;
 
-use super::Spelling;
+use super::Names;
 
 /// The line before a chunk's data, after the line break that closes an open chunk.
 pub(crate) fn chunk_size(out: &mut BytesMut, size: usize, chunk_open: bool) {
@@ -32,11 +33,16 @@ pub(crate) fn chunk_size(out: &mut BytesMut, size: usize, chunk_open: bool) {
 }
 
 /// The last chunk, with trailers if there are any.
-pub(crate) fn last_chunk(out: &mut BytesMut, trailers: Option<&HeaderMap>, chunk_open: bool) {
+pub(crate) fn last_chunk(
+    out: &mut BytesMut,
+    trailers: Option<&HeaderMap>,
+    format: KeyFormat,
+    chunk_open: bool,
+) {
     close_chunk(out, chunk_open);
     out.put_slice(b"0\r\n");
     if let Some(trailers) = trailers {
-        fields(out, trailers, &Spelling::default(), may_follow);
+        fields(out, trailers, Names::own(format), may_follow);
     }
     out.put_slice(b"\r\n");
 }
@@ -52,29 +58,28 @@ fn close_chunk(out: &mut BytesMut, chunk_open: bool) {
     }
 }
 
-/// Field lines, as they were spelled when they came.
+/// Field lines.
 #[inline]
 pub(crate) fn fields(
     out: &mut BytesMut,
     headers: &HeaderMap,
-    spelling: &Spelling,
+    names: Names<'_>,
     mut which: impl FnMut(&HeaderName) -> bool,
 ) {
     for (name, value) in headers {
         if which(name) {
-            let spelled = spelling.of(name, value).unwrap_or(name.as_str().as_bytes());
-            field(out, spelled, value.as_bytes());
+            field(out, names, name, value);
         }
     }
 }
 
 /// One field line.
 #[inline]
-pub(crate) fn field(out: &mut BytesMut, name: &[u8], value: &[u8]) {
-    out.reserve(name.len() + value.len() + 4);
-    out.put_slice(name);
+pub(crate) fn field(out: &mut BytesMut, names: Names<'_>, name: &HeaderName, value: &HeaderValue) {
+    out.reserve(name.as_str().len() + value.len() + 4);
+    names.put(out, name, value);
     out.put_slice(b": ");
-    out.put_slice(value);
+    out.put_slice(value.as_bytes());
     out.put_slice(b"\r\n");
 }
 

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
+use weft_compile::KeyFormat;
 
 use super::{Malformed, Spelling};
 
@@ -34,9 +35,10 @@ pub(crate) fn places(parsed: &[httparse::Header<'_>], buffer: &[u8]) -> Result<P
 }
 
 impl Places {
-    /// How the names are spelled in `block`, which holds what was parsed.
-    pub(crate) fn spelling(&self, block: &Bytes) -> Spelling {
-        if self.capitals { Spelling::of_block(block) } else { Spelling::default() }
+    /// How the names are spelled in `block`, which holds what was parsed; `format` is what the side
+    /// asks for that it came from.
+    pub(crate) fn spelling(&self, block: &Bytes, format: KeyFormat) -> Spelling {
+        Spelling::new(block, self.capitals, format)
     }
 
     /// The map. Values share `block`: one reference count each instead of a copy.

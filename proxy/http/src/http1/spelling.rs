@@ -1,57 +1,159 @@
-//! How header names were spelled when they came.
+//! How header names are written.
 //!
 //! Names are compared without regard to case, and kept in lower case. Some old peers look at them
 //! more closely than they should, so towards HTTP/1 a name goes on as it came. A value that shares
 //! the received bytes knows where it is in them, and its name stands right before it: nothing has to
-//! be remembered for each field.
+//! be remembered for each field. `header_key_format` may ask for more, or for something else.
 
-use bytes::Bytes;
+use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{HeaderName, HeaderValue};
+use weft_compile::KeyFormat;
 
-/// The received bytes of a head with capitals in its names; nothing for any other head.
+/// How the names in a received head were spelled, as far as that matters.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Spelling(Option<Bytes>);
+pub(crate) struct Spelling {
+    /// The received bytes of a head with capitals in its names.
+    block: Option<Bytes>,
+    /// What the side asks for that the head came from.
+    format: KeyFormat,
+}
 
 impl Spelling {
-    /// Names as in `block`.
-    pub(super) fn of_block(block: &Bytes) -> Self {
-        Self(Some(block.clone()))
+    /// Of the head in `block`.
+    pub(super) fn new(block: &Bytes, capitals: bool, format: KeyFormat) -> Self {
+        let is_kept = capitals || format == KeyFormat::PreserveOrProper;
+        Self { block: is_kept.then(|| block.clone()), format }
     }
 
     /// The name as it was before this value; `None` when the value is not of that head.
     #[inline]
-    pub(crate) fn of(&self, name: &HeaderName, value: &HeaderValue) -> Option<&[u8]> {
-        let block = self.0.as_deref()?;
+    fn before(&self, name: &HeaderName, value: &HeaderValue) -> Option<&[u8]> {
+        let block = self.block.as_deref()?;
         let at = (value.as_bytes().as_ptr() as usize).checked_sub(block.as_ptr() as usize)?;
         let before = block.get(..at)?.trim_ascii_end().strip_suffix(b":")?;
         let spelled = before.get(before.len().checked_sub(name.as_str().len())?..)?;
         spelled.eq_ignore_ascii_case(name.as_str().as_bytes()).then_some(spelled)
     }
+
+    /// The name as it was in any line of that head.
+    fn anywhere(&self, name: &HeaderName) -> Option<&[u8]> {
+        let lines = self.block.as_deref()?.split(|byte| *byte == b'\n');
+        lines
+            .filter_map(|line| line.split(|byte| *byte == b':').next())
+            .find(|spelled| spelled.eq_ignore_ascii_case(name.as_str().as_bytes()))
+    }
+}
+
+/// How names are written to one side.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Names<'a> {
+    /// Of the head that is passed on.
+    received: Option<&'a Spelling>,
+    format: KeyFormat,
+}
+
+impl<'a> Names<'a> {
+    /// For a head that is passed on to a side that asks for `format`. What the side asks for that
+    /// it came from goes first, as in Envoy.
+    pub(crate) fn passed_on(received: &'a Spelling, format: KeyFormat) -> Self {
+        let keeps = |format| matches!(format, KeyFormat::Preserve | KeyFormat::PreserveOrProper);
+        let format = match (received.format, format) {
+            (own, _) if keeps(own) => own,
+            (_, KeyFormat::Proper) => KeyFormat::Proper,
+            _ => KeyFormat::AsReceived,
+        };
+        Self { received: Some(received), format }
+    }
+
+    /// For fields that were made here.
+    pub(crate) fn own(format: KeyFormat) -> Self {
+        let format = if format == KeyFormat::Proper { format } else { KeyFormat::AsReceived };
+        Self { received: None, format }
+    }
+
+    /// Puts the name of a field down.
+    #[inline]
+    pub(crate) fn put(self, out: &mut BytesMut, name: &HeaderName, value: &HeaderValue) {
+        if self.format == KeyFormat::AsReceived {
+            let spelled = self.received.and_then(|received| received.before(name, value));
+            out.put_slice(spelled.unwrap_or(name.as_str().as_bytes()));
+        } else {
+            self.put_formatted(out, name);
+        }
+    }
+
+    #[cold]
+    fn put_formatted(self, out: &mut BytesMut, name: &HeaderName) {
+        let received = self.received.filter(|_| self.format != KeyFormat::Proper);
+        match received.and_then(|received| received.anywhere(name)) {
+            Some(spelled) => out.put_slice(spelled),
+            None if self.format == KeyFormat::Preserve => out.put_slice(name.as_str().as_bytes()),
+            None => put_proper(out, name.as_str()),
+        }
+    }
+}
+
+/// Puts a name down with a capital at the beginning of each word.
+fn put_proper(out: &mut BytesMut, name: &str) {
+    let mut begins = true;
+    for byte in name.bytes() {
+        out.put_u8(if begins { byte.to_ascii_uppercase() } else { byte });
+        begins = !byte.is_ascii_alphanumeric();
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use bytes::BytesMut;
     use http::HeaderMap;
 
     use super::*;
     use crate::http1::fields;
 
-    #[test]
-    fn names_are_found_before_their_values() {
-        let text = b"X-Up:1\r\nx-low: 2\r\nETag: \t 3\r\nWWW-Empty:\r\n\r\n";
+    /// The names of a head and of what was added to it, as they are passed on.
+    fn passed_on(text: &[u8], from: KeyFormat, to: KeyFormat) -> Vec<String> {
         let mut parsed = [httparse::EMPTY_HEADER; 8];
-        let mut buffer = BytesMut::from(&text[..]);
+        let mut buffer = BytesMut::from(text);
         let (length, parsed) = httparse::parse_headers(&buffer, &mut parsed).unwrap().unwrap();
         let places = fields::places(parsed, &buffer).unwrap();
         let block = buffer.split_to(length).freeze();
-        let spelling = places.spelling(&block);
+        let spelling = places.spelling(&block, from);
         let mut map: HeaderMap = places.into_map(&block).unwrap();
-        map.insert("x-new", HeaderValue::from_static("4"));
-        let spelled: Vec<_> =
-            map.iter().map(|(n, v)| spelling.of(n, v).map(<[u8]>::to_vec)).collect();
-        let expected =
-            [Some(b"X-Up".to_vec()), Some(b"x-low".to_vec()), Some(b"ETag".to_vec()), None, None];
-        assert_eq!(spelled, expected);
+        map.insert("x-up", HeaderValue::from_static("changed"));
+        map.insert("x-new-foo$b", HeaderValue::from_static("4"));
+        let names = Names::passed_on(&spelling, to);
+        let put = |(name, value)| {
+            let mut out = BytesMut::new();
+            names.put(&mut out, name, value);
+            String::from_utf8(out.to_vec()).unwrap()
+        };
+        map.iter().map(put).collect()
+    }
+
+    const HEAD: &[u8] = b"X-Up:1\r\nx-low: 2\r\nETag: \t 3\r\nWWW-Empty:\r\n\r\n";
+
+    #[test]
+    fn names_are_found_before_their_values() {
+        let names = passed_on(HEAD, KeyFormat::AsReceived, KeyFormat::AsReceived);
+        assert_eq!(names, ["x-up", "x-low", "ETag", "www-empty", "x-new-foo$b"]);
+    }
+
+    #[test]
+    fn names_may_be_proper_whatever_came() {
+        for from in [KeyFormat::AsReceived, KeyFormat::Proper] {
+            let names = passed_on(HEAD, from, KeyFormat::Proper);
+            assert_eq!(names, ["X-Up", "X-Low", "Etag", "Www-Empty", "X-New-Foo$B"]);
+        }
+    }
+
+    #[test]
+    fn names_may_be_kept_where_their_values_are_not() {
+        let kept = ["X-Up", "x-low", "ETag", "WWW-Empty", "x-new-foo$b"];
+        assert_eq!(passed_on(HEAD, KeyFormat::Preserve, KeyFormat::Proper), kept);
+        let names = passed_on(HEAD, KeyFormat::PreserveOrProper, KeyFormat::AsReceived);
+        assert_eq!(names[..4], kept[..4]);
+        assert_eq!(names[4], "X-New-Foo$B");
+        let names =
+            passed_on(b"x-low: 2\r\n\r\n", KeyFormat::PreserveOrProper, KeyFormat::AsReceived);
+        assert_eq!(names, ["x-low", "X-Up", "X-New-Foo$B"]);
     }
 }

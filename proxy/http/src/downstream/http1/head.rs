@@ -160,7 +160,7 @@ impl Outline {
         }
         let uri =
             Uri::from_maybe_shared(block.slice(self.target)).map_err(|_| Refusal::Malformed)?;
-        let spelling = self.fields.spelling(block);
+        let spelling = self.fields.spelling(block, settings.key_format);
         let mut headers = self.fields.into_map(block)?;
         if !self.is_http_11
             && !headers.contains_key(HOST)

@@ -8,21 +8,24 @@ use std::{
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{
-    HeaderName, Method, Response, StatusCode, Version,
+    HeaderName, HeaderValue, Method, Response, StatusCode, Version,
     header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING},
     response::Parts,
 };
 use http_body::{Body as _, Frame};
+use weft_compile::KeyFormat;
 
 use super::wire::Wire;
 use crate::{
     body::{Body, BrokenOff},
     http1::{
-        Spelling,
+        Names,
         encode::{chunk_size, field, fields, last_chunk},
     },
     worker::Worker,
 };
+
+const NOTHING: HeaderValue = HeaderValue::from_static("");
 
 /// What a response answers, as far as that decides how it is written.
 #[derive(Clone, Debug)]
@@ -39,6 +42,8 @@ pub(super) struct Reply {
     body: Body,
     delivery: Delivery,
     version: Version,
+    /// How the client is written names.
+    format: KeyFormat,
     keep_alive: bool,
     chunk_open: bool,
     ended: bool,
@@ -94,6 +99,7 @@ impl Reply {
     pub(super) fn new(
         response: Response<Body>,
         asked: &Asked,
+        format: KeyFormat,
         keep_alive: bool,
     ) -> io::Result<Self> {
         let (mut head, body) = response.into_parts();
@@ -104,6 +110,7 @@ impl Reply {
             body,
             delivery,
             version: asked.version,
+            format,
             keep_alive,
             chunk_open: false,
             ended: false,
@@ -191,7 +198,7 @@ impl Reply {
             }
             if self.delivery == Delivery::Chunked {
                 if self.ended {
-                    last_chunk(out, trailers.as_ref(), self.chunk_open);
+                    last_chunk(out, trailers.as_ref(), self.format, self.chunk_open);
                 } else {
                     chunk_size(out, data.len(), self.chunk_open);
                 }
@@ -205,19 +212,24 @@ impl Reply {
     fn write_head(&self, out: &mut BytesMut, head: &Parts, worker: &Worker) {
         status_line(out, self.version, head.status);
         let ours: fn(&HeaderName) -> bool = |name| name != CONNECTION && name != TRANSFER_ENCODING;
-        fields(out, &head.headers, self.body.spelling(), ours);
+        let names = Names::passed_on(self.body.spelling(), self.format);
+        fields(out, &head.headers, names, ours);
         if !head.headers.contains_key(DATE) {
-            field(out, b"date", &worker.date());
+            names.put(out, &DATE, &NOTHING);
+            out.put_slice(b": ");
+            out.put_slice(&worker.date());
+            out.put_slice(b"\r\n");
         }
+        let mut own = |name, value| field(out, names, &name, &HeaderValue::from_static(value));
         if self.delivery == Delivery::Chunked {
-            out.put_slice(b"transfer-encoding: chunked\r\n");
+            own(TRANSFER_ENCODING, "chunked");
         }
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            out.put_slice(b"connection: upgrade\r\n");
+            own(CONNECTION, "upgrade");
         } else if !self.keep_alive && self.delivery != Delivery::Tunnel {
-            out.put_slice(b"connection: close\r\n");
+            own(CONNECTION, "close");
         } else if self.keep_alive && self.version == Version::HTTP_10 {
-            out.put_slice(b"connection: keep-alive\r\n");
+            own(CONNECTION, "keep-alive");
         }
         out.put_slice(b"\r\n");
     }
@@ -237,8 +249,8 @@ fn status_line(out: &mut BytesMut, version: Version, status: StatusCode) {
 }
 
 /// The head of an interim response (1xx).
-pub(super) fn interim(out: &mut BytesMut, head: &Response<()>) {
+pub(super) fn interim(out: &mut BytesMut, head: &Response<()>, format: KeyFormat) {
     status_line(out, Version::HTTP_11, head.status());
-    fields(out, head.headers(), &Spelling::default(), |name| name != CONNECTION);
+    fields(out, head.headers(), Names::own(format), |name| name != CONNECTION);
     out.put_slice(b"\r\n");
 }

@@ -17,7 +17,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use http::Response;
 use http_body::Frame;
 use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
-use weft_compile::Http1Settings;
+use weft_compile::{Http1Settings, KeyFormat};
 use weft_net::Stream;
 
 use super::{
@@ -45,6 +45,8 @@ const DRAIN: usize = 64 * 1024;
 pub(crate) struct Wire {
     io: RefCell<Io>,
     worker: Rc<Worker>,
+    /// How the client is written names.
+    format: KeyFormat,
 }
 
 #[derive(Debug)]
@@ -78,7 +80,12 @@ pub(super) enum NoHead {
 
 impl Wire {
     /// `prefix` was read from `stream` before.
-    pub(super) fn new(stream: Stream, prefix: Bytes, worker: &Rc<Worker>) -> Self {
+    pub(super) fn new(
+        stream: Stream,
+        prefix: Bytes,
+        worker: &Rc<Worker>,
+        format: KeyFormat,
+    ) -> Self {
         Self {
             io: RefCell::new(Io {
                 stream,
@@ -93,6 +100,7 @@ impl Wire {
                 data: Bytes::new(),
             }),
             worker: Rc::clone(worker),
+            format,
         }
     }
 
@@ -215,7 +223,7 @@ impl Wire {
         let io = &mut *self.io.borrow_mut();
         if io.out.is_empty() {
             io.continue_due &= head.status() != http::StatusCode::CONTINUE;
-            io.out = self.worker.buffers().write(|out| reply::interim(out, head));
+            io.out = self.worker.buffers().write(|out| reply::interim(out, head, self.format));
             // What cannot be written now is written before the next thing; so are errors seen.
             let _ = io.poll_write(cx);
         }

@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use bytes::BytesMut;
 use http::{HeaderMap, Method, Response, StatusCode, Version};
 
-use weft_compile::ConnectionSettings;
+use weft_compile::{ConnectionSettings, KeyFormat};
 
 use crate::http1::{
     BodyLength, Malformed, Spelling,
@@ -13,17 +13,23 @@ use crate::http1::{
     framing::{content_length, is_chunked, keeps_alive},
 };
 
-/// How big a response's head may be.
+/// How big a response's head may be, and what is kept of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     pub(super) bytes: usize,
     pub(super) fields: usize,
+    /// How names are to be passed on.
+    pub(super) names: KeyFormat,
 }
 
 impl Bounds {
     pub(super) fn of(settings: &ConnectionSettings) -> Self {
         let size = |number| usize::try_from(number).unwrap_or(usize::MAX);
-        Self { bytes: size(settings.max_head_bytes), fields: size(settings.max_headers_count) }
+        Self {
+            bytes: size(settings.max_head_bytes),
+            fields: size(settings.max_headers_count),
+            names: settings.key_format,
+        }
     }
 }
 
@@ -60,7 +66,7 @@ pub(super) fn head(
     let Some(Outline { length, status, http_1_1, places }) = found else { return Ok(None) };
     // Values are slices of the received bytes: one reference count each instead of a copy.
     let block = buffer.split_to(length).freeze();
-    let spelling = places.spelling(&block);
+    let spelling = places.spelling(&block, bounds.names);
     let headers = places.into_map(&block)?;
     let body = body_length(&headers, status, method, http_1_1)?;
     let keep_alive = keeps_alive(&headers, http_1_1) && body != BodyLength::UntilClose;
@@ -121,7 +127,7 @@ fn body_length(
 mod tests {
     use super::*;
 
-    const BOUNDS: Bounds = Bounds { bytes: 4096, fields: 100 };
+    const BOUNDS: Bounds = Bounds { bytes: 4096, fields: 100, names: KeyFormat::AsReceived };
 
     fn parse(text: &str) -> Result<Option<Head>, Malformed> {
         head(&mut BytesMut::from(text), &Method::GET, BOUNDS)

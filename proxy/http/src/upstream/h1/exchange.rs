@@ -95,7 +95,8 @@ impl Exchange {
             Tunnel::Upgrade(_) | Tunnel::Connect => TunnelState::Asked,
         });
         if tunnel != Some(TunnelState::Given) {
-            encode::head(&mut connection.write, outgoing, upload.framing());
+            let format = connection.settings.key_format;
+            encode::head(&mut connection.write, outgoing, upload.framing(), format);
         }
         // What goes into a tunnel waits until there is one.
         let is_whole = upload.is_finished() || tunnel.is_some();
@@ -356,7 +357,8 @@ impl Exchange {
             None => None,
         };
         if chunked {
-            last_chunk(&mut connection.write, trailers.as_ref(), self.chunk_open);
+            let format = connection.settings.key_format;
+            last_chunk(&mut connection.write, trailers.as_ref(), format, self.chunk_open);
         }
         self.sending = Sending::LastBytes;
     }
