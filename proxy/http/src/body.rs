@@ -9,11 +9,15 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-
-use weft_compile::TrailerChange;
+use weft_compile::{KeyFormat, TrailerChange};
 
 use crate::{
-    fault::Fault, filters::Encoding, http1::Spelling, mutation, record::Record, timer::Timer,
+    fault::Fault,
+    filters::Encoding,
+    http1::{Names, Spelling},
+    mutation,
+    record::Record,
+    timer::Timer,
     upstream::Incoming,
 };
 
@@ -23,6 +27,8 @@ pub(crate) struct Body {
     kind: Kind,
     /// How the upstream spelled the names in the head, for whoever writes them.
     spelling: Spelling,
+    /// What the upstream asks for in names.
+    from: KeyFormat,
 }
 
 #[derive(Debug)]
@@ -85,18 +91,19 @@ impl Body {
     }
 
     fn new(kind: Kind) -> Self {
-        Self { kind, spelling: Spelling::default() }
+        Self { kind, spelling: Spelling::default(), from: KeyFormat::AsReceived }
     }
 
     /// The same, under a head whose names were spelled like this.
-    pub(crate) fn spelled(mut self, spelling: Spelling) -> Self {
+    pub(crate) fn spelled(mut self, (spelling, from): (Spelling, KeyFormat)) -> Self {
         self.spelling = spelling;
+        self.from = from;
         self
     }
 
-    /// How the names in the head were spelled.
-    pub(crate) fn spelling(&self) -> &Spelling {
-        &self.spelling
+    /// How the names in the head are written to a client that asks for `to`.
+    pub(crate) fn names(&self, to: KeyFormat) -> Names<'_> {
+        Names::passed_on(&self.spelling, self.from, to)
     }
 
     /// Whether more of the request's body is asked for while the response goes on.

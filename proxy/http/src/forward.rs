@@ -10,14 +10,14 @@ use std::{
 };
 
 use http::{
-    HeaderMap, HeaderValue, Method, Response, StatusCode,
+    HeaderMap, HeaderValue, Method, Response, StatusCode, Version,
     header::{EXPECT, SET_COOKIE, UPGRADE},
     request::Parts,
     response,
     uri::PathAndQuery,
 };
 use weft_compile::{
-    Cluster, Forward, HeaderProgram, HostRewrite, Priority, RouteEntry, WeightedCluster,
+    Cluster, Forward, HeaderProgram, HostRewrite, KeyFormat, Priority, RouteEntry, WeightedCluster,
 };
 use weft_format::{Upstream, View};
 use weft_route::RequestView;
@@ -242,6 +242,11 @@ impl Journey {
                 headers: fields,
                 downstream: parts.version,
                 spelling: caller.spelling,
+                key_format: if parts.version < Version::HTTP_2 {
+                    chain.client.http1.key_format
+                } else {
+                    KeyFormat::AsReceived
+                },
                 tunnel,
             },
             cluster: Arc::clone(cluster),

@@ -27,7 +27,7 @@ use http::{
 use http_body::{Frame, SizeHint};
 use tokio::{io::AsyncWriteExt as _, sync::oneshot, time::timeout};
 use weft_balance::{EndpointAddress, EndpointState};
-use weft_compile::{Cluster, Priority, UpstreamProtocol};
+use weft_compile::{Cluster, KeyFormat, Priority, UpstreamProtocol};
 use weft_net::{ConnectError, Stream, connect_any, connect_pipe, connect_tcp};
 
 pub(crate) use limits::{Full, Limited, Place, take, take_connection};
@@ -92,6 +92,8 @@ pub(crate) struct Outgoing {
     pub(crate) downstream: Version,
     /// How the client spelled the names of those fields.
     pub(crate) spelling: Spelling,
+    /// What the client asks for in names of fields.
+    pub(crate) key_format: KeyFormat,
     /// What the connection is to become.
     pub(crate) tunnel: Option<Tunnel>,
 }
@@ -283,10 +285,10 @@ impl Exchange {
     }
 
     /// How the response's header names were spelled.
-    pub(crate) fn spelling(&self) -> Spelling {
+    pub(crate) fn spelling(&self) -> (Spelling, KeyFormat) {
         match self {
             Self::Http1(exchange) => exchange.spelling(),
-            Self::Http2(_) => Spelling::default(),
+            Self::Http2(_) => (Spelling::default(), KeyFormat::AsReceived),
         }
     }
 

@@ -35,10 +35,10 @@ pub(crate) fn places(parsed: &[httparse::Header<'_>], buffer: &[u8]) -> Result<P
 }
 
 impl Places {
-    /// How the names are spelled in `block`, which holds what was parsed; `format` is what the side
-    /// asks for that it came from.
-    pub(crate) fn spelling(&self, block: &Bytes, format: KeyFormat) -> Spelling {
-        Spelling::new(block, self.capitals, format)
+    /// How the names are spelled in `block`, which holds what was parsed and came from a side that
+    /// asks for `from`.
+    pub(crate) fn spelling(&self, block: &Bytes, from: KeyFormat) -> Spelling {
+        Spelling::new(block, self.capitals, from)
     }
 
     /// The map. Values share `block`: one reference count each instead of a copy.

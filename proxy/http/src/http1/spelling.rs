@@ -9,26 +9,21 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{HeaderName, HeaderValue};
 use weft_compile::KeyFormat;
 
-/// How the names in a received head were spelled, as far as that matters.
+/// The received bytes of a head with capitals in its names; nothing for any other head.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Spelling {
-    /// The received bytes of a head with capitals in its names.
-    block: Option<Bytes>,
-    /// What the side asks for that the head came from.
-    format: KeyFormat,
-}
+pub(crate) struct Spelling(Option<Bytes>);
 
 impl Spelling {
-    /// Of the head in `block`.
-    pub(super) fn new(block: &Bytes, capitals: bool, format: KeyFormat) -> Self {
-        let is_kept = capitals || format == KeyFormat::PreserveOrProper;
-        Self { block: is_kept.then(|| block.clone()), format }
+    /// Of the head in `block`, which came from a side that asks for `from`.
+    pub(super) fn new(block: &Bytes, capitals: bool, from: KeyFormat) -> Self {
+        let is_kept = capitals || from == KeyFormat::PreserveOrProper;
+        Self(is_kept.then(|| block.clone()))
     }
 
     /// The name as it was before this value; `None` when the value is not of that head.
     #[inline]
     fn before(&self, name: &HeaderName, value: &HeaderValue) -> Option<&[u8]> {
-        let block = self.block.as_deref()?;
+        let block = self.0.as_deref()?;
         let at = (value.as_bytes().as_ptr() as usize).checked_sub(block.as_ptr() as usize)?;
         let before = block.get(..at)?.trim_ascii_end().strip_suffix(b":")?;
         let spelled = before.get(before.len().checked_sub(name.as_str().len())?..)?;
@@ -37,7 +32,7 @@ impl Spelling {
 
     /// The name as it was in any line of that head.
     fn anywhere(&self, name: &HeaderName) -> Option<&[u8]> {
-        let lines = self.block.as_deref()?.split(|byte| *byte == b'\n');
+        let lines = self.0.as_deref()?.split(|byte| *byte == b'\n');
         lines
             .filter_map(|line| line.split(|byte| *byte == b':').next())
             .find(|spelled| spelled.eq_ignore_ascii_case(name.as_str().as_bytes()))
@@ -53,12 +48,11 @@ pub(crate) struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    /// For a head that is passed on to a side that asks for `format`. What the side asks for that
-    /// it came from goes first, as in Envoy.
-    pub(crate) fn passed_on(received: &'a Spelling, format: KeyFormat) -> Self {
+    /// For a head that is passed on. What the side asks for that it came from goes first, as in Envoy.
+    pub(crate) fn passed_on(received: &'a Spelling, from: KeyFormat, to: KeyFormat) -> Self {
         let keeps = |format| matches!(format, KeyFormat::Preserve | KeyFormat::PreserveOrProper);
-        let format = match (received.format, format) {
-            (own, _) if keeps(own) => own,
+        let format = match (from, to) {
+            (from, _) if keeps(from) => from,
             (_, KeyFormat::Proper) => KeyFormat::Proper,
             _ => KeyFormat::AsReceived,
         };
@@ -120,7 +114,7 @@ mod tests {
         let mut map: HeaderMap = places.into_map(&block).unwrap();
         map.insert("x-up", HeaderValue::from_static("changed"));
         map.insert("x-new-foo$b", HeaderValue::from_static("4"));
-        let names = Names::passed_on(&spelling, to);
+        let names = Names::passed_on(&spelling, from, to);
         let put = |(name, value)| {
             let mut out = BytesMut::new();
             names.put(&mut out, name, value);

@@ -212,7 +212,7 @@ impl Reply {
     fn write_head(&self, out: &mut BytesMut, head: &Parts, worker: &Worker) {
         status_line(out, self.version, head.status);
         let ours: fn(&HeaderName) -> bool = |name| name != CONNECTION && name != TRANSFER_ENCODING;
-        let names = Names::passed_on(self.body.spelling(), self.format);
+        let names = self.body.names(self.format);
         fields(out, &head.headers, names, ours);
         if !head.headers.contains_key(DATE) {
             names.put(out, &DATE, &NOTHING);

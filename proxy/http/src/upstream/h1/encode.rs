@@ -30,7 +30,7 @@ pub(super) fn head(out: &mut BytesMut, outgoing: &Outgoing, framing: Framing, fo
     out.put_slice(b" ");
     out.put_slice(if outgoing.method == Method::CONNECT { authority } else { path });
     out.put_slice(b" HTTP/1.1\r\n");
-    let names = Names::passed_on(&outgoing.spelling, format);
+    let names = Names::passed_on(&outgoing.spelling, outgoing.key_format, format);
     match &outgoing.authority {
         Authority::Field(host) => field(out, names, &HOST, host),
         Authority::Uri(_) => {

@@ -11,6 +11,7 @@ use bytes::{Buf as _, Bytes};
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use tokio::io::AsyncWrite as _;
+use weft_compile::KeyFormat;
 
 use super::{
     Connection,
@@ -48,6 +49,7 @@ pub(crate) struct Exchange {
     anything_written: bool,
     anything_read: bool,
     keep_alive: bool,
+    key_format: KeyFormat,
     body: http1::Body,
     tunnel: Option<TunnelState>,
     /// How the upstream spelled its header names.
@@ -102,6 +104,7 @@ impl Exchange {
         let is_whole = upload.is_finished() || tunnel.is_some();
         let sending = if is_whole { Sending::LastBytes } else { Sending::Body };
         Self {
+            key_format: connection.settings.key_format,
             connection: Some(connection),
             pool,
             upload,
@@ -141,8 +144,9 @@ impl Exchange {
         self.upload
     }
 
-    pub(crate) fn spelling(&self) -> Spelling {
-        self.spelling.clone()
+    /// How the upstream spelled its header names, and what it asks for in names.
+    pub(crate) fn spelling(&self) -> (Spelling, KeyFormat) {
+        (self.spelling.clone(), self.key_format)
     }
 
     /// Goes on sending the request while nobody asks for the response.
@@ -357,7 +361,7 @@ impl Exchange {
             None => None,
         };
         if chunked {
-            let format = connection.settings.key_format;
+            let format = self.key_format;
             last_chunk(&mut connection.write, trailers.as_ref(), format, self.chunk_open);
         }
         self.sending = Sending::LastBytes;
