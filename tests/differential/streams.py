@@ -79,6 +79,9 @@ def listeners():
     merging = {"proxy_protocol_tlvs": [{"type": 0xE1, "value": "b3du"}], "proxy_protocol_tlv_merge_policy": "OVERWRITE_BY_TYPE_IF_EXISTS_OR_ADD"}
     inside = [listener_filter("proxy_protocol", pass_through_tlvs=ANY_TLV)]
     made["merged"] = listener("merged", tcp_proxy("told-all", **merging), listener_filters=inside)
+    by_format = {"type": 0xE5, "format_string": {"text_format_source": {"inline_string": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% %REQUESTED_SERVER_NAME% %DYNAMIC_METADATA(tlvs:first)%"}}}
+    rules = [{"tlv_type": 0xE1, "on_tlv_present": {"metadata_namespace": "tlvs", "key": "first"}}]
+    made["ruled"] = listener("ruled", tcp_proxy("told-all", proxy_protocol_tlvs=[by_format]), listener_filters=[listener_filter("proxy_protocol", rules=rules)])
     for name, passed in (("tlvs", ANY_TLV), ("one-tlv", ONE_TLV)):
         filters = [listener_filter("proxy_protocol", pass_through_tlvs=passed)]
         made[name] = listener(name, tcp_proxy(f"told-{name}"), listener_filters=filters)
@@ -126,7 +129,7 @@ def cases():
             yield name, "nothing", ()
         yield name, "much", (bytes(range(256)) * 1024,)
     yield "echo", "a word", (b"a word that is long enough",)
-    for name in ("tlvs", "one-tlv", "merged"):
+    for name in ("tlvs", "one-tlv", "merged", "ruled"):
         yield name, "v2 with some", (proxy_v2(SOURCE, DESTINATION, TLVS) + b"word",)
         yield name, "v2 with none", (proxy_v2(SOURCE, DESTINATION) + b"word",)
         yield name, "v1", (proxy_v1(SOURCE, DESTINATION) + b"word",)

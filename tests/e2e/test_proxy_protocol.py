@@ -133,3 +133,39 @@ def test_the_client_is_who_connected_whatever_headers_say(start, told):
             assert client.request("GET", "/", [("x-forwarded-for", f"{address}")]).status == 200
         here = client.socket.getsockname()[:2]
     assert [source for source, _, _ in told.told] == [here]
+
+
+def test_extensions_become_metadata(start, told):
+    """By rules, in the namespace they name or that of the filter; formats of headers and of extensions read it."""
+    rules = [
+        {"tlv_type": 0xE0, "on_tlv_present": {"key": "first"}},
+        {"tlv_type": 0xE1, "on_tlv_present": {"metadata_namespace": "own", "key": "second"}},
+        {"tlv_type": 0xEE, "on_tlv_present": {"key": "never"}},
+    ]
+    by_format = lambda text: {"text_format_source": {"inline_string": text}}
+    config = {
+        "version": "V2",
+        "pass_through_tlvs": {"match_type": "INCLUDE_ALL"},
+        "added_tlvs": [{"type": 0xE9, "format_string": by_format("%DYNAMIC_METADATA(own:second)% at %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%")}],
+    }
+    bootstrap = made(told, config, [listener_filter("proxy_protocol", rules=rules)])
+    (host,) = virtual_hosts(bootstrap)
+    namespace = "envoy.filters.listener.proxy_protocol"
+    shown = {"x-first": f"{namespace}:first", "x-second": "own:second", "x-never": f"{namespace}:never", "x-all": namespace}
+    host["response_headers_to_add"] = [
+        {"header": {"key": name, "value": f"[%DYNAMIC_METADATA({asked})%]"}} for name, asked in shown.items()
+    ]
+    proxy = start(bootstrap)
+    with http1.Connection(proxy.port()) as client:
+        client.send(proxy_v2(("10.1.2.3", 4321), ("10.9.9.9", 80), [(0xE0, b"bad \xff"), (0xE1, b"two"), (0xE0, b"one\xff")]))
+        answer = client.request("GET", "/")
+    seen = {name: answer.header(name) for name in shown}
+    assert seen == {"x-first": "[one!]", "x-second": "[two]", "x-never": "[]", "x-all": '[{"first":"one!"}]'}
+    # What is only read is not passed on.
+    assert told.told[0][2] == [(0xE9, b"two at 10.1.2.3")]
+
+
+def virtual_hosts(bootstrap):
+    """Of its only listener."""
+    chain = bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]
+    return chain["filters"][0]["typed_config"]["route_config"]["virtual_hosts"]

@@ -13,7 +13,7 @@ use weft_balance::{Balancer, DropOverloads, EndpointState, Outcome};
 use weft_telemetry::{ClusterStats, Http2Stats, HttpStats, TcpStats, UnderWay};
 
 pub use inspection::{
-    Inspection, KeptTlvs, ListenerFilter, ListenerFilterKind, PortRule, ProxyProtocolRules,
+    Inspection, KeptTlvs, ListenerFilter, ListenerFilterKind, PortRule, ProxyProtocolRules, TlvRule,
 };
 pub use listener::{Chain, Chains, ConnectionLimit, FilterChain, Gate, HandOff, Listener};
 
@@ -25,8 +25,8 @@ use crate::{outliers::Outliers, routing::RouteConfig, slots::SharedNames};
 pub use weft_resources::{
     Address as BindAddress, Backoff, CircuitBreakers, ClientOptions, Codec, ConnectionSettings,
     FamilyOrder, Http2Options, Keepalive, ListenAddress, OriginalDestination, SocketOption,
-    SocketSettings, SocketState, SocketValue, TcpKeepalive, TlvMerge, Tlvs, UpstreamProtocol,
-    UpstreamProxyProtocol,
+    SocketSettings, SocketState, SocketValue, TcpKeepalive, TlvMerge, TlvValue, Tlvs,
+    UpstreamProtocol, UpstreamProxyProtocol,
 };
 
 /// A cluster's slot in [`Tables::clusters`]. Stable for a name as long as the process lives, so

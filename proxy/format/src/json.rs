@@ -3,7 +3,7 @@
 use crate::{
     operator::{Operator, Plain},
     parse::{Format, Part},
-    view::View,
+    view::{MetadataValues, View},
 };
 
 const NULL: &[u8] = b"null";
@@ -104,7 +104,7 @@ fn text(format: &Format, view: &View<'_>, omit_empty: bool, out: &mut Vec<u8>) {
     };
     if !operator.render(view, &mut value) {
         out.extend_from_slice(NULL);
-    } else if operator.is_number() {
+    } else if operator.is_json() {
         out.append(&mut value);
     } else {
         string(&value, out);
@@ -112,9 +112,13 @@ fn text(format: &Format, view: &View<'_>, omit_empty: bool, out: &mut Vec<u8>) {
 }
 
 impl Operator {
-    /// Whether what it yields is a number in JSON, too.
-    fn is_number(&self) -> bool {
-        let Self::Plain(plain) = self else { return false };
+    /// Whether what it yields is a number, or an object, in JSON, too.
+    fn is_json(&self) -> bool {
+        let plain = match self {
+            Self::Plain(plain) => plain,
+            Self::Metadata(asked) => return asked.key.is_none() && asked.at_most.is_none(),
+            _ => return false,
+        };
         matches!(
             plain,
             Plain::BytesReceived
@@ -129,6 +133,20 @@ impl Operator {
                 | Plain::UpstreamPort
         )
     }
+}
+
+/// Writes values as an object.
+pub(crate) fn object_of(values: &MetadataValues, out: &mut Vec<u8>) {
+    out.push(b'{');
+    for (index, (name, value)) in values.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        string(name.as_bytes(), out);
+        out.push(b':');
+        string(value.as_bytes(), out);
+    }
+    out.push(b'}');
 }
 
 /// Writes a JSON string. What is no UTF-8 cannot be said in JSON, and is replaced.

@@ -27,4 +27,4 @@ mod view;
 pub use error::{Fault, FormatError};
 pub use json::JsonFormat;
 pub use parse::Format;
-pub use view::{Address, Host, Request, Upstream, View};
+pub use view::{Address, Host, Metadata, MetadataValues, Request, Upstream, View};

@@ -12,7 +12,16 @@ pub(crate) enum Operator {
     Trailer(Field),
     StartTime(TimeFormat),
     Environment(Box<str>),
+    Metadata(MetadataKey),
     Plain(Plain),
+}
+
+/// What is asked of metadata: a namespace or one value of it, and how many bytes are shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MetadataKey {
+    pub(crate) namespace: Box<str>,
+    pub(crate) key: Option<Box<str>>,
+    pub(crate) at_most: Option<usize>,
 }
 
 /// A header, another one for where it is not there, and how many bytes are shown of either.
@@ -53,6 +62,7 @@ pub(crate) enum Plain {
     RemoteAddressWithoutPort,
     RemotePort,
     RequestHeadersBytes,
+    RequestedServerName,
     ResponseCode,
     ResponseCodeDetails,
     ResponseFlags,
@@ -84,6 +94,7 @@ const PLAIN: &[(&str, Plain)] = &[
     ("HOSTNAME", Plain::Hostname),
     ("LOCAL_REPLY_BODY", Plain::LocalReplyBody),
     ("PROTOCOL", Plain::Protocol),
+    ("REQUESTED_SERVER_NAME", Plain::RequestedServerName),
     ("REQUEST_HEADERS_BYTES", Plain::RequestHeadersBytes),
     ("RESPONSE_CODE", Plain::ResponseCode),
     ("RESPONSE_CODE_DETAILS", Plain::ResponseCodeDetails),
@@ -115,6 +126,9 @@ impl Operator {
             "REQ" => return field(Self::Request),
             "RESP" => return field(Self::Response),
             "TRAILER" => return field(Self::Trailer),
+            "DYNAMIC_METADATA" => {
+                return MetadataKey::new(name, argument, length).map(Self::Metadata);
+            }
             _ => {}
         }
         if length.is_some() {
@@ -136,6 +150,19 @@ impl Operator {
                 Some((_, plain)) => Ok(Self::Plain(*plain)),
             },
         }
+    }
+}
+
+impl MetadataKey {
+    /// Reads `NAMESPACE:KEY`. What lies deeper than that is never there.
+    fn new(name: &str, argument: Option<&str>, at_most: Option<usize>) -> Result<Self, Fault> {
+        let path = argument.filter(|argument| !argument.is_empty());
+        let path = path.ok_or(Fault::NoArgument(name.into(), "a namespace"))?;
+        let (namespace, key) = match path.split_once(':') {
+            Some((namespace, key)) => (namespace, Some(key.into())),
+            None => (path, None),
+        };
+        Ok(Self { namespace: namespace.into(), key, at_most })
     }
 }
 

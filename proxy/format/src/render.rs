@@ -5,7 +5,8 @@ use std::io::Write;
 use http::HeaderMap;
 
 use crate::{
-    operator::{Field, Name, Operator, Plain},
+    json,
+    operator::{Field, MetadataKey, Name, Operator, Plain},
     parse::{Format, Part},
     view::{Address, View},
 };
@@ -47,8 +48,27 @@ impl Operator {
                 let value = view.host.and_then(|host| host.variables.get(&**name));
                 text(Some(value.map_or(NONE, String::as_str)), out)
             }
+            Self::Metadata(key) => key.render(view, out),
             Self::Plain(plain) => plain.render(view, out),
         }
+    }
+}
+
+impl MetadataKey {
+    /// A value as it is; a namespace as JSON.
+    fn render(&self, view: &View<'_>, out: &mut Vec<u8>) -> bool {
+        let found = view.metadata.and_then(|metadata| metadata.get(&self.namespace));
+        let from = out.len();
+        match (&self.key, found) {
+            (_, None) => return false,
+            (Some(key), Some(values)) => match values.get(key) {
+                Some(value) => out.extend_from_slice(value.as_bytes()),
+                None => return false,
+            },
+            (None, Some(values)) => json::object_of(values, out),
+        }
+        out.truncate(from.saturating_add(self.at_most.unwrap_or(usize::MAX)).min(out.len()));
+        true
     }
 }
 
@@ -103,6 +123,7 @@ impl Plain {
                 text(Some(if view.flags.is_empty() { NONE } else { view.flags }), out)
             }
             Self::Protocol => text(view.protocol, out),
+            Self::RequestedServerName => text(view.server_name, out),
             Self::UpstreamProtocol => text(view.upstream.protocol, out),
             Self::UpstreamCluster => text(view.upstream.cluster, out),
             Self::RouteName => text(view.route, out),
@@ -253,6 +274,23 @@ mod tests {
         assert_eq!(shown(local, &view), "/run/x /run/x -");
         let upstream = "%UPSTREAM_CLUSTER% %UPSTREAM_HOST% %UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% %UPSTREAM_REMOTE_PORT%";
         assert_eq!(shown(upstream, &view), "c 10.0.0.2:80 10.0.0.2 80");
+    }
+
+    #[test]
+    fn metadata_is_shown_by_namespace_and_key() {
+        let values = [("b".into(), "two \"2\"".into()), ("a".into(), "one".into())].into();
+        let metadata = [("ns".into(), values)].into();
+        let view =
+            View { metadata: Some(&metadata), server_name: Some("a.test"), ..View::default() };
+        assert_eq!(
+            shown("%DYNAMIC_METADATA(ns:a)%,%DYNAMIC_METADATA(ns:b):5%", &view),
+            "one,two \""
+        );
+        assert_eq!(shown("%DYNAMIC_METADATA(ns)%", &view), r#"{"a":"one","b":"two \"2\""}"#);
+        let none = "%DYNAMIC_METADATA(ns:c)%,%DYNAMIC_METADATA(ns:a:x)%,%DYNAMIC_METADATA(x)%";
+        assert_eq!(shown(none, &view), "-,-,-");
+        assert_eq!(shown("%REQUESTED_SERVER_NAME%", &view), "a.test");
+        assert_eq!(shown("%REQUESTED_SERVER_NAME%", &View::default()), "-");
     }
 
     #[test]

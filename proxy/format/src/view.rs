@@ -32,6 +32,10 @@ pub struct View<'a> {
     pub direct_remote: Option<Address<'a>>,
     /// The address that the client connected to.
     pub local: Option<Address<'a>>,
+    /// The host that the client's TLS hello names.
+    pub server_name: Option<&'a str>,
+    /// What was found out of the connection or the request, for others to read.
+    pub metadata: Option<&'a Metadata>,
     /// Where the request went.
     pub upstream: Upstream<'a>,
     /// Name of the route.
@@ -51,6 +55,12 @@ pub struct View<'a> {
     /// The machine.
     pub host: Option<&'a Host>,
 }
+
+/// Values by name within a namespace.
+pub type MetadataValues = BTreeMap<Box<str>, Box<str>>;
+
+/// Dynamic metadata: values by namespace and name.
+pub type Metadata = BTreeMap<Box<str>, MetadataValues>;
 
 /// A request's head.
 #[derive(Clone, Copy, Debug)]

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use weft_format::Metadata;
 use weft_net::{PeerAddress, Stream, Tlv};
 use weft_route::ConnectionView;
 
@@ -24,6 +25,8 @@ pub(crate) struct Client {
     pub(crate) is_told: bool,
     /// What the PROXY protocol told besides, as far as it was to be kept.
     pub(crate) tlvs: Vec<Tlv>,
+    /// What listener filters found out for others to read.
+    pub(crate) metadata: Option<Box<Metadata>>,
 }
 
 impl Client {
@@ -38,6 +41,7 @@ impl Client {
             is_tls: false,
             is_told: false,
             tlvs: Vec::new(),
+            metadata: None,
         }
     }
 

@@ -19,6 +19,7 @@ use std::{
 use http::{Request, Response};
 use tokio::time::{Sleep, sleep};
 use weft_compile::{Codec, HttpChain};
+use weft_format::Metadata;
 use weft_net::{Detected, PeerAddress, Rewind, Stream, Tlv, detect_http};
 use weft_telemetry::GaugeGuard;
 
@@ -48,6 +49,10 @@ pub(crate) struct Connection {
     pub(crate) local: Option<SocketAddr>,
     /// What a proxy in front told of the client besides.
     pub(crate) tlvs: Vec<Tlv>,
+    /// What was found out of it for others to read.
+    pub(crate) metadata: Option<Box<Metadata>>,
+    /// The host that its TLS hello names.
+    pub(crate) server_name: Option<Box<str>>,
     /// Upstream connections that are for this client alone.
     pub(crate) own_pools: OwnPools,
     open_requests: Cell<u32>,
@@ -89,6 +94,8 @@ pub(crate) async fn serve(
         life,
         local,
         tlvs: client.tlvs,
+        metadata: client.metadata,
+        server_name: client.server_name,
         own_pools: OwnPools::default(),
         open_requests: Cell::new(0),
         last_busy: Cell::new(Instant::now()),

@@ -1,6 +1,7 @@
 //! What formats are told about a request.
 
 use std::{
+    net::SocketAddr,
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -11,7 +12,9 @@ use weft_compile::RouteNames;
 use weft_format::{Address, Request, Upstream, View};
 use weft_net::PeerAddress;
 
-use crate::{downstream::Connection, head_rules::Origin, upstream::Authority};
+use crate::{
+    client::Client, downstream::Connection, head_rules::Origin, upstream::Authority, worker::Worker,
+};
 
 /// What a client speaks, as people write it.
 pub(crate) fn protocol(version: Version) -> &'static str {
@@ -46,14 +49,41 @@ pub(crate) fn view<'a>(
         request: Some(request),
         protocol: Some(protocol(version)),
         remote: address(origin.remote),
-        direct_remote: address(connection.peer),
-        local: connection.local.map(Address::Ip),
         route: names.and_then(|names| names.route.as_deref()),
         virtual_host: names.map(|names| &*names.virtual_host),
         // Only now, because nearly no route asks for it.
         began: SystemTime::now().checked_sub(began.elapsed()),
         duration: Some(began.elapsed()),
+        ..of_connection(connection)
+    }
+}
+
+/// What is known of a client's connection that speaks HTTP.
+pub(crate) fn of_connection(connection: &Connection) -> View<'_> {
+    View {
+        remote: address(connection.peer),
+        direct_remote: address(connection.peer),
+        local: connection.local.map(Address::Ip),
+        server_name: connection.server_name.as_deref(),
+        metadata: connection.metadata.as_deref(),
         host: Some(connection.worker.host()),
+        ..View::default()
+    }
+}
+
+/// What is known of a client's connection whose bytes are passed on; `local` is where it connected to.
+pub(crate) fn of_client<'a>(
+    worker: &'a Worker,
+    client: &'a Client,
+    local: Option<SocketAddr>,
+) -> View<'a> {
+    View {
+        remote: address(client.peer),
+        direct_remote: address(client.direct_peer),
+        local: local.map(Address::Ip),
+        server_name: client.server_name.as_deref(),
+        metadata: client.metadata.as_deref(),
+        host: Some(worker.host()),
         ..View::default()
     }
 }

@@ -189,7 +189,7 @@ impl Look<'_> {
             ProxyVersion::V1 => (&self.stats.proxy_v1, rules.version_1),
             ProxyVersion::V2 => (&self.stats.proxy_v2, rules.version_2),
         };
-        match inspect_proxy_header(&self.buffer.bytes, |kind| rules.keep.keeps(kind)) {
+        match inspect_proxy_header(&self.buffer.bytes, |kind| rules.wants(kind)) {
             ProxyHeader::Incomplete(need) => Next::Read(need),
             ProxyHeader::Absent if rules.required => {
                 self.stats.proxy_not_found_disallowed.inc();
@@ -207,7 +207,7 @@ impl Look<'_> {
             ProxyHeader::Complete(told) => match of(told.version) {
                 (stats, true) => {
                     stats.found.inc();
-                    self.believe(told);
+                    self.believe(told, rules);
                     Next::Done
                 }
                 (stats, false) => {
@@ -218,10 +218,20 @@ impl Look<'_> {
         }
     }
 
-    fn believe(&mut self, told: Told) {
+    fn believe(&mut self, told: Told, rules: &ProxyProtocolRules) {
         self.buffer.bytes.advance(told.length);
         self.client.is_told = true;
+        for rule in &rules.rules {
+            // Of several with the same type the last one counts.
+            let found = told.tlvs.iter().rev().find(|tlv| tlv.kind == rule.kind);
+            if let Some(tlv) = found {
+                let values = self.client.metadata.get_or_insert_default();
+                let values = values.entry(rule.namespace.clone()).or_default();
+                values.insert(rule.key.clone(), sanitized(&tlv.value));
+            }
+        }
         self.client.tlvs = told.tlvs;
+        self.client.tlvs.retain(|tlv| rules.keep.keeps(tlv.kind));
         if let Some((source, destination)) = told.addresses {
             self.client.peer = PeerAddress::Ip(source);
             if self.client.destination(self.stream) != Some(destination) {
@@ -229,6 +239,16 @@ impl Look<'_> {
             }
         }
     }
+}
+
+/// As text; each byte that cannot be part of one becomes a `!`, as in Envoy.
+fn sanitized(bytes: &[u8]) -> Box<str> {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| '!'));
+    }
+    text.into()
 }
 
 /// Bytes that connections hold while they are looked at, all of a worker together.

@@ -19,13 +19,15 @@ use weft_balance::{
     ActiveConnection, ActiveRequest, EndpointId, EndpointState, Outcome, RequestHash,
 };
 use weft_compile::{Cluster, FilterChain, Priority, Target, TcpChain, TlvMerge};
+use weft_format::View;
 use weft_net::{CopyEnd, Moved, Rewind, Stream, Tlv, copy_both_ways};
 use weft_telemetry::{GaugeGuard, TcpStats};
 
 use crate::{
     client::Client,
+    facts,
     fault::Fault,
-    greeting::greeting,
+    greeting::{self, greeting},
     lives::Life,
     outcome,
     phase::unless_closing,
@@ -93,8 +95,10 @@ async fn pass_on(
     }
     let greeting = match &cluster.connection.proxy_protocol {
         Some(asked) => {
-            let addresses = client.peer.ip().zip(client.destination(stream.get_ref()));
-            greeting(asked, addresses, &told(chain, client))
+            let local = client.destination(stream.get_ref());
+            let view = facts::of_client(worker, client, local);
+            let addresses = client.peer.ip().zip(local);
+            greeting(asked, addresses, &told(chain, client, &view), &view)
         }
         None => Vec::new(),
     };
@@ -158,9 +162,8 @@ fn hash_of(chain: &TcpChain, client: &Client) -> Option<u64> {
 }
 
 /// What was told of the client, and what the chain says in its place or besides.
-fn told<'c>(chain: &TcpChain, client: &'c Client) -> Cow<'c, [Tlv]> {
-    let configured =
-        || chain.tlvs.iter().map(|(kind, value)| Tlv { kind: *kind, value: value.clone() });
+fn told<'c>(chain: &TcpChain, client: &'c Client, view: &View<'_>) -> Cow<'c, [Tlv]> {
+    let configured = || greeting::configured(&chain.tlvs, view);
     let is_configured = |tlv: &&Tlv| chain.tlvs.iter().any(|(kind, _)| *kind == tlv.kind);
     match chain.tlv_merge {
         _ if chain.tlvs.is_empty() => Cow::Borrowed(&client.tlvs),

@@ -84,7 +84,9 @@ pub use http2_options::{Http2Options, Keepalive};
 pub use internal_redirect::InternalRedirect;
 pub use key_format::KeyFormat;
 pub use listener::{Listener, ListenerKind, Sockets};
-pub use listener_filter::{KeptTlvs, ListenerFilter, ListenerFilterKind, PortRule, ProxyProtocol};
+pub use listener_filter::{
+    KeptTlvs, ListenerFilter, ListenerFilterKind, PortRule, ProxyProtocol, TlvRule,
+};
 pub use local_reply::{
     BodyFormat, BodyTemplate, Comparison, LocalReplies, ReplyFilter, ReplyMapper,
 };
@@ -101,6 +103,6 @@ pub use route_config::{RouteConfiguration, RouteRule};
 pub use scalar::DataSource;
 pub use socket::{ListenAddress, SocketOption, SocketSettings, SocketState, SocketValue};
 pub use tcp_proxy::{Backoff, TcpProxy, TlvMerge};
-pub use transport::{Tlvs, UpstreamProxyProtocol};
+pub use transport::{TlvValue, Tlvs, UpstreamProxyProtocol};
 pub use upgrade::{ConnectTermination, Upgrade};
 pub use upstream_connection::{FamilyOrder, SourceAddress, SourceAddresses, TcpKeepalive};

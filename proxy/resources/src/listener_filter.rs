@@ -63,6 +63,26 @@ pub struct ProxyProtocol {
     pub version_2: bool,
     /// `pass_through_tlvs`: extensions that are kept for upstreams.
     pub keep: KeptTlvs,
+    /// `rules`: extensions that become metadata.
+    pub rules: Box<[TlvRule]>,
+}
+
+impl ProxyProtocol {
+    /// Whether anybody wants an extension of this type.
+    pub fn wants(&self, kind: u8) -> bool {
+        self.keep.keeps(kind) || self.rules.iter().any(|rule| rule.kind == kind)
+    }
+}
+
+/// `Rule`: where the value of an extension is kept as metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlvRule {
+    /// `tlv_type`.
+    pub kind: u8,
+    /// `on_tlv_present.metadata_namespace` (`envoy.filters.listener.proxy_protocol` by default).
+    pub namespace: Box<str>,
+    /// `on_tlv_present.key`.
+    pub key: Box<str>,
 }
 
 /// Extensions of a PROXY protocol header that are kept.
@@ -193,7 +213,28 @@ fn proxy_protocol(
         version_1: !refused(Version::V1),
         version_2: !refused(Version::V2),
         keep,
+        rules: rules(message, at, notes),
     })
+}
+
+fn rules(message: &ProxyProtocolMessage, at: &At<'_>, notes: &mut Notes) -> Box<[TlvRule]> {
+    use weft_proto::pb::envoy::extensions::filters::listener::proxy_protocol::v3::proxy_protocol::TlvLocation;
+    const NAMESPACE: &str = "envoy.filters.listener.proxy_protocol";
+    if !message.rules.is_empty() && message.tlv_location != TlvLocation::DynamicMetadata as i32 {
+        let text = "extensions become metadata, no state of filters";
+        notes.warn(&at.field("tlv_location"), text);
+    }
+    let rules = message.rules.iter().filter_map(|rule| {
+        let to = rule.on_tlv_present.as_ref()?;
+        let namespace = match to.metadata_namespace.as_str() {
+            "" => NAMESPACE,
+            namespace => namespace,
+        };
+        // The schema keeps types below 256.
+        let kind = u8::try_from(rule.tlv_type).ok()?;
+        Some(TlvRule { kind, namespace: namespace.into(), key: to.key.as_str().into() })
+    });
+    rules.collect()
 }
 
 /// Reads which extensions pass.

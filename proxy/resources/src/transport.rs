@@ -1,5 +1,6 @@
 //! Transport sockets: what stands between a connection and its bytes.
 
+use weft_format::Format;
 use weft_proto::pb::envoy::{
     config::core::v3 as core,
     extensions::transport_sockets::{
@@ -10,12 +11,22 @@ use weft_proto::pb::envoy::{
 use crate::{
     extension,
     listener_filter::{self, KeptTlvs},
+    local_reply::{self, BodyTemplate},
     path::At,
     problem::{Notes, Problem},
 };
 
 /// Extensions of the PROXY protocol: types and values.
-pub type Tlvs = Box<[(u8, Box<[u8]>)]>;
+pub type Tlvs = Box<[(u8, TlvValue)]>;
+
+/// `core.v3.TlvEntry`: the value of an extension.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TlvValue {
+    /// `value`.
+    Bytes(Box<[u8]>),
+    /// `format_string`: made for each connection.
+    Format(Format),
+}
 
 /// `upstream_proxy_protocol`: each connection begins by telling who the client is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,20 +107,36 @@ pub(crate) fn tlvs(
     let mut tlvs = Vec::with_capacity(messages.len());
     for (index, message) in messages.iter().enumerate() {
         let at = at.item(field, index);
-        if message.format_string.is_some() {
-            return notes.unsupported(&at.field("format_string"), "a format", "value is");
-        }
-        if message.value.is_empty() {
-            return notes.refuse(&at.field("value"), Problem::Missing);
-        }
+        let value = tlv_value(message, &at, notes)?;
         match u8::try_from(message.r#type) {
-            Ok(kind) => tlvs.push((kind, message.value.as_slice().into())),
+            Ok(kind) => tlvs.push((kind, value)),
             Err(_) => {
                 return notes.refuse(&at.field("type"), Problem::Number(message.r#type.into()));
             }
         }
     }
     Some(tlvs.into())
+}
+
+fn tlv_value(message: &core::TlvEntry, at: &At<'_>, notes: &mut Notes) -> Option<TlvValue> {
+    let value_at = at.field("value");
+    match &message.format_string {
+        None if message.value.is_empty() => notes.refuse(&value_at, Problem::Missing),
+        None => Some(TlvValue::Bytes(message.value.as_slice().into())),
+        Some(_) if !message.value.is_empty() => {
+            notes.refuse(&value_at, Problem::Conflict("format_string"))
+        }
+        Some(format) => {
+            let at = at.field("format_string");
+            match local_reply::body_format(format, &at, notes)?.template {
+                BodyTemplate::Text(format) => Some(TlvValue::Format(format)),
+                BodyTemplate::Json(_) => {
+                    let at = at.field("json_format");
+                    notes.unsupported(&at, "JSON as an extension", "text_format_source is")
+                }
+            }
+        }
+    }
 }
 
 fn is_plaintext(message: &core::TransportSocket) -> bool {

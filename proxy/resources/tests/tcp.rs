@@ -17,7 +17,7 @@ use weft_proto::{
 };
 use weft_resources::{
     Backoff, Cluster, Decoded, FilterChain, Gate, KeptTlvs, Listener, ListenerKind, Terminal,
-    TokenRate, decode,
+    TlvValue, TokenRate, decode,
 };
 
 const FILTERS: &str = "\"@type\": type.googleapis.com/envoy.extensions.filters.network";
@@ -70,9 +70,10 @@ fn what_is_not_followed_is_refused_by_name() {
         (", metadata_match: {filter_metadata: {a: {}}}", "metadata_match"),
         (", on_demand: {}", "on_demand"),
         (
-            ", proxy_protocol_tlvs: [{type: 1, format_string: {text_format_source: {inline_string: x}}}]",
-            "format_string",
+            ", proxy_protocol_tlvs: [{type: 1, value: eA==, format_string: {text_format_source: {inline_string: x}}}]",
+            "proxy_protocol_tlvs[0].value",
         ),
+        (", proxy_protocol_tlvs: [{type: 1, format_string: {json_format: {a: b}}}]", "json_format"),
         (", proxy_protocol_tlvs: [{type: 1}]", "proxy_protocol_tlvs[0].value"),
         (", upstream_connect_mode: ON_DOWNSTREAM_DATA", "max_early_data_bytes"),
         (", backoff_options: {base_interval: 2s, max_interval: 1s}", "max_interval"),
@@ -129,7 +130,7 @@ fn clusters_may_be_told_who_the_client_is() {
     assert!(cluster(&upstream).unwrap_err().contains("transport_socket"));
     let added = format!("{upstream}, {raw}, config: {{added_tlvs: [{{type: 9, value: eA==}}]}}");
     let added = cluster(&added).unwrap().resource.connection.proxy_protocol.unwrap().added;
-    assert_eq!(added, [(9, b"x"[..].into())].into());
+    assert_eq!(added, [(9, TlvValue::Bytes(b"x"[..].into()))].into());
     for wrong in ["type: 256, value: eA==", "type: 9"] {
         let wrong = format!("{upstream}, {raw}, config: {{added_tlvs: [{{{wrong}}}]}}");
         assert!(cluster(&wrong).unwrap_err().contains("added_tlvs[0]"));

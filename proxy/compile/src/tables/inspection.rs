@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use weft_telemetry::InspectionStats;
 
-pub use weft_resources::{KeptTlvs, PortRule, ProxyProtocol as ProxyProtocolRules};
+pub use weft_resources::{KeptTlvs, PortRule, ProxyProtocol as ProxyProtocolRules, TlvRule};
 
 use crate::rates::ConnectionRate;
 

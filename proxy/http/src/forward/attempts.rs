@@ -11,6 +11,7 @@ use super::{Arrival, Journey, is_safe};
 use crate::{
     body::Limits,
     downstream::{Connection, Interim},
+    facts,
     fault::{Fault, Processed},
     greeting::greeting,
     headers,
@@ -285,7 +286,7 @@ impl Journey {
             None => pools.of(endpoint, self.priority),
             Some(asked) => connection.own_pools.of(pools, endpoint, self.priority, || {
                 let addresses = connection.peer.ip().zip(connection.local);
-                greeting(asked, addresses, &connection.tlvs)
+                greeting(asked, addresses, &connection.tlvs, &facts::of_connection(connection))
             }),
         };
         let protocol = match &self.outgoing.tunnel {
