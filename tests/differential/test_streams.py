@@ -26,8 +26,9 @@ def ports(proxy_kind, tmp_path_factory):
 
 @pytest.mark.parametrize(("name", "pieces"), [(name, pieces) for name, _, pieces in CASES], ids=[f"{a}/{b}" for a, b, _ in CASES])
 def test_bytes_come_back_the_same(ports, name, pieces):
-    # Envoy takes a client that closes before listener filters have looked for one that is gone.
-    looks = name == "echo" or "listener_filters" in streams.listeners()[name]
+    # Envoy takes a client that closes before listener filters have looked for one that is gone, and so it does
+    # with one that closes before a tunnel is agreed to.
+    looks = name == "echo" or name.startswith("tunnel") or "listener_filters" in streams.listeners()[name]
     ends = [converse(side[name], *pieces) if looks and pieces else knock(side[name], *pieces, half_close=True) for side in ports]
     envoy, weft = map(told_alike, ends)
     assert weft == envoy

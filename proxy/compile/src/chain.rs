@@ -98,6 +98,7 @@ pub(crate) fn tcp_chain(tcp: &TcpProxy, names: &mut Names<'_>, stats: &Stats) ->
         tlvs: tcp.tlvs.clone(),
         tlv_merge: tcp.tlv_merge,
         waits_for_data: tcp.waits_for_data,
+        tunneling: tcp.tunneling.clone(),
         hashes_source: tcp.hashes_source,
     }
 }

@@ -79,7 +79,8 @@ pub use tables::{
     HttpChain, Inspection, Keepalive, KeptTlvs, ListenAddress, Listener, ListenerFilter,
     ListenerFilterKind, OriginalDestination, PortRule, ProxyProtocolRules, RouteConfigId, Routes,
     SocketOption, SocketSettings, SocketState, SocketValue, Tables, Target, TcpChain, TcpKeepalive,
-    TlvMerge, TlvRule, TlvValue, Tlvs, UpstreamProtocol, UpstreamProxyProtocol, Weighted,
+    TlvMerge, TlvRule, TlvValue, Tlvs, Tunneling, UpstreamProtocol, UpstreamProxyProtocol,
+    Weighted,
 };
 pub use update::{Source, Update, Upsert};
 pub use weft_resources::{

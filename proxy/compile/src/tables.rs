@@ -25,7 +25,7 @@ use crate::{outliers::Outliers, routing::RouteConfig, slots::SharedNames};
 pub use weft_resources::{
     Address as BindAddress, Backoff, CircuitBreakers, ClientOptions, Codec, ConnectionSettings,
     FamilyOrder, Http2Options, Keepalive, ListenAddress, OriginalDestination, SocketOption,
-    SocketSettings, SocketState, SocketValue, TcpKeepalive, TlvMerge, TlvValue, Tlvs,
+    SocketSettings, SocketState, SocketValue, TcpKeepalive, TlvMerge, TlvValue, Tlvs, Tunneling,
     UpstreamProtocol, UpstreamProxyProtocol,
 };
 
@@ -152,6 +152,8 @@ pub struct TcpChain {
     pub tlv_merge: TlvMerge,
     /// Whether nothing is connected to before the client has said something.
     pub waits_for_data: bool,
+    /// How an upstream is asked to take the bytes over HTTP, if it is.
+    pub tunneling: Option<Tunneling>,
     /// Whether the client's address decides where hashes do.
     pub hashes_source: bool,
 }

@@ -1,5 +1,8 @@
 //! Connections that are passed on as bytes (`tcp_proxy`).
 
+mod carried;
+mod raw_body;
+
 use std::{
     borrow::Cow,
     net::SocketAddr,
@@ -22,6 +25,8 @@ use weft_compile::{Cluster, FilterChain, Priority, Target, TcpChain, TlvMerge};
 use weft_format::View;
 use weft_net::{CopyEnd, Moved, Rewind, Stream, Tlv, copy_both_ways};
 use weft_telemetry::{GaugeGuard, TcpStats};
+
+pub(crate) use raw_body::RawBody;
 
 use crate::{
     client::Client,
@@ -93,6 +98,9 @@ async fn pass_on(
         let Some(begun) = first_data(stream, chain.idle_timeout).await else { return };
         stream = begun;
     }
+    if let Some(tunneling) = &chain.tunneling {
+        return Box::pin(carried::carry(worker, (chain, tunneling), cluster, stream, client)).await;
+    }
     let greeting = match &cluster.connection.proxy_protocol {
         Some(asked) => {
             let local = client.destination(stream.get_ref());
@@ -108,9 +116,9 @@ async fn pass_on(
         connect(worker, chain, cluster, (hash_of(chain, client), &greeting)).await
     };
     let Some((mut upstream, _held)) = connected else { return };
-    let mut bytes = Bytes { moved: Moved::default(), stats: &chain.stats };
+    let mut moving = Moving { moved: Moved::default(), stats: &chain.stats };
     let end =
-        copy_both_ways(&mut stream, &mut upstream, chain.idle_timeout, &mut bytes.moved).await;
+        copy_both_ways(&mut stream, &mut upstream, chain.idle_timeout, &mut moving.moved).await;
     if end.is_reset() {
         // Neither side is to take what broke for a whole.
         stream.get_ref().reset_on_drop();
@@ -141,12 +149,12 @@ async fn first_data(stream: Rewind<Stream>, limit: Option<Duration>) -> Option<R
 }
 
 /// What a connection moved, counted however it ends.
-struct Bytes<'a> {
+struct Moving<'a> {
     moved: Moved,
     stats: &'a TcpStats,
 }
 
-impl Drop for Bytes<'_> {
+impl Drop for Moving<'_> {
     fn drop(&mut self) {
         self.stats.downstream_cx_rx_bytes_total.add(self.moved.a_to_b);
         self.stats.downstream_cx_tx_bytes_total.add(self.moved.b_to_a);

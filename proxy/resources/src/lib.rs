@@ -102,7 +102,7 @@ pub use route_action::{DirectResponse, Forward, GrpcTimeout, RouteAction, Stream
 pub use route_config::{RouteConfiguration, RouteRule};
 pub use scalar::DataSource;
 pub use socket::{ListenAddress, SocketOption, SocketSettings, SocketState, SocketValue};
-pub use tcp_proxy::{Backoff, TcpProxy, TlvMerge};
+pub use tcp_proxy::{Backoff, TcpProxy, TlvMerge, Tunneling};
 pub use transport::{TlvValue, Tlvs, UpstreamProxyProtocol};
 pub use upgrade::{ConnectTermination, Upgrade};
 pub use upstream_connection::{FamilyOrder, SourceAddress, SourceAddresses, TcpKeepalive};

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use http::uri::PathAndQuery;
+use weft_format::Format;
 use weft_proto::pb::envoy::{
     config::core::v3 as core, extensions::filters::network::tcp_proxy::v3 as wire,
 };
@@ -9,6 +11,7 @@ use weft_proto::pb::envoy::{
 use crate::{
     cluster::optional,
     destination::{self, Destination},
+    headers::{self, HeaderMutations, HeaderProgram},
     name::ClusterName,
     path::At,
     problem::{Notes, Problem},
@@ -45,9 +48,22 @@ pub struct TcpProxy {
     /// `upstream_connect_mode`: whether nothing is connected to before the client has said something
     /// (`ON_DOWNSTREAM_DATA`).
     pub waits_for_data: bool,
+    /// `tunneling_config`: an upstream gets the bytes over HTTP.
+    pub tunneling: Option<Tunneling>,
     /// `hash_policy.source_ip`: clients with the same address go to the same endpoint, where hashes
     /// decide.
     pub hashes_source: bool,
+}
+
+/// `TunnelingConfig`: how an upstream is asked to take a connection's bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tunneling {
+    /// `hostname`: whom the tunnel is to lead to.
+    pub host: Format,
+    /// `post_path` (`/` by default) where `use_post` asks for POST in place of CONNECT.
+    pub post: Option<PathAndQuery>,
+    /// `headers_to_add`.
+    pub headers: HeaderProgram,
 }
 
 /// `ProxyProtocolTlvMergePolicy`: what becomes of configured extensions of the PROXY protocol where
@@ -77,15 +93,13 @@ pub(crate) fn read(message: &wire::TcpProxy, at: &At<'_>, notes: &mut Notes) -> 
     if message.stat_prefix.is_empty() {
         notes.refuse::<()>(&at.field("stat_prefix"), Problem::Missing);
     }
-    const SUPPORTED: &str = "leave it out";
-    for (set, field, what) in [
-        (message.tunneling_config.is_some(), "tunneling_config", "tunnelling"),
-        (message.on_demand.is_some(), "on_demand", "discovery on demand"),
-    ] {
-        if set {
-            notes.unsupported::<()>(&at.field(field), what, SUPPORTED);
-        }
+    if message.on_demand.is_some() {
+        notes.unsupported::<()>(&at.field("on_demand"), "discovery on demand", "leave it out");
     }
+    let tunneling = match &message.tunneling_config {
+        None => None,
+        Some(config) => Some(tunneling(config, &at.field("tunneling_config"), notes)?),
+    };
     let destination = destination(message, at, notes);
     let idle_at = at.field("idle_timeout");
     let idle = message.idle_timeout.as_ref();
@@ -109,8 +123,30 @@ pub(crate) fn read(message: &wire::TcpProxy, at: &At<'_>, notes: &mut Notes) -> 
         tlvs: transport::tlvs(&message.proxy_protocol_tlvs, "proxy_protocol_tlvs", at, notes)?,
         tlv_merge: tlv_merge(message.proxy_protocol_tlv_merge_policy, at, notes)?,
         waits_for_data: waits_for_data(message, at, notes)?,
+        tunneling,
         hashes_source: hashes_source(message, at, notes),
     })
+}
+
+fn tunneling(
+    message: &wire::tcp_proxy::TunnelingConfig,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<Tunneling> {
+    let host = headers::format(&message.hostname, &at.field("hostname"), notes);
+    let path_at = at.field("post_path");
+    let post = match (message.use_post, message.post_path.as_str()) {
+        (false, "") => None,
+        (false, _) => return notes.refuse(&path_at, Problem::Conflict("use_post that is not set")),
+        (true, "") => Some(PathAndQuery::from_static("/")),
+        (true, path) => match path.parse() {
+            Ok(parsed) if path.starts_with('/') => Some(parsed),
+            _ => return notes.refuse(&path_at, Problem::PathText(path.to_owned())),
+        },
+    };
+    let set = headers::sets(&message.headers_to_add, "headers_to_add", at, notes);
+    let headers = HeaderProgram::new(&[HeaderMutations { remove: Box::default(), set }]);
+    Some(Tunneling { host: host?, post, headers })
 }
 
 fn hashes_source(message: &wire::TcpProxy, at: &At<'_>, notes: &mut Notes) -> bool {

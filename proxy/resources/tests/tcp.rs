@@ -61,12 +61,27 @@ fn settings_are_read() {
     assert_eq!(tcp.max_duration, Some(Duration::from_secs(60)));
     assert!((tcp.max_duration_jitter - 0.25).abs() < 1e-9);
     assert_eq!(tcp.max_connect_attempts, 3);
+    let tunneling = |config: &str| {
+        let chain = read(&listener("", &format!(", tunneling_config: {{{config}}}"))).unwrap();
+        let Terminal::Tcp(tcp) = chain.terminal else { panic!("not TCP") };
+        tcp.tunneling.unwrap()
+    };
+    assert_eq!(tunneling("hostname: h").post, None);
+    assert_eq!(tunneling("hostname: h, use_post: true").post.unwrap().as_str(), "/");
+    let named = tunneling("hostname: h, use_post: true, post_path: /here");
+    assert_eq!((named.host.as_str(), named.post.unwrap().as_str()), ("h", "/here"));
 }
 
 #[test]
 fn what_is_not_followed_is_refused_by_name() {
     for (settings, named) in [
-        (", tunneling_config: {hostname: h}", "tunneling_config"),
+        (", tunneling_config: {hostname: '%NONE%'}", "tunneling_config.hostname"),
+        (", tunneling_config: {hostname: h, post_path: /x}", "tunneling_config.post_path"),
+        (", tunneling_config: {hostname: h, use_post: true, post_path: x}", "post_path"),
+        (
+            ", tunneling_config: {hostname: h, headers_to_add: [{header: {key: host, value: x}}]}",
+            "headers_to_add[0].header.key",
+        ),
         (", metadata_match: {filter_metadata: {a: {}}}", "metadata_match"),
         (", on_demand: {}", "on_demand"),
         (

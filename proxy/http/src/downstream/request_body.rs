@@ -12,7 +12,7 @@ use http_body::Frame;
 use weft_compile::TrailerChange;
 
 use super::{http1::Wire, http2::StreamBody};
-use crate::{fault::Fault, filters::Decoding, mutation};
+use crate::{fault::Fault, filters::Decoding, mutation, tcp::RawBody};
 
 /// A request's body on its way from the client. Nothing is read before it is asked for.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub(crate) enum RequestBody {
     Whole(Box<Whole>),
     /// Changed by a filter as it goes on.
     Changed(Box<Changed>),
+    /// What a raw connection says.
+    Raw(RawBody),
 }
 
 /// A body that is here as a whole.
@@ -105,6 +107,7 @@ impl RequestBody {
             Self::Http2(body) => body.is_end_stream(),
             Self::Whole(whole) => whole.data.is_empty() && whole.trailers.is_none(),
             Self::Changed(changed) => changed.is_end_stream(),
+            Self::Raw(_) => false,
         }
     }
 
@@ -113,7 +116,7 @@ impl RequestBody {
         match self {
             Self::Http1(wire) => wire.begin_tunnel(),
             Self::Changed(changed) => changed.inner.begin_tunnel(),
-            Self::None | Self::Http2(_) | Self::Whole(_) => {}
+            Self::None | Self::Http2(_) | Self::Whole(_) | Self::Raw(_) => {}
         }
     }
 
@@ -128,6 +131,7 @@ impl RequestBody {
             Self::Http2(body) => body.poll_frame(cx),
             Self::Whole(whole) => Poll::Ready(whole.next().map(Ok)),
             Self::Changed(changed) => changed.poll_frame(cx),
+            Self::Raw(body) => body.poll_frame(cx),
         }
     }
 }
