@@ -5,6 +5,7 @@ mod attempts;
 pub(crate) mod follow;
 
 use std::{
+    num::NonZeroU64,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -66,8 +67,8 @@ pub(crate) struct Journey {
     /// What formats among them need; `None` where there are none.
     kept: Option<Box<Kept>>,
     random: u64,
-    /// Of the request, where the cluster asks for one.
-    hash: Option<u64>,
+    /// Of the request, where the cluster asks for one. Zero counts as one, which saves a word.
+    hash: Option<NonZeroU64>,
     /// A cookie that the client is given so that its next request has the same hash.
     cookie: Option<Box<HeaderValue>>,
     is_grpc: bool,
@@ -268,7 +269,7 @@ impl Journey {
             auto_host,
             trail,
             random,
-            hash,
+            hash: hash.map(|hash| NonZeroU64::new(hash).unwrap_or(NonZeroU64::MIN)),
             cookie: cookie.map(Box::new),
             is_grpc,
             interim: caller.interim,

@@ -1,6 +1,6 @@
 //! The tries of a request: endpoints are picked until one answers for good.
 
-use std::{future::poll_fn, rc::Rc, sync::Arc, task::Poll, time::Instant};
+use std::{future::poll_fn, num::NonZeroU64, rc::Rc, sync::Arc, task::Poll, time::Instant};
 
 use http::{HeaderValue, Response, StatusCode, Version};
 use smallvec::SmallVec;
@@ -186,10 +186,11 @@ impl Journey {
             return if tried.is_empty() { self.original(connection) } else { None };
         }
         let balancer = &self.cluster.balancer;
+        let hash = self.hash.map(NonZeroU64::get);
         let picked = if tried.is_empty() {
-            balancer.pick_for(self.random, self.hash)?
+            balancer.pick_for(self.random, hash)?
         } else {
-            balancer.pick_avoiding(connection.worker.random_u64(), self.hash, tried)?
+            balancer.pick_avoiding(connection.worker.random_u64(), hash, tried)?
         };
         if picked.panicking {
             self.cluster.stats.lb_healthy_panic.inc();
