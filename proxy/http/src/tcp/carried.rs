@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, Version, uri::PathAndQuery}
 use smallvec::SmallVec;
 use tokio::time::{sleep, timeout};
 use weft_balance::{ActiveRequest, EndpointId, EndpointState, Outcome};
-use weft_compile::{Cluster, Priority, TcpChain, Tunneling};
+use weft_compile::{Cluster, KeyFormat, Priority, TcpChain, Tunneling};
 use weft_format::{Upstream, View};
 use weft_net::{Rewind, Stream};
 
@@ -137,6 +137,7 @@ impl Request {
             headers: self.headers.clone(),
             downstream: Version::HTTP_11,
             spelling: Spelling::default(),
+            key_format: KeyFormat::default(),
             tunnel: (!is_post).then_some(Tunnel::Connect),
         }
     }
