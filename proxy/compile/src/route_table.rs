@@ -3,8 +3,8 @@
 use std::{iter, sync::Arc};
 
 use weft_resources::{
-    self as resources, ClusterName, DataSource, Problem, Reason, RouteAction, RouteConfiguration,
-    RouteFilters, RouteRule,
+    self as resources, ClusterName, DataSource, Mirror, Problem, Reason, RouteAction,
+    RouteConfiguration, RouteFilters, RouteRule,
 };
 use weft_route::{RouteSpec, RouteTable, VirtualHostSpec};
 
@@ -27,6 +27,13 @@ struct Context<'a> {
 impl Context<'_> {
     fn id(&mut self, name: &ClusterName) -> ClusterId {
         ClusterId(self.clusters.of(&name.to_shared()))
+    }
+
+    fn choice(&mut self, choice: &resources::ClusterChoice) -> ClusterChoice {
+        match choice {
+            resources::ClusterChoice::Name(name) => ClusterChoice::Id(self.id(name)),
+            resources::ClusterChoice::Header(name) => ClusterChoice::Header(name.clone()),
+        }
     }
 }
 
@@ -122,7 +129,22 @@ fn forward(forward: resources::Forward, levels: &Levels<'_>, context: &mut Conte
         upgrades: forward.upgrades,
         internal_redirect: forward.internal_redirect,
         retry: forward.retry,
+        mirrors: mirrors(&forward.mirrors, context),
     }
+}
+
+fn mirrors(
+    mirrors: &[Mirror<resources::ClusterChoice>],
+    context: &mut Context<'_>,
+) -> Box<[Mirror<ClusterChoice>]> {
+    let each = mirrors.iter().map(|mirror| Mirror {
+        cluster: context.choice(&mirror.cluster),
+        fraction: mirror.fraction,
+        marks_host: mirror.marks_host,
+        changes: mirror.changes.clone(),
+        host: mirror.host.clone(),
+    });
+    each.collect()
 }
 
 fn target(
@@ -140,12 +162,7 @@ fn target(
                 total += cluster.weight;
                 WeightedCluster {
                     up_to: total,
-                    cluster: match cluster.cluster {
-                        resources::ClusterChoice::Name(name) => {
-                            ClusterChoice::Id(context.id(&name))
-                        }
-                        resources::ClusterChoice::Header(name) => ClusterChoice::Header(name),
-                    },
+                    cluster: context.choice(&cluster.cluster),
                     host_rewrite: cluster.host_rewrite,
                     request_headers: before(&cluster.request_headers, levels.request),
                     response_headers: before(&cluster.response_headers, levels.response),

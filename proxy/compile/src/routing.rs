@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use weft_resources::{
-    BodyFormat, GrpcTimeout, HashPolicy, InternalRedirect, Priority, RetryPolicy, RouteFilters,
-    StreamLimit, Upgrade,
+    BodyFormat, GrpcTimeout, HashPolicy, InternalRedirect, Mirror, Priority, RetryPolicy,
+    RouteFilters, StreamLimit, Upgrade,
 };
 use weft_route::RouteTable;
 
@@ -113,6 +113,8 @@ pub struct Forward {
     pub retry: Option<Arc<RetryPolicy>>,
     /// `priority`.
     pub priority: Priority,
+    /// `request_mirror_policies`.
+    pub mirrors: Box<[Mirror<ClusterChoice>]>,
 }
 
 /// How a route chooses a cluster.
@@ -177,12 +179,18 @@ impl RouteTarget {
             Self::Header(name) => (named(tables, headers, name), None),
             Self::Weighted(weighted) => {
                 let Some(chosen) = weighted.choose(headers, random) else { return (None, None) };
-                let id = match &chosen.cluster {
-                    ClusterChoice::Id(id) => Some(*id),
-                    ClusterChoice::Header(name) => named(tables, headers, name),
-                };
-                (id, Some(chosen))
+                (chosen.cluster.choose(tables, headers), Some(chosen))
             }
+        }
+    }
+}
+
+impl ClusterChoice {
+    /// The cluster for a request; `None` where its header names none.
+    pub fn choose(&self, tables: &Tables, headers: &HeaderMap) -> Option<ClusterId> {
+        match self {
+            Self::Id(id) => Some(*id),
+            Self::Header(name) => named(tables, headers, name),
         }
     }
 }

@@ -4,6 +4,8 @@
 mod attempts;
 pub(crate) mod follow;
 
+pub(crate) use self::attempts::await_head;
+
 use std::{
     num::NonZeroU64,
     sync::Arc,
@@ -35,6 +37,7 @@ use crate::{
     head_rules::Origin,
     headers,
     local_reply::{self, Answer},
+    mirror::{self, Mirrors},
     mutation::{self, Side},
     record::Record,
     reply_form,
@@ -115,6 +118,8 @@ pub(crate) struct Choice<'a> {
     pub(crate) trail: Option<Box<Trail>>,
     /// Whether filters want to know more of the request when its answer comes.
     pub(crate) keeps_facts: bool,
+    /// Where copies of it go.
+    pub(crate) mirrors: Mirrors<'a>,
 }
 
 impl Journey {
@@ -126,7 +131,7 @@ impl Journey {
         (body, caller): (RequestBody, Caller),
         record: Record,
     ) -> Self {
-        let Choice { entry, to, cluster, asked, path: rewritten, weighted, .. } = choice;
+        let Choice { entry, to, cluster, asked, path: rewritten, weighted, mirrors, .. } = choice;
         let Choice { random, origin, tunnel, is_grpc, trail, keeps_facts, .. } = choice;
         let chain = &connection.chain;
         let mut fields = parts.headers;
@@ -234,30 +239,34 @@ impl Journey {
         if retries.as_ref().is_some_and(|retries| retries.may_try_again()) {
             upload.keep(REPLAYED);
         }
+        let limits =
+            Limits { deadline, idle: to.idle_timeout.unwrap_or(chain.client.stream_idle_timeout) };
+        let outgoing = Outgoing {
+            method: parts.method,
+            authority,
+            path,
+            headers: fields,
+            downstream: parts.version,
+            spelling: caller.spelling,
+            key_format: if parts.version < Version::HTTP_2 {
+                chain.client.http1.key_format
+            } else {
+                KeyFormat::AsReceived
+            },
+            tunnel,
+        };
+        if !mirrors.is_empty() && outgoing.tunnel.is_none() {
+            let seen = (&origin, record.began());
+            reflect(connection, &mirrors, (&outgoing, cluster), (&mut upload, limits), seen);
+        }
         Self {
             upload: Some(upload),
-            outgoing: Outgoing {
-                method: parts.method,
-                authority,
-                path,
-                headers: fields,
-                downstream: parts.version,
-                spelling: caller.spelling,
-                key_format: if parts.version < Version::HTTP_2 {
-                    chain.client.http1.key_format
-                } else {
-                    KeyFormat::AsReceived
-                },
-                tunnel,
-            },
+            outgoing,
             cluster: Arc::clone(cluster),
             priority: to.priority,
             member: None,
             agreed_by,
-            limits: Limits {
-                deadline,
-                idle: to.idle_timeout.unwrap_or(chain.client.stream_idle_timeout),
-            },
+            limits,
             sent_until: None,
             record,
             response_headers: response_headers.clone(),
@@ -389,6 +398,27 @@ impl Journey {
         pass_back(connection, facts, began, (("via_upstream", ""), passage), &mut response);
         response
     }
+}
+
+/// Sends copies of a request on their way.
+fn reflect(
+    connection: &Connection,
+    mirrors: &Mirrors<'_>,
+    (outgoing, cluster): (&Outgoing, &Arc<Cluster>),
+    body: (&mut Upload, Limits),
+    (origin, began): (&Origin, Instant),
+) {
+    let (method, path) = (&outgoing.method, outgoing.path.as_str());
+    let view = if mirror::has_formats(mirrors) {
+        let authority = &outgoing.authority;
+        let request = facts::request(method, path, authority, origin.scheme, &outgoing.headers);
+        let upstream = Upstream { cluster: Some(&cluster.name), ..Upstream::default() };
+        let version = outgoing.downstream;
+        View { upstream, ..facts::view(connection, origin, None, began, version, request) }
+    } else {
+        View::default()
+    };
+    mirror::send(connection, mirrors, (outgoing, cluster), body, &view);
 }
 
 /// Lets a response pass the filters of its chain.

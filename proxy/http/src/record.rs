@@ -25,8 +25,9 @@ pub(crate) struct Record {
     _busy: Busy,
 }
 
+/// What is counted of a request at its upstream.
 #[derive(Debug)]
-struct UpstreamRecord {
+pub(crate) struct UpstreamRecord {
     cluster: Arc<Cluster>,
     /// Held for its count of requests in flight.
     active: ActiveRequest,
@@ -62,19 +63,13 @@ impl Record {
     /// The request is meant for an endpoint; replaces what an earlier attempt began.
     pub(crate) fn begin_upstream(&mut self, cluster: &Arc<Cluster>, active: ActiveRequest) {
         self.upstream = None;
-        self.upstream = Some(UpstreamRecord {
-            cluster: Arc::clone(cluster),
-            active,
-            sent: None,
-            began: Instant::now(),
-            awaits_status: false,
-        });
+        self.upstream = Some(UpstreamRecord::begin(cluster, active));
     }
 
     /// What is seen says this of the endpoint.
     pub(crate) fn outcome(&self, outcome: Outcome) {
         if let Some(upstream) = &self.upstream {
-            upstream.cluster.record(upstream.active.endpoint(), outcome);
+            upstream.outcome(outcome);
         }
     }
 
@@ -101,29 +96,21 @@ impl Record {
     /// The request has a connection to be sent on.
     pub(crate) fn sent(&mut self, slot: Place) {
         if let Some(upstream) = &mut self.upstream {
-            upstream.cluster.stats.upstream_rq_total.inc();
-            upstream.active.endpoint().counts().rq_total.inc();
-            upstream.sent = Some(slot);
+            upstream.sent(slot);
         }
     }
 
     /// The upstream's response has a head.
     pub(crate) fn upstream_responded(&self, status: StatusCode) {
         if let Some(upstream) = &self.upstream {
-            upstream.cluster.stats.upstream_rq_completed.inc();
-            upstream.cluster.stats.upstream_rq_xx.count(status.as_u16());
-            let counts = upstream.active.endpoint().counts();
-            if status.is_server_error() { &counts.rq_error } else { &counts.rq_success }.inc();
+            upstream.responded(status);
         }
     }
 
     /// A request got no response.
     pub(crate) fn upstream_failed(&self, fault: Fault) {
-        if let Some(outcome) = outcome::of_fault(fault) {
-            self.outcome(outcome);
-        }
-        if let Some(upstream) = self.upstream.as_ref().filter(|upstream| upstream.sent.is_some()) {
-            upstream.active.endpoint().counts().rq_error.inc();
+        if let Some(upstream) = &self.upstream {
+            upstream.failed(fault);
         }
     }
 
@@ -160,8 +147,7 @@ impl Record {
     /// The response did not end in time.
     pub(crate) fn timed_out(&self) {
         if let Some(upstream) = &self.upstream {
-            upstream.cluster.stats.upstream_rq_timeout.inc();
-            upstream.active.endpoint().counts().rq_timeout.inc();
+            upstream.timed_out();
         }
     }
 
@@ -186,16 +172,63 @@ impl Record {
     }
 }
 
+impl UpstreamRecord {
+    /// Begins to count a request that is meant for an endpoint of this cluster.
+    pub(crate) fn begin(cluster: &Arc<Cluster>, active: ActiveRequest) -> Self {
+        let (cluster, began) = (Arc::clone(cluster), Instant::now());
+        Self { cluster, active, sent: None, began, awaits_status: false }
+    }
+
+    fn outcome(&self, outcome: Outcome) {
+        self.cluster.record(self.active.endpoint(), outcome);
+    }
+
+    /// The request has a connection to be sent on.
+    pub(crate) fn sent(&mut self, slot: Place) {
+        self.cluster.stats.upstream_rq_total.inc();
+        self.active.endpoint().counts().rq_total.inc();
+        self.sent = Some(slot);
+    }
+
+    /// The response has a head.
+    pub(crate) fn responded(&self, status: StatusCode) {
+        self.cluster.stats.upstream_rq_completed.inc();
+        self.cluster.stats.upstream_rq_xx.count(status.as_u16());
+        let counts = self.active.endpoint().counts();
+        if status.is_server_error() { &counts.rq_error } else { &counts.rq_success }.inc();
+    }
+
+    /// There is no response.
+    pub(crate) fn failed(&self, fault: Fault) {
+        if let Some(outcome) = outcome::of_fault(fault) {
+            self.outcome(outcome);
+        }
+        if self.sent.is_some() {
+            self.active.endpoint().counts().rq_error.inc();
+        }
+    }
+
+    /// It is over, whichever way.
+    pub(crate) fn over(&self, now: Instant) {
+        if self.sent.is_some() {
+            self.cluster.stats.upstream_rq_time.record(now.duration_since(self.began));
+        }
+    }
+
+    /// The response did not end in time.
+    pub(crate) fn timed_out(&self) {
+        self.cluster.stats.upstream_rq_timeout.inc();
+        self.active.endpoint().counts().rq_timeout.inc();
+    }
+}
+
 impl Drop for Record {
     fn drop(&mut self) {
         let now = Instant::now();
         self.chain.stats.downstream_rq_active.dec();
         self.chain.stats.downstream_rq_time.record(now.duration_since(self.began));
         if let Some(upstream) = &self.upstream {
-            if upstream.sent.is_none() {
-                return;
-            }
-            upstream.cluster.stats.upstream_rq_time.record(now.duration_since(upstream.began));
+            upstream.over(now);
         }
     }
 }

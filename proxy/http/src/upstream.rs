@@ -46,7 +46,7 @@ use crate::{
 
 /// Whom a request is for, in the form in which it came: h2 needs the one and HTTP/1.1 the other, and
 /// mostly nothing has to be converted.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Authority {
     /// From `:authority` or an absolute target.
     Uri(uri::Authority),
@@ -96,6 +96,22 @@ pub(crate) struct Outgoing {
     pub(crate) key_format: KeyFormat,
     /// What the connection is to become.
     pub(crate) tunnel: Option<Tunnel>,
+}
+
+impl Outgoing {
+    /// The same request for someone else. What its connection is to become is not copied.
+    pub(crate) fn copy(&self) -> Self {
+        Self {
+            method: self.method.clone(),
+            authority: self.authority.clone(),
+            path: self.path.clone(),
+            headers: self.headers.clone(),
+            downstream: self.downstream,
+            spelling: self.spelling.clone(),
+            key_format: self.key_format,
+            tunnel: None,
+        }
+    }
 }
 
 /// An attempt failed before a response head came.

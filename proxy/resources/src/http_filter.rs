@@ -23,6 +23,7 @@ use weft_proto::pb::envoy::{
 };
 use weft_proto::pb::google::protobuf::Any;
 
+pub(crate) use self::mutations::changes;
 pub use self::{
     cors::CorsPolicy,
     mutations::{HeaderChange, MessageMutations, QueryChange, TrailerChange},

@@ -37,6 +37,7 @@ mod listener;
 mod listener_filter;
 mod local_reply;
 mod matching;
+mod mirror;
 mod name;
 mod network_filter;
 mod outlier_detection;
@@ -90,6 +91,7 @@ pub use listener_filter::{
 pub use local_reply::{
     BodyFormat, BodyTemplate, Comparison, LocalReplies, ReplyFilter, ReplyMapper,
 };
+pub use mirror::Mirror;
 pub use name::{AssignmentName, ClusterName, ListenerName, Name, RouteConfigName, kind};
 pub use network_filter::{ConnectionLimit, ConnectionRate, TokenRate};
 pub use outlier_detection::{Enforcing, OutlierDetection};

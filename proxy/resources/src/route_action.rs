@@ -9,10 +9,12 @@ use weft_route::PathMatch;
 
 use crate::{
     circuit_breakers::Priority,
-    destination::{self, RouteTarget},
+    destination::{self, ClusterChoice, RouteTarget},
     hash_policy::{self, HashPolicy},
     internal_redirect::{self, InternalRedirect},
     local_reply::{self, BodyFormat},
+    mirror::{self, Mirror},
+    name::ClusterName,
     path::At,
     problem::{Notes, Problem},
     redirect::{self, Redirect},
@@ -71,6 +73,20 @@ pub struct Forward {
     pub retry: Option<Arc<RetryPolicy>>,
     /// `priority`.
     pub priority: Priority,
+    /// `request_mirror_policies`, of the virtual host or the route configuration where the route
+    /// has none.
+    pub mirrors: Arc<[Mirror<ClusterChoice>]>,
+}
+
+impl Forward {
+    /// The clusters that can be told without a request.
+    pub fn clusters(&self) -> Vec<&ClusterName> {
+        let copies = self.mirrors.iter().filter_map(|mirror| match &mirror.cluster {
+            ClusterChoice::Name(name) => Some(name),
+            ClusterChoice::Header(_) => None,
+        });
+        self.target.names().into_iter().chain(copies).collect()
+    }
 }
 
 /// `RouteAction.MaxStreamDuration`: how long a request with its answer may take in all.
@@ -168,6 +184,7 @@ fn forward(
         stream_limit: stream_limit.unwrap_or_default(),
         grpc_timeout,
         append_x_forwarded_host: message.append_x_forwarded_host,
+        mirrors: mirror::read(&message.request_mirror_policies, at, notes).into(),
         priority: Priority::of(message.priority),
         hash_policy: hash_policy::read(&message.hash_policy, at, notes),
         upgrades: upgrade::read(&message.upgrade_configs, at, notes),

@@ -7,9 +7,11 @@ use weft_proto::pb::envoy::config::route::v3 as wire;
 use weft_route::{MatchOptions, RouteSpec, TlsRequirement, VirtualHostSpec};
 
 use crate::{
+    destination::ClusterChoice,
     headers::{self, HeaderMutations, HeaderProgram},
     http_filter::{self, CorsPolicy, RouteFilters},
     matching,
+    mirror::{self, Mirror},
     name::{ClusterName, RouteConfigName},
     path::At,
     problem::{Notes, Problem},
@@ -44,7 +46,7 @@ impl RouteConfiguration {
         self.virtual_hosts.iter().enumerate().flat_map(move |(host_index, host)| {
             host.routes.iter().enumerate().flat_map(move |(route_index, route)| {
                 let names = match &route.action.action {
-                    RouteAction::Forward(forward) => forward.target.names(),
+                    RouteAction::Forward(forward) => forward.clusters(),
                     RouteAction::Redirect(_) | RouteAction::Direct(_) | RouteAction::Nowhere => {
                         Vec::new()
                     }
@@ -93,6 +95,7 @@ struct Inherited<'a> {
     count_attempts: bool,
     retry: Option<&'a Arc<RetryPolicy>>,
     tell_attempts: bool,
+    mirrors: &'a Arc<[Mirror<ClusterChoice>]>,
     direct_response_limit: u32,
 }
 
@@ -129,6 +132,7 @@ pub(crate) fn read(
     let limit = message.max_direct_response_body_size_bytes.as_ref();
     let rules = http_filter::rules(&message.typed_per_filter_config, at, notes);
     let filters = RouteFilters::default().and(&rules);
+    let mirrors = mirror::read(&message.request_mirror_policies, at, notes).into();
     let inherited = Inherited {
         config: &config,
         host: &Changes::default(),
@@ -137,6 +141,7 @@ pub(crate) fn read(
         count_attempts: false,
         retry: None,
         tell_attempts: false,
+        mirrors: &mirrors,
         direct_response_limit: limit.map_or(DIRECT_RESPONSE_LIMIT, |limit| limit.value),
     };
     let mut virtual_hosts = Vec::with_capacity(message.virtual_hosts.len());
@@ -178,7 +183,6 @@ fn refuse_unfollowed(message: &wire::RouteConfiguration, at: &At<'_>, notes: &mu
         (message.vhds.is_some(), "vhds", "virtual hosts on demand"),
         (!message.route_specifiers.is_empty(), "route_specifiers", "an extension"),
         (!message.cluster_specifier_plugins.is_empty(), "cluster_specifier_plugins", "a plugin"),
-        (!message.request_mirror_policies.is_empty(), "request_mirror_policies", "mirroring"),
     ] {
         if set {
             notes.unsupported::<()>(&at.field(field), what, SUPPORTED);
@@ -217,6 +221,7 @@ fn virtual_host(
     #[expect(deprecated, reason = "still sent by management servers, and Envoy honours it")]
     let cors = http_filter::own_cors(message.cors.as_ref(), at, notes);
     let filters = inherited.filters.and(&rules).and_cors(cors);
+    let own_mirrors: Arc<[_]> = mirror::read(&message.request_mirror_policies, at, notes).into();
     let retry = message.retry_policy.as_ref();
     let retry =
         retry.and_then(|it| retry_policy::read(it, &at.field("retry_policy"), notes)).map(Arc::new);
@@ -226,6 +231,7 @@ fn virtual_host(
         retry: retry.as_ref(),
         count_attempts: message.include_request_attempt_count,
         tell_attempts: message.include_attempt_count_in_response,
+        mirrors: if own_mirrors.is_empty() { inherited.mirrors } else { &own_mirrors },
         ..*inherited
     };
     let mut routes = Vec::with_capacity(message.routes.len());
@@ -257,10 +263,13 @@ fn route(
     };
     let path = matcher.as_ref().map(|matcher| &matcher.path);
     let mut action = route_action::read(message, path, inherited.direct_response_limit, at, notes);
-    if let Some(RouteAction::Forward(forward)) = &mut action
-        && forward.retry.is_none()
-    {
-        forward.retry = inherited.retry.cloned();
+    if let Some(RouteAction::Forward(forward)) = &mut action {
+        if forward.retry.is_none() {
+            forward.retry = inherited.retry.cloned();
+        }
+        if forward.mirrors.is_empty() {
+            forward.mirrors = Arc::clone(inherited.mirrors);
+        }
     }
     let (request_headers, response_headers) = inherited.combine(&own);
     Some(RouteSpec {

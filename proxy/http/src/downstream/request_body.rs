@@ -12,7 +12,7 @@ use http_body::Frame;
 use weft_compile::TrailerChange;
 
 use super::{http1::Wire, http2::StreamBody};
-use crate::{fault::Fault, filters::Decoding, mutation, tcp::RawBody};
+use crate::{copied::CopiedBody, fault::Fault, filters::Decoding, mutation, tcp::RawBody};
 
 /// A request's body on its way from the client. Nothing is read before it is asked for.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub(crate) enum RequestBody {
     Changed(Box<Changed>),
     /// What a raw connection says.
     Raw(RawBody),
+    /// A copy of one that goes elsewhere.
+    Copied(Box<CopiedBody>),
 }
 
 /// A body that is here as a whole.
@@ -108,6 +110,7 @@ impl RequestBody {
             Self::Whole(whole) => whole.data.is_empty() && whole.trailers.is_none(),
             Self::Changed(changed) => changed.is_end_stream(),
             Self::Raw(_) => false,
+            Self::Copied(copied) => copied.is_end_stream(),
         }
     }
 
@@ -116,7 +119,7 @@ impl RequestBody {
         match self {
             Self::Http1(wire) => wire.begin_tunnel(),
             Self::Changed(changed) => changed.inner.begin_tunnel(),
-            Self::None | Self::Http2(_) | Self::Whole(_) | Self::Raw(_) => {}
+            Self::None | Self::Http2(_) | Self::Whole(_) | Self::Raw(_) | Self::Copied(_) => {}
         }
     }
 
@@ -132,6 +135,7 @@ impl RequestBody {
             Self::Whole(whole) => Poll::Ready(whole.next().map(Ok)),
             Self::Changed(changed) => changed.poll_frame(cx),
             Self::Raw(body) => body.poll_frame(cx),
+            Self::Copied(copied) => copied.poll_frame(cx),
         }
     }
 }

@@ -339,7 +339,7 @@ impl Journey {
 }
 
 /// Waits for the response's head while the request's body goes up.
-async fn await_head(
+pub(crate) async fn await_head(
     exchange: &mut Exchange,
     (limits, whole_by): (&Limits, Option<Instant>),
     mut timer: Timer,

@@ -19,6 +19,7 @@ use crate::{
     head_rules::Origin,
     headers,
     local_reply::{self, Answer},
+    mirror,
     mutation::{self, Side},
     record::Record,
     redirect, reply_form, rewrite,
@@ -108,6 +109,8 @@ impl<'c, 'p> Asking<'c, 'p> {
         };
         let path = rewrite::path(&to.path, head.path_and_query, written).map_err(fault)?;
         let (random, origin) = (self.random, self.origin);
+        let mirrors =
+            mirror::chosen(to, tables, &self.parts.headers, || self.connection.worker.random_u64());
         let (is_grpc, trail, keeps_facts) = (self.is_grpc, None, false);
         Ok(Choice {
             entry,
@@ -122,6 +125,7 @@ impl<'c, 'p> Asking<'c, 'p> {
             is_grpc,
             trail,
             keeps_facts,
+            mirrors,
         })
     }
 

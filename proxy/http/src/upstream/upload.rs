@@ -9,7 +9,10 @@ use bytes::Bytes;
 use http::{HeaderMap, header::CONTENT_LENGTH};
 use http_body::Frame;
 
-use crate::downstream::{RequestBody, RequestBroken};
+use crate::{
+    copied::Copy,
+    downstream::{RequestBody, RequestBroken},
+};
 
 /// How an HTTP/1.1 message is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +39,8 @@ pub(crate) struct Upload {
     untouched: bool,
     /// What was taken, for another try; only of requests that may be tried again.
     kept: Option<Box<Kept>>,
+    /// Where copies of it go; only of requests that are mirrored.
+    copies: Vec<Copy>,
 }
 
 /// The part of a body that was taken, within a limit.
@@ -63,11 +68,19 @@ impl Upload {
                 last_moved: None,
                 untouched: true,
                 kept: None,
+                copies: Vec::new(),
             };
         }
         let framing =
             if headers.contains_key(CONTENT_LENGTH) { Framing::Length } else { Framing::Chunked };
-        Self { body, framing, last_moved: Some(Instant::now()), untouched: true, kept: None }
+        Self {
+            body,
+            framing,
+            last_moved: Some(Instant::now()),
+            untouched: true,
+            kept: None,
+            copies: Vec::new(),
+        }
     }
 
     /// From here on up to `limit` bytes are kept for another try.
@@ -75,6 +88,11 @@ impl Upload {
         if self.framing != Framing::None {
             self.kept = Some(Box::new(Kept { room: limit, ..Kept::default() }));
         }
+    }
+
+    /// What is read of it from here on is written to a copy, too.
+    pub(crate) fn copy_to(&mut self, copy: Copy) {
+        self.copies.push(copy);
     }
 
     /// Whether it can be sent once more as a whole.
@@ -94,7 +112,14 @@ impl Upload {
     /// What will go through a tunnel.
     pub(crate) fn tunnel(body: RequestBody) -> Self {
         let last_moved = Some(Instant::now());
-        Self { body, framing: Framing::Tunnel, last_moved, untouched: true, kept: None }
+        Self {
+            body,
+            framing: Framing::Tunnel,
+            last_moved,
+            untouched: true,
+            kept: None,
+            copies: Vec::new(),
+        }
     }
 
     /// A message whose payload goes on as what goes through a tunnel does.
@@ -142,9 +167,16 @@ impl Upload {
         {
             self.kept = None;
         }
+        if let Some(Ok(frame)) = &frame {
+            self.copies.iter().for_each(|copy| copy.write(frame));
+        }
         self.last_moved = Some(Instant::now());
         if self.body.is_end_stream() || !matches!(frame, Some(Ok(_))) {
             self.body = RequestBody::None;
+            if !matches!(frame, Some(Err(_))) {
+                self.copies.iter().for_each(Copy::end);
+            }
+            self.copies.clear();
         }
         Poll::Ready(frame)
     }

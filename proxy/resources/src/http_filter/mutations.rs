@@ -63,7 +63,8 @@ pub enum HeaderChange {
 }
 
 impl HeaderChange {
-    fn has_format(&self) -> bool {
+    /// Whether it depends on what is known of the request.
+    pub fn has_format(&self) -> bool {
         matches!(self, Self::Set(set) if matches!(set.value, HeaderText::Format(_)))
     }
 }
@@ -132,7 +133,8 @@ pub(super) fn read(
     }
 }
 
-fn changes(
+/// Reads a list of changes.
+pub(crate) fn changes(
     list: &[rules::HeaderMutation],
     field: &'static str,
     at: &At<'_>,

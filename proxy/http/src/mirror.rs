@@ -1,0 +1,214 @@
+//! Copies of requests for other clusters (`request_mirror_policies`). Nobody waits for them: each is
+//! a task of its own, whose answer is counted and thrown away.
+
+use std::{future::poll_fn, rc::Rc, sync::Arc, task::Poll, time::Instant};
+
+use http::{HeaderMap, HeaderValue};
+use smallvec::SmallVec;
+use weft_compile::{Cluster, Forward, HeaderChange, Mirror, Tables};
+use weft_compile::{ClusterChoice, Priority};
+use weft_format::View;
+
+use crate::{
+    body::Limits,
+    copied::Copy,
+    downstream::{Connection, Interim, RequestBody},
+    facts,
+    fault::Fault,
+    forward::await_head,
+    greeting::greeting,
+    mutation::{self, Side},
+    record::UpstreamRecord,
+    upstream::{self, Authority, Exchange, Failure, Outgoing, OwnPools, Pool, Upload},
+    worker::Worker,
+};
+
+/// The clusters that get copies of a request.
+pub(crate) type Mirrors<'t> = SmallVec<[(&'t Mirror<ClusterChoice>, &'t Arc<Cluster>); 1]>;
+
+/// Which of a route's policies hold for a request.
+pub(crate) fn chosen<'t>(
+    to: &'t Forward,
+    tables: &'t Tables,
+    headers: &HeaderMap,
+    mut random: impl FnMut() -> u64,
+) -> Mirrors<'t> {
+    let meant = to.mirrors.iter().filter(|mirror| {
+        let share = mirror.fraction;
+        share.is_none_or(|share| share.includes(random()))
+    });
+    meant
+        .filter_map(|mirror| {
+            let id = mirror.cluster.choose(tables, headers)?;
+            Some((mirror, tables.cluster(id)?))
+        })
+        .collect()
+}
+
+/// Sends copies of a request on their way; its body is copied as it goes up.
+pub(crate) fn send(
+    connection: &Connection,
+    mirrors: &Mirrors<'_>,
+    (outgoing, cluster): (&Outgoing, &Arc<Cluster>),
+    (upload, limits): (&mut Upload, Limits),
+    view: &View<'_>,
+) {
+    for (mirror, to) in mirrors {
+        let body = if upload.is_finished() {
+            RequestBody::None
+        } else {
+            let (copy, body) = Copy::new(cluster);
+            upload.copy_to(copy);
+            RequestBody::Copied(Box::new(body))
+        };
+        let mut outgoing = outgoing.copy();
+        change_head(mirror, &mut outgoing, view);
+        let one = Reflection {
+            upload: Some(Upload::new(body, &outgoing.headers)),
+            greeting: to.connection.proxy_protocol.as_ref().map(|asked| {
+                let addresses = connection.peer.ip().zip(connection.local);
+                greeting(asked, addresses, &connection.tlvs, &facts::of_connection(connection))
+            }),
+            worker: Rc::clone(&connection.worker),
+            cluster: Arc::clone(to),
+            outgoing,
+            limits,
+        };
+        tokio::task::spawn_local(one.run());
+    }
+}
+
+fn change_head(mirror: &Mirror<ClusterChoice>, outgoing: &mut Outgoing, view: &View<'_>) {
+    match &mirror.host {
+        Some(host) => outgoing.authority = Authority::Field(host.clone()),
+        None if mirror.marks_host => {
+            if let Some(host) = marked(outgoing.authority.as_bytes()) {
+                outgoing.authority = Authority::Field(host);
+            }
+        }
+        None => {}
+    }
+    mutation::apply_each(&mirror.changes, &mut outgoing.headers, Side::Request, view);
+}
+
+/// The host with `-shadow` after its name.
+fn marked(host: &[u8]) -> Option<HeaderValue> {
+    let mut parts = host.split(|byte| *byte == b':');
+    let (name, port, more) = (parts.next()?, parts.next(), parts.next());
+    let marked = match port {
+        Some(port) if more.is_none() => [name, b"-shadow:", port].concat(),
+        _ => [host, b"-shadow"].concat(),
+    };
+    HeaderValue::from_maybe_shared(bytes::Bytes::from(marked)).ok()
+}
+
+/// Whether the changes of any of these need to know the request.
+pub(crate) fn has_formats(mirrors: &Mirrors<'_>) -> bool {
+    mirrors.iter().any(|(mirror, _)| mirror.changes.iter().any(HeaderChange::has_format))
+}
+
+/// The copy of a request on its way.
+struct Reflection {
+    worker: Rc<Worker>,
+    cluster: Arc<Cluster>,
+    outgoing: Outgoing,
+    upload: Option<Upload>,
+    greeting: Option<Vec<u8>>,
+    limits: Limits,
+}
+
+impl Reflection {
+    async fn run(mut self) {
+        let random = self.worker.random_u64();
+        let Some(picked) = self.cluster.balancer.pick_for(random, None) else {
+            self.cluster.stats.upstream_cx_none_healthy.inc();
+            return;
+        };
+        let endpoint = Arc::clone(picked.endpoint);
+        let leaf = self.cluster.members.get(picked.group).unwrap_or(&self.cluster);
+        let leaf = Arc::clone(leaf);
+        let mut record = UpstreamRecord::begin(&leaf, endpoint.begin_request());
+        let pools = self.worker.pools();
+        let own = OwnPools::default();
+        let pool = match self.greeting.take() {
+            None => pools.of(&endpoint, Priority::Default),
+            Some(greeting) => own.of(pools, &endpoint, Priority::Default, || greeting),
+        };
+        match self.answer(pool, &leaf, &endpoint, &mut record).await {
+            Ok(()) => {}
+            Err(Fault::RequestTimeout) => record.timed_out(),
+            Err(fault) => record.failed(fault),
+        }
+        record.over(Instant::now());
+    }
+
+    /// Sends the request, and reads its answer to the end.
+    async fn answer(
+        &mut self,
+        pool: Rc<Pool>,
+        leaf: &Arc<Cluster>,
+        endpoint: &Arc<weft_balance::EndpointState>,
+        record: &mut UpstreamRecord,
+    ) -> Result<(), Fault> {
+        let protocol = upstream::protocol(leaf, self.outgoing.downstream);
+        let reason = |failure: Failure| failure.fault;
+        let lane = match upstream::reuse(&pool, leaf, protocol, true) {
+            Some(lane) => lane,
+            None => {
+                upstream::open(pool, leaf, endpoint, protocol, self.limits).await.map_err(reason)?
+            }
+        };
+        match upstream::begin_request(leaf, Priority::Default) {
+            Ok(place) => record.sent(place),
+            Err(failure) => {
+                lane.release();
+                return Err(failure.fault);
+            }
+        }
+        let Some(upload) = self.upload.take() else { return Ok(()) };
+        let mut exchange = lane.begin(&mut self.outgoing, upload);
+        let timer = self.worker.timer();
+        let limits = (&self.limits, None);
+        let head = await_head(&mut exchange, limits, timer, (&Interim::Unwanted, false))
+            .await
+            .map_err(reason)?;
+        record.responded(head.status());
+        self.drain(&mut exchange).await
+    }
+
+    async fn drain(&self, exchange: &mut Exchange) -> Result<(), Fault> {
+        let mut timer = self.worker.timer();
+        let mut last_moved = Instant::now();
+        poll_fn(|cx| {
+            while !exchange.is_end_stream() {
+                let Poll::Ready(frame) = exchange.poll_frame(cx) else {
+                    let Some((at, fault)) = self.limits.next(last_moved) else {
+                        return Poll::Pending;
+                    };
+                    return timer.poll_at(cx, at).map(|()| Err(fault));
+                };
+                last_moved = Instant::now();
+                match frame {
+                    Some(Ok(_)) => {}
+                    Some(Err(fault)) => return Poll::Ready(Err(fault)),
+                    None => break,
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_marked_before_their_port() {
+        let host = |text: &str| marked(text.as_bytes()).unwrap();
+        assert_eq!(host("a.test"), "a.test-shadow");
+        assert_eq!(host("a.test:80"), "a.test-shadow:80");
+        assert_eq!(host("[::1]:80"), "[::1]:80-shadow", "as Envoy does");
+    }
+}
