@@ -91,7 +91,7 @@ fn decide(
     connection: &Rc<Connection>,
     request: Request<RequestBody>,
     caller: Caller,
-    (request_id, passage): (&mut Option<HeaderValue>, &mut Memory),
+    (request_id, passage): (&mut Option<Box<HeaderValue>>, &mut Memory),
 ) -> Decision {
     let record = Record::begin(&connection.chain, &connection.worker);
     let (mut parts, body) = request.into_parts();
@@ -129,7 +129,7 @@ fn enter(
     connection: &Connection,
     routes: Option<&RouteConfig>,
     parts: &mut Parts,
-    request_id: &mut Option<HeaderValue>,
+    request_id: &mut Option<Box<HeaderValue>>,
 ) -> Result<Origin, Box<Answer>> {
     Head::read(parts).map_err(fault)?;
     let entered = head_rules::enter(connection, routes, parts);
@@ -142,7 +142,7 @@ fn enter(
         Turned::Away(why) => fault(why),
         Turned::To(status, location) => redirected(status, location),
     })?;
-    *request_id = head_rules::returned_id(&connection.chain.heads, &parts.headers);
+    *request_id = head_rules::returned_id(&connection.chain.heads, &parts.headers).map(Box::new);
     Ok(origin)
 }
 
@@ -194,10 +194,10 @@ fn finish(
     connection: &Connection,
     response: &mut Response<Body>,
     version: Version,
-    request_id: Option<HeaderValue>,
+    request_id: Option<Box<HeaderValue>>,
 ) {
     let headers = response.headers_mut();
-    head_rules::leave(connection, headers, request_id);
+    head_rules::leave(connection, headers, request_id.map(|id| *id));
     if connection.life.phase() != Phase::Serving {
         headers::close_after(headers, version);
     }

@@ -8,6 +8,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, header::CONTENT_LENGTH};
 use http_body::Frame;
+use smallvec::SmallVec;
 
 use crate::{
     copied::Copy,
@@ -40,8 +41,10 @@ pub(crate) struct Upload {
     /// What was taken, for another try; only of requests that may be tried again.
     kept: Option<Box<Kept>>,
     /// Where copies of it go; only of requests that are mirrored.
-    copies: Vec<Copy>,
+    copies: Option<Box<Copies>>,
 }
+
+type Copies = SmallVec<[Copy; 1]>;
 
 /// The part of a body that was taken, within a limit.
 #[derive(Debug, Default)]
@@ -68,7 +71,7 @@ impl Upload {
                 last_moved: None,
                 untouched: true,
                 kept: None,
-                copies: Vec::new(),
+                copies: None,
             };
         }
         let framing =
@@ -79,7 +82,7 @@ impl Upload {
             last_moved: Some(Instant::now()),
             untouched: true,
             kept: None,
-            copies: Vec::new(),
+            copies: None,
         }
     }
 
@@ -92,7 +95,7 @@ impl Upload {
 
     /// What is read of it from here on is written to a copy, too.
     pub(crate) fn copy_to(&mut self, copy: Copy) {
-        self.copies.push(copy);
+        self.copies.get_or_insert_default().push(copy);
     }
 
     /// Whether it can be sent once more as a whole.
@@ -118,7 +121,7 @@ impl Upload {
             last_moved,
             untouched: true,
             kept: None,
-            copies: Vec::new(),
+            copies: None,
         }
     }
 
@@ -168,15 +171,13 @@ impl Upload {
             self.kept = None;
         }
         if let Some(Ok(frame)) = &frame {
-            self.copies.iter().for_each(|copy| copy.write(frame));
+            self.copies.iter().flat_map(|it| it.iter()).for_each(|copy| copy.write(frame));
         }
         self.last_moved = Some(Instant::now());
         if self.body.is_end_stream() || !matches!(frame, Some(Ok(_))) {
             self.body = RequestBody::None;
-            if !matches!(frame, Some(Err(_))) {
-                self.copies.iter().for_each(Copy::end);
-            }
-            self.copies.clear();
+            let copies = self.copies.take().filter(|_| !matches!(frame, Some(Err(_))));
+            copies.iter().flat_map(|it| it.iter()).for_each(Copy::end);
         }
         Poll::Ready(frame)
     }
