@@ -178,6 +178,13 @@ def following_cases():
     copied = to(final, headers=[["x-copied", "1"], ["x-copied", "2"], ["x-other", "3"]])
     yield from both("following", "copied", target="/copied", headers=(("x-none", "client"), ("x-copied", "client"), *copied))
     yield from both("following", "see other after a body", target="/every", method="POST", body="some body", headers=to(final, 303))
+    chunks = {"body": "some body", "chunked": True}
+    for code in (301, 302, 303, 307, 308):
+        yield from both("following", f"{code} after a body", target="/every", method="POST", body="some body", headers=to(final, code))
+        yield Case("following", f"{code} after chunks", target="/every", method="PUT", headers=to(final, code), **chunks)
+        yield Case("following", f"{code} after a body of GET", target="/every", body="some body", headers=to(final, code))
+        yield from both("following", f"{code} to h2 after a body", target="/every", method="POST", body="b" * 9000, headers=to("http://weft.test/h2", code))
+    yield Case("following", "two after a body", target="/three", method="POST", body="some body", headers=to("http://weft.test/three", 307))
     yield Case("following", "not asked for", target="/good", headers=to(final))
 
 

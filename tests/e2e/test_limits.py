@@ -66,6 +66,32 @@ def test_requests_above_the_limit_are_told_so(start, http_upstream):
     assert stats["cluster.up.circuit_breakers.default.rq_open"] == 0
 
 
+def test_a_request_comes_in_while_it_waits_for_a_connection(start, http_upstream):
+    up = http_upstream("up")
+    table = routes("main", virtual_host("all", ["*"], route("/", {"cluster": "up", "timeout": "0s"})))
+    breakers = {"circuit_breakers": {"thresholds": [{"priority": "DEFAULT", "max_connections": 1}]}}
+    proxy = start(bootstrap([listener("main", hcm(table, request_timeout="0.4s"))], [cluster("up", up.port, **breakers)]))
+    held = Held(proxy.port())
+    held.send("/first")
+    until(lambda: len(up.seen) == 1, "the first request to arrive")
+    held.send("/whole", "POST")
+    head = b"POST /half HTTP/1.1\r\nhost: weft.test\r\ncontent-length: 9\r\n\r\nhalf"
+    with http1.Connection(proxy.port()) as half:
+        half.send(head)
+        late = half.read("POST")
+    assert (late.status, late.text) == (408, "request timeout")
+    with http1.Connection(proxy.port()) as posted:
+        posted.send(http1.encode("POST", "/posted", (), "a body that is here"))
+        until(lambda: proxy.admin.stats()["cluster.up.upstream_rq_pending_active"] == 2, "two requests to wait")
+        with http1.Connection(proxy.port()) as half:
+            half.send(head)
+            assert half.read("POST").status == 408
+        up.open_gate("later")
+        assert posted.read("POST").status == 200
+    assert [answer.status for answer in held.answers()] == [200, 200]
+    assert [seen["body"] for seen in up.seen if seen["target"] == "/posted"] == ["a body that is here"]
+
+
 def test_requests_wait_in_order_for_a_connection(start, http_upstream):
     up = http_upstream("up")
     proxy = start(limited(up, {"max_connections": 1}))

@@ -6,6 +6,7 @@ import pytest
 
 from harness import http1
 from harness.config import bootstrap, cluster, hcm, listener, route, routes, virtual_host
+from harness.upstream import Tcp
 from harness.waiting import until
 
 FAST = {"retry_back_off": {"base_interval": "0.001s"}}
@@ -146,6 +147,34 @@ def test_a_try_has_its_own_time(place):
     up.open_gate("held")
     assert got.status == 200
     assert counted(proxy, "upstream_rq_per_try_timeout") == 1
+
+
+def test_a_try_may_rest_only_so_long(place):
+    up, proxy = place({"retry_on": "5xx", "per_try_idle_timeout": "0.2s"})
+    up.script = [{"gate": "held"}, {"gate": "held"}]
+    got = ask(proxy)
+    up.open_gate("held")
+    assert (got.status, got.text) == (504, "upstream request timeout")
+    assert len(up.seen) == 2
+    assert counted(proxy, "upstream_rq_per_try_idle_timeout") == 2
+
+
+def test_a_response_that_has_begun_may_rest_only_so_long(start):
+    class Resting(Tcp):
+        """Sends the half of a response."""
+
+        def serve(self, connection, number):
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf")
+            connection.recv(65536)
+
+    with Resting("resting") as up:
+        action = {"cluster": "up", "retry_policy": {"retry_on": "5xx", "per_try_idle_timeout": "0.2s"}}
+        table = routes("main", virtual_host("all", ["*"], route("/", action)))
+        proxy = start(bootstrap([listener("main", hcm(table))], [cluster("up", up.port)]))
+        with pytest.raises(http1.Broken):
+            http1.request(proxy.port())
+        until(lambda: counted(proxy, "upstream_rq_per_try_idle_timeout") == 1, "the try to be given up")
 
 
 def test_the_last_try_that_is_too_slow_is_told_so(place):

@@ -214,6 +214,8 @@ pub(crate) struct Streaming {
     incoming: Incoming,
     record: Record,
     limits: Limits,
+    /// How long nothing of the response may come (`per_try_idle_timeout`).
+    try_idle: Option<Duration>,
     last_moved: Instant,
     timer: Timer,
 }
@@ -261,7 +263,12 @@ impl Limits {
 
 impl Streaming {
     pub(crate) fn new(incoming: Incoming, record: Record, limits: Limits, timer: Timer) -> Self {
-        Self { incoming, record, limits, last_moved: Instant::now(), timer }
+        Self { incoming, record, limits, try_idle: None, last_moved: Instant::now(), timer }
+    }
+
+    /// The same within the limit of one try.
+    pub(crate) fn with_idle(self, try_idle: Option<Duration>) -> Self {
+        Self { try_idle, ..self }
     }
 
     /// Only asked when the upstream keeps us waiting.
@@ -270,7 +277,9 @@ impl Streaming {
             self.last_moved = Instant::now();
         }
         let uploaded = self.incoming.upload_moved().unwrap_or(self.last_moved);
-        let Some((at, fault)) = self.limits.next(self.last_moved.max(uploaded)) else {
+        let own = self.try_idle.map(|limit| (self.last_moved + limit, Fault::PerTryIdle));
+        let next = self.limits.next(self.last_moved.max(uploaded));
+        let Some((at, fault)) = next.into_iter().chain(own).min_by_key(|(at, _)| *at) else {
             return Poll::Pending;
         };
         self.timer.poll_at(cx, at).map(|()| fault)
@@ -291,6 +300,7 @@ impl Streaming {
         let fault = ready!(self.poll_limit(cx));
         match fault {
             Fault::RequestTimeout => self.record.timed_out(),
+            Fault::PerTryIdle => self.record.try_idle(),
             Fault::StreamDuration | Fault::SlowRequest => self.record.too_long(),
             Fault::UpstreamDuration => self.record.upstream_too_long(),
             _ => self.record.stream_idle(),

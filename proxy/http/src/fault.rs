@@ -34,6 +34,9 @@ pub enum Fault {
     RequestTimeout,
     /// One try took longer than the retry policy lets it (`per_try_timeout`), and was the last one.
     PerTryTimeout,
+    /// Nothing of one try's response came for as long as the retry policy waits
+    /// (`per_try_idle_timeout`), and it was the last one.
+    PerTryIdle,
     /// The route's `max_stream_duration`, or what the client's `grpc-timeout` made of it, passed
     /// before the response ended.
     StreamDuration,
@@ -90,6 +93,7 @@ impl Fault {
             Self::UpstreamProtocol => StatusCode::BAD_GATEWAY,
             Self::RequestTimeout
             | Self::PerTryTimeout
+            | Self::PerTryIdle
             | Self::StreamDuration
             | Self::UpstreamDuration
             | Self::StreamIdle => StatusCode::GATEWAY_TIMEOUT,
@@ -128,6 +132,7 @@ impl Fault {
             Self::UpstreamProtocol => "upstream_reset_before_response_started{protocol_error}",
             Self::RequestTimeout => "response_timeout",
             Self::PerTryTimeout => "upstream_per_try_timeout",
+            Self::PerTryIdle => "upstream_per_try_idle_timeout",
             Self::StreamDuration | Self::SlowRequest => "max_duration_timeout",
             Self::UpstreamDuration | Self::SlowForUpstream => {
                 "upstream_max_stream_duration_reached"
@@ -156,7 +161,7 @@ impl Fault {
             Self::DropOverload => "DO",
             Self::DropOverloadAlways => "UDO",
             Self::UpstreamProtocol => "UPE",
-            Self::RequestTimeout | Self::PerTryTimeout => "UT",
+            Self::RequestTimeout | Self::PerTryTimeout | Self::PerTryIdle => "UT",
             Self::StreamDuration | Self::SlowRequest => "DT",
             Self::UpstreamDuration | Self::SlowForUpstream => "UMSDR",
             Self::StreamIdle | Self::RequestIdle => "SI",
@@ -201,7 +206,9 @@ impl Fault {
                 "upstream connect error or disconnect/reset before headers. reset reason: \
                  protocol error"
             }
-            Self::RequestTimeout | Self::PerTryTimeout => "upstream request timeout",
+            Self::RequestTimeout | Self::PerTryTimeout | Self::PerTryIdle => {
+                "upstream request timeout"
+            }
             Self::StreamDuration | Self::SlowRequest => "downstream duration timeout",
             Self::UpstreamDuration | Self::SlowForUpstream => {
                 "upstream max stream duration reached"

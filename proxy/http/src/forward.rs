@@ -2,6 +2,7 @@
 //! within the limits.
 
 mod attempts;
+mod coming;
 pub(crate) mod follow;
 
 pub(crate) use self::attempts::await_head;
@@ -236,7 +237,7 @@ impl Journey {
             Some(_) if parts.method == Method::POST => Upload::payload(body),
             Some(_) => Upload::tunnel(body),
         };
-        if retries.as_ref().is_some_and(|retries| retries.may_try_again()) {
+        if trail.is_some() || retries.as_ref().is_some_and(|retries| retries.may_try_again()) {
             upload.keep(REPLAYED);
         }
         let limits =
@@ -391,7 +392,9 @@ impl Journey {
         } else {
             let timer = connection.worker.timer();
             let limits = self.limits.within(self.sent_until);
-            Body::upstream(Streaming::new(exchange, self.record, limits, timer))
+            let try_idle = self.retries.as_ref().and_then(|retries| retries.per_try_idle());
+            let streaming = Streaming::new(exchange, self.record, limits, timer);
+            Body::upstream(streaming.with_idle(try_idle))
         };
         let mut response = Response::from_parts(head, body.spelled(spelling));
         let facts = self.kept.as_deref().map(|kept| (kept, &*self.cluster.name));

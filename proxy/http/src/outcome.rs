@@ -16,7 +16,7 @@ pub(crate) fn of_fault(fault: Fault) -> Option<Outcome> {
         | Fault::UpstreamReset
         | Fault::UpstreamRefused
         | Fault::UpstreamProtocol => Some(Outcome::Broken),
-        Fault::RequestTimeout | Fault::PerTryTimeout => Some(Outcome::TimedOut),
+        Fault::RequestTimeout | Fault::PerTryTimeout | Fault::PerTryIdle => Some(Outcome::TimedOut),
         // The limits of the cluster, the client, or settings that speak of both sides together.
         Fault::NoRoute
         | Fault::NoCluster(_)

@@ -134,6 +134,13 @@ impl Record {
         }
     }
 
+    /// Nothing of a try's response came for too long.
+    pub(crate) fn try_idle(&self) {
+        if let Some(upstream) = &self.upstream {
+            upstream.cluster.stats.upstream_rq_per_try_idle_timeout.inc();
+        }
+    }
+
     /// The request had not come as a whole in time.
     pub(crate) fn not_whole(&self) {
         self.chain.stats.downstream_rq_timeout.inc();

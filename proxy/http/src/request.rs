@@ -170,19 +170,17 @@ fn arrived(
     }
     if !connection.chain.filters.is_empty() {
         let (is_grpc, place) = (asking.is_grpc, Place::Route(Arc::clone(entry)));
-        let (caller, record, trail) = journey.turned(&arrival, &entry.names);
-        drop(arrival);
-        let message = (parts, RequestBody::None, caller, record);
+        let (body, caller, record, trail) = journey.turned(arrival, &entry.names);
+        let message = (parts, body, caller, record);
         let coming = Coming::new(message, (Wanted::Answer, origin, random), is_grpc, place);
         return pass(connection, Coming { trail, ..coming }, passage);
     }
     let plan = asking.plan(&tables, Found::Route(entry), Wanted::Answer);
-    let (caller, record, trail) = journey.turned(&arrival, &entry.names);
-    drop(arrival);
+    let (body, caller, record, trail) = journey.turned(arrival, &entry.names);
     match plan {
         Ok(plan) => {
             let plan = Choice { trail, ..plan };
-            let sent = (RequestBody::None, caller);
+            let sent = (body, caller);
             Decision::Forward(Journey::begin(connection, plan, parts, sent, record))
         }
         Err(answer) => asking.answer(*answer, &record, passage),

@@ -122,7 +122,7 @@ impl Retries {
         let per_try = asked.as_ref().and_then(|asked| asked.per_try_timeout);
         if on.is_nothing()
             && per_try.is_none()
-            && policy.is_none_or(|it| it.per_try_timeout.is_none())
+            && policy.is_none_or(|it| it.per_try_timeout.or(it.per_try_idle).is_none())
         {
             return None;
         }
@@ -135,6 +135,11 @@ impl Retries {
     /// How long one try may take until the head of its response has come.
     pub(crate) fn per_try_timeout(&self) -> Option<Duration> {
         per_try_timeout(self.policy.as_deref(), self.asked.as_deref())
+    }
+
+    /// How long nothing of a try's response may come.
+    pub(crate) fn per_try_idle(&self) -> Option<Duration> {
+        self.policy.as_ref()?.per_try_idle
     }
 
     /// After a try without a response.

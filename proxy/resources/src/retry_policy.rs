@@ -127,6 +127,8 @@ pub struct RetryPolicy {
     pub retries: u32,
     /// `per_try_timeout`: no response head within this time ends a try.
     pub per_try_timeout: Option<Duration>,
+    /// `per_try_idle_timeout`: nothing of a response within this time ends a try.
+    pub per_try_idle: Option<Duration>,
     /// `retriable_status_codes`.
     pub statuses: Box<[u16]>,
     /// `retriable_headers`, any of a response.
@@ -145,6 +147,7 @@ impl Default for RetryPolicy {
             on: RetryOn::NOTHING,
             retries: 1,
             per_try_timeout: None,
+            per_try_idle: None,
             statuses: Box::default(),
             headers: Box::default(),
             request_headers: Box::default(),
@@ -222,6 +225,8 @@ pub(crate) fn read(
     }
     let per_try = message.per_try_timeout.as_ref();
     let per_try_timeout = scalar::timeout_or(per_try, None, &at.field("per_try_timeout"), notes);
+    let idle = message.per_try_idle_timeout.as_ref();
+    let per_try_idle = scalar::timeout_or(idle, None, &at.field("per_try_idle_timeout"), notes);
     let backoff = message.retry_back_off.as_ref();
     let backoff = match backoff {
         None => RetryBackoff::default(),
@@ -237,6 +242,7 @@ pub(crate) fn read(
         on,
         retries: optional(message.num_retries.as_ref()).unwrap_or(1),
         per_try_timeout,
+        per_try_idle,
         statuses: statuses.filter_map(|status| u16::try_from(*status).ok()).collect(),
         headers: matching::headers(&message.retriable_headers, "retriable_headers", at, notes)?,
         request_headers: matching::headers(

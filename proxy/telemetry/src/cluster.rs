@@ -47,6 +47,8 @@ pub struct ClusterStats {
     pub upstream_rq_timeout: Counter,
     /// Requests that gave up a try because its own time was over.
     pub upstream_rq_per_try_timeout: Counter,
+    /// Tries that were given up because nothing of their response came for too long.
+    pub upstream_rq_per_try_idle_timeout: Counter,
     /// Requests that lasted longer than the cluster's `max_stream_duration`.
     pub upstream_rq_max_duration_reached: Counter,
     /// Requests sent again.
@@ -132,6 +134,7 @@ impl ClusterStats {
             upstream_rq_xx,
             upstream_rq_timeout,
             upstream_rq_per_try_timeout,
+            upstream_rq_per_try_idle_timeout,
             upstream_rq_max_duration_reached,
             upstream_rq_retry,
             upstream_rq_retry_success,
@@ -186,6 +189,7 @@ impl ClusterStats {
             ("upstream_rq_completed", upstream_rq_completed),
             ("upstream_rq_timeout", upstream_rq_timeout),
             ("upstream_rq_per_try_timeout", upstream_rq_per_try_timeout),
+            ("upstream_rq_per_try_idle_timeout", upstream_rq_per_try_idle_timeout),
             ("upstream_rq_max_duration_reached", upstream_rq_max_duration_reached),
             ("upstream_rq_retry", upstream_rq_retry),
             ("upstream_rq_retry_success", upstream_rq_retry_success),

@@ -12,7 +12,9 @@ use http_body::Frame;
 use weft_compile::TrailerChange;
 
 use super::{http1::Wire, http2::StreamBody};
-use crate::{copied::CopiedBody, fault::Fault, filters::Decoding, mutation, tcp::RawBody};
+use crate::{
+    copied::CopiedBody, fault::Fault, filters::Decoding, mutation, tcp::RawBody, upstream::Upload,
+};
 
 /// A request's body on its way from the client. Nothing is read before it is asked for.
 #[derive(Debug)]
@@ -31,6 +33,8 @@ pub(crate) enum RequestBody {
     Raw(RawBody),
     /// A copy of one that goes elsewhere.
     Copied(Box<CopiedBody>),
+    /// What was kept of a body that has been sent before.
+    Again(Box<Upload>),
 }
 
 /// A body that is here as a whole.
@@ -107,6 +111,7 @@ impl RequestBody {
             Self::None => true,
             Self::Http1(wire) => wire.is_body_done(),
             Self::Http2(body) => body.is_end_stream(),
+            Self::Again(body) => body.is_finished(),
             Self::Whole(whole) => whole.data.is_empty() && whole.trailers.is_none(),
             Self::Changed(changed) => changed.is_end_stream(),
             Self::Raw(_) => false,
@@ -119,7 +124,12 @@ impl RequestBody {
         match self {
             Self::Http1(wire) => wire.begin_tunnel(),
             Self::Changed(changed) => changed.inner.begin_tunnel(),
-            Self::None | Self::Http2(_) | Self::Whole(_) | Self::Raw(_) | Self::Copied(_) => {}
+            Self::None
+            | Self::Http2(_)
+            | Self::Whole(_)
+            | Self::Raw(_)
+            | Self::Copied(_)
+            | Self::Again(_) => {}
         }
     }
 
@@ -132,6 +142,7 @@ impl RequestBody {
             Self::None => Poll::Ready(None),
             Self::Http1(wire) => wire.poll_frame(cx),
             Self::Http2(body) => body.poll_frame(cx),
+            Self::Again(body) => body.poll_frame(cx),
             Self::Whole(whole) => Poll::Ready(whole.next().map(Ok)),
             Self::Changed(changed) => changed.poll_frame(cx),
             Self::Raw(body) => body.poll_frame(cx),

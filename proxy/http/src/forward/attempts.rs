@@ -1,13 +1,20 @@
 //! The tries of a request: endpoints are picked until one answers for good.
 
-use std::{future::poll_fn, num::NonZeroU64, rc::Rc, sync::Arc, task::Poll, time::Instant};
+use std::{
+    future::poll_fn,
+    num::NonZeroU64,
+    rc::Rc,
+    sync::Arc,
+    task::Poll,
+    time::{Duration, Instant},
+};
 
 use http::{HeaderValue, Response, StatusCode, Version};
 use smallvec::SmallVec;
 use weft_balance::{EndpointId, EndpointState, Outcome};
 use weft_compile::Cluster;
 
-use super::{Arrival, Journey, is_safe};
+use super::{Arrival, Journey, coming, is_safe};
 use crate::{
     body::Limits,
     downstream::{Connection, Interim},
@@ -238,13 +245,14 @@ impl Journey {
         };
         let mut exchange = self.begin_on(lane, upload, connection);
         let timer = connection.worker.timer();
-        let whole_by = self.whole_by(connection);
+        let times = self.times(connection);
         let client = (&self.interim, connection.chain.client.proxies_continue);
-        match await_head(&mut exchange, (&limits, whole_by), timer, client).await {
+        match await_head(&mut exchange, (&limits, times), timer, client).await {
             Ok(head) => Ok((head, exchange)),
             Err(failure) => {
                 match failure.fault {
                     Fault::PerTryTimeout => self.leaf().stats.upstream_rq_per_try_timeout.inc(),
+                    Fault::PerTryIdle => self.record.try_idle(),
                     Fault::UpstreamDuration | Fault::SlowForUpstream => {
                         self.record.upstream_too_long();
                     }
@@ -254,6 +262,13 @@ impl Journey {
                 Err(failure)
             }
         }
+    }
+
+    fn times(&self, connection: &Connection) -> Option<Box<Times>> {
+        let whole_by = self.whole_by(connection);
+        let try_idle = self.retries.as_ref().and_then(|retries| retries.per_try_idle());
+        let any = whole_by.is_some() || try_idle.is_some();
+        any.then(|| Box::new(Times { whole_by, try_idle }))
     }
 
     /// When the whole request must have come.
@@ -277,7 +292,7 @@ impl Journey {
 
     /// A connection of the pool, or a new one. Opening one is rare, so only its future is boxed.
     async fn reach(
-        &self,
+        &mut self,
         connection: &Rc<Connection>,
         endpoint: &Arc<EndpointState>,
         limits: Limits,
@@ -300,7 +315,27 @@ impl Journey {
         }
         match upstream::reuse(&pool, self.leaf(), protocol, self.is_lost_if_stale()) {
             Some(lane) => Ok(lane),
-            None => Box::pin(upstream::open(pool, self.leaf(), endpoint, protocol, limits)).await,
+            None => Box::pin(self.open(connection, pool, endpoint, protocol, limits)).await,
+        }
+    }
+
+    /// A new connection.
+    async fn open(
+        &mut self,
+        connection: &Connection,
+        pool: Rc<Pool>,
+        endpoint: &Arc<EndpointState>,
+        protocol: Protocol,
+        limits: Limits,
+    ) -> Result<Lane, Failure> {
+        let leaf = Arc::clone(self.leaf());
+        let opening = upstream::open(pool, &leaf, endpoint, protocol, limits);
+        match (self.whole_by(connection), &mut self.upload) {
+            (Some(whole_by), Some(upload)) => {
+                let timer = connection.worker.timer();
+                coming::meanwhile(opening, upload, whole_by, timer).await
+            }
+            _ => opening.await,
         }
     }
 
@@ -338,10 +373,18 @@ impl Journey {
     }
 }
 
+/// What few requests are held to until the head of their response has come.
+pub(crate) struct Times {
+    /// When the request must have come as a whole.
+    whole_by: Option<Instant>,
+    /// How long nothing may come once it has.
+    try_idle: Option<Duration>,
+}
+
 /// Waits for the response's head while the request's body goes up.
 pub(crate) async fn await_head(
     exchange: &mut Exchange,
-    (limits, whole_by): (&Limits, Option<Instant>),
+    (limits, times): (&Limits, Option<Box<Times>>),
     mut timer: Timer,
     (client, wants_continue): (&Interim, bool),
 ) -> Result<Response<()>, Failure> {
@@ -361,9 +404,11 @@ pub(crate) async fn await_head(
             }
         }
         let last_moved = exchange.upload_moved().unwrap_or(began);
-        let whole = whole_by.filter(|_| exchange.takes_more());
-        let whole = whole.map(|at| (at, Fault::RequestNotWhole));
-        let next = limits.next(last_moved).into_iter().chain(whole).min_by_key(|(at, _)| *at);
+        let own = times.as_ref().and_then(|times| match exchange.takes_more() {
+            true => times.whole_by.map(|at| (at, Fault::RequestNotWhole)),
+            false => times.try_idle.map(|limit| (last_moved + limit, Fault::PerTryIdle)),
+        });
+        let next = limits.next(last_moved).into_iter().chain(own).min_by_key(|(at, _)| *at);
         let Some((at, fault)) = next else { return Poll::Pending };
         timer.poll_at(cx, at).map(|()| {
             let fault = match fault {

@@ -1,7 +1,8 @@
 //! Redirects of the upstream that are followed here (`internal_redirect_policy`).
 //!
-//! A request is sent again as it was sent: with what its first route made of its head. It must have no
-//! body, because that is gone; only a 303 (See Other), which asks for a GET, may answer one with a body.
+//! A request is sent again as it was sent: with what its first route made of its head. Its body must
+//! have come as a whole and be no longer than what is kept of it; a 303 (See Other) asks for a GET
+//! without one.
 
 use std::sync::Arc;
 
@@ -14,7 +15,11 @@ use weft_compile::{Forward, InternalRedirect, RouteEntry, RouteNames};
 use weft_telemetry::Counter;
 
 use super::{Arrival, Journey};
-use crate::{downstream::Caller, head_rules::Origin, record::Record};
+use crate::{
+    downstream::{Caller, RequestBody},
+    head_rules::Origin,
+    record::Record,
+};
 
 const X_ENVOY_ORIGINAL_URL: HeaderName = HeaderName::from_static("x-envoy-original-url");
 
@@ -71,12 +76,18 @@ impl Journey {
     /// Ends here because its response leads elsewhere: what the next request needs of it.
     pub(crate) fn turned(
         self,
-        arrival: &Arrival,
+        arrival: Arrival,
         route: &Arc<RouteNames>,
-    ) -> (Caller, Record, Option<Box<Trail>>) {
+    ) -> (RequestBody, Caller, Record, Option<Box<Trail>>) {
         self.leaf().stats.upstream_internal_redirect_succeeded_total.inc();
-        if let Ok((head, _)) = arrival {
+        let mut body = RequestBody::None;
+        if let Ok((head, exchange)) = arrival {
             self.record.upstream_responded(head.status());
+            let has_body = self.trail.as_ref().is_some_and(|trail| trail.has_body);
+            if has_body && !becomes_get(&head, &self.outgoing.method) {
+                let again = exchange.recover_upload().map(Box::new);
+                body = again.map_or(RequestBody::None, RequestBody::Again);
+            }
         }
         let trail = self.trail.map(|mut trail| {
             trail.followed += 1;
@@ -85,7 +96,7 @@ impl Journey {
             trail
         });
         let caller = Caller { interim: self.interim, spelling: self.outgoing.spelling };
-        (caller, self.record, trail)
+        (body, caller, self.record, trail)
     }
 }
 
@@ -103,9 +114,10 @@ pub(crate) fn next(journey: &Journey, arrival: &Arrival) -> Option<(Parts, Origi
         return None;
     }
     let stats = journey.record.chain_stats();
-    let becomes_get = head.status() == StatusCode::SEE_OTHER && !exchange.takes_more();
-    let Some(location) = head.headers().get(LOCATION).filter(|_| !trail.has_body || becomes_get)
-    else {
+    let is_whole = !exchange.takes_more();
+    let can_go = !trail.has_body
+        || is_whole && (exchange.can_start_again() || becomes_get(head, &journey.outgoing.method));
+    let Some(location) = head.headers().get(LOCATION).filter(|_| can_go) else {
         journey.leaf().stats.upstream_internal_redirect_failed_total.inc();
         return None;
     };
@@ -123,6 +135,11 @@ pub(crate) fn next(journey: &Journey, arrival: &Arrival) -> Option<(Parts, Origi
     }
     let parts = again(journey, trail, head, uri)?;
     Some((parts, Origin { scheme, ..trail.origin }))
+}
+
+/// Whether what was asked for by another method is to be asked for by GET.
+fn becomes_get(head: &Response<()>, method: &Method) -> bool {
+    head.status() == StatusCode::SEE_OTHER && !matches!(*method, Method::GET | Method::HEAD)
 }
 
 /// Where a `location` leads, if that is a URL of HTTP.
@@ -145,8 +162,7 @@ fn again(journey: &Journey, trail: &Trail, head: &Response<()>, uri: Uri) -> Opt
     parts.headers = sent.headers.clone();
     let fields = &mut parts.headers;
     fields.remove(HOST);
-    if head.status() == StatusCode::SEE_OTHER && !matches!(sent.method, Method::GET | Method::HEAD)
-    {
+    if becomes_get(head, &sent.method) {
         parts.method = Method::GET;
         for name in [CONTENT_LENGTH, CONTENT_TYPE, TRAILER] {
             fields.remove(name);

@@ -151,6 +151,33 @@ impl Upload {
         self.last_moved
     }
 
+    /// Takes what comes of the body before it can be sent, and keeps about `limit` bytes of it.
+    /// Whether it has come as a whole.
+    pub(crate) fn take_ahead(
+        &mut self,
+        cx: &mut Context<'_>,
+        limit: usize,
+    ) -> Result<bool, RequestBroken> {
+        while !matches!(self.body, RequestBody::None) {
+            let kept =
+                self.kept.get_or_insert_with(|| Box::new(Kept { room: limit, ..Kept::default() }));
+            if kept.room == 0 {
+                return Ok(false);
+            }
+            let Poll::Ready(frame) = self.body.poll_frame(cx) else { return Ok(false) };
+            self.untouched = false;
+            self.last_moved = Some(Instant::now());
+            if let Some(frame) = frame.transpose()? {
+                kept.hold(frame);
+                if !self.body.is_end_stream() {
+                    continue;
+                }
+            }
+            self.body = RequestBody::None;
+        }
+        Ok(true)
+    }
+
     /// The next frame; `None` at the end, `Err` when the client broke off.
     pub(crate) fn poll_frame(
         &mut self,
@@ -192,6 +219,18 @@ impl Kept {
             Replayed::Data(data) => Frame::data(data),
             Replayed::Trailers(trailers) => Frame::trailers(trailers),
         })
+    }
+
+    /// Keeps a frame that is still to be sent, of which the last one may need more room than there is.
+    fn hold(&mut self, frame: Frame<Bytes>) {
+        let frame = match frame.into_data() {
+            Ok(data) => {
+                self.room = self.room.saturating_sub(data.len());
+                Replayed::Data(data)
+            }
+            Err(frame) => Replayed::Trailers(frame.into_trailers().unwrap_or_default()),
+        };
+        self.frames.push(frame);
     }
 
     /// Keeps a frame, if there is room.
