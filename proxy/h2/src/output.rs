@@ -21,6 +21,8 @@ const SMALL_FRAME: usize = HEADER + 4;
 pub struct Output {
     small: BytesMut,
     /// How much of all that was ever put into `small` has been written.
+    small_written: u64,
+    /// How much has been written of everything.
     written: u64,
     large: VecDeque<Large>,
     large_len: usize,
@@ -48,7 +50,7 @@ impl Output {
 
     /// Where in `small` a place among all bytes is now.
     fn position(&self, at: u64) -> usize {
-        usize::try_from(at - self.written).unwrap_or(usize::MAX)
+        usize::try_from(at - self.small_written).unwrap_or(usize::MAX)
     }
 
     /// Fills `slices` with what comes next, and returns how many it filled.
@@ -77,8 +79,14 @@ impl Output {
         filled
     }
 
+    /// How many bytes have ever been written.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
     /// `n` bytes have been written.
     pub fn advance(&mut self, mut n: usize) {
+        self.written += n as u64;
         while let Some(large) = self.large.front() {
             let before = self.position(large.at);
             if n < before {
@@ -109,7 +117,7 @@ impl Output {
     fn skip(&mut self, n: usize) {
         let n = n.min(self.small.len());
         self.small.advance(n);
-        self.written += n as u64;
+        self.small_written += n as u64;
         // A peer that reads is no flood, even if it never catches up.
         let frames = u32::try_from(n / SMALL_FRAME).unwrap_or(u32::MAX);
         self.frames = self.frames.saturating_sub(frames);
@@ -119,7 +127,7 @@ impl Output {
     /// Gives memory back that only a busy connection needs.
     pub fn let_go(&mut self) {
         if self.is_empty() {
-            *self = Self::default();
+            *self = Self { written: self.written, ..Self::default() };
         }
     }
 
@@ -155,7 +163,7 @@ impl Output {
             self.small.extend_from_slice(&data);
         } else {
             self.large_len += data.len();
-            let at = self.written + self.small.len() as u64;
+            let at = self.small_written + self.small.len() as u64;
             self.large.push_back(Large { at, data });
         }
     }

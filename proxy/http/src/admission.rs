@@ -126,10 +126,8 @@ fn begin(
     let worker = Rc::clone(worker);
     match chain.chain.clone() {
         Chain::Http(chain) => {
-            tokio::task::spawn_local(async move {
-                let _held = held;
-                downstream::serve(worker, chain, stream, client, life).await;
-            });
+            let serving = downstream::serve(worker, chain, stream, client, life, held);
+            tokio::task::spawn_local(serving);
         }
         Chain::Tcp(tcp) => {
             let chain = (Arc::clone(chain), tcp);

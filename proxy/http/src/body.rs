@@ -111,6 +111,14 @@ impl Body {
         self.kind.incoming().is_some_and(Incoming::takes_more)
     }
 
+    /// When the rest of the request last went on, if there is any.
+    pub(crate) fn upload_moved(&self) -> Option<Instant> {
+        match &self.kind {
+            Kind::Upstream(streaming) => streaming.incoming.upload_moved(),
+            Kind::Empty | Kind::Full(_) => None,
+        }
+    }
+
     /// Goes on sending the request while the client does not take the response.
     pub(crate) fn poll_upload(&mut self, cx: &mut Context<'_>) {
         if let Some(incoming) = self.kind.incoming_mut().filter(|incoming| incoming.takes_more()) {

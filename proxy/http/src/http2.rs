@@ -7,6 +7,7 @@
 
 mod blocks;
 mod counts;
+mod driver;
 mod inbox;
 mod keepalive;
 mod link;
@@ -16,10 +17,12 @@ mod ready;
 use weft_compile::Http2Options;
 
 pub(crate) use blocks::Blocks;
+pub(crate) use driver::{Driver, End};
 pub(crate) use inbox::Broken;
 pub(crate) use keepalive::Keepalive;
 pub(crate) use link::{Handle, Link};
-pub(crate) use pump::{Ended, Pump};
+pub(crate) use pump::Ended;
+use pump::Pump;
 pub(crate) use ready::{Ready, StreamWaker};
 
 /// The machine's settings as configured, for either side.

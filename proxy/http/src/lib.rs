@@ -47,6 +47,7 @@ mod reply_form;
 mod request;
 mod retry;
 mod rewrite;
+mod stall;
 mod tcp;
 mod timer;
 mod tunnel;
@@ -63,24 +64,49 @@ pub use worker::{Identity, Load, Worker, WorkerOptions};
 
 #[cfg(test)]
 mod size {
-    //! A future is moved when its task is spawned, and for h2 that is once per request.
+    //! What a connection costs while nothing happens on it is mostly its task, and what a request
+    //! costs on h2 is mostly its future.
 
-    use std::rc::Rc;
+    use std::{rc::Rc, sync::Arc};
 
     use http::Request;
+    use weft_compile::HttpChain;
+    use weft_net::{Rewind, Stream};
 
     use crate::{
-        downstream::{Caller, Connection, RequestBody},
+        client::Client,
+        downstream::{self, Caller, Connection, RequestBody},
+        lives::Life,
         request,
+        worker::Worker,
     };
 
-    fn of<F>(_: impl FnOnce(Rc<Connection>, Request<RequestBody>, Caller) -> F) -> usize {
+    fn of_request<F>(_: impl FnOnce(Rc<Connection>, Request<RequestBody>, Caller) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    type Held = [usize; 8];
+
+    fn of_connection<F>(
+        _: impl FnOnce(Rc<Worker>, Arc<HttpChain>, Rewind<Stream>, Client, Rc<Life>, Held) -> F,
+    ) -> usize {
+        size_of::<F>()
+    }
+
+    fn of_http2<'c, F>(_: impl FnOnce(&'c Rc<Connection>, Rewind<Stream>) -> F) -> usize {
         size_of::<F>()
     }
 
     #[test]
-    fn the_future_of_a_request_stays_small() {
-        let size = of(request::handle);
-        assert!(size <= 1536, "{size} bytes");
+    fn futures_stay_small() {
+        let sizes = [
+            ("request", of_request(request::handle), 1536),
+            ("connection", of_connection(downstream::serve::<Held>), 3072),
+            ("h2 connection", of_http2(downstream::serve_http2), 1024),
+        ];
+        for (name, size, most) in sizes {
+            eprintln!("{name}: {size} bytes");
+            assert!(size <= most, "{name}: {size} bytes");
+        }
     }
 }

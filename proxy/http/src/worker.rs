@@ -62,7 +62,6 @@ pub struct Identity {
 pub struct Worker {
     tables: RefCell<Rc<Pinned>>,
     pools: Pools,
-    buffers: Buffers,
     date: Date,
     timers: Rc<Timers>,
     phase: PhaseCell,
@@ -112,7 +111,6 @@ impl Worker {
         Rc::new(Self {
             tables: RefCell::new(Rc::new(Pinned(Arc::new(Tables::default())))),
             pools: Pools::default(),
-            buffers: Buffers::default(),
             date: Date::default(),
             timers: Rc::default(),
             phase: PhaseCell::new(),
@@ -231,7 +229,7 @@ impl Worker {
     }
 
     pub(crate) fn buffers(&self) -> &Buffers {
-        &self.buffers
+        self.pools.buffers()
     }
 
     /// What the `date` of a message says now.

@@ -4,6 +4,10 @@ use std::collections::VecDeque;
 
 use crate::Field;
 
+/// Entries that are made room for at once: a connection has ten or twenty, so doubling would leave
+/// half of the room unused.
+const STEP: usize = 4;
+
 /// A field as a table holds it.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
@@ -46,6 +50,9 @@ impl Table {
         self.evict(self.capacity.saturating_sub(entry.size));
         if entry.size <= self.capacity {
             self.size += entry.size;
+            if self.entries.len() == self.entries.capacity() {
+                self.entries.reserve_exact(STEP);
+            }
             self.entries.push_front(entry);
         }
     }

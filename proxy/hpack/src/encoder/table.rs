@@ -26,7 +26,6 @@ enum OwnName {
 struct Entry {
     name: OwnName,
     value: Box<[u8]>,
-    size: usize,
 }
 
 /// Where an entry may be.
@@ -42,8 +41,16 @@ type Seen = u32;
 
 /// Slots that a key may be at.
 const WAYS: usize = 4;
-/// Sets of slots: with [`WAYS`] of them more slots than the table holds of the smallest entries.
-const SETS: usize = 32;
+/// Sets of slots that a table begins with: enough for the heads of most connections.
+const FIRST_SETS: usize = 8;
+/// Sets of slots at most: with [`WAYS`] of them more slots than the table holds of the smallest
+/// entries.
+const MOST_SETS: usize = 32;
+/// Sets of what was seen and is not in the table.
+const SEEN_SETS: usize = 16;
+/// Entries that are made room for at once: a connection has ten
+/// or twenty, so doubling would leave half of the room unused.
+const STEP: usize = 4;
 
 #[derive(Debug)]
 pub(super) struct Table {
@@ -86,7 +93,7 @@ impl Table {
 
     #[inline]
     fn at(&self, key: u64, is: impl Fn(&Entry) -> bool) -> Option<usize> {
-        let (set, key) = place(key);
+        let (set, key) = place(key, self.slots.len());
         self.slots.get(set)?.iter().filter(|slot| slot.key == key).find_map(|slot| {
             let age = self.inserted.wrapping_sub(slot.number) as usize;
             self.entries.get(age).filter(|entry| is(entry)).map(|_| age)
@@ -104,15 +111,15 @@ impl Table {
     }
 
     fn suits(&self, name: Name<'_>, value: &[u8]) -> bool {
-        size(name, value) <= self.capacity / 4
+        size_of_field(name, value) <= self.capacity / 4
     }
 
     /// Whether this was seen among the last few of its set. It is the latest of them now.
     fn seen(&mut self, key: u64) -> bool {
         if self.seen.is_empty() {
-            self.seen.resize(SETS, [0; WAYS]);
+            self.seen = vec![[0; WAYS]; SEEN_SETS];
         }
-        let (set, key) = place(key);
+        let (set, key) = place(key, self.seen.len());
         let Some(set) = self.seen.get_mut(set) else { return false };
         let found = set.iter().position(|seen| *seen == key);
         set[..=found.unwrap_or(WAYS - 1)].rotate_right(1);
@@ -121,24 +128,47 @@ impl Table {
     }
 
     pub(super) fn insert(&mut self, name: Name<'_>, value: &[u8]) {
-        let size = size(name, value);
+        let size = size_of_field(name, value);
         self.evict(self.capacity.saturating_sub(size));
         self.size += size;
         self.inserted = self.inserted.wrapping_add(1);
-        self.entries.push_front(Entry { name: name.to_owned(), value: value.into(), size });
-        self.remember(name.key_with(value));
+        if self.entries.len() == self.entries.capacity() {
+            self.entries.reserve_exact(STEP);
+        }
+        self.entries.push_front(Entry { name: name.to_owned(), value: value.into() });
+        // An entry may stand in two slots.
+        if self.entries.len() * 2 > self.slots.len() * WAYS && self.slots.len() < MOST_SETS {
+            self.grow();
+        } else {
+            self.remember_both(name, value, self.inserted);
+        }
+    }
+
+    /// Makes room for the slots of more entries.
+    #[cold]
+    fn grow(&mut self) {
+        let sets = (self.slots.len() * 2).max(FIRST_SETS);
+        self.slots = vec![[Slot::default(); WAYS]; sets];
+        let entries = std::mem::take(&mut self.entries);
+        let first = self.inserted.wrapping_sub(u32::try_from(entries.len()).unwrap_or_default());
+        let mut number = first;
+        for entry in entries.iter().rev() {
+            number = number.wrapping_add(1);
+            self.remember_both(entry.name.get(), &entry.value, number);
+        }
+        self.entries = entries;
+    }
+
+    fn remember_both(&mut self, name: Name<'_>, value: &[u8], number: u32) {
+        self.remember(name.key_with(value), number);
         if name.index() == 0 {
-            self.remember(name.key());
+            self.remember(name.key(), number);
         }
     }
 
     /// Notes the newest entry under its key, in the place of one that is gone, or of the oldest.
-    fn remember(&mut self, key: u64) {
-        if self.slots.is_empty() {
-            self.slots.resize(SETS, [Slot::default(); WAYS]);
-        }
-        let (set, key) = place(key);
-        let number = self.inserted;
+    fn remember(&mut self, key: u64, number: u32) {
+        let (set, key) = place(key, self.slots.len());
         let Some(set) = self.slots.get_mut(set) else { return };
         let same = set.iter().position(|slot| slot.key == key);
         let oldest = || (0..WAYS).max_by_key(|way| number.wrapping_sub(set[*way].number));
@@ -162,7 +192,7 @@ impl Table {
     fn evict(&mut self, size: usize) {
         while self.size > size {
             let Some(oldest) = self.entries.pop_back() else { break };
-            self.size -= oldest.size;
+            self.size -= size_of_field(oldest.name.get(), &oldest.value);
         }
     }
 }
@@ -206,6 +236,13 @@ impl<'a> Name<'a> {
 }
 
 impl OwnName {
+    fn get(&self) -> Name<'_> {
+        match self {
+            Self::Known(id) => Name::Known(*id),
+            Self::Other(name) => Name::Other(name),
+        }
+    }
+
     #[inline]
     fn is(&self, name: Name<'_>) -> bool {
         match (self, name) {
@@ -217,13 +254,14 @@ impl OwnName {
 }
 
 /// Size as RFC 7541 §4.1 counts it.
-fn size(name: Name<'_>, value: &[u8]) -> usize {
+fn size_of_field(name: Name<'_>, value: &[u8]) -> usize {
     name.as_str().len() + value.len() + FIELD_OVERHEAD
 }
 
-/// A set of slots, and what tells keys of the set apart.
+/// Which of `sets` sets of slots, and what tells keys of the set apart.
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "any 32 bits of a hash will do")]
-fn place(key: u64) -> (usize, u32) {
-    ((key >> 32) as usize % SETS, key as u32)
+fn place(key: u64, sets: usize) -> (usize, u32) {
+    // There are none, or a power of two.
+    ((key >> 32) as usize & sets.wrapping_sub(1), key as u32)
 }

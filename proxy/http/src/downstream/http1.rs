@@ -47,7 +47,7 @@ enum After {
 }
 
 /// Serves a connection until it ends.
-pub(super) async fn serve(connection: Rc<Connection>, stream: Rewind<Stream>) {
+pub(super) async fn serve(connection: &Rc<Connection>, stream: Rewind<Stream>) {
     connection.chain.stats.downstream_cx_http1_total.inc();
     let (prefix, stream) = stream.into_parts();
     let format = connection.chain.client.http1.key_format;
@@ -59,12 +59,12 @@ pub(super) async fn serve(connection: Rc<Connection>, stream: Rewind<Stream>) {
         requests: 0,
     };
     let after = loop {
-        let after = match waiting.next(&connection, &wire).await {
+        let after = match waiting.next(connection, &wire).await {
             Some(Ok(mut head)) => {
-                head.keep_alive &= !waiting.is_last(&connection);
-                exchange(&connection, &wire, head, &mut waiting.timer).await
+                head.keep_alive &= !waiting.is_last(connection);
+                exchange(connection, &wire, head, &mut waiting.timer).await
             }
-            Some(Err(refusal)) => refuse(&connection, &wire, refusal, &mut waiting.timer).await,
+            Some(Err(refusal)) => refuse(connection, &wire, refusal, &mut waiting.timer).await,
             None => After::Close,
         };
         if after != After::Next {

@@ -4,183 +4,103 @@
 //! come for many responses; what they say in one turn leaves in one write.
 
 mod ending;
+mod quiet;
 mod slots;
 
 use std::{
-    future::Future,
-    pin::{Pin, pin},
+    future::{Future, poll_fn},
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use bytes::BytesMut;
 use http::{Request, Response};
-use tokio::io::{AsyncRead, AsyncWrite};
-use weft_h2::{Event, ResetCause, Role, StreamKey, Violation};
+use weft_h2::{Event, ResetCause, Role, StreamKey};
 use weft_net::{Rewind, Stream};
 
-use super::{Caller, Connection, Interim, RequestBody, answer, drive};
+use super::{Caller, Connection, Interim, RequestBody};
 use crate::{
     body::Body,
-    http2::{self, Broken, Ended, Handle, Keepalive, Link, Pump},
+    http2::{self, Blocks, Broken, Driver, End, Ended, Handle, Keepalive, Link},
+    phase::PhaseWatch,
+    request,
+    stall::Stall,
+    timer::Timer,
 };
 use ending::Ending;
+use quiet::Quiet;
 use slots::Slots;
 
 /// Serves a connection until it ends.
-pub(super) async fn serve(connection: Rc<Connection>, stream: Rewind<Stream>) {
-    connection.chain.stats.downstream_cx_http2_total.inc();
+pub(crate) async fn serve(connection: &Rc<Connection>, stream: Rewind<Stream>) {
+    let chain = &connection.chain;
+    chain.stats.downstream_cx_http2_total.inc();
     let settings = weft_h2::Settings {
-        max_header_list_size: u32::try_from(connection.chain.client.http1.max_head_bytes)
-            .unwrap_or(u32::MAX),
-        max_header_count: connection.chain.client.http1.max_headers_count,
-        ..http2::settings(&connection.chain.http2)
+        max_header_list_size: u32::try_from(chain.client.http1.max_head_bytes).unwrap_or(u32::MAX),
+        max_header_count: chain.client.http1.max_headers_count,
+        ..http2::settings(&chain.http2)
     };
-    let shared = Rc::clone(&connection);
-    let mut server = pin!(Server {
-        connection: Rc::clone(&connection),
-        link: Link::new(Role::Server, settings, Arc::clone(&connection.chain.http2_stats)),
-        pump: Pump::new(stream),
-        slots: Slots::new(move |request, caller| answer(&shared, request, caller)),
-        ending: Ending::new(&connection.chain),
-        keepalive: connection.chain.http2.keepalive.map(Keepalive::new),
-        failed: None,
-    });
-    // GOAWAY comes in two steps, so no stream on its way is lost.
-    let close = |server: Pin<&mut Server<_, _, _>>, _| server.get_mut().begin_end();
-    if let Err(ended) = drive(&connection, server.as_mut(), close).await {
-        let malformed = matches!(ended, Ended::Malformed(_));
-        connection.ended(malformed, &ended);
-    }
+    let link = Link::new(Role::Server, settings, Arc::clone(&chain.http2_stats));
+    let mut driver = Driver::new(link, stream, chain.http2.keepalive.map(Keepalive::new));
+    let mut server = Server {
+        connection,
+        slots: Slots::new(|request, caller| {
+            request::handle(Rc::clone(connection), request, caller)
+        }),
+        ending: Ending::new(chain),
+        quiet: Quiet::new(chain.client.idle_timeout),
+        phase: PhaseWatch::new(connection.life.phase_cell()),
+        stall: Stall::default(),
+        timer: connection.worker.timer(),
+    };
+    let ended = poll_fn(|cx| driver.poll(cx, &mut server)).await;
+    driver.link().end_all(Broken::Closed);
+    server.slots.clear();
+    connection.ended(matches!(ended, Ended::Malformed(_)), &ended);
 }
 
 /// A client's connection.
-struct Server<S, F, A> {
-    connection: Rc<Connection>,
-    link: Rc<Link>,
-    pump: Pump<S>,
+struct Server<'c, F, A> {
+    connection: &'c Rc<Connection>,
     slots: Slots<F, A>,
     ending: Ending,
-    keepalive: Option<Keepalive>,
-    /// Why nothing is read any more; GOAWAY is on its way.
-    failed: Option<Violation>,
+    quiet: Quiet,
+    phase: PhaseWatch<'c>,
+    /// Of a client that reads nothing at all.
+    stall: Stall<u64>,
+    timer: Timer,
 }
 
-impl<S, F, A> Future for Server<S, F, A>
+impl<F, A> End for Server<'_, F, A>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
     F: Future<Output = Response<Body>>,
-    A: FnMut(Request<RequestBody>, Caller) -> F + Unpin,
+    A: FnMut(Request<RequestBody>, Caller) -> F,
 {
-    type Output = Result<(), Ended>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
-        let this = self.get_mut();
-        this.link.enter(cx);
-        let ended = this.poll_turns(cx);
-        if ended.is_ready() {
-            this.link.end_all(Broken::Closed);
-            this.slots.clear();
-        }
-        this.link.leave();
-        ended
-    }
-}
-
-impl<S, F, A> Server<S, F, A>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-    F: Future<Output = Response<Body>>,
-    A: FnMut(Request<RequestBody>, Caller) -> F + Unpin,
-{
-    fn begin_end(&mut self) {
-        self.ending.begin(&self.link, &self.connection.chain);
+    fn blocks(&self) -> &Blocks {
+        self.connection.worker.pools().blocks()
     }
 
-    fn poll_turns(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
-        loop {
-            if let Some(violation) = self.failed {
-                return self.poll_failed(cx, violation);
-            }
-            let read = match self.pump.poll_read(cx, self.connection.worker.pools().blocks()) {
-                Poll::Ready(input) => {
-                    self.take(input?);
-                    self.keepalive.iter_mut().for_each(Keepalive::heard);
-                    true
-                }
-                Poll::Pending => false,
-            };
-            self.ending.poll(cx, &self.link, &self.connection.chain);
-            if let Some(keepalive) = &mut self.keepalive
-                && keepalive.poll(cx, &self.link).is_ready()
-            {
-                self.link.stats().keepalive_timeout.inc();
-                return Poll::Ready(Err(Ended::Silent));
-            }
-            self.slots.poll_ready(&self.link, self.connection.worker.as_ref());
-            while let Some(key) = self.link.next_writable() {
-                self.slots.poll(key, &self.link, self.connection.worker.as_ref());
-            }
-            let wrote = match self.pump.poll_write(cx, &self.link) {
-                Poll::Ready(wrote) => wrote?,
-                Poll::Pending => false,
-            };
-            // A connection that failed is ended, and counted, by `poll_failed`.
-            let finished = self.failed.is_none() && self.link.is_finished();
-            if finished && self.link.with_output(|output| output.is_empty()) {
-                // The peer sees the end before it sees that nobody listens.
-                ready!(self.pump.poll_shutdown(cx)).map_err(Ended::Broke)?;
-                return Poll::Ready(Ok(()));
-            }
-            if finished && self.poll_unread(cx).is_ready() {
-                return Poll::Ready(Err(Ended::Unread));
-            }
-            if !read && !wrote && self.failed.is_none() && self.slots.rest(cx, &self.link) {
-                if self.link.open_streams() == 0 {
-                    self.link.let_go();
-                    self.slots.let_go();
-                }
-                return Poll::Pending;
-            }
-        }
-    }
-
-    /// Handles everything in what was read.
-    fn take(&mut self, mut input: BytesMut) {
-        loop {
-            match self.link.receive(&mut input) {
-                Ok(Some(event)) => self.handle(event),
-                Ok(None) => break,
-                Err(error) => {
-                    self.failed = Some(error.0);
-                    return;
-                }
-            }
-        }
-        self.pump.keep(&input);
-    }
-
-    fn handle(&mut self, event: Event) {
+    fn handle(&mut self, link: &Rc<Link>, event: Event) {
         match event {
             Event::Request { stream, head, end } => {
                 let body = if end {
                     RequestBody::None
                 } else {
-                    self.link.open_inbox(stream);
-                    RequestBody::Http2(StreamBody { link: Handle::new(&self.link), key: stream })
+                    link.open_inbox(stream);
+                    RequestBody::Http2(StreamBody { link: Handle::new(link), key: stream })
                 };
-                let hints = StreamHints { link: Handle::new(&self.link), key: stream };
+                let hints = StreamHints { link: Handle::new(link), key: stream };
                 let caller = Caller { interim: Interim::Http2(hints), ..Caller::default() };
                 let asked = (head.map(|()| body), caller);
-                self.slots.start(stream, asked, &self.link, self.connection.worker.as_ref());
-                self.ending.count_request(&self.link, &self.connection.chain);
+                self.quiet.over();
+                self.slots.start(stream, asked, link, self.connection);
+                self.ending.count_request(link, &self.connection.chain);
             }
-            Event::Data { stream, data, end } => self.link.put_data(stream, data, end),
-            Event::Trailers { stream, fields } => self.link.put_trailers(stream, fields),
+            Event::Data { stream, data, end } => link.put_data(stream, data, end),
+            Event::Trailers { stream, fields } => link.put_trailers(stream, fields),
             Event::Reset { stream, cause } => {
                 self.count_malformed(cause);
-                self.link.put_end(stream, Broken::Reset(cause));
+                link.put_end(stream, Broken::Reset(cause));
                 self.slots.stop(stream);
             }
             Event::Refused(violation) => {
@@ -193,33 +113,74 @@ where
         }
     }
 
+    fn handled(&mut self, _: &Link) {}
+
+    fn go_on(&mut self, cx: &mut Context<'_>, link: &Rc<Link>) {
+        self.ending.poll(cx, link, &self.connection.chain);
+        self.slots.poll_ready(link, self.connection);
+    }
+
+    fn may_send(&mut self, key: StreamKey, link: &Link) {
+        self.slots.poll(key, link, self.connection);
+    }
+
+    fn rest(&mut self, cx: &mut Context<'_>, link: &Link) -> Result<bool, Ended> {
+        if !self.slots.rest(cx, link) {
+            return Ok(false);
+        }
+        if self.poll_stall(cx, link).is_ready() {
+            return Err(Ended::Unread);
+        }
+        let mut ends = self.quiet.poll(cx, link).is_ready();
+        if ends {
+            self.connection.chain.stats.downstream_cx_idle_timeout.inc();
+        }
+        while self.phase.poll_changed(cx).is_ready() {
+            ends = true;
+        }
+        if ends {
+            // GOAWAY comes in two steps, so no stream on its way is lost.
+            self.ending.begin(link, &self.connection.chain);
+        }
+        Ok(!ends)
+    }
+
+    fn let_go(&mut self) {
+        self.slots.let_go();
+    }
+
+    fn fail(&mut self, _: &Link) {
+        self.slots.clear();
+    }
+
+    fn poll_unread(&mut self, cx: &mut Context<'_>, link: &Link) -> Poll<()> {
+        ready!(self.ending.poll_unread(cx, self.connection.chain.client.delayed_close_timeout));
+        link.stats().tx_flush_timeout.inc();
+        Poll::Ready(())
+    }
+}
+
+impl<F, A> Server<'_, F, A> {
+    /// Ready when a client has read nothing for so long that none of its streams may wait longer.
+    fn poll_stall(&mut self, cx: &mut Context<'_>, link: &Link) -> Poll<()> {
+        let chain = &self.connection.chain;
+        let streams = link.open_streams();
+        let waits = streams > 0 && !link.has_written();
+        let (Some(limit), true) = (chain.client.stream_idle_timeout, waits) else {
+            self.stall.over();
+            return Poll::Pending;
+        };
+        let written = link.with_output(|output| output.written());
+        ready!(self.stall.poll(cx, &mut self.timer, written, limit));
+        chain.stats.downstream_rq_idle_timeout.add(streams as u64);
+        link.stats().tx_flush_timeout.inc();
+        Poll::Ready(())
+    }
+
     fn count_malformed(&self, cause: ResetCause) {
         if let ResetCause::Refused(violation) = cause {
             tracing::debug!(peer = ?self.connection.peer, %violation, "stream refused");
         }
-    }
-
-    /// Ready when the client does not read the last bytes.
-    fn poll_unread(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        ready!(self.ending.poll_unread(cx, self.connection.chain.client.delayed_close_timeout));
-        self.link.stats().tx_flush_timeout.inc();
-        Poll::Ready(())
-    }
-
-    /// Writes what is left, GOAWAY above all.
-    fn poll_failed(
-        &mut self,
-        cx: &mut Context<'_>,
-        violation: Violation,
-    ) -> Poll<Result<(), Ended>> {
-        self.slots.clear();
-        if self.pump.poll_write(cx, &self.link).is_pending() {
-            ready!(self.poll_unread(cx));
-        }
-        if self.link.with_output(|output| output.is_empty()) {
-            let _ = ready!(self.pump.poll_shutdown(cx));
-        }
-        Poll::Ready(Err(Ended::Malformed(violation)))
     }
 }
 

@@ -138,6 +138,11 @@ impl Link {
         with(self.machine.borrow_mut().output())
     }
 
+    /// Whether nothing waits to be written.
+    pub(crate) fn has_written(&self) -> bool {
+        self.with_output(|output| output.is_empty())
+    }
+
     pub(crate) fn has_room(&self) -> bool {
         self.machine.borrow().has_room()
     }

@@ -18,6 +18,9 @@ const PIECES: usize = 48;
 /// How a connection ended.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Ended {
+    /// Everything was said, by both sides.
+    #[error("it was finished")]
+    Finished,
     /// The peer closed it.
     #[error("the peer closed the connection")]
     Closed,
@@ -27,7 +30,7 @@ pub(crate) enum Ended {
     /// The peer does not answer a PING.
     #[error("the peer does not answer")]
     Silent,
-    /// The peer does not read what is left to say.
+    /// The peer does not read what there is to say.
     #[error("the peer does not read")]
     Unread,
     /// The peer broke a rule.
@@ -37,19 +40,19 @@ pub(crate) enum Ended {
 
 /// Both directions of a socket.
 #[derive(Debug)]
-pub(crate) struct Pump<S> {
+pub(super) struct Pump<S> {
     io: S,
     /// The beginning of a frame whose rest is to come.
     carry: BytesMut,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
-    pub(crate) fn new(io: S) -> Self {
+    pub(super) fn new(io: S) -> Self {
         Self { io, carry: BytesMut::new() }
     }
 
     /// Reads once.
-    pub(crate) fn poll_read(
+    pub(super) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
         blocks: &Blocks,
@@ -62,14 +65,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
     }
 
     /// Keeps what the machine has left of a read: never more than the beginning of one frame.
-    pub(crate) fn keep(&mut self, rest: &[u8]) {
+    pub(super) fn keep(&mut self, rest: &[u8]) {
         if !rest.is_empty() {
             self.carry = BytesMut::from(rest);
         }
     }
 
     /// Writes until nothing is left; returns whether anything was written.
-    pub(crate) fn poll_write(
+    pub(super) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
         link: &Link,
@@ -94,7 +97,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
     }
 
     /// Says the end.
-    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }

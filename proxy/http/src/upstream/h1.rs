@@ -30,7 +30,7 @@ use super::{
     pool::Pool,
     until,
 };
-use crate::body::Limits;
+use crate::{body::Limits, buffers::Buffers};
 
 /// A read buffer grows between these as long as reads fill it. The most is a body of 64 KiB and its
 /// head.
@@ -45,8 +45,6 @@ pub(super) struct Connection {
     io: Stream,
     /// Bytes received and not yet taken.
     read: BytesMut,
-    /// Where heads and chunk frames are written; kept for its allocation.
-    write: BytesMut,
     read_size: usize,
     requests: u32,
     settings: Arc<ConnectionSettings>,
@@ -64,7 +62,6 @@ impl Connection {
         Self {
             io,
             read: BytesMut::new(),
-            write: BytesMut::new(),
             read_size: READ_MIN,
             requests: 0,
             settings: Arc::clone(&cluster.connection),
@@ -76,23 +73,38 @@ impl Connection {
     }
 
     /// Reads more into `read`; `Ok(0)` is the end.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        // Where much comes, a read that begins in what the one before has left of the buffer would
-        // end half-way. What was read has mostly gone on by then, and the same memory is taken again.
-        let is_big = self.read.is_empty() && self.read_size > READ_MIN;
-        let wanted = if is_big { self.read_size } else { READ_ROOM };
-        if self.read.capacity() - self.read.len() < wanted {
-            self.read.reserve(self.read_size);
-        }
-        let room = self.read.capacity() - self.read.len();
-        let polled = pin!(self.io.read_buf(&mut self.read)).poll(cx);
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffers: &Buffers) -> Poll<io::Result<usize>> {
+        let io = &mut self.io;
+        // Heads and small bodies stand in memory of the worker: the connection holds none while it
+        // waits, and the next response finds the same memory still warm.
+        let polled = if self.read.is_empty() && self.read_size == READ_MIN {
+            let (polled, filled) = buffers.read(|block| pin!(io.read_buf(block)).poll(cx));
+            self.read = filled;
+            polled
+        } else {
+            // Where much comes, a read that begins in what the one before has left of the buffer would
+            // end half-way. What was read has mostly gone on by then, and the same memory is taken again.
+            let is_big = self.read.is_empty();
+            let wanted = if is_big { self.read_size } else { READ_ROOM };
+            if self.read.capacity() - self.read.len() < wanted {
+                self.read.reserve(self.read_size);
+            }
+            pin!(io.read_buf(&mut self.read)).poll(cx)
+        };
         if let Poll::Ready(Ok(n)) = &polled
-            && *n == room
+            && *n >= self.read_size
         {
             let most = READ_MAX.min(self.settings.buffer_limit as usize).max(READ_MIN);
             self.read_size = (self.read_size * 2).min(most);
         }
         polled
+    }
+
+    /// Gives back the memory that it reads into, which is worth it when nothing is about to come.
+    fn let_go(&mut self) {
+        if self.read.is_empty() {
+            self.read = BytesMut::new();
+        }
     }
 
     /// Whether it may carry another request after the ones before.
@@ -157,10 +169,9 @@ fn condition(connection: &Connection, pool: &Pool, now: Instant) -> Condition {
 pub(super) fn close_idle(pool: &Pool, now: Instant) {
     // Taken out first: a connection that is closed may let a request go on, and that may come here.
     let idle = std::mem::take(&mut pool.h1.borrow_mut().0);
-    let kept: Vec<_> = idle
-        .into_iter()
-        .filter(|connection| condition(connection, pool, now) == Condition::Usable)
-        .collect();
+    let usable = |it: &Connection| condition(it, pool, now) == Condition::Usable;
+    let mut kept: Vec<_> = idle.into_iter().filter(usable).collect();
+    kept.iter_mut().for_each(Connection::let_go);
     pool.h1.borrow_mut().0 = kept;
 }
 
@@ -171,6 +182,10 @@ fn give_back(pool: &Pool, mut connection: Connection) {
         return;
     }
     connection.idle_since = now;
+    if connection.read_size == READ_MIN {
+        // What is left of a block of the worker's would keep it from being used again.
+        connection.let_go();
+    }
     if let Some(connection) = pool.h1_occupancy.offer(connection) {
         pool.h1.borrow_mut().0.push(connection);
     }

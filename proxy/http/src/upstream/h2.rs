@@ -4,20 +4,17 @@ mod exchange;
 
 use std::{
     cell::Cell,
-    future::Future,
-    pin::Pin,
+    future::poll_fn,
     rc::Rc,
     sync::Arc,
     task::{Context, Poll},
     time::Instant,
 };
 
-use bytes::BytesMut;
 use tokio::sync::Notify;
 use weft_balance::EndpointState;
 use weft_compile::Cluster;
-use weft_h2::{Event, NotOpened, Role, Violation};
-use weft_net::Stream;
+use weft_h2::{Event, NotOpened, Role, StreamKey};
 
 pub(crate) use exchange::Exchange;
 
@@ -30,7 +27,7 @@ use super::{
 use crate::{
     body::Limits,
     fault::Fault,
-    http2::{self, Blocks, Broken, Ended, Handle, Keepalive, Link, Pump},
+    http2::{self, Blocks, Broken, Driver, End, Ended, Handle, Keepalive, Link},
 };
 
 /// New connections tried for one request. Others that waited for the same connection may take its
@@ -260,17 +257,15 @@ async fn establish(
             }
             connecting.done.notify_waiters();
             drop((pool, endpoint));
-            let client = Client {
-                link,
-                load: Rc::clone(&load),
-                pump: Pump::new(io),
-                blocks,
-                keepalive: cluster.connection.http2.keepalive.map(Keepalive::new),
-                failed: None,
-            };
-            let ended = client.await;
+            let keepalive = cluster.connection.http2.keepalive.map(Keepalive::new);
+            let mut driver = Driver::new(link, io, keepalive);
+            let mut client = Client { load, blocks };
+            let ended = poll_fn(|cx| driver.poll(cx, &mut client)).await;
+            client.load.finished.set(true);
+            client.load.told.notify_waiters();
+            let malformed = matches!(ended, Ended::Malformed(_));
+            driver.link().end_all(if malformed { Broken::Malformed } else { Broken::Closed });
             tracing::debug!(cluster = %cluster.name, %ended, "h2 connection ended");
-            load.finished.set(true);
             drop(slot);
         }
         Err(failure) => {
@@ -281,104 +276,18 @@ async fn establish(
     }
 }
 
-/// Drives a connection to an upstream. Ready when it has ended.
+/// A connection to an upstream.
 struct Client {
-    link: Rc<Link>,
     load: Rc<Load>,
-    pump: Pump<Stream>,
     blocks: Rc<Blocks>,
-    keepalive: Option<Keepalive>,
-    /// Why nothing is read any more; GOAWAY is on its way.
-    failed: Option<Violation>,
 }
 
-impl Future for Client {
-    type Output = Ended;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
-        let this = self.get_mut();
-        this.link.enter(cx);
-        let ended = this.poll_turns(cx);
-        if let Poll::Ready(ended) = &ended {
-            this.load.finished.set(true);
-            this.load.told.notify_waiters();
-            let malformed = matches!(ended, Ended::Malformed(_));
-            this.link.end_all(if malformed { Broken::Malformed } else { Broken::Closed });
-        }
-        this.link.leave();
-        ended
-    }
-}
-
-impl Client {
-    fn poll_turns(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        loop {
-            if let Some(violation) = self.failed {
-                self.load.finished.set(true);
-                self.link.end_all(Broken::Malformed);
-                // An upstream that reads nothing is not waited for.
-                let _ = self.pump.poll_write(cx, &self.link);
-                return Poll::Ready(Ended::Malformed(violation));
-            }
-            let read = match self.pump.poll_read(cx, &self.blocks) {
-                Poll::Ready(Ok(input)) => {
-                    self.take(input);
-                    self.keepalive.iter_mut().for_each(Keepalive::heard);
-                    true
-                }
-                Poll::Ready(Err(ended)) => return Poll::Ready(ended),
-                Poll::Pending => false,
-            };
-            while let Some(key) = self.link.next_writable() {
-                self.link.wake(key);
-            }
-            if let Some(keepalive) = &mut self.keepalive
-                && keepalive.poll(cx, &self.link).is_ready()
-            {
-                self.link.stats().keepalive_timeout.inc();
-                return Poll::Ready(Ended::Silent);
-            }
-            // Nobody can ask for a stream any more.
-            if Rc::strong_count(&self.link) == 1 {
-                self.link.shut_down();
-            }
-            let wrote = match self.pump.poll_write(cx, &self.link) {
-                Poll::Ready(Ok(wrote)) => wrote,
-                Poll::Ready(Err(ended)) => return Poll::Ready(ended),
-                Poll::Pending => false,
-            };
-            if self.link.is_finished() && self.link.with_output(|output| output.is_empty()) {
-                return Poll::Ready(Ended::Closed);
-            }
-            if !read && !wrote && self.failed.is_none() {
-                if self.link.open_streams() == 0 {
-                    self.link.let_go();
-                }
-                return Poll::Pending;
-            }
-        }
+impl End for Client {
+    fn blocks(&self) -> &Blocks {
+        &self.blocks
     }
 
-    /// Handles everything in what was read.
-    fn take(&mut self, mut input: BytesMut) {
-        loop {
-            match self.link.receive(&mut input) {
-                Ok(Some(event)) => self.handle(event),
-                Ok(None) => break,
-                Err(error) => {
-                    self.failed = Some(error.0);
-                    return;
-                }
-            }
-        }
-        if self.link.has_peer_settings() {
-            self.load.told.notify_waiters();
-        }
-        self.pump.keep(&input);
-    }
-
-    fn handle(&self, event: Event) {
-        let link = &self.link;
+    fn handle(&mut self, link: &Rc<Link>, event: Event) {
         match event {
             Event::Response { stream, head, end } => link.put_head(stream, head, end),
             Event::Informational { stream, head } => link.put_head(stream, head, false),
@@ -393,5 +302,38 @@ impl Client {
             // A client's machine never says so.
             Event::Request { .. } | Event::Refused(_) => {}
         }
+    }
+
+    fn handled(&mut self, link: &Link) {
+        if link.has_peer_settings() {
+            self.load.told.notify_waiters();
+        }
+    }
+
+    fn go_on(&mut self, _: &mut Context<'_>, link: &Rc<Link>) {
+        // Nobody can ask for a stream any more.
+        if Rc::strong_count(link) == 1 {
+            link.shut_down();
+        }
+    }
+
+    fn may_send(&mut self, key: StreamKey, link: &Link) {
+        link.wake(key);
+    }
+
+    fn rest(&mut self, _: &mut Context<'_>, _: &Link) -> Result<bool, Ended> {
+        Ok(true)
+    }
+
+    fn let_go(&mut self) {}
+
+    fn fail(&mut self, link: &Link) {
+        self.load.finished.set(true);
+        link.end_all(Broken::Malformed);
+    }
+
+    fn poll_unread(&mut self, _: &mut Context<'_>, _: &Link) -> Poll<()> {
+        // An upstream that reads nothing is not waited for.
+        Poll::Ready(())
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use weft_balance::{EndpointId, EndpointState};
 use weft_compile::Priority;
 
-use crate::http2::Blocks;
+use crate::{buffers::Buffers, http2::Blocks};
 
 use super::{h1, h2, idle_limit::IdleLimit, occupancy::Occupancy, original::OriginalEndpoints};
 
@@ -20,6 +20,7 @@ use super::{h1, h2, idle_limit::IdleLimit, occupancy::Occupancy, original::Origi
 #[derive(Debug, Default)]
 pub(crate) struct Pools {
     blocks: Rc<Blocks>,
+    buffers: Rc<Buffers>,
     by_endpoint: RefCell<HashMap<Key, Rc<Pool>, foldhash::fast::RandomState>>,
     /// Pools of single clients, who hold them.
     own: RefCell<Vec<std::rc::Weak<Pool>>>,
@@ -43,6 +44,8 @@ pub(crate) struct Pool {
     pub(super) h2: RefCell<h2::Shared>,
     /// What its h2 connections read into.
     pub(super) blocks: Rc<Blocks>,
+    /// What its HTTP/1.1 connections read into and write from.
+    pub(super) buffers: Rc<Buffers>,
     /// Whoever waits here is told that streams have become free, and looks for one.
     pub(super) h2_occupancy: Rc<Occupancy<()>>,
 }
@@ -68,6 +71,11 @@ impl Pools {
     /// What the h2 connections of the worker read into, on both sides.
     pub(crate) fn blocks(&self) -> &Blocks {
         &self.blocks
+    }
+
+    /// The same for HTTP/1.1, and what is written from.
+    pub(crate) fn buffers(&self) -> &Buffers {
+        &self.buffers
     }
 
     /// The pool of this endpoint.
@@ -104,6 +112,7 @@ impl Pools {
             idle_limit: RefCell::default(),
             h2: RefCell::default(),
             blocks: Rc::clone(&self.blocks),
+            buffers: Rc::clone(&self.buffers),
             h2_occupancy: Rc::new(Occupancy::new(priority)),
         })
     }

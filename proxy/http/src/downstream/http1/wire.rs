@@ -292,6 +292,10 @@ impl Io {
             }
             pin!(stream.read_buf(&mut self.read)).poll(cx)
         };
+        if polled.is_pending() && self.read.is_empty() && matches!(self.body, Body::UntilClose) {
+            // A tunnel may be quiet for long.
+            self.read = BytesMut::new();
+        }
         if let Poll::Ready(Ok(n)) = &polled {
             self.ended = *n == 0;
             if *n >= self.read_size && !self.body.is_done() {

@@ -4,7 +4,8 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -14,8 +15,10 @@ use weft_h2::{Code, StreamKey};
 
 use crate::{
     body::Body,
-    downstream::{Caller, RequestBody},
+    downstream::{Caller, Connection, RequestBody},
     http2::{Link, Ready, StreamWaker},
+    stall::Stall,
+    timer::Timer,
     worker::Worker,
 };
 
@@ -49,6 +52,10 @@ struct Reply {
     body: Body,
     /// What was taken from the body and is not sent yet.
     data: Bytes,
+    /// Of a client that leaves the window of the stream shut: how much waits, and when the request
+    /// went on.
+    stall: Stall<(usize, Option<Instant>)>,
+    timer: Timer,
 }
 
 impl<F, A> Slots<F, A>
@@ -66,7 +73,7 @@ where
         key: StreamKey,
         (request, caller): (Request<RequestBody>, Caller),
         link: &Link,
-        worker: &Worker,
+        connection: &Connection,
     ) {
         while self.slots.len() <= key.index() {
             let own = self.ready.waker(u32::try_from(self.slots.len()).unwrap_or(u32::MAX));
@@ -81,7 +88,7 @@ where
         let Some(slot) = self.slots.get_mut(key.index()) else { return };
         slot.key = Some(key);
         slot.future.as_mut().set(Some((self.answer)(request, caller)));
-        slot.poll(link, worker);
+        slot.poll(link, connection);
     }
 
     /// Drops whatever goes on for a stream.
@@ -92,14 +99,14 @@ where
     }
 
     /// Goes on with one stream.
-    pub(super) fn poll(&mut self, key: StreamKey, link: &Link, worker: &Worker) {
+    pub(super) fn poll(&mut self, key: StreamKey, link: &Link, on: &Connection) {
         if let Some(slot) = self.slots.get_mut(key.index()).filter(|slot| slot.key == Some(key)) {
-            slot.poll(link, worker);
+            slot.poll(link, on);
         }
     }
 
     /// Goes on with the streams that have news, as long as the output has room.
-    pub(super) fn poll_ready(&mut self, link: &Link, worker: &Worker) {
+    pub(super) fn poll_ready(&mut self, link: &Link, on: &Connection) {
         while link.has_room() {
             let Some(index) = self.queue.get(self.asked) else {
                 self.asked = 0;
@@ -112,7 +119,7 @@ where
             self.asked += 1;
             if let Some(slot) = self.slots.get_mut(*index as usize) {
                 slot.own.take();
-                slot.poll(link, worker);
+                slot.poll(link, on);
             }
         }
     }
@@ -144,23 +151,28 @@ impl<F: Future<Output = Response<Body>>> Slot<F> {
         self.reply = None;
     }
 
-    fn poll(&mut self, link: &Link, worker: &Worker) {
+    fn poll(&mut self, link: &Link, on: &Connection) {
         let Some(key) = self.key else { return };
         let mut cx = Context::from_waker(&self.waker);
         if let Some(future) = self.future.as_mut().as_pin_mut() {
             let Poll::Ready(response) = future.poll(&mut cx) else { return };
             self.future.as_mut().set(None);
             let (mut head, body) = response.into_parts();
-            add_date(&mut head.headers, worker);
+            add_date(&mut head.headers, &on.worker);
             let end = body.is_end_stream();
             let said = link.respond(key, head.status, &head.headers, end);
             if end || said.is_err() {
                 return self.finish(key, link);
             }
-            self.reply = Some(Reply { body, data: Bytes::new() });
+            self.reply = Some(Reply {
+                body,
+                data: Bytes::new(),
+                stall: Stall::default(),
+                timer: on.worker.timer(),
+            });
         }
         if let Some(reply) = &mut self.reply
-            && reply.poll(key, &mut cx, link).is_ready()
+            && reply.poll(key, &mut cx, link, on).is_ready()
         {
             self.finish(key, link);
         }
@@ -178,17 +190,28 @@ impl<F: Future<Output = Response<Body>>> Slot<F> {
 
 impl Reply {
     /// Sends what there is of the body; ready when the stream is done with.
-    fn poll(&mut self, key: StreamKey, cx: &mut Context<'_>, link: &Link) -> Poll<()> {
+    fn poll(
+        &mut self,
+        key: StreamKey,
+        cx: &mut Context<'_>,
+        link: &Link,
+        on: &Connection,
+    ) -> Poll<()> {
         loop {
             if !self.data.is_empty() {
                 let end = self.body.is_end_stream();
                 match link.send_data(key, &mut self.data, end) {
                     Ok(true) if end => return Poll::Ready(()),
-                    Ok(true) => {}
+                    Ok(true) => self.stall.over(),
                     Ok(false) => {
                         // The upstream may wait for the rest of the request meanwhile.
                         self.body.poll_upload(cx);
-                        return Poll::Pending;
+                        ready!(self.poll_stall(cx, on));
+                        if end {
+                            link.stats().tx_flush_timeout.inc();
+                        }
+                        link.reset(key, Code::Cancel);
+                        return Poll::Ready(());
                     }
                     Err(_gone) => return Poll::Ready(()),
                 }
@@ -214,6 +237,15 @@ impl Reply {
                 }
             }
         }
+    }
+
+    /// Ready when the client has taken nothing for so long that the stream counts as idle.
+    fn poll_stall(&mut self, cx: &mut Context<'_>, on: &Connection) -> Poll<()> {
+        let Some(limit) = on.chain.client.stream_idle_timeout else { return Poll::Pending };
+        let progress = (self.data.len(), self.body.upload_moved());
+        ready!(self.stall.poll(cx, &mut self.timer, progress, limit));
+        on.chain.stats.downstream_rq_idle_timeout.inc();
+        Poll::Ready(())
     }
 }
 

@@ -38,8 +38,8 @@ pub(crate) struct Exchange {
     connection: Option<Connection>,
     pool: Rc<Pool>,
     upload: Upload,
-    /// Bytes of `Connection::write` already on the wire, and the data that follows them.
-    written: usize,
+    /// What is to be written next: a head or what frames a chunk, and the data that follows.
+    out: Bytes,
     data: Bytes,
     /// A chunk's data was buffered, so its closing line break goes before whatever comes next.
     chunk_open: bool,
@@ -91,15 +91,17 @@ impl Exchange {
         upload: Upload,
     ) -> Self {
         connection.requests += 1;
-        connection.write.clear();
         let tunnel = outgoing.tunnel.as_ref().map(|tunnel| match tunnel {
             Tunnel::Terminated => TunnelState::Given,
             Tunnel::Upgrade(_) | Tunnel::Connect => TunnelState::Asked,
         });
-        if tunnel != Some(TunnelState::Given) {
-            let format = connection.settings.key_format;
-            encode::head(&mut connection.write, outgoing, upload.framing(), format);
-        }
+        let out = match tunnel {
+            Some(TunnelState::Given) => Bytes::new(),
+            _ => {
+                let (format, framing) = (connection.settings.key_format, upload.framing());
+                pool.buffers.write(|out| encode::head(out, outgoing, framing, format))
+            }
+        };
         // What goes into a tunnel waits until there is one.
         let is_whole = upload.is_finished() || tunnel.is_some();
         let sending = if is_whole { Sending::LastBytes } else { Sending::Body };
@@ -108,7 +110,7 @@ impl Exchange {
             connection: Some(connection),
             pool,
             upload,
-            written: 0,
+            out,
             data: Bytes::new(),
             chunk_open: false,
             sending,
@@ -226,7 +228,7 @@ impl Exchange {
                     }
                 }
             }
-            match ready!(connection.poll_read(cx)) {
+            match ready!(connection.poll_read(cx, &self.pool.buffers)) {
                 Ok(n) if n > 0 => self.anything_read = true,
                 Ok(_) | Err(_) => return Poll::Ready(Err(self.closed_before_response())),
             }
@@ -279,13 +281,20 @@ impl Exchange {
                 http1::Step::Data(data) => Some(Frame::data(data)),
                 http1::Step::Trailers(map) => Some(Frame::trailers(map)),
                 http1::Step::End => None,
-                http1::Step::More => match ready!(connection.poll_read(cx)) {
-                    Ok(n) if n > 0 => continue,
-                    Ok(_) if matches!(self.body, http1::Body::UntilClose) => {
+                http1::Step::More => match connection.poll_read(cx, &self.pool.buffers) {
+                    Poll::Ready(Ok(n)) if n > 0 => continue,
+                    Poll::Ready(Ok(_)) if matches!(self.body, http1::Body::UntilClose) => {
                         self.body = http1::Body::Done;
                         None
                     }
-                    Ok(_) | Err(_) => return self.break_off(Fault::UpstreamClosed),
+                    Poll::Ready(_) => return self.break_off(Fault::UpstreamClosed),
+                    Poll::Pending => {
+                        if self.tunnel.is_some() {
+                            // It may be quiet for long.
+                            connection.let_go();
+                        }
+                        return Poll::Pending;
+                    }
                 },
             };
             if self.body.is_done() {
@@ -340,15 +349,13 @@ impl Exchange {
     }
 
     fn buffer_frame(&mut self, frame: Option<Frame<Bytes>>) {
-        let Some(connection) = &mut self.connection else { return };
-        connection.write.clear();
-        self.written = 0;
         let chunked = self.upload.framing() == Framing::Chunked;
         let trailers = match frame.map(Frame::into_data) {
             Some(Ok(data)) if data.is_empty() => return,
             Some(Ok(data)) => {
                 if chunked {
-                    chunk_size(&mut connection.write, data.len(), self.chunk_open);
+                    let (size, open) = (data.len(), self.chunk_open);
+                    self.out = self.pool.buffers.write(|out| chunk_size(out, size, open));
                     self.chunk_open = true;
                 }
                 self.data = data;
@@ -361,26 +368,25 @@ impl Exchange {
             None => None,
         };
         if chunked {
-            let format = self.key_format;
-            last_chunk(&mut connection.write, trailers.as_ref(), format, self.chunk_open);
+            let (trailers, format, open) = (trailers.as_ref(), self.key_format, self.chunk_open);
+            self.out = self.pool.buffers.write(|out| last_chunk(out, trailers, format, open));
         }
         self.sending = Sending::LastBytes;
     }
 
-    /// Writes the buffered frame and the data after it.
+    /// Writes what is to be written next.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(connection) = &mut self.connection else {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         };
         loop {
-            let frame = connection.write.get(self.written..).unwrap_or_default();
             let io = Pin::new(&mut connection.io);
-            let n = match (frame.is_empty(), self.data.is_empty()) {
+            let n = match (self.out.is_empty(), self.data.is_empty()) {
                 (true, true) => return Poll::Ready(Ok(())),
-                (false, true) => ready!(io.poll_write(cx, frame))?,
+                (false, true) => ready!(io.poll_write(cx, &self.out))?,
                 (true, false) => ready!(io.poll_write(cx, &self.data))?,
                 (false, false) => {
-                    let both = [IoSlice::new(frame), IoSlice::new(&self.data)];
+                    let both = [IoSlice::new(&self.out), IoSlice::new(&self.data)];
                     ready!(io.poll_write_vectored(cx, &both))?
                 }
             };
@@ -388,9 +394,13 @@ impl Exchange {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.anything_written = true;
-            let of_frame = n.min(frame.len());
-            self.written += of_frame;
-            self.data.advance(n - of_frame);
+            let of_out = n.min(self.out.len());
+            self.out.advance(of_out);
+            self.data.advance(n - of_out);
+            if self.out.is_empty() {
+                // Its block is used again sooner when an empty rest does not hold on to it.
+                self.out = Bytes::new();
+            }
         }
     }
 }
