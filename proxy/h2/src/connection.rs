@@ -183,6 +183,11 @@ impl Connection {
         None
     }
 
+    /// The stream whose head has begun to come and is not complete.
+    pub fn open_head(&self) -> Option<u32> {
+        self.block.as_ref().map(|block| block.stream)
+    }
+
     /// Streams that are open, not counting those that only wait for their data to be released.
     pub fn open_streams(&self) -> usize {
         self.streams.open()

@@ -102,6 +102,7 @@ impl Connection {
             send: Half::Head,
             waits: Waits::Not,
             bodiless: false,
+            is_connect: false,
             informational: 0,
             send_window: SendWindow::new(self.peer.initial_window_size),
             recv_window: RecvWindow::new(self.stream_window()),
@@ -165,7 +166,7 @@ impl Connection {
         // RFC 9113 §8.1.1: what never has a body may still say how long it would have been.
         if stream.bodiless || matches!(status.as_u16(), 204 | 304) {
             stream.bodiless = true;
-        } else {
+        } else if !(stream.is_connect && status.is_success()) {
             stream.length_left = response.length;
         }
         if end {

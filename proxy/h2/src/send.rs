@@ -93,6 +93,7 @@ impl Connection {
             send: if end { Half::Ended } else { Half::Body },
             waits: Waits::Not,
             bodiless: *head.method == Method::HEAD,
+            is_connect: *head.method == Method::CONNECT,
             informational: 0,
             send_window: SendWindow::new(self.peer.initial_window_size),
             recv_window: RecvWindow::new(self.stream_window()),

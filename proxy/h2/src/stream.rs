@@ -40,6 +40,9 @@ pub(crate) struct Stream {
     pub(crate) waits: Waits,
     /// Whether the response has no body whatever its content-length says.
     pub(crate) bodiless: bool,
+    /// Whether CONNECT was asked for: what follows a 2xx is no message, and has no length
+    /// (RFC 9110 §9.3.6).
+    pub(crate) is_connect: bool,
     pub(crate) informational: u8,
     pub(crate) send_window: SendWindow,
     pub(crate) recv_window: RecvWindow,

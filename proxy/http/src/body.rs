@@ -113,10 +113,7 @@ impl Body {
 
     /// When the rest of the request last went on, if there is any.
     pub(crate) fn upload_moved(&self) -> Option<Instant> {
-        match &self.kind {
-            Kind::Upstream(streaming) => streaming.incoming.upload_moved(),
-            Kind::Empty | Kind::Full(_) => None,
-        }
+        self.kind.incoming().and_then(Incoming::upload_moved)
     }
 
     /// Goes on sending the request while the client does not take the response.

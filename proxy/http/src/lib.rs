@@ -101,7 +101,7 @@ mod size {
     fn futures_stay_small() {
         let sizes = [
             ("request", of_request(request::handle), 1536),
-            ("connection", of_connection(downstream::serve::<Held>), 3072),
+            ("connection", of_connection(downstream::serve::<Held>), 3328),
             ("h2 connection", of_http2(downstream::serve_http2), 1024),
         ];
         for (name, size, most) in sizes {

@@ -3,7 +3,7 @@
 
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode, Version,
-    header::{SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE},
+    header::{CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE},
     request::Parts,
     response,
 };
@@ -103,6 +103,8 @@ impl Tunnel {
     /// Makes an upstream's agreement the one that the client's version of HTTP has, where the two
     /// differ. `asked` is what the upstream was sent.
     pub(crate) fn agree(&self, head: &mut response::Parts, client: Version, asked: &HeaderMap) {
+        // RFC 9110 §9.3.6: to be ignored, and not to be sent.
+        head.headers.remove(CONTENT_LENGTH);
         let Self::Upgrade(to) = self else { return };
         if client >= Version::HTTP_2 {
             head.headers.remove(UPGRADE);

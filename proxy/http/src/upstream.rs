@@ -134,7 +134,6 @@ impl Failure {
 }
 
 /// A connection that is ready to take a request.
-#[expect(clippy::large_enum_variant, reason = "a lane is moved once, into its exchange")]
 pub(crate) enum Lane {
     Http1(h1::Lane),
     Http2(h2::Lane),

@@ -73,6 +73,8 @@ pub struct HttpStats {
     pub downstream_rq_xx: StatusClasses,
     /// Streams closed because nothing moved for too long.
     pub downstream_rq_idle_timeout: Counter,
+    /// Requests whose heads had not come within `request_headers_timeout`.
+    pub downstream_rq_header_timeout: Counter,
     /// Requests that had not come as a whole within `request_timeout`.
     pub downstream_rq_timeout: Counter,
     /// Header fields dropped for an underscore in their names.
@@ -125,6 +127,7 @@ impl HttpStats {
             downstream_rq_completed,
             downstream_rq_xx,
             downstream_rq_idle_timeout,
+            downstream_rq_header_timeout,
             downstream_rq_timeout,
             dropped_headers_with_underscores,
             requests_rejected_with_underscores_in_headers,
@@ -162,6 +165,7 @@ impl HttpStats {
             ("downstream_rq_completed", downstream_rq_completed),
             ("downstream_rq_idle_timeout", downstream_rq_idle_timeout),
             ("downstream_rq_max_duration_reached", downstream_rq_max_duration_reached),
+            ("downstream_rq_header_timeout", downstream_rq_header_timeout),
             ("downstream_rq_timeout", downstream_rq_timeout),
             ("dropped_headers_with_underscores", dropped_headers_with_underscores),
             (

@@ -31,6 +31,7 @@ use crate::{
     phase::{Phase, PhaseWatch},
     record::Record,
     reply_form, request,
+    stall::Stall,
     timer::Timer,
 };
 
@@ -243,7 +244,7 @@ async fn write(
     stall: Option<Duration>,
     timer: &mut Timer,
 ) -> bool {
-    let mut stalled: Option<(usize, Instant)> = None;
+    let mut stalls = Stall::default();
     poll_fn(|cx| {
         match reply.poll(cx, wire, &connection.worker) {
             Poll::Ready(Ok(())) => return Poll::Ready(true),
@@ -255,15 +256,11 @@ async fn write(
         }
         let unwritten = wire.unwritten();
         let (Some(limit), true) = (stall, unwritten > 0) else {
-            stalled = None;
+            stalls.over();
             return Poll::Pending;
         };
-        let since = match stalled {
-            Some((before, since)) if before == unwritten => since,
-            _ => Instant::now(),
-        };
-        stalled = Some((unwritten, since));
-        timer.poll_at(cx, since + limit).map(|()| {
+        let progress = (unwritten, reply.upload_moved());
+        stalls.poll(cx, timer, progress, limit).map(|()| {
             connection.chain.stats.downstream_rq_idle_timeout.inc();
             false
         })
@@ -278,7 +275,11 @@ async fn refuse(
     refusal: Refusal,
     timer: &mut Timer,
 ) -> After {
-    connection.chain.stats.downstream_cx_protocol_error.inc();
+    let stats = &connection.chain.stats;
+    match refusal {
+        Refusal::TooSlow => stats.downstream_rq_header_timeout.inc(),
+        _ => stats.downstream_cx_protocol_error.inc(),
+    }
     tracing::debug!(peer = ?connection.peer, %refusal, "refused");
     let status = refusal.status();
     let record = Record::begin(&connection.chain, &connection.worker);

@@ -50,8 +50,8 @@ pub(crate) async fn serve(connection: &Rc<Connection>, stream: Rewind<Stream>) {
         ending: Ending::new(chain),
         quiet: Quiet::new(chain.client.idle_timeout),
         phase: PhaseWatch::new(connection.life.phase_cell()),
-        stall: Stall::default(),
-        timer: connection.worker.timer(),
+        unread: (Stall::default(), connection.worker.timer()),
+        slow: (Stall::default(), connection.worker.timer()),
     };
     let ended = poll_fn(|cx| driver.poll(cx, &mut server)).await;
     driver.link().end_all(Broken::Closed);
@@ -67,8 +67,9 @@ struct Server<'c, F, A> {
     quiet: Quiet,
     phase: PhaseWatch<'c>,
     /// Of a client that reads nothing at all.
-    stall: Stall<u64>,
-    timer: Timer,
+    unread: (Stall<u64>, Timer),
+    /// Of a client that does not finish the head of a stream.
+    slow: (Stall<u32>, Timer),
 }
 
 impl<F, A> End for Server<'_, F, A>
@@ -128,8 +129,12 @@ where
         if !self.slots.rest(cx, link) {
             return Ok(false);
         }
-        if self.poll_stall(cx, link).is_ready() {
+        if self.poll_unread_output(cx, link).is_ready() {
             return Err(Ended::Unread);
+        }
+        if self.poll_slow_head(cx, link).is_ready() {
+            link.shut_down_now();
+            return Err(Ended::Slow);
         }
         let mut ends = self.quiet.poll(cx, link).is_ready();
         if ends {
@@ -162,18 +167,35 @@ where
 
 impl<F, A> Server<'_, F, A> {
     /// Ready when a client has read nothing for so long that none of its streams may wait longer.
-    fn poll_stall(&mut self, cx: &mut Context<'_>, link: &Link) -> Poll<()> {
+    fn poll_unread_output(&mut self, cx: &mut Context<'_>, link: &Link) -> Poll<()> {
         let chain = &self.connection.chain;
         let streams = link.open_streams();
         let waits = streams > 0 && !link.has_written();
         let (Some(limit), true) = (chain.client.stream_idle_timeout, waits) else {
-            self.stall.over();
+            self.unread.0.over();
             return Poll::Pending;
         };
+        let (stall, timer) = &mut self.unread;
         let written = link.with_output(|output| output.written());
-        ready!(self.stall.poll(cx, &mut self.timer, written, limit));
+        ready!(stall.poll(cx, timer, written, limit));
         chain.stats.downstream_rq_idle_timeout.add(streams as u64);
         link.stats().tx_flush_timeout.inc();
+        Poll::Ready(())
+    }
+
+    /// Ready when a head that has begun has not come in its time. What else comes on the connection
+    /// would have to come after it.
+    fn poll_slow_head(&mut self, cx: &mut Context<'_>, link: &Link) -> Poll<()> {
+        let (client, stats) = (&self.connection.chain.client, &self.connection.chain.stats);
+        let (stall, timer) = &mut self.slow;
+        let limits = [client.request_headers_timeout, client.stream_idle_timeout];
+        let (Some(stream), Some(limit)) = (link.open_head(), limits.into_iter().flatten().min())
+        else {
+            stall.over();
+            return Poll::Pending;
+        };
+        ready!(stall.poll(cx, timer, stream, limit));
+        stats.downstream_rq_header_timeout.inc();
         Poll::Ready(())
     }
 

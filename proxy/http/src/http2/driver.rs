@@ -123,7 +123,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                     return Poll::Pending;
                 }
                 Ok(false) => {}
-                Err(ended) => return Poll::Ready(ended),
+                Err(ended) => {
+                    // What can still be said is said.
+                    let _ = self.pump.poll_write(cx, &self.link);
+                    return Poll::Ready(ended);
+                }
             }
         }
     }

@@ -147,6 +147,11 @@ impl Link {
         self.machine.borrow().has_room()
     }
 
+    /// The stream whose head has begun to come and is not complete.
+    pub(crate) fn open_head(&self) -> Option<u32> {
+        self.machine.borrow().open_head()
+    }
+
     pub(crate) fn open_streams(&self) -> usize {
         self.machine.borrow().open_streams()
     }

@@ -33,6 +33,9 @@ pub(crate) enum Ended {
     /// The peer does not read what there is to say.
     #[error("the peer does not read")]
     Unread,
+    /// A head that has begun does not come to its end.
+    #[error("a head takes too long")]
+    Slow,
     /// The peer broke a rule.
     #[error("{0}")]
     Malformed(Violation),

@@ -4,6 +4,7 @@ use std::{
     io,
     pin::Pin,
     task::{Context, Poll},
+    time::Instant,
 };
 
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -119,6 +120,11 @@ impl Reply {
 
     pub(super) fn keep_alive(&self) -> bool {
         self.keep_alive
+    }
+
+    /// When the rest of the request last went on, if there is any.
+    pub(super) fn upload_moved(&self) -> Option<Instant> {
+        self.body.upload_moved()
     }
 
     /// Writes the response to its end. An error is the client's, or a body that broke off: then

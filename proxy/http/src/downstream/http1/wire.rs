@@ -58,6 +58,8 @@ struct Io {
     ended: bool,
     /// Bytes of an incomplete head that were looked at in vain.
     seen: usize,
+    /// Bytes of empty lines before it.
+    blank: usize,
     /// What is left of the body of the request under way.
     body: Body,
     /// The client waits for a 100 (Continue).
@@ -93,6 +95,7 @@ impl Wire {
                 read_size: READ_MIN,
                 ended: false,
                 seen: 0,
+                blank: 0,
                 body: Body::Done,
                 continue_due: false,
                 malformed: false,
@@ -250,8 +253,9 @@ impl Wire {
 
 impl Io {
     fn take_head(&mut self, settings: &Http1Settings) -> Result<Option<Head>, Refusal> {
-        while let Some(b'\r' | b'\n') = self.read.first() {
-            self.read.advance(1);
+        let blank = self.read.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        if blank > 0 {
+            self.skip_blank(blank, settings)?;
         }
         // A head that comes in drops is not looked at again for each of them.
         if self.read.len() <= self.seen || (self.seen > 0 && !self.may_be_complete(settings)) {
@@ -263,7 +267,18 @@ impl Io {
             self.read = BytesMut::from(self.read.as_ref());
         }
         self.seen = if head.is_none() { self.read.len() } else { 0 };
+        if head.is_some() {
+            self.blank = 0;
+        }
         Ok(head)
+    }
+
+    /// RFC 9112 §2.2: some are to be ignored. Without end they are a head that is too large.
+    #[cold]
+    fn skip_blank(&mut self, blank: usize, settings: &Http1Settings) -> Result<(), Refusal> {
+        self.read.advance(blank);
+        self.blank += blank;
+        if self.blank > settings.max_head_bytes { Err(Refusal::TooLarge) } else { Ok(()) }
     }
 
     fn may_be_complete(&self, settings: &Http1Settings) -> bool {

@@ -207,10 +207,13 @@ impl Reply {
                         // The upstream may wait for the rest of the request meanwhile.
                         self.body.poll_upload(cx);
                         ready!(self.poll_stall(cx, on));
+                        // What is complete on our side is no idle request any more.
                         if end {
                             link.stats().tx_flush_timeout.inc();
+                        } else {
+                            on.chain.stats.downstream_rq_idle_timeout.inc();
                         }
-                        link.reset(key, Code::Cancel);
+                        link.reset(key, Code::InternalError);
                         return Poll::Ready(());
                     }
                     Err(_gone) => return Poll::Ready(()),
@@ -243,9 +246,7 @@ impl Reply {
     fn poll_stall(&mut self, cx: &mut Context<'_>, on: &Connection) -> Poll<()> {
         let Some(limit) = on.chain.client.stream_idle_timeout else { return Poll::Pending };
         let progress = (self.data.len(), self.body.upload_moved());
-        ready!(self.stall.poll(cx, &mut self.timer, progress, limit));
-        on.chain.stats.downstream_rq_idle_timeout.inc();
-        Poll::Ready(())
+        self.stall.poll(cx, &mut self.timer, progress, limit)
     }
 }
 
