@@ -1,11 +1,15 @@
 //! What has happened to endpoints, for people: in the log, and the last of it in memory.
 
+mod checks;
+
 use std::{collections::VecDeque, time::SystemTime};
 
 use serde_json::{Map, Value, json};
 use weft_admin::EventView;
 use weft_balance::{EndpointAddress, EndpointState};
 use weft_health::{Event, EventKind, Reason, Sparing};
+
+pub(crate) use checks::{left_alone, of_check, write};
 
 /// How many are kept.
 const KEPT: usize = 256;

@@ -45,7 +45,7 @@ pub(crate) struct Proxy {
     names_changed: Notify,
     /// Tables were published, with other endpoints perhaps.
     published: Notify,
-    /// A name was looked up, so that something may have become warm.
+    /// A name was looked up, or endpoints were checked, so that something may have become warm.
     resolved: Notify,
     random: Mutex<fastrand::Rng>,
     standing: Mutex<Standing>,
@@ -232,6 +232,7 @@ impl Proxy {
     ) {
         self.plane().health_news(clusters);
         self.publish();
+        self.resolved.notify_waiters();
     }
 
     /// A name of a cluster was looked up.
@@ -247,8 +248,11 @@ impl Proxy {
     }
 
     /// Returns once nothing waits for its parts any more, in a process that is told by nobody but
-    /// name servers.
+    /// name servers, and by endpoints that are checked.
     pub(crate) async fn until_warm(&self) {
+        // What is to be checked must be known to those who check.
+        self.plane().publish();
+        self.published.notify_one();
         loop {
             let resolved = self.resolved.notified();
             if self.plane().compiler().warming().is_over() {

@@ -128,13 +128,15 @@ class Switch(Tcp):
 class Http(Server):
     """The echo; `seen` keeps every request of its life, newest last; targets in `failing` get a 503.
 
-    `script` holds what to do with the next requests, one after the other, in the place of what they ask for.
+    `script` holds what to do with the next requests, one after the other, in the place of what they ask for, and
+    `answers` what to do with all requests for a target.
     """
 
     def __init__(self, name, port=0, body=None):
         self.seen = []
         self.failing = set()
         self.script = []
+        self.answers = {}
         self._body = body
         self._gates = {}
         self._gates_lock = threading.Lock()
@@ -173,7 +175,10 @@ class Http(Server):
         asked = [value for name, value in report["headers"] if name.lower() == "x-respond"]
         status = 503 if report["target"] in self.failing else 200
         plan = {"status": status, "headers": [], "framing": "length", **(json.loads(asked[0]) if asked else {})}
-        plan |= self.script.pop(0) if self.script else {}
+        if report["target"] in self.answers:
+            plan |= self.answers[report["target"]]
+        else:
+            plan |= self.script.pop(0) if self.script else {}
         if "fill" in plan:
             plan["body"] = "z" * plan["fill"]
         elif "body" not in plan and self._body is not None:

@@ -10,10 +10,14 @@ use crate::{
 
 /// One object for each event, the oldest first.
 pub(crate) fn as_json(events: Vec<EventView>) -> Reply {
-    let stamped = events.into_iter().map(|EventView { at, fields }| {
-        let mut event = Map::from_iter([("timestamp".to_owned(), timestamp(at))]);
-        event.extend(fields);
-        Value::Object(event)
-    });
-    reply::json(&json!({ "events": stamped.collect::<Vec<_>>() }))
+    let stamped: Vec<Value> = events.into_iter().map(event_json).collect();
+    reply::json(&json!({ "events": stamped }))
+}
+
+/// An event as it is shown, and as it is written to files.
+pub fn event_json(event: EventView) -> Value {
+    let EventView { at, fields } = event;
+    let mut stamped = Map::from_iter([("timestamp".to_owned(), timestamp(at))]);
+    stamped.extend(fields);
+    Value::Object(stamped)
 }

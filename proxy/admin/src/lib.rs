@@ -30,6 +30,7 @@ mod source;
 mod stats;
 
 pub use command::{Command, LogLevel, UnknownLogLevel};
+pub use events::event_json;
 pub use server::{Admin, Settings};
 pub use source::{
     BootstrapView, BoundListener, EventView, ServerInfo, ServerState, Source, SubscriptionError,

@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
 };
 
@@ -61,6 +61,7 @@ pub struct EndpointState {
     counts: EndpointCounts,
     outcomes: Outcomes,
     verdicts: Verdicts,
+    asked_off: AtomicBool,
 }
 
 /// What has happened at an endpoint, in all workers together.
@@ -110,6 +111,7 @@ impl EndpointState {
             counts: EndpointCounts::default(),
             outcomes: Outcomes::default(),
             verdicts: Verdicts::default(),
+            asked_off: AtomicBool::new(false),
         })
     }
 
@@ -173,6 +175,16 @@ impl EndpointState {
     /// What this proxy has found out about its health.
     pub fn standing(&self) -> Standing {
         self.verdicts.get()
+    }
+
+    /// Notes that it asks to be left alone.
+    pub fn ask_off(&self) {
+        self.asked_off.store(true, Ordering::Release);
+    }
+
+    /// Whether it has asked for that since this was asked last.
+    pub fn take_asked_off(&self) -> bool {
+        self.asked_off.load(Ordering::Relaxed) && self.asked_off.swap(false, Ordering::Acquire)
     }
 
     /// Sets or lifts a verdict; true when that changed anything. Balancers that are made from then

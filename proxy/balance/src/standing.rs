@@ -20,6 +20,8 @@ pub enum Verdict {
     Excluded,
     /// The configuration does not list it any more; it stays because its checks pass.
     Leaving,
+    /// It was not checked yet.
+    Unchecked,
 }
 
 impl Verdict {
@@ -32,6 +34,7 @@ impl Verdict {
             Self::AwaitsCheck => 1 << 4,
             Self::Excluded => 1 << 5,
             Self::Leaving => 1 << 6,
+            Self::Unchecked => 1 << 7,
         }
     }
 }

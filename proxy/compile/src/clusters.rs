@@ -150,6 +150,21 @@ impl Clusters {
         }
     }
 
+    /// How many wait until their endpoints were checked.
+    pub(crate) fn unchecked(&self) -> usize {
+        let waits = |(name, entry): &(&Arc<str>, &Entry<Resource>)| {
+            let active = entry.active.as_ref();
+            active.is_some_and(|version| version.value.health_check.is_some())
+                && self.published_by_name(name).is_none_or(|cluster| !cluster.is_ready)
+        };
+        self.catalog.iter().filter(waits).count()
+    }
+
+    /// All that were built last, ready or not.
+    pub(crate) fn built(&self) -> impl Iterator<Item = &Arc<Cluster>> {
+        self.built.iter().flatten()
+    }
+
     /// Whether there is a cluster of this name, warm or not.
     pub(crate) fn is_known(&self, name: &str) -> bool {
         self.catalog.get(name).is_some_and(Entry::is_known)

@@ -16,7 +16,7 @@ use crate::{
     references::Wanted,
     report::Report,
     route_configs::RouteConfigs,
-    tables::{HandOff, Tables},
+    tables::{Cluster, HandOff, Tables},
     update::{Moment, Source, Update},
 };
 
@@ -158,6 +158,12 @@ impl Compiler {
         self.clusters.health_news(cluster);
     }
 
+    /// The clusters that [`Self::tables`] has built, those too that wait until their endpoints were
+    /// checked.
+    pub fn clusters(&self) -> impl Iterator<Item = &Arc<Cluster>> {
+        self.clusters.built()
+    }
+
     /// Rings when the request path has seen something of an endpoint that somebody has to judge:
     /// see [`Outliers::take_due`](crate::Outliers::take_due).
     pub fn alarm(&self) -> &Arc<Alarm> {
@@ -175,7 +181,9 @@ impl Compiler {
         let is_dirty =
             self.clusters.is_dirty() || self.listeners.is_dirty() || self.route_configs.is_dirty();
         if is_dirty {
-            let clusters = self.clusters.build(&self.assignments, &self.stats).to_vec();
+            let ready = |cluster: &Option<Arc<Cluster>>| cluster.clone().filter(|it| it.is_ready);
+            let built = self.clusters.build(&self.assignments, &self.stats);
+            let clusters: Vec<_> = built.iter().map(ready).collect();
             let active = clusters.iter().flatten().count();
             self.stats.clusters_active.set(active as u64);
             let listeners = self.listeners.build();
@@ -194,7 +202,7 @@ impl Compiler {
     /// What is built aside, waiting for what it refers to.
     pub fn warming(&self) -> Warming {
         Warming {
-            clusters: self.clusters.catalog.warming(),
+            clusters: self.clusters.catalog.warming() + self.clusters.unchecked(),
             listeners: self.listeners.catalog.warming(),
         }
     }
@@ -243,7 +251,7 @@ impl Compiler {
 /// How much is not ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Warming {
-    /// Clusters waiting for their endpoints.
+    /// Clusters waiting for their endpoints, or until those were checked.
     pub clusters: usize,
     /// Listeners waiting for their routes.
     pub listeners: usize,

@@ -5,13 +5,14 @@ use std::{collections::HashSet, sync::Arc};
 use foldhash::{fast::RandomState, quality::FixedState};
 use weft_balance::{
     Alarm, Balancer, Condition, DropOverload, DropOverloads, Hashing, Host, OnPanic, Policy,
-    Settings,
+    Settings, Verdict,
 };
 use weft_resources::{Assignment, Cluster as Resource, Discovery, HashTable, Limits, Picker};
 use weft_telemetry::{ClusterStats, UnderWay};
 
 use crate::{
-    hosts::hosts,
+    checks::Checks,
+    hosts::{Made, hosts},
     names::Names,
     outliers::Outliers,
     tables::{Cluster, ClusterId},
@@ -39,22 +40,33 @@ pub(crate) struct Parts<'a> {
 /// are the same.
 pub(crate) fn build(parts: Parts<'_>) -> Cluster {
     let Parts { id, stats, resource, assignment, names, previous, members, .. } = parts;
+    let before = previous;
     let previous = previous.filter(|previous| *previous.connection == resource.connection);
     let connection = previous
         .map_or_else(|| Arc::new(resource.connection.clone()), |p| Arc::clone(&p.connection));
-    let hosts = match assignment {
-        None => Vec::new(),
+    let Made { hosts, targets } = match assignment {
+        None => Made::default(),
         Some(assignment) => {
-            let carried = hosts(resource, assignment, names, previous);
+            let made = hosts(resource, assignment, names, before, previous.is_some());
             match previous {
                 // With identities of their own connections to the old ones drain.
-                Some(previous) if drains(resource, previous, &carried) => {
-                    hosts(resource, assignment, names, None)
+                Some(previous) if drains(resource, previous, &made.hosts) => {
+                    hosts(resource, assignment, names, before, false)
                 }
-                _ => carried,
+                _ => made,
             }
         }
     };
+    let is_ready = before.is_some_and(|before| before.is_ready)
+        || !hosts.iter().any(|host| host.standing.has(Verdict::Unchecked));
+    let checks = resource.health_check.as_ref().map(|settings| {
+        let same = before.and_then(|before| before.checks.as_ref()).map(|it| &it.settings);
+        let settings = match same.filter(|same| ***same == *settings) {
+            Some(same) => Arc::clone(same),
+            None => Arc::new(settings.clone()),
+        };
+        Checks::new(settings, targets, Arc::clone(&parts.alarm))
+    });
     count_members(&stats, &hosts);
     note_limits(&stats.default_priority, &resource.circuit_breakers.default);
     note_limits(&stats.high_priority, &resource.circuit_breakers.high);
@@ -64,6 +76,8 @@ pub(crate) fn build(parts: Parts<'_>) -> Cluster {
         stats,
         connection,
         circuit_breakers: resource.circuit_breakers,
+        checks,
+        is_ready,
         outliers: resource
             .outlier_detection
             .clone()

@@ -7,36 +7,54 @@ use std::{
 };
 
 use foldhash::fast::RandomState;
-use weft_balance::{EndpointAddress, EndpointState, Health, Host, Locality};
+use weft_balance::{EndpointAddress, EndpointState, Health, Host, Locality, Verdict};
 use weft_resources::{
     Address, Assignment, Cluster as Resource, Discovery, Dns, DnsKind, Endpoint,
-    EndpointAddress as Configured, HealthStatus, LocalityEndpoints, LocalityWeights, Picker,
+    EndpointAddress as Configured, EndpointCheck, HealthStatus, LocalityEndpoints, LocalityWeights,
+    Picker,
 };
 
 use crate::{
+    checks::{self, CheckTarget},
     names::{Lead, Names, Question},
     tables::Cluster,
 };
 
-/// Makes hosts, with the endpoints of the previous version where their addresses are the same.
+/// The endpoints of a cluster.
+#[derive(Default)]
+pub(crate) struct Made {
+    pub(crate) hosts: Vec<Host>,
+    /// Those that are to be checked.
+    pub(crate) targets: Vec<CheckTarget>,
+}
+
+/// Makes hosts, with the endpoints of the previous version where their addresses are the same, if
+/// connections to those may `carry` on.
 pub(crate) fn hosts(
     resource: &Resource,
     assignment: &Assignment,
     names: &Names,
     previous: Option<&Cluster>,
-) -> Vec<Host> {
+    carry: bool,
+) -> Made {
     let known = previous
         .into_iter()
         .flat_map(|previous| previous.balancer.hosts())
         .map(|host| (host.endpoint.address(), &host.endpoint))
         .collect();
     let count = assignment.localities.iter().map(|group| group.endpoints.len()).sum();
-    let mut making = Making { resource, names, known, made: HashSet::default() };
+    let were_checked = previous.is_some_and(|previous| previous.checks.is_some());
+    let made = HashSet::default();
+    let targets = Vec::new();
+    let mut making = Making { resource, names, known, carry, were_checked, made, targets };
     let mut hosts = Vec::with_capacity(count);
     for group in &assignment.localities {
         making.group(group, &mut hosts);
     }
-    hosts
+    if carry && let Some(previous) = previous {
+        making.keep_healthy(previous, &mut hosts);
+    }
+    Made { hosts, targets: making.targets }
 }
 
 struct Making<'a> {
@@ -45,6 +63,11 @@ struct Making<'a> {
     known: HashMap<&'a EndpointAddress, &'a Arc<EndpointState>, RandomState>,
     /// Addresses there are already: several names may lead to one.
     made: HashSet<EndpointAddress, RandomState>,
+    /// Whether those that are known stay the same endpoints.
+    carry: bool,
+    /// Whether they were checked.
+    were_checked: bool,
+    targets: Vec<CheckTarget>,
 }
 
 impl Making<'_> {
@@ -68,6 +91,7 @@ impl Making<'_> {
                 locality_weight,
                 hash_key: self.hash_key(configured),
                 hostname: hostname(configured),
+                check: configured.check.as_deref(),
             };
             self.endpoint(configured, &template, hosts);
         }
@@ -146,8 +170,7 @@ impl Making<'_> {
         if !self.made.insert(address.clone()) {
             return;
         }
-        let carried = self.known.get(&address).map(|endpoint| Arc::clone(endpoint));
-        let endpoint = carried.unwrap_or_else(|| EndpointState::new(address));
+        let endpoint = self.identity(address, made.check);
         endpoint.set_ways(ways);
         endpoint.set_hostname(made.hostname);
         let Template { weight, health, priority, locality, locality_weight, hash_key, .. } = made;
@@ -166,6 +189,62 @@ impl Making<'_> {
     }
 }
 
+impl Making<'_> {
+    /// The endpoint that is at this address, with what is known of its health.
+    fn identity(
+        &mut self,
+        address: EndpointAddress,
+        check: Option<&EndpointCheck>,
+    ) -> Arc<EndpointState> {
+        let known = self.known.get(&address).copied();
+        let endpoint = match known {
+            Some(known) if self.carry => Arc::clone(known),
+            _ => EndpointState::new(address),
+        };
+        let is_checked =
+            self.resource.health_check.is_some() && !check.is_some_and(|check| check.is_disabled);
+        if !is_checked {
+            checks::release(&endpoint);
+            return endpoint;
+        }
+        match known.filter(|_| self.were_checked) {
+            Some(known) => checks::inherit(&endpoint, known),
+            None => checks::await_check(&endpoint, self.resource.ignore_new_until_checked),
+        }
+        endpoint.judge(Verdict::Leaving, false);
+        self.targets.push(CheckTarget::new(Arc::clone(&endpoint), check));
+        endpoint
+    }
+
+    /// Endpoints that are not listed any more stay while their checks pass.
+    fn keep_healthy(&mut self, previous: &Cluster, hosts: &mut Vec<Host>) {
+        let is_followed =
+            matches!(self.resource.discovery, Discovery::Eds { .. } | Discovery::Dns(_));
+        let Some(before) = previous.checks.as_ref() else { return };
+        if !is_followed
+            || self.resource.ignore_health_on_removal
+            || self.resource.health_check.is_none()
+        {
+            return;
+        }
+        for host in previous.balancer.hosts() {
+            let endpoint = &host.endpoint;
+            let standing = endpoint.standing();
+            let is_well = !standing.has(Verdict::FailedCheck)
+                && !matches!(host.health, Health::Unhealthy | Health::Timeout | Health::Draining);
+            let target = || before.targets.iter().find(|it| it.endpoint.id() == endpoint.id());
+            if is_well
+                && !self.made.contains(endpoint.address())
+                && let Some(target) = target()
+            {
+                endpoint.judge(Verdict::Leaving, true);
+                self.targets.push(target.clone());
+                hosts.push(Host { standing: endpoint.standing(), ..host.clone() });
+            }
+        }
+    }
+}
+
 /// What the hosts of one configured endpoint have in common.
 #[derive(Clone, Copy)]
 struct Template<'a> {
@@ -176,6 +255,7 @@ struct Template<'a> {
     locality_weight: Option<u32>,
     hash_key: Option<&'a str>,
     hostname: Option<&'a str>,
+    check: Option<&'a EndpointCheck>,
 }
 
 fn hostname(configured: &Endpoint) -> Option<&str> {

@@ -34,6 +34,7 @@ mod assignments;
 mod catalog;
 mod chain;
 mod check;
+mod checks;
 mod clusters;
 mod compiler;
 mod dump;
@@ -58,6 +59,7 @@ mod tables;
 mod update;
 
 pub use check::check_resource;
+pub use checks::{CheckTarget, Checks};
 pub use compiler::{Compiler, Warming};
 pub use dump::{
     ClusterView, Dump, RefusedDump, ResourceDump, ResourceStatus, TypeDump, VersionDump,
@@ -84,12 +86,13 @@ pub use tables::{
 };
 pub use update::{Source, Update, Upsert};
 pub use weft_resources::{
-    ApiSource, BodyFormat, BodyTemplate, Comparison, ConfigSource, ConnectTermination, CorsPolicy,
-    Enforcing, FetchTimeout, FileSource, FilterSettings, GrpcService, GrpcTimeout, HashCookie,
-    HashInput, HashPolicy, HeadRules, HeaderChange, Http1Settings, HttpFilter, HttpFilterKind,
-    InternalAddresses, InternalRedirect, KeyFormat, Limits, LocalReplies, MessageMutations, Mirror,
-    Origin, OutlierDetection, Priority, Problem, QueryChange, RateLimit, Reason, ReplyFilter,
-    ReplyMapper, ResetFormat, ResourceType, RetryLimit, RetryOn, RetryPolicy, RouteFilter,
-    RouteFilters, ServerHeader, StreamLimit, StripPort, ToldBackoff, TrailerChange, Underscores,
-    Upgrade, Warning, name_of_key,
+    ApiSource, BodyFormat, BodyTemplate, CheckIntervals, CheckQuestion, Comparison, ConfigSource,
+    ConnectTermination, CorsPolicy, Enforcing, FetchTimeout, FileSource, FilterSettings, GrpcCheck,
+    GrpcService, GrpcTimeout, HashCookie, HashInput, HashPolicy, HeadRules, HeaderChange,
+    HealthCheck, Http1Settings, HttpCheck, HttpFilter, HttpFilterKind, InternalAddresses,
+    InternalRedirect, KeyFormat, Limits, LocalReplies, MessageMutations, Mirror, Origin,
+    OutlierDetection, Priority, Problem, QueryChange, RateLimit, Reason, ReplyFilter, ReplyMapper,
+    ResetFormat, ResourceType, RetryLimit, RetryOn, RetryPolicy, RouteFilter, RouteFilters,
+    ServerHeader, StatusRanges, StreamLimit, StripPort, TcpCheck, ToldBackoff, TrailerChange,
+    Underscores, Upgrade, Warning, name_of_key,
 };

@@ -19,7 +19,7 @@ pub use listener::{Chain, Chains, ConnectionLimit, FilterChain, Gate, HandOff, L
 
 use weft_resources::{HeadRules, HttpFilter, LocalReplies, Priority, Upgrade};
 
-use crate::{outliers::Outliers, routing::RouteConfig, slots::SharedNames};
+use crate::{checks::Checks, outliers::Outliers, routing::RouteConfig, slots::SharedNames};
 
 // Values that are the same before and after compilation.
 pub use weft_resources::{
@@ -220,6 +220,11 @@ pub struct Cluster {
     pub connection: Arc<ConnectionSettings>,
     /// How much may be under way, counted by the gauges of `stats`.
     pub circuit_breakers: CircuitBreakers,
+    /// Asks its endpoints whether they are well, where health checks are configured.
+    pub checks: Option<Checks>,
+    /// Whether every endpoint has been checked once since the cluster came; it takes no requests
+    /// before.
+    pub is_ready: bool,
     /// Takes note of how its requests go, where outlier detection is configured.
     pub outliers: Option<Outliers>,
     /// Requests that are not sent at all.

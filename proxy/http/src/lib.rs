@@ -21,6 +21,7 @@ mod connection_limits;
 mod copied;
 mod date;
 mod deadline;
+mod dial;
 mod downstream;
 mod facts;
 mod fault;
@@ -56,6 +57,7 @@ mod websocket;
 mod worker;
 
 pub use connection_limits::ConnectionLimits;
+pub use dial::dial_for_check;
 pub use fault::{Fault, Processed};
 pub use options::listen_options;
 pub use phase::Phase;

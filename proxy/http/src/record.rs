@@ -2,7 +2,7 @@
 
 use std::{rc::Rc, sync::Arc, time::Instant};
 
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, HeaderName, Response, StatusCode};
 use weft_balance::{ActiveRequest, Outcome};
 use weft_compile::{Cluster, HttpChain};
 use weft_telemetry::{GaugeGuard, HttpStats};
@@ -13,6 +13,10 @@ use crate::{
     upstream::Place,
     worker::{Busy, Worker},
 };
+
+/// An endpoint that sends this asks to be left alone, and is until its checks pass.
+const IMMEDIATE_HEALTH_CHECK_FAIL: HeaderName =
+    HeaderName::from_static("x-envoy-immediate-health-check-fail");
 
 /// Counts a request from its head until it is dropped, which is when the response has ended or
 /// either side went away.
@@ -76,6 +80,11 @@ impl Record {
     /// The upstream has answered, with its head alone or with more to come.
     pub(crate) fn head_came(&mut self, head: &Response<()>, is_grpc: bool, is_end: bool) {
         let Some(upstream) = &mut self.upstream else { return };
+        if let Some(checks) = &upstream.cluster.checks
+            && head.headers().contains_key(IMMEDIATE_HEALTH_CHECK_FAIL)
+        {
+            checks.left_alone(upstream.active.endpoint());
+        }
         if upstream.cluster.outliers.is_some() {
             match outcome::of_head(head, is_grpc, is_end) {
                 Some(outcome) => self.outcome(outcome),

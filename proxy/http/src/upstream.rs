@@ -12,7 +12,6 @@ mod pool;
 mod upload;
 
 use std::{
-    net::SocketAddr,
     rc::Rc,
     sync::Arc,
     task::{Context, Poll},
@@ -26,9 +25,9 @@ use http::{
 };
 use http_body::{Frame, SizeHint};
 use tokio::{io::AsyncWriteExt as _, sync::oneshot, time::timeout};
-use weft_balance::{EndpointAddress, EndpointState};
+use weft_balance::EndpointState;
 use weft_compile::{Cluster, KeyFormat, Priority, UpstreamProtocol};
-use weft_net::{ConnectError, Stream, connect_any, connect_pipe, connect_tcp};
+use weft_net::{ConnectError, Stream};
 
 pub(crate) use limits::{Full, Limited, Place, take, take_connection};
 pub(crate) use original::destination;
@@ -38,9 +37,9 @@ pub(crate) use upload::{Framing, Upload};
 
 use crate::{
     body::Limits,
+    dial::dial,
     fault::{Fault, Processed},
     http1::Spelling,
-    options::{address_order, tcp_options},
     tunnel::Tunnel,
 };
 
@@ -396,18 +395,8 @@ async fn open_socket(
     let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
     let whole = cluster.connection.connect_timeout;
     let limit = left.map_or(whole, |left| left.min(whole));
-    let options = |address: SocketAddr| tcp_options(&cluster.connection, address.ip());
-    let order = address_order(&cluster.connection);
     let ways = endpoint.ways();
-    let connected = match endpoint.address() {
-        EndpointAddress::Ip(address) if ways.is_empty() => {
-            connect_tcp(*address, &options(*address), limit).await
-        }
-        EndpointAddress::Ip(_) | EndpointAddress::Name(_) => {
-            connect_any(&ways, order, options, limit).await
-        }
-        EndpointAddress::Pipe(path) => connect_pipe(path, limit).await,
-    };
+    let connected = dial(&cluster.connection, endpoint.address(), &ways, limit).await;
     connected.map_err(|error| {
         tracing::debug!(cluster = %cluster.name, endpoint = ?endpoint.address(), %error, "connect failed");
         match error {

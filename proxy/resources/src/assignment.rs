@@ -16,6 +16,7 @@ use weft_route::Denominator;
 use crate::{
     address::{self, Address},
     cluster::optional,
+    health_check::{self, EndpointCheck},
     name::AssignmentName,
     path::At,
     problem::{Notes, Problem},
@@ -102,6 +103,8 @@ pub struct Endpoint {
     pub hostname: Box<str>,
     /// `hash_key` of its metadata `envoy.lb`: what it is placed by where requests are hashed.
     pub hash_key: Option<Box<str>>,
+    /// `endpoint.health_check_config`.
+    pub check: Option<Box<EndpointCheck>>,
 }
 
 /// Where an endpoint is.
@@ -315,6 +318,7 @@ fn endpoint(
                 health: health?,
                 hostname: endpoint.hostname.as_str().into(),
                 hash_key: hash_key(message.metadata.as_ref()),
+                check: health_check::of_endpoint(endpoint, &at, notes),
             })
         }
     }

@@ -11,6 +11,7 @@ use crate::{
     config_source::{self, ConfigSource, FetchTimeout, Origin},
     custom_cluster::{self, OriginalDestination},
     dns::{self, Dns, DnsKind},
+    health_check::{self, HealthCheck},
     http2_options::Http2Options,
     key_format::KeyFormat,
     name::{AssignmentName, ClusterName},
@@ -41,6 +42,14 @@ pub struct Cluster {
     pub balancing: Balancing,
     /// `circuit_breakers`.
     pub circuit_breakers: CircuitBreakers,
+    /// `health_checks`, if there are any.
+    pub health_check: Option<HealthCheck>,
+    /// `ignore_health_on_host_removal`: an endpoint that is not listed any more goes even while its
+    /// checks pass.
+    pub ignore_health_on_removal: bool,
+    /// `common_lb_config.ignore_new_hosts_until_first_hc`: an endpoint that was not checked yet is
+    /// as good as not there.
+    pub ignore_new_until_checked: bool,
     /// `outlier_detection`, if there is any.
     pub outlier_detection: Option<OutlierDetection>,
     /// `common_lb_config.close_connections_on_host_set_change`: connections to all endpoints drain
@@ -168,6 +177,12 @@ pub(crate) fn read(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> O
         connection,
         balancing,
         circuit_breakers: circuit_breakers::of_cluster(message, at, notes),
+        health_check: health_check::of_cluster(message, at, notes),
+        ignore_health_on_removal: message.ignore_health_on_host_removal,
+        ignore_new_until_checked: message
+            .common_lb_config
+            .as_ref()
+            .is_some_and(|config| config.ignore_new_hosts_until_first_hc),
         outlier_detection: outlier_detection::of_cluster(message, at, notes),
         drain_on_host_set_change: message
             .common_lb_config

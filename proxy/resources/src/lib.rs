@@ -28,6 +28,7 @@ mod filter_chain;
 mod hash_policy;
 mod head_rules;
 mod headers;
+mod health_check;
 mod http2_options;
 mod http_connection_manager;
 mod http_filter;
@@ -76,6 +77,10 @@ pub use filter_chain::{FilterChain, Gate, Terminal};
 pub use hash_policy::{HashCookie, HashInput, HashPolicy};
 pub use head_rules::{HeadRules, InternalAddresses, ServerHeader, StripPort, Underscores};
 pub use headers::{AppendAction, HeaderMutations, HeaderProgram, HeaderSet, HeaderText};
+pub use health_check::{
+    CheckIntervals, CheckQuestion, EndpointCheck, GrpcCheck, HealthCheck, HttpCheck, StatusRanges,
+    TcpCheck,
+};
 pub use http_connection_manager::{Codec, HttpConnectionManager, RouteSource};
 pub use http_filter::{
     CorsPolicy, FilterSettings, HeaderChange, HttpFilter, HttpFilterKind, MessageMutations,

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::{
     groups::StatusClasses,
-    health::OutlierStats,
+    health::{CheckStats, OutlierStats},
     histogram::Histogram,
     http2::Http2Stats,
     metric::{Counter, Gauge},
@@ -108,12 +108,18 @@ pub struct ClusterStats {
     /// From sending the request to the end of the response.
     pub upstream_rq_time: Histogram,
     outlier_detection: OnceLock<Arc<OutlierStats>>,
+    health_check: OnceLock<Arc<CheckStats>>,
 }
 
 impl ClusterStats {
     /// `outlier_detection.*`, which is there from the first use on.
     pub fn outlier_detection(&self) -> &Arc<OutlierStats> {
         self.outlier_detection.get_or_init(Arc::default)
+    }
+
+    /// `health_check.*`, which is there from the first use on.
+    pub fn health_check(&self) -> &Arc<CheckStats> {
+        self.health_check.get_or_init(Arc::default)
     }
 
     pub(crate) fn visit<'a>(&'a self, see: &mut dyn FnMut(&'static str, Value<'a>)) {
@@ -165,6 +171,7 @@ impl ClusterStats {
             high_priority,
             upstream_rq_time,
             outlier_detection,
+            health_check,
         } = self;
         const CLASSES: [&str; 5] = [
             "upstream_rq_1xx",
@@ -238,6 +245,9 @@ impl ClusterStats {
         high_priority.visit(&under_way::HIGH, see);
         if let Some(outliers) = outlier_detection.get() {
             outliers.visit_scoped(see);
+        }
+        if let Some(checks) = health_check.get() {
+            checks.visit_scoped(see);
         }
         see("upstream_rq_time", Value::Histogram(upstream_rq_time));
     }

@@ -124,3 +124,51 @@ impl OutlierStats {
         see("outlier_detection.ejections_active", Value::Gauge(ejections_active.get()));
     }
 }
+
+/// `cluster.<name>.health_check.*`.
+#[derive(Debug, Default)]
+pub struct CheckStats {
+    /// Checks begun.
+    pub attempt: Counter,
+    /// Checks passed.
+    pub success: Counter,
+    /// Checks failed.
+    pub failure: Counter,
+    /// Endpoints that asked to be left alone with a response.
+    pub passive_failure: Counter,
+    /// Checks failed because of a connection or a timeout.
+    pub network_failure: Counter,
+    /// Checks failed because the service's name was another one.
+    pub verify_cluster: Counter,
+    /// Endpoints whose checks pass now.
+    pub healthy: Gauge,
+    /// Endpoints whose checks say that they are degraded.
+    pub degraded: Gauge,
+}
+
+impl CheckStats {
+    pub(crate) fn visit_scoped<'a>(&'a self, see: &mut dyn FnMut(&'static str, Value<'a>)) {
+        let Self {
+            attempt,
+            success,
+            failure,
+            passive_failure,
+            network_failure,
+            verify_cluster,
+            healthy,
+            degraded,
+        } = self;
+        for (name, counter) in [
+            ("health_check.attempt", attempt),
+            ("health_check.success", success),
+            ("health_check.failure", failure),
+            ("health_check.passive_failure", passive_failure),
+            ("health_check.network_failure", network_failure),
+            ("health_check.verify_cluster", verify_cluster),
+        ] {
+            see(name, Value::Counter(counter.get()));
+        }
+        see("health_check.healthy", Value::Gauge(healthy.get()));
+        see("health_check.degraded", Value::Gauge(degraded.get()));
+    }
+}

@@ -20,7 +20,7 @@ pub use groups::{
     ConnectionLimitStats, ControlPlaneStats, HttpStats, ListenerStats, RateStats, StatusClasses,
     TcpStats, UpdateStats,
 };
-pub use health::OutlierStats;
+pub use health::{CheckStats, OutlierStats};
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use http2::Http2Stats;
 pub use inspection::{InspectionStats, ProxyProtocolStats};

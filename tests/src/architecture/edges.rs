@@ -40,7 +40,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "weft-telemetry",
         ],
     ),
-    ("weft-health", &["weft-balance", "weft-compile", "weft-telemetry"]),
+    ("weft-health", &["weft-balance", "weft-compile", "weft-http", "weft-net", "weft-telemetry"]),
     ("weft-admin", &["weft-balance", "weft-compile", "weft-net", "weft-proto", "weft-telemetry"]),
     (
         "weft-proxy",
