@@ -162,11 +162,11 @@ fn one_value_only_few_elements_and_shares() {
 fn what_is_only_warned_about_must_be_sound_too() {
     // enum.defined_only and message.required below a field that is only warned about
     expect::<Cluster>(
-        "{name: a, health_checks: [{timeout: 1s, interval: 1s, tcp_health_check: {}}]}",
+        "{name: a, health_checks: [{timeout: 1s, interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1, \
+         tcp_health_check: {}, event_service: {}}]}",
         &[
-            "? health_checks: not supported: health checks",
-            "! health_checks[0].unhealthy_threshold: is required",
-            "! health_checks[0].healthy_threshold: is required",
+            "? health_checks[0].event_service: not supported: events that are sent to a service",
+            "! health_checks[0].event_service.config_source_specifier: is required: one of grpc_service",
         ],
     );
     expect::<Cluster>(
