@@ -1,6 +1,6 @@
 """The requests: each names its world and what goes over the wire."""
 
-from differential import behind, filtering, replies, routing, sayings, settings, spelled, written
+from differential import behind, filtering, limiting, replies, routing, sayings, settings, spelled, written
 from differential.case import Case, both, plan
 
 PATHS = """
@@ -353,6 +353,7 @@ def cases():
         *replies.cases(),
         *behind.cases(),
         *filtering.cases(),
+        *limiting.cases(),
         *sayings.cases(),
         *written.cases(),
         *spelled.cases(),

@@ -1,7 +1,12 @@
-"""How often connections may come: of a chain, of a listener, and of chains that share a rate."""
+"""How often connections may come, of a chain, of a listener, and of chains that share a rate; and requests."""
 
+import threading
+
+from differential.filtering import put
+from differential.limiting import ON, RATE, bucket
 from harness import http1
-from harness.config import address, bootstrap
+from harness.config import ROUTER, address, bootstrap, cluster, hcm, route, routes, virtual_host
+from harness.config import listener as http_listener
 from harness.waiting import until
 
 TYPE = "type.googleapis.com/envoy.extensions.filters."
@@ -61,3 +66,35 @@ def test_chains_share_a_rate_by_its_key(start):
     proxy = start(bootstrap([listener(name, gate) for name, gate in made.items()], []))
     let_through = {name: knocks(proxy.port(name), 3) for name in made}
     assert let_through == {"one": 3, "other": 1, "another-bucket": 3, "own": 3, "off": 3}
+
+
+def limited(up, **config):
+    """A bootstrap whose only route is limited like this."""
+    table = routes("main", virtual_host("all", ["*"], route("/", "up")))
+    limit = put(RATE, **{**ON, **config})
+    return bootstrap([http_listener("main", hcm(table, http_filters=[limit, ROUTER]))], [cluster("up", up.port)])
+
+
+def test_requests_come_at_a_rate(start, http_upstream):
+    """Over all workers together, and counted by the name that the filter gives it."""
+    up = http_upstream("up")
+    proxy = start(limited(up, stat_prefix="few", **bucket(5)), workers=4)
+    port, statuses = proxy.port(), []
+    callers = [threading.Thread(target=lambda: statuses.append(http1.request(port).status)) for _ in range(40)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert sorted(statuses) == [200] * 5 + [429] * 35
+    assert len(up.seen) == 5
+    stats = proxy.admin.stats()
+    counts = {name: stats[f"few.http_local_rate_limit.{name}"] for name in ("enabled", "ok", "rate_limited", "enforced")}
+    assert counts == {"enabled": 40, "ok": 5, "rate_limited": 35, "enforced": 35}
+
+
+def test_requests_may_come_again_with_time(start, http_upstream):
+    up = http_upstream("up")
+    soon = {"token_bucket": {"max_tokens": 1, "tokens_per_fill": 1, "fill_interval": "0.2s"}}
+    port = start(limited(up, **soon)).port()
+    assert http1.request(port).status == 200
+    until(lambda: http1.request(port).status == 200, "a token to come back")

@@ -33,7 +33,7 @@ pub(crate) struct Names<'a> {
 pub(crate) fn http_chain(
     http: HttpConnectionManager,
     names: &mut Names<'_>,
-    stats: &Stats,
+    stats: &Arc<Stats>,
 ) -> Result<(HttpChain, Option<Reference>), Reason> {
     let (routes, reference) = match http.routes {
         RouteSource::Inline(config) => (
@@ -58,6 +58,7 @@ pub(crate) fn http_chain(
         local_replies: local_replies.transpose()?.map(Box::new),
         suppress_envoy_headers: http.suppress_envoy_headers,
         respect_expected_timeout: http.respect_expected_timeout,
+        registry: Arc::clone(stats),
         filters: http.filters,
         http2: http.http2,
         http2_stats: Arc::clone(&stats.http2),

@@ -20,7 +20,7 @@ pub(crate) fn compile(
     default: Option<Resource>,
     known: &[Arc<FilterChain>],
     names: &mut Names<'_>,
-    stats: &Stats,
+    stats: &Arc<Stats>,
 ) -> Result<Chains, Vec<Reason>> {
     let table = ChainTable::compile(chains.iter().map(|chain| &chain.conditions))
         .map_err(|error| vec![ambiguous(&error, &chains)])?;
@@ -75,7 +75,7 @@ fn filter_chain(
     chain: Resource,
     known: &[Arc<FilterChain>],
     names: &mut Names<'_>,
-    stats: &Stats,
+    stats: &Arc<Stats>,
 ) -> Result<Arc<FilterChain>, Reason> {
     let identity = identity(&chain.identity);
     if let Some(known) = known.iter().find(|known| known.identity == identity) {
@@ -107,7 +107,7 @@ fn gate(gate: &GateResource, names: &mut Names<'_>, stats: &Stats) -> Gate {
 pub(crate) fn terminal(
     terminal: Terminal,
     names: &mut Names<'_>,
-    stats: &Stats,
+    stats: &Arc<Stats>,
 ) -> Result<(Chain, Option<Reference>), Reason> {
     Ok(match terminal {
         Terminal::Http(http) => {

@@ -60,7 +60,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) route_configs: &'a mut RouteConfigs,
     pub(crate) wanted: &'a mut WantedNames,
     pub(crate) buckets: &'a mut SharedBuckets,
-    pub(crate) stats: &'a Stats,
+    pub(crate) stats: &'a Arc<Stats>,
     pub(crate) files: Files,
 }
 

@@ -10,7 +10,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::HeaderValue;
 use weft_balance::{Balancer, DropOverloads, EndpointState, Outcome};
-use weft_telemetry::{ClusterStats, Http2Stats, HttpStats, TcpStats, UnderWay};
+use weft_telemetry::{ClusterStats, Http2Stats, HttpStats, Stats, TcpStats, UnderWay};
 
 pub use inspection::{
     Inspection, KeptTlvs, ListenerFilter, ListenerFilterKind, PortRule, ProxyProtocolRules, TlvRule,
@@ -107,6 +107,8 @@ pub struct HttpChain {
     pub heads: HeadRules,
     /// `local_reply_config`.
     pub local_replies: Option<Box<LocalReplies<Bytes>>>,
+    /// Where counters are found by names that only routes tell.
+    pub registry: Arc<Stats>,
     /// `http_filters` before the router.
     pub filters: Box<[HttpFilter]>,
     /// Router's `suppress_envoy_headers`: no `x-envoy-*` headers are added.

@@ -6,20 +6,23 @@
 mod buffer;
 mod cors;
 mod grpc_web;
+mod inject;
 mod query;
+mod rate;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use http::{Response, request::Parts};
 use smallvec::SmallVec;
+use tokio::time::sleep_until;
 use weft_compile::{
-    Action, FilterSettings, HttpChain, HttpFilter, HttpFilterKind, MessageMutations, RouteEntry,
-    RouteFilter, RouteFilters,
+    Action, FaultRules, FilterSettings, HttpChain, HttpFilter, HttpFilterKind, LocalRateLimit,
+    MessageMutations, RouteEntry, RouteFilter, RouteFilters,
 };
 use weft_format::View;
 
 pub(crate) use self::grpc_web::{Decoding, Encoding, read_as_message};
-use self::{buffer::Buffering, cors::Cors, grpc_web::GrpcWeb};
+use self::{buffer::Buffering, cors::Cors, grpc_web::GrpcWeb, inject::Active};
 use crate::{
     body::Body,
     downstream::{Caller, Connection, RequestBody},
@@ -27,6 +30,7 @@ use crate::{
     fault::Fault,
     forward::follow::Trail,
     head_rules::Origin,
+    local_reply::Answer as Refusal,
     mutation::{self, Side},
     record::Record,
     request::Head,
@@ -75,26 +79,42 @@ pub(crate) enum Verdict {
     Passed,
     /// It goes no further: this is what happened.
     Failed(Fault),
+    /// It goes no further, and is told this.
+    Refused(Box<Refusal>),
     /// It is answered with this.
     Answered(Response<()>),
     /// It goes on when this is over.
-    Waits(Buffering),
+    Waits(Wait),
+}
+
+/// What a request waits for.
+pub(crate) enum Wait {
+    /// Its whole body.
+    Body(Buffering),
+    /// This moment.
+    Until(Instant),
 }
 
 /// A request that a filter holds back.
 pub(crate) struct Held {
     pub(crate) coming: Coming,
-    until: Buffering,
+    until: Wait,
 }
 
 impl Held {
-    pub(crate) fn new(coming: Coming, until: Buffering) -> Box<Self> {
+    pub(crate) fn new(coming: Coming, until: Wait) -> Box<Self> {
         Box::new(Self { coming, until })
     }
 
     /// Waits for what the filter waits for.
     pub(crate) async fn released(&mut self, connection: &Connection) -> Result<(), Fault> {
-        self.until.collect(&mut self.coming, connection).await
+        match &mut self.until {
+            Wait::Body(buffering) => buffering.collect(&mut self.coming, connection).await,
+            Wait::Until(moment) => {
+                sleep_until((*moment).into()).await;
+                Ok(())
+            }
+        }
     }
 }
 
@@ -117,6 +137,14 @@ enum Memory {
     Nothing,
     Cors(Cors),
     GrpcWeb(GrpcWeb),
+    /// It was delayed, and is counted as long as it goes on.
+    Delayed(Active),
+    /// It is counted as long as it goes on.
+    Injected {
+        _active: Active,
+    },
+    /// It was asked for a token of these.
+    Limited(Arc<LocalRateLimit>),
 }
 
 impl Passage {
@@ -173,13 +201,33 @@ impl Passage {
                 HttpFilterKind::Buffer { max_bytes } => {
                     match buffer::hold(*max_bytes, own, coming) {
                         Ok(None) => {}
-                        Ok(Some(buffering)) => return Verdict::Waits(buffering),
+                        Ok(Some(buffering)) => return Verdict::Waits(Wait::Body(buffering)),
                         Err(fault) => return Verdict::Failed(fault),
                     }
                 }
                 HttpFilterKind::GrpcWeb => {
                     if let Some(web) = GrpcWeb::begin(coming) {
                         *memory = Memory::GrpcWeb(web);
+                    }
+                }
+                HttpFilterKind::Fault(always) => {
+                    let rules = inject::rules(always, own);
+                    match inject(rules, &chain, memory, connection, coming) {
+                        Verdict::Passed => {}
+                        waits @ Verdict::Waits(_) => {
+                            // What comes after the delay is still to be asked.
+                            self.next -= 1;
+                            return waits;
+                        }
+                        verdict => return verdict,
+                    }
+                }
+                HttpFilterKind::LocalRateLimit(always) => {
+                    let limit = rate::settings(always, own);
+                    let refusal;
+                    (*memory, refusal) = limited(&limit, connection, coming);
+                    if let Some(refusal) = refusal {
+                        return Verdict::Refused(Box::new(refusal));
                     }
                 }
             }
@@ -205,8 +253,15 @@ impl Passage {
                 }
                 (HttpFilterKind::Cors, Memory::Cors(cors)) => cors.mark(response.headers_mut()),
                 (HttpFilterKind::GrpcWeb, Memory::GrpcWeb(web)) => web.back(response),
+                (_, Memory::Limited(limit)) => {
+                    rate::say_what_is_left(limit, response.headers_mut(), Instant::now());
+                }
                 (
-                    HttpFilterKind::Cors | HttpFilterKind::GrpcWeb | HttpFilterKind::Buffer { .. },
+                    HttpFilterKind::Cors
+                    | HttpFilterKind::GrpcWeb
+                    | HttpFilterKind::Buffer { .. }
+                    | HttpFilterKind::Fault(_)
+                    | HttpFilterKind::LocalRateLimit(_),
                     _,
                 ) => {}
             }
@@ -218,6 +273,81 @@ impl Passage {
         let reads = |memory: &Memory| matches!(memory, Memory::GrpcWeb(web) if web.must_read());
         self.memories.iter().any(reads)
     }
+}
+
+/// Does to a request what the rules say: it waits first, and fails then.
+fn inject(
+    rules: &FaultRules,
+    chain: &Arc<HttpChain>,
+    memory: &mut Memory,
+    connection: &Connection,
+    coming: &Coming,
+) -> Verdict {
+    let worker = &connection.worker;
+    let headers = &coming.parts.headers;
+    let active = match std::mem::replace(memory, Memory::Nothing) {
+        Memory::Delayed(active) => active,
+        _ => {
+            let asks = rules.delay.is_some() || rules.abort.is_some();
+            if !asks || !inject::hold(rules, &worker.tables(), coming) {
+                return Verdict::Passed;
+            }
+            let Some(active) = inject::begin(rules, chain) else { return Verdict::Passed };
+            if let Some(delay) = inject::delay(rules, headers, worker.random_u64()) {
+                chain.stats.fault_delays.inc();
+                *memory = Memory::Delayed(active);
+                return Verdict::Waits(Wait::Until(Instant::now() + delay));
+            }
+            active
+        }
+    };
+    let Some(answer) = inject::abort(rules, headers, worker.random_u64()) else {
+        return Verdict::Passed;
+    };
+    chain.stats.fault_aborts.inc();
+    *memory = Memory::Injected { _active: active };
+    Verdict::Refused(Box::new(answer))
+}
+
+/// Takes a token for a request. What is noted of it, and the answer if it is refused.
+fn limited(
+    limit: &Arc<LocalRateLimit>,
+    connection: &Connection,
+    coming: &mut Coming,
+) -> (Memory, Option<Refusal>) {
+    let worker = &connection.worker;
+    let stats = worker.rate_stats(&connection.chain.registry, &limit.stat_prefix);
+    let random = (worker.random_u64(), worker.random_u64());
+    match rate::ask(limit, &stats, Instant::now(), random) {
+        rate::Said::Nothing => (Memory::Nothing, None),
+        rate::Said::Passes => (Memory::Limited(Arc::clone(limit)), None),
+        rate::Said::Noted => {
+            let mut headers = coming.parts.headers.clone();
+            let view = view(connection, coming);
+            mutation::apply(&limit.when_not_enforced, &mut headers, Side::Request, &view);
+            coming.parts.headers = headers;
+            (Memory::Nothing, None)
+        }
+        rate::Said::Refused => {
+            let refusal = rate::refusal(limit, &view(connection, coming));
+            (Memory::Limited(Arc::clone(limit)), Some(refusal))
+        }
+    }
+}
+
+/// What is known of a request on its way through the filters.
+fn view<'a>(connection: &'a Connection, coming: &'a Coming) -> View<'a> {
+    let Ok(head) = Head::read(&coming.parts) else { return facts::of_connection(connection) };
+    let request = weft_format::Request {
+        method: coming.parts.method.as_str(),
+        path: head.path_and_query,
+        authority: head.authority.as_bytes(),
+        scheme: coming.origin.scheme,
+        headers: &coming.parts.headers,
+    };
+    let names = coming.place.entry().map(|entry| &*entry.names);
+    let (began, version) = (coming.record.began(), coming.parts.version);
+    facts::view(connection, &coming.origin, names, began, version, request)
 }
 
 /// The changes of the levels of a route, from the least specific one.

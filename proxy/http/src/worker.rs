@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::HashMap,
     future::{Future, poll_fn},
     io,
     pin::pin,
@@ -15,6 +16,7 @@ use http::HeaderValue;
 use weft_compile::{Listener, Tables};
 use weft_format::Host;
 use weft_net::{Acceptor, PeerAddress, Stream};
+use weft_telemetry::{HttpRateStats, Stats};
 
 use crate::{
     admission,
@@ -71,9 +73,13 @@ pub struct Worker {
     host: Arc<Host>,
     identity: Identity,
     limits: Arc<ConnectionLimits>,
+    rate_stats: RefCell<RateStats>,
     connections: Cell<usize>,
     busy: Cell<usize>,
 }
+
+/// Counters by the names that rate limits give them, as far as they were asked for here.
+type RateStats = HashMap<Box<str>, Arc<HttpRateStats>, foldhash::fast::RandomState>;
 
 /// This worker's hold on the tables: counted by an `Rc`, so that pinning them for a request is no
 /// atomic operation that other workers would feel.
@@ -120,6 +126,7 @@ impl Worker {
             host: options.host,
             identity: options.identity,
             limits: options.limits,
+            rate_stats: RefCell::default(),
             connections: Cell::new(0),
             busy: Cell::new(0),
         })
@@ -239,6 +246,18 @@ impl Worker {
 
     pub(crate) fn timer(&self) -> Timer {
         Timer::new(&self.timers)
+    }
+
+    /// What is counted under this name by rate limits. Only the first request for a name asks the
+    /// registry, which others ask as well.
+    pub(crate) fn rate_stats(&self, registry: &Stats, name: &str) -> Arc<HttpRateStats> {
+        let mut known = self.rate_stats.borrow_mut();
+        if let Some(found) = known.get(name) {
+            return Arc::clone(found);
+        }
+        let found = registry.http_rate(name);
+        known.insert(name.into(), Arc::clone(&found));
+        found
     }
 
     pub(crate) fn phase(&self) -> Phase {

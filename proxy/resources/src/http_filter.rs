@@ -2,6 +2,8 @@
 //! and `typed_per_filter_config`, what routes say to these filters.
 
 mod cors;
+mod fault;
+mod local_rate_limit;
 mod mutations;
 
 use std::sync::Arc;
@@ -13,9 +15,11 @@ use weft_proto::pb::envoy::{
         http::{
             buffer::v3::{self as buffer, Buffer, BufferPerRoute},
             cors::v3::{Cors, CorsPolicy as CorsPolicyMessage},
+            fault::v3::HttpFault,
             grpc_stats::v3::FilterConfig as GrpcStats,
             grpc_web::v3::GrpcWeb,
             header_mutation::v3::{HeaderMutation, HeaderMutationPerRoute},
+            local_ratelimit::v3::LocalRateLimit as LocalRateLimitMessage,
             router::v3::Router,
         },
         network::http_connection_manager::v3 as wire,
@@ -26,6 +30,8 @@ use weft_proto::pb::google::protobuf::Any;
 pub(crate) use self::mutations::changes;
 pub use self::{
     cors::CorsPolicy,
+    fault::{Aborted, FaultRules, Injection},
+    local_rate_limit::LocalRateLimit,
     mutations::{HeaderChange, MessageMutations, QueryChange, TrailerChange},
 };
 use crate::{
@@ -64,6 +70,10 @@ pub enum HttpFilterKind {
     },
     /// `grpc_web`: between gRPC-Web and gRPC.
     GrpcWeb,
+    /// `fault`: delays requests and fails them on purpose.
+    Fault(FaultRules),
+    /// `local_ratelimit`: refuses requests that come too often.
+    LocalRateLimit(Arc<LocalRateLimit>),
 }
 
 /// What one level (route configuration, virtual host, route or weighted cluster) says to a filter.
@@ -91,6 +101,10 @@ pub enum FilterSettings {
         /// `max_request_bytes`.
         max_bytes: usize,
     },
+    /// `HTTPFault`.
+    Fault(FaultRules),
+    /// `LocalRateLimit`.
+    LocalRateLimit(Arc<LocalRateLimit>),
 }
 
 /// What all levels of a route say to filters. Clones share it.
@@ -253,6 +267,14 @@ fn kind(any: &Any, at: &At<'_>, notes: &mut Notes) -> Option<Option<HttpFilterKi
         name if name == GrpcWeb::full_name() => {
             extension::unpack::<GrpcWeb>(any, at, notes).map(|_| HttpFilterKind::GrpcWeb)
         }
+        name if name == HttpFault::full_name() => extension::unpack::<HttpFault>(any, at, notes)
+            .and_then(|message| fault::read(&message, at, notes))
+            .map(HttpFilterKind::Fault),
+        name if name == LocalRateLimitMessage::full_name() => {
+            extension::unpack::<LocalRateLimitMessage>(any, at, notes)
+                .and_then(|message| local_rate_limit::read(&message, at, notes))
+                .map(|limit| HttpFilterKind::LocalRateLimit(Arc::new(limit)))
+        }
         _ => return None,
     })
 }
@@ -297,6 +319,8 @@ fn is_known(any: &Any) -> bool {
     extension::holds::<HeaderMutationPerRoute>(any)
         || extension::holds::<CorsPolicyMessage>(any)
         || extension::holds::<BufferPerRoute>(any)
+        || extension::holds::<HttpFault>(any)
+        || extension::holds::<LocalRateLimitMessage>(any)
 }
 
 /// Reads the settings of a route for a filter; `None` where they are refused.
@@ -322,6 +346,18 @@ fn settings(any: &Any, at: &At<'_>, notes: &mut Notes) -> Option<Option<Arc<Filt
                 }
                 None => return notes.refuse(&at.field("override"), Problem::Missing),
             }
+        }
+        name if name == HttpFault::full_name() => {
+            let message = extension::unpack::<HttpFault>(any, at, notes)?;
+            FilterSettings::Fault(fault::read(&message, at, notes)?)
+        }
+        name if name == LocalRateLimitMessage::full_name() => {
+            let message = extension::unpack::<LocalRateLimitMessage>(any, at, notes)?;
+            if message.token_bucket.is_none() {
+                return notes.refuse(&at.field("token_bucket"), Problem::Missing);
+            }
+            let limit = local_rate_limit::read(&message, at, notes)?;
+            FilterSettings::LocalRateLimit(Arc::new(limit))
         }
         other => return notes.refuse(at, Problem::UnknownType(other.to_owned())),
     };

@@ -83,8 +83,9 @@ pub use health_check::{
 };
 pub use http_connection_manager::{Codec, HttpConnectionManager, RouteSource};
 pub use http_filter::{
-    CorsPolicy, FilterSettings, HeaderChange, HttpFilter, HttpFilterKind, MessageMutations,
-    QueryChange, RouteFilter, RouteFilters, TrailerChange,
+    Aborted, CorsPolicy, FaultRules, FilterSettings, HeaderChange, HttpFilter, HttpFilterKind,
+    Injection, LocalRateLimit, MessageMutations, QueryChange, RouteFilter, RouteFilters,
+    TrailerChange,
 };
 pub use http2_options::{Http2Options, Keepalive};
 pub use internal_redirect::InternalRedirect;

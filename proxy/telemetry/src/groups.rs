@@ -105,6 +105,14 @@ pub struct HttpStats {
     pub cors_origin_valid: Counter,
     /// Requests of pages whose origin no CORS policy allows.
     pub cors_origin_invalid: Counter,
+    /// Requests that were delayed on purpose.
+    pub fault_delays: Counter,
+    /// Requests that were failed on purpose.
+    pub fault_aborts: Counter,
+    /// Requests that were left alone because there were as many as may be.
+    pub fault_overflow: Counter,
+    /// Requests that something is done to on purpose now.
+    pub fault_active: Gauge,
     /// From the request's head to the end of the response.
     pub downstream_rq_time: Histogram,
 }
@@ -143,6 +151,10 @@ impl HttpStats {
             rq_direct_response,
             cors_origin_valid,
             cors_origin_invalid,
+            fault_delays,
+            fault_aborts,
+            fault_overflow,
+            fault_active,
             downstream_rq_time,
         } = self;
         const CLASSES: [&str; 5] = [
@@ -192,6 +204,9 @@ impl HttpStats {
             ("rq_direct_response", rq_direct_response),
             ("cors.origin_valid", cors_origin_valid),
             ("cors.origin_invalid", cors_origin_invalid),
+            ("fault.aborts_injected", fault_aborts),
+            ("fault.delays_injected", fault_delays),
+            ("fault.faults_overflow", fault_overflow),
         ] {
             see(name, Value::Counter(counter.get()));
         }
@@ -200,6 +215,7 @@ impl HttpStats {
         let tunnels = Value::Gauge(downstream_cx_upgrades_active.get());
         see("downstream_cx_upgrades_active", tunnels);
         see("downstream_rq_active", Value::Gauge(downstream_rq_active.get()));
+        see("fault.active_faults", Value::Gauge(fault_active.get()));
         see("downstream_rq_time", Value::Histogram(downstream_rq_time));
     }
 }
@@ -275,6 +291,33 @@ pub struct RateStats {
 impl RateStats {
     pub(crate) fn visit<'a>(&'a self, see: &mut dyn FnMut(&'static str, Value<'a>)) {
         see("rate_limited", Value::Counter(self.rate_limited.get()));
+    }
+}
+
+/// `<stat_prefix>.http_local_rate_limit.*`.
+#[derive(Debug, Default)]
+pub struct HttpRateStats {
+    /// Requests that were asked for a token.
+    pub enabled: Counter,
+    /// Requests that had one.
+    pub ok: Counter,
+    /// Requests that had none.
+    pub rate_limited: Counter,
+    /// Requests that were refused for that.
+    pub enforced: Counter,
+}
+
+impl HttpRateStats {
+    pub(crate) fn visit<'a>(&'a self, see: &mut dyn FnMut(&'static str, Value<'a>)) {
+        let Self { enabled, ok, rate_limited, enforced } = self;
+        for (name, counter) in [
+            ("enabled", enabled),
+            ("enforced", enforced),
+            ("ok", ok),
+            ("rate_limited", rate_limited),
+        ] {
+            see(name, Value::Counter(counter.get()));
+        }
     }
 }
 

@@ -17,8 +17,8 @@ mod under_way;
 
 pub use cluster::ClusterStats;
 pub use groups::{
-    ConnectionLimitStats, ControlPlaneStats, HttpStats, ListenerStats, RateStats, StatusClasses,
-    TcpStats, UpdateStats,
+    ConnectionLimitStats, ControlPlaneStats, HttpRateStats, HttpStats, ListenerStats, RateStats,
+    StatusClasses, TcpStats, UpdateStats,
 };
 pub use health::{CheckStats, OutlierStats};
 pub use histogram::{Histogram, HistogramSnapshot};

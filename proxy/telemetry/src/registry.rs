@@ -9,8 +9,8 @@ use std::{
 use crate::{
     cluster::ClusterStats,
     groups::{
-        ConnectionLimitStats, ControlPlaneStats, HttpStats, ListenerStats, RateStats, TcpStats,
-        UpdateStats,
+        ConnectionLimitStats, ControlPlaneStats, HttpRateStats, HttpStats, ListenerStats,
+        RateStats, TcpStats, UpdateStats,
     },
     histogram::Histogram,
     http2::Http2Stats,
@@ -30,6 +30,7 @@ pub struct Stats {
     tcp: Groups<TcpStats>,
     connection_limits: Groups<ConnectionLimitStats>,
     listeners: Groups<ListenerStats>,
+    http_rates: Groups<HttpRateStats>,
     network_rates: Groups<RateStats>,
     listener_rates: Groups<RateStats>,
     /// What listener filters find out.
@@ -70,6 +71,7 @@ impl Stats {
             tcp: Groups::default(),
             connection_limits: Groups::default(),
             listeners: Groups::default(),
+            http_rates: Groups::default(),
             network_rates: Groups::default(),
             listener_rates: Groups::default(),
             inspection: Arc::default(),
@@ -108,6 +110,11 @@ impl Stats {
         group(&self.connection_limits, stat_prefix)
     }
 
+    /// `<stat_prefix>.http_local_rate_limit.*`.
+    pub fn http_rate(&self, stat_prefix: &str) -> Arc<HttpRateStats> {
+        group(&self.http_rates, stat_prefix)
+    }
+
     /// `local_rate_limit.<stat_prefix>.*`.
     pub fn network_rate(&self, stat_prefix: &str) -> Arc<RateStats> {
         group(&self.network_rates, stat_prefix)
@@ -132,6 +139,7 @@ impl Stats {
         sweep(&self.http);
         sweep(&self.tcp);
         sweep(&self.connection_limits);
+        sweep(&self.http_rates);
         sweep(&self.network_rates);
         sweep(&self.listener_rates);
     }
@@ -161,6 +169,11 @@ impl Stats {
         each(&self.connection_limits, |name, stats| {
             stats.visit(&mut |metric, value| {
                 see(Sample { scope: Scope::ConnectionLimit(name), metric, value });
+            });
+        });
+        each(&self.http_rates, |name, stats| {
+            stats.visit(&mut |metric, value| {
+                see(Sample { scope: Scope::HttpRate(name), metric, value });
             });
         });
         each(&self.network_rates, |name, stats| {
@@ -242,6 +255,8 @@ pub enum Scope<'a> {
     Tcp(&'a str),
     /// `connection_limit.<stat_prefix>`.
     ConnectionLimit(&'a str),
+    /// `<stat_prefix>.http_local_rate_limit`.
+    HttpRate(&'a str),
     /// `local_rate_limit.<stat_prefix>`.
     NetworkRate(&'a str),
     /// `listener_local_ratelimit.<stat_prefix>`.

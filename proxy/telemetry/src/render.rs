@@ -166,6 +166,7 @@ fn dotted(sample: &Sample<'_>) -> String {
         Scope::Listener(address) => format!("listener.{address}.{metric}"),
         Scope::Tcp(prefix) => format!("tcp.{prefix}.{metric}"),
         Scope::ConnectionLimit(prefix) => format!("connection_limit.{prefix}.{metric}"),
+        Scope::HttpRate(prefix) => format!("{prefix}.http_local_rate_limit.{metric}"),
         Scope::NetworkRate(prefix) => format!("local_rate_limit.{prefix}.{metric}"),
         Scope::ListenerRate(prefix) => format!("listener_local_ratelimit.{prefix}.{metric}"),
         Scope::Process(scope) => format!("{scope}.{metric}"),
@@ -180,6 +181,9 @@ fn family_and_labels(sample: &Sample<'_>) -> (String, String) {
         Scope::Tcp(prefix) => ("tcp", Some(("envoy_tcp_prefix", prefix))),
         Scope::ConnectionLimit(prefix) => {
             ("connection_limit", Some(("envoy_connection_limit_prefix", prefix)))
+        }
+        Scope::HttpRate(prefix) => {
+            ("http_local_rate_limit", Some(("envoy_local_http_ratelimit_prefix", prefix)))
         }
         Scope::NetworkRate(prefix) => {
             ("local_rate_limit", Some(("envoy_local_network_ratelimit_prefix", prefix)))

@@ -65,7 +65,7 @@ pub(super) fn go_on(
                 Fault::RequestNotWhole => held.coming.record.not_whole(),
                 _ => {}
             }
-            turn_back(connection, &held.coming, fault, passage)
+            turn_back(connection, &held.coming, Answer::fault(fault), passage)
         }
     }
 }
@@ -78,7 +78,10 @@ fn go_through(connection: &Rc<Connection>, mut coming: Coming, passage: &mut Mem
     match verdict {
         Verdict::Passed => {}
         Verdict::Waits(until) => return Decision::Hold(Held::new(coming, until)),
-        Verdict::Failed(fault) => return turn_back(connection, &coming, fault, passage),
+        Verdict::Failed(fault) => {
+            return turn_back(connection, &coming, Answer::fault(fault), passage);
+        }
+        Verdict::Refused(answer) => return turn_back(connection, &coming, *answer, passage),
         Verdict::Answered(head) => {
             let mut response = head.map(|()| Body::empty());
             coming.record.responded(response.status());
@@ -104,11 +107,10 @@ fn go_through(connection: &Rc<Connection>, mut coming: Coming, passage: &mut Mem
 fn turn_back(
     connection: &Rc<Connection>,
     coming: &Coming,
-    fault: Fault,
+    answer: Answer,
     passage: &mut Memory,
 ) -> Decision {
     let asking = coming.asking(connection);
-    let answer = Answer::fault(fault);
     let answer = match (coming.place.found(), Head::read(&coming.parts)) {
         (Found::Route(entry), Ok(head)) if matches!(entry.action, Action::Forward(_)) => {
             *asking.of_route(entry, &head, answer)

@@ -1,0 +1,120 @@
+"""Worlds and cases of requests that are delayed, failed or refused before they go anywhere."""
+
+from differential.case import both
+from differential.filtering import put, said, setting, typed, world
+from differential.routing import header
+from harness.config import cluster, direct, route, virtual_host
+
+FAULT = "fault.v3.HTTPFault"
+RATE = "local_ratelimit.v3.LocalRateLimit"
+GRPC = (("content-type", "application/grpc"), ("te", "trailers"))
+
+
+def share(numerator, denominator="HUNDRED"):
+    return {"percentage": {"numerator": numerator, "denominator": denominator}}
+
+
+def faults(ports):
+    own = lambda **config: said((FAULT, typed(FAULT, **config)))
+    always = share(100)
+    exact = {"name": "x-fault", "string_match": {"exact": "yes"}}
+    host = virtual_host(
+        "main",
+        ["*"],
+        route("/abort", "up", **own(abort={"http_status": 418, **always}), response_headers_to_add=[header("x-route", "said")]),
+        route("/grpc", "up", **own(abort={"grpc_status": 5, **always})),
+        route("/never", "up", **own(abort={"http_status": 418, **share(0)})),
+        route("/unset", "up", **own(abort={"http_status": 418})),
+        route("/million", "up", **own(abort={"http_status": 418, **share(1_000_000, "MILLION")})),
+        route("/late", "up", **own(delay={"fixed_delay": "0.1s", **always})),
+        route("/late-abort", "up", **own(delay={"fixed_delay": "0.1s", **always}, abort={"http_status": 503, **always})),
+        route("/matched", "up", **own(abort={"http_status": 418, **always}, headers=[exact])),
+        route("/to-up", "up", **own(abort={"http_status": 418, **always}, upstream_cluster="up")),
+        route("/to-other", "up", **own(abort={"http_status": 418, **always}, upstream_cluster="other")),
+        route("/by-header", "up", **own(abort={"header_abort": {}, **always}, delay={"header_delay": {}, **always})),
+        route("/by-header-seldom", "up", **own(abort={"header_abort": {}, **share(0)})),
+        route("/off", "up", **said((FAULT, setting(disabled=True)))),
+        route("/missing", "empty", **own(abort={"http_status": 418, **always})),
+        direct("/direct", 200, "direct", **own(abort={"http_status": 418, **always})),
+        route("/", "up"),
+    )
+    filters = [put(FAULT, abort={"http_status": 404, **always}, headers=[exact], max_active_faults=100)]
+    return world(filters, [host], [cluster("up", ports["up"]), cluster("empty")])
+
+
+def fault_cases():
+    paths = "/abort /grpc /never /unset /million /late /late-abort /to-up /to-other /off /missing /direct /plain".split()
+    for path in paths:
+        yield from both("faults", path, target=path)
+        yield from both("faults", f"{path} of gRPC", target=path, method="POST", body="", headers=GRPC)
+    for path in ("/matched", "/plain"):
+        for value in ("yes", "no"):
+            yield from both("faults", f"{path} {value}", target=path, headers=(("x-fault", value),))
+    asked = {
+        "status": (("x-envoy-fault-abort-request", "418"),),
+        "no status": (("x-envoy-fault-abort-request", "199"),),
+        "no number": (("x-envoy-fault-abort-request", "x"),),
+        "grpc": (("x-envoy-fault-abort-grpc-request", "5"),),
+        "both": (("x-envoy-fault-abort-request", "418"), ("x-envoy-fault-abort-grpc-request", "5")),
+        "never": (("x-envoy-fault-abort-request", "418"), ("x-envoy-fault-abort-request-percentage", "0")),
+        "more": (("x-envoy-fault-abort-request", "418"), ("x-envoy-fault-abort-request-percentage", "200")),
+        "delay": (("x-envoy-fault-delay-request", "50"),),
+        "delay and status": (("x-envoy-fault-delay-request", "50"), ("x-envoy-fault-abort-request", "418")),
+    }
+    for name, sent in asked.items():
+        yield from both("faults", f"asked for {name}", target="/by-header", headers=sent)
+        yield from both("faults", f"{name} of gRPC", target="/by-header", method="POST", body="", headers=GRPC + sent)
+    yield from both("faults", "asked too much", target="/by-header-seldom", headers=asked["more"])
+
+
+def bucket(tokens):
+    """That fills up in a day."""
+    return {"token_bucket": {"max_tokens": tokens, "tokens_per_fill": 1, "fill_interval": "86400s"}}
+
+
+def of_all(part=100):
+    return {"runtime_key": "none", "default_value": {"numerator": part}}
+
+
+ON = {"stat_prefix": "rate", "filter_enabled": of_all(), "filter_enforced": of_all()}
+LEFT = {"enable_x_ratelimit_headers": "DRAFT_VERSION_03"}
+
+
+def rates(ports):
+    own = lambda **config: said((RATE, typed(RATE, **{**ON, **config})))
+    noted = {"request_headers_to_add_when_not_enforced": [header("x-noted", "too many"), header("x-noted", "%PROTOCOL%")]}
+    refused = {"response_headers_to_add": [header("x-refused", "yes"), header("x-from", "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%")]}
+    host = virtual_host(
+        "main",
+        ["*"],
+        route("/none", "up", **own(**bucket(0), **refused), response_headers_to_add=[header("x-route", "said")]),
+        route("/one", "up", **own(**bucket(1))),
+        route("/three", "up", **own(**bucket(3), **LEFT)),
+        route("/none-left", "up", **own(**bucket(0), **LEFT)),
+        route("/status", "up", **own(**bucket(0), status={"code": "ServiceUnavailable"})),
+        route("/no-error", "up", **own(**bucket(0), status={"code": "Accepted"})),
+        route("/exhausted", "up", **own(**bucket(0), rate_limited_as_resource_exhausted=True)),
+        route("/noted", "up", **own(**bucket(0), filter_enforced=of_all(0), **noted, **LEFT)),
+        route("/not-enabled", "up", **own(**bucket(0), filter_enabled=of_all(0), **LEFT)),
+        route("/unset", "up", **said((RATE, typed(RATE, stat_prefix="rate", **bucket(0))))),
+        route("/off", "up", **said((RATE, setting(disabled=True)))),
+        direct("/direct", 200, "direct", **own(**bucket(1), **LEFT)),
+        route("/", "up"),
+    )
+    return world([put(RATE, **ON, **bucket(4))], [host], [cluster("up", ports["up"])])
+
+
+def rate_cases():
+    paths = "/none /one /three /none-left /status /no-error /exhausted /noted /not-enabled /unset /off /direct /plain".split()
+    for path in paths:
+        for turn in ("first", "second", "third"):
+            yield from both("rates", f"{turn} {path}", target=path)
+        yield from both("rates", f"{path} of gRPC", target=path, method="POST", body="", headers=GRPC)
+
+
+WORLDS = {"faults": faults, "rates": rates}
+
+
+def cases():
+    yield from fault_cases()
+    yield from rate_cases()
