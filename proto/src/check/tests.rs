@@ -158,7 +158,9 @@ fn extensions_are_taken_by_type() {
         &["? typed_per_filter_config[\"b\"].config: `envoy.extensions.filters.http.csrf.v3.CsrfPolicy` is not supported; supported: \
            envoy.extensions.filters.http.buffer.v3.BufferPerRoute, \
            envoy.extensions.filters.http.cors.v3.CorsPolicy, \
-           envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute"],
+           envoy.extensions.filters.http.fault.v3.HTTPFault, \
+           envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute, \
+           envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit"],
     );
 }
 
