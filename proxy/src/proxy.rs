@@ -15,7 +15,7 @@ use weft_admin::{
     BootstrapView, BoundListener, EventView, LogLevel, ServerInfo, ServerState, SubscriptionView,
 };
 use weft_compile::{
-    Answer, BindAddress, ClusterView, Dump, Question, Report, ResourceType, Update, Wanted,
+    Answer, BindAddress, ClusterView, Dump, Question, Report, ResourceType, Tables, Update, Wanted,
 };
 use weft_http::{Load, Phase};
 use weft_proto::{discovery::Node, json};
@@ -441,6 +441,10 @@ impl weft_admin::Source for Proxy {
 
     fn clusters(&self) -> Vec<ClusterView> {
         self.plane().compiler().cluster_views()
+    }
+
+    fn tables(&self) -> Arc<Tables> {
+        Arc::clone(self.plane().published())
     }
 
     fn events(&self) -> Vec<EventView> {

@@ -3,7 +3,6 @@
 //! The mesh is translated as for a sidecar, compiled as a proxy compiles it, and the request is
 //! looked up in the tables that would serve it. So the answer cannot differ from what happens.
 
-mod conditions;
 mod node;
 mod table;
 
@@ -12,13 +11,13 @@ pub use node::{Names, meant, workloads};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Duration;
 
 use http::HeaderMap;
 use serde::Serialize;
-use weft_balance::{Condition, EndpointAddress};
-use weft_compile::{Action, Cluster, ClusterChoice, ClusterId, Forward, RouteTarget, Tables};
+use weft_compile::{Action, Tables};
 use weft_config::{DocumentId, Key, Kind, Mesh, Places};
+pub use weft_explain::{Destination, Endpoint, Limit};
+use weft_explain::{destinations, limits};
 use weft_route::{Outcome, RequestView};
 use weft_translate::Workloads;
 
@@ -77,44 +76,6 @@ pub struct RuleName {
     pub place: Option<String>,
     /// What it asks of requests.
     pub conditions: Vec<String>,
-}
-
-/// A time limit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Limit {
-    /// What it limits.
-    pub what: &'static str,
-    /// How long; nothing for no limit.
-    pub milliseconds: Option<u128>,
-}
-
-/// A cluster that the request may go to.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Destination {
-    /// Its name.
-    pub cluster: String,
-    /// How many of a hundred requests it gets.
-    pub percent: f64,
-    /// Why nothing can be sent there, if nothing can.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub trouble: Option<String>,
-    /// What is behind it.
-    pub endpoints: Vec<Endpoint>,
-}
-
-/// One address behind a cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Endpoint {
-    /// `ip:port`.
-    pub address: String,
-    /// In Envoy's words.
-    pub health: &'static str,
-    /// Relative to its neighbours.
-    pub weight: u32,
-    /// 0 is used first.
-    pub priority: u32,
-    /// Its zone, or empty.
-    pub zone: String,
 }
 
 /// A rule that does not take the request.
@@ -206,7 +167,7 @@ pub fn explain(
             passed = true;
             continue;
         }
-        let mut why = conditions::failures(&route.rule, &request);
+        let mut why = weft_explain::failures(&route.rule, &request);
         if why.is_empty() && passed {
             why.push("an earlier rule takes the request: it is more specific".to_owned());
         }
@@ -238,85 +199,6 @@ fn act(explanation: &mut Explanation, tables: &Tables, action: &Action) {
         Action::Direct(answer) => format!("answered with {}", answer.status.as_u16()),
         Action::Nowhere => "answered with 500: the rule sends it nowhere".to_owned(),
     };
-}
-
-fn destinations(tables: &Tables, forward: &Forward) -> Vec<Destination> {
-    match &forward.target {
-        RouteTarget::Cluster(id) => vec![destination(tables, *id, 100.0)],
-        RouteTarget::Header(name) => vec![Destination {
-            cluster: format!("the cluster that the header {name} names"),
-            percent: 100.0,
-            trouble: None,
-            endpoints: Vec::new(),
-        }],
-        RouteTarget::Weighted(weighted) => {
-            let mut before = 0;
-            let mut found = Vec::new();
-            for each in &weighted.clusters {
-                let weight = each.up_to - before;
-                before = each.up_to;
-                let percent = f64::from(weight) * 100.0 / f64::from(weighted.total.max(1));
-                if let ClusterChoice::Id(id) = each.cluster {
-                    found.push(destination(tables, id, percent));
-                }
-            }
-            found
-        }
-    }
-}
-
-fn destination(tables: &Tables, id: ClusterId, percent: f64) -> Destination {
-    let Some(cluster) = tables.cluster(id) else {
-        let trouble = Some("it is not there, or waits for its endpoints".to_owned());
-        let cluster = "unknown".to_owned();
-        return Destination { cluster, percent, trouble, endpoints: Vec::new() };
-    };
-    let endpoints = endpoints(cluster);
-    let takes = cluster.balancer.hosts().iter().any(|host| host.condition() == Condition::Healthy);
-    let trouble = match (endpoints.is_empty(), takes) {
-        (true, _) => Some("it has no endpoints: nothing is registered or listed".to_owned()),
-        (false, false) => Some("none of its endpoints is healthy".to_owned()),
-        (false, true) => None,
-    };
-    Destination { cluster: cluster.name.to_string(), percent, trouble, endpoints }
-}
-
-fn endpoints(cluster: &Cluster) -> Vec<Endpoint> {
-    let hosts = cluster.balancer.hosts().iter();
-    hosts
-        .map(|host| Endpoint {
-            address: address(host.endpoint.address()),
-            health: host.health.name(),
-            weight: host.weight,
-            priority: host.priority,
-            zone: host.locality.as_ref().map(|of| of.zone.to_string()).unwrap_or_default(),
-        })
-        .collect()
-}
-
-fn address(address: &EndpointAddress) -> String {
-    match address {
-        EndpointAddress::Ip(address) => address.to_string(),
-        EndpointAddress::Pipe(path) => path.display().to_string(),
-        EndpointAddress::Name(name) => name.to_string(),
-    }
-}
-
-fn limits(tables: &Tables, forward: &Forward) -> Vec<Limit> {
-    let limit = |what, time: Option<Duration>| Limit {
-        what,
-        milliseconds: time.map(|time| time.as_millis()),
-    };
-    let mut limits = vec![limit("the whole answer", forward.timeout)];
-    if let Some(idle) = forward.idle_timeout {
-        limits.push(limit("silence on the stream", idle));
-    }
-    if let RouteTarget::Cluster(id) = forward.target
-        && let Some(cluster) = tables.cluster(id)
-    {
-        limits.push(limit("connecting", Some(cluster.connection.connect_timeout)));
-    }
-    limits
 }
 
 /// Why no host is found, and which there are.
@@ -358,7 +240,7 @@ fn rule_name(
         name: name.to_owned(),
         document,
         place: place.flatten(),
-        conditions: conditions::texts(conditions),
+        conditions: weft_explain::texts(conditions),
     }
 }
 
@@ -366,14 +248,5 @@ impl fmt::Display for RuleName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.document.as_deref().unwrap_or(&self.name))?;
         self.place.as_ref().map_or(Ok(()), |place| write!(f, " ({place})"))
-    }
-}
-
-impl fmt::Display for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.milliseconds {
-            Some(time) => write!(f, "{}: {time} ms", self.what),
-            None => write!(f, "{}: no limit", self.what),
-        }
     }
 }

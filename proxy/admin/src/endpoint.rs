@@ -17,6 +17,7 @@ pub(crate) enum Kind {
     ConfigDump,
     DrainListeners,
     Events,
+    Explain,
     Help,
     Home,
     Listeners,
@@ -69,6 +70,20 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         kind: Kind::Events,
         about: "what was found out about the health of endpoints lately, and why",
         parameters: &[],
+    },
+    Endpoint {
+        path: "/explain",
+        kind: Kind::Explain,
+        about: "what becomes of a request, and why: route, policies, clusters, endpoints",
+        parameters: &[
+            ("authority", "the host that is called, with its port if it has one"),
+            ("method", "GET unless said otherwise"),
+            ("path", "with the query; / unless said otherwise"),
+            ("scheme", "http or https"),
+            ("header", "a field of the request as name:value; as often as needed"),
+            ("listener", "only the listener of this name"),
+            ("format", "text or json"),
+        ],
     },
     Endpoint { path: "/help", kind: Kind::Help, about: "this list", parameters: &[] },
     Endpoint {

@@ -14,6 +14,7 @@ mod config_dump;
 mod csds;
 mod endpoint;
 mod events;
+mod explain;
 mod guard;
 mod help;
 mod listeners;

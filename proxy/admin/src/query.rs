@@ -51,6 +51,11 @@ impl<'a> Parameters<'a> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_ref())
     }
 
+    /// All values of a parameter.
+    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_ref())
+    }
+
     /// Whether a parameter is given, with any value but a plain no.
     pub(crate) fn flag(&self, name: &str) -> bool {
         self.value(name).is_some_and(|value| !matches!(value, "0" | "false" | "off" | "no"))

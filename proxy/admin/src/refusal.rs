@@ -4,6 +4,7 @@ use http::{Method, StatusCode};
 
 use crate::{
     command::UnknownLogLevel,
+    explain::NoQuestion,
     guard::Forbidden,
     help,
     query::ParameterError,
@@ -21,6 +22,8 @@ pub(crate) enum Refusal {
     Method { method: Method, required: &'static str },
     #[error("{0}\n")]
     Parameter(#[from] ParameterError),
+    #[error("{0}\n")]
+    Question(#[from] NoQuestion),
     #[error("usage: {path}?format=({formats})\n")]
     Format { path: &'static str, formats: &'static str },
     #[error("Invalid regex: {0}\n")]
@@ -40,9 +43,11 @@ impl Refusal {
             Self::UnknownPath => StatusCode::NOT_FOUND,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Parameter(_) | Self::Format { .. } | Self::Regex(_) | Self::LogLevel(_) => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Question(_)
+            | Self::Parameter(_)
+            | Self::Format { .. }
+            | Self::Regex(_)
+            | Self::LogLevel(_) => StatusCode::BAD_REQUEST,
             Self::NoCall => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
         };

@@ -10,7 +10,7 @@ use crate::{
     command::Command,
     config_dump::{ConfigDump, Request},
     endpoint::{self, Endpoint, Kind},
-    events, guard, help, listeners, logging,
+    events, explain, guard, help, listeners, logging,
     pieces::PieceWriter,
     query::Parameters,
     refusal::Refusal,
@@ -87,6 +87,15 @@ async fn serve(
         }
         Kind::Listeners => listeners::text(&source.listeners()),
         Kind::ConfigDump => config_dump(admin, parameters).await?,
+        Kind::Explain => {
+            let question = explain::question(parameters)?;
+            let found = explain::explain(&**source, &question)?;
+            if wants_json(endpoint, parameters)? {
+                explain::as_json(&question, &found)
+            } else {
+                explain::text(&question, &found)
+            }
+        }
         Kind::Events => events::as_json(source.events()),
         Kind::Logging => logging::change(parameters, source.log_level(), order)?,
         Kind::DrainListeners => {

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
-use weft_compile::{BindAddress, ClusterView, Dump, ResourceType};
+use weft_compile::{BindAddress, ClusterView, Dump, ResourceType, Tables};
 use weft_proto::pb::envoy::config::core::v3::Node;
 use weft_telemetry::Stats;
 
@@ -33,6 +33,8 @@ pub trait Source: Send + Sync + 'static {
     fn listeners(&self) -> Vec<BoundListener>;
     /// Clusters that requests can go to, in the order of their names.
     fn clusters(&self) -> Vec<ClusterView>;
+    /// What requests are decided by now.
+    fn tables(&self) -> Arc<Tables>;
     /// What has happened to endpoints lately, the oldest first.
     fn events(&self) -> Vec<EventView>;
     /// The configuration in use and underway.

@@ -1,6 +1,7 @@
 //! `envoy.config.route.v3.RetryPolicy`: which requests are sent once more.
 
 use std::{
+    fmt,
     ops::{BitOr, BitOrAssign},
     time::Duration,
 };
@@ -58,26 +59,27 @@ impl RetryOn {
     /// `unavailable`: `grpc-status` 14.
     pub const GRPC_UNAVAILABLE: Self = Self(1 << 14);
 
+    const NAMES: [(&'static str, Self); 15] = [
+        ("5xx", Self::SERVER_ERROR),
+        ("gateway-error", Self::GATEWAY_ERROR),
+        ("reset", Self::RESET),
+        ("reset-before-request", Self::RESET_BEFORE_REQUEST),
+        ("connect-failure", Self::CONNECT_FAILURE),
+        ("refused-stream", Self::REFUSED_STREAM),
+        ("retriable-4xx", Self::RETRIABLE_4XX),
+        ("envoy-ratelimited", Self::RATE_LIMITED),
+        ("retriable-status-codes", Self::STATUS_CODES),
+        ("retriable-headers", Self::HEADERS),
+        ("cancelled", Self::GRPC_CANCELLED),
+        ("deadline-exceeded", Self::GRPC_DEADLINE_EXCEEDED),
+        ("resource-exhausted", Self::GRPC_RESOURCE_EXHAUSTED),
+        ("internal", Self::GRPC_INTERNAL),
+        ("unavailable", Self::GRPC_UNAVAILABLE),
+    ];
+
     /// The condition of this name.
     pub fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "5xx" => Self::SERVER_ERROR,
-            "gateway-error" => Self::GATEWAY_ERROR,
-            "reset" => Self::RESET,
-            "reset-before-request" => Self::RESET_BEFORE_REQUEST,
-            "connect-failure" => Self::CONNECT_FAILURE,
-            "refused-stream" => Self::REFUSED_STREAM,
-            "retriable-4xx" => Self::RETRIABLE_4XX,
-            "envoy-ratelimited" => Self::RATE_LIMITED,
-            "retriable-status-codes" => Self::STATUS_CODES,
-            "retriable-headers" => Self::HEADERS,
-            "cancelled" => Self::GRPC_CANCELLED,
-            "deadline-exceeded" => Self::GRPC_DEADLINE_EXCEEDED,
-            "resource-exhausted" => Self::GRPC_RESOURCE_EXHAUSTED,
-            "internal" => Self::GRPC_INTERNAL,
-            "unavailable" => Self::GRPC_UNAVAILABLE,
-            _ => return None,
-        })
+        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, condition)| *condition)
     }
 
     /// The conditions of a list like `5xx,reset`, and what in it is no condition.
@@ -101,6 +103,15 @@ impl RetryOn {
     /// Whether there is no condition.
     pub fn is_nothing(self) -> bool {
         self.0 == 0
+    }
+}
+
+impl fmt::Display for RetryOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let held = Self::NAMES.iter().filter(|(_, condition)| self.has_any(*condition));
+        let names: Vec<_> = held.map(|(name, _)| *name).collect();
+        f.write_str(if names.is_empty() { "nothing" } else { "" })?;
+        f.write_str(&names.join(","))
     }
 }
 

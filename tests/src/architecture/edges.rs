@@ -41,7 +41,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("weft-health", &["weft-balance", "weft-compile", "weft-http", "weft-net", "weft-telemetry"]),
-    ("weft-admin", &["weft-balance", "weft-compile", "weft-net", "weft-proto", "weft-telemetry"]),
+    ("weft-explain", &["weft-balance", "weft-compile", "weft-route"]),
+    (
+        "weft-admin",
+        &[
+            "weft-balance",
+            "weft-compile",
+            "weft-explain",
+            "weft-net",
+            "weft-proto",
+            "weft-telemetry",
+        ],
+    ),
     (
         "weft-proxy",
         &[
@@ -86,6 +97,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "weft-config",
             "weft-control-admin",
             "weft-discovery",
+            "weft-explain",
             "weft-proto",
             "weft-proxy",
             "weft-route",

@@ -17,7 +17,9 @@ use weft_admin::{
     Admin, BootstrapView, BoundListener, Command, EventView, LogLevel, ServerInfo, ServerState,
     Settings, Source, SubscriptionView,
 };
-use weft_compile::{BindAddress, ClusterView, Compiler, Dump, ResourceType, Update, Upsert};
+use weft_compile::{
+    BindAddress, ClusterView, Compiler, Dump, ResourceType, Tables, Update, Upsert,
+};
 use weft_proto::{
     json,
     pb::envoy::config::{
@@ -92,6 +94,10 @@ impl Source for FakeProxy {
             node: object(serde_json::json!({"id": "test"})),
             command_line_options: object(serde_json::json!({"concurrency": 2})),
         }
+    }
+
+    fn tables(&self) -> Arc<Tables> {
+        self.compiler.lock().unwrap().tables()
     }
 
     fn last_known_good(&self) -> Option<Duration> {

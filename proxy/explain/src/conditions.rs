@@ -6,7 +6,7 @@ use weft_route::{
 };
 
 /// Everything that a rule asks.
-pub(super) fn texts(rule: &RouteMatch) -> Vec<String> {
+pub fn texts(rule: &RouteMatch) -> Vec<String> {
     let mut texts = vec![path(&rule.path)];
     texts.extend(rule.headers.iter().map(header));
     texts.extend(rule.query.iter().map(query));
@@ -17,7 +17,7 @@ pub(super) fn texts(rule: &RouteMatch) -> Vec<String> {
 }
 
 /// What of it a request does not have.
-pub(super) fn failures(rule: &RouteMatch, request: &RequestView<'_>) -> Vec<String> {
+pub fn failures(rule: &RouteMatch, request: &RequestView<'_>) -> Vec<String> {
     let has = |what: String, found: &str| format!("asks that {what}; the request has {found}");
     // Each condition is tried alone, by the code that decides.
     let only = |path: PathMatch| RouteMatch::path(path);

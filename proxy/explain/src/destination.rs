@@ -1,0 +1,146 @@
+//! Where a route may send a request: clusters, and what is behind them at this moment.
+
+use serde::Serialize;
+use weft_balance::{Condition, EndpointAddress, Host, Verdict};
+use weft_compile::{Cluster, ClusterChoice, ClusterId, Forward, RouteTarget, Tables};
+
+/// Picks that are drawn to see how they fall.
+const DRAWS: u32 = 1000;
+
+/// A cluster that the request may go to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Destination {
+    /// Its name.
+    pub cluster: String,
+    /// How many of a hundred requests it gets.
+    pub percent: f64,
+    /// Why nothing can be sent there, if nothing can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+    /// What is behind it.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// One address behind a cluster.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Endpoint {
+    /// `ip:port`, a path or a name.
+    pub address: String,
+    /// What its source says of it, in Envoy's words.
+    pub health: &'static str,
+    /// Relative to its neighbours.
+    pub weight: u32,
+    /// 0 is used first.
+    pub priority: u32,
+    /// Its zone, or empty.
+    pub zone: String,
+    /// How many of a hundred requests to the cluster it gets as things are.
+    pub percent: f64,
+    /// Requests to it that are under way.
+    pub active_requests: u64,
+    /// Why it gets none, or only as a last resort; empty where nothing keeps requests away.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kept_from: Vec<&'static str>,
+}
+
+/// Every cluster that a route may send requests to.
+pub fn destinations(tables: &Tables, forward: &Forward) -> Vec<Destination> {
+    match &forward.target {
+        RouteTarget::Cluster(id) => vec![destination(tables, *id, 100.0)],
+        RouteTarget::Header(name) => vec![by_header(name.as_str(), 100.0)],
+        RouteTarget::Weighted(weighted) => {
+            let mut before = 0;
+            let shares = weighted.clusters.iter().map(|each| {
+                let weight = each.up_to - before;
+                before = each.up_to;
+                let percent = f64::from(weight) * 100.0 / f64::from(weighted.total.max(1));
+                match &each.cluster {
+                    ClusterChoice::Id(id) => destination(tables, *id, percent),
+                    ClusterChoice::Header(name) => by_header(name.as_str(), percent),
+                }
+            });
+            shares.collect()
+        }
+    }
+}
+
+fn by_header(name: &str, percent: f64) -> Destination {
+    let cluster = format!("the cluster that the header {name} names");
+    Destination { cluster, percent, trouble: None, endpoints: Vec::new() }
+}
+
+pub(crate) fn destination(tables: &Tables, id: ClusterId, percent: f64) -> Destination {
+    let Some(cluster) = tables.cluster(id) else {
+        let trouble = Some("it is not there, or waits for its endpoints".to_owned());
+        let cluster = "unknown".to_owned();
+        return Destination { cluster, percent, trouble, endpoints: Vec::new() };
+    };
+    let endpoints = endpoints(cluster);
+    let takes = endpoints.iter().any(|endpoint| endpoint.percent > 0.0);
+    let trouble = match (endpoints.is_empty(), takes) {
+        _ if cluster.original_destination.is_some() => None,
+        (true, _) => Some("it has no endpoints: nothing is registered or listed".to_owned()),
+        (false, false) => Some("none of its endpoints is healthy".to_owned()),
+        (false, true) => None,
+    };
+    Destination { cluster: cluster.name.to_string(), percent, trouble, endpoints }
+}
+
+fn endpoints(cluster: &Cluster) -> Vec<Endpoint> {
+    let hosts = cluster.balancer.hosts();
+    let mut drawn = vec![0_u32; hosts.len()];
+    for draw in 0..u64::from(DRAWS) {
+        // Any numbers that are spread out will do; the balancer mixes them.
+        let random = draw.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let Some(picked) = cluster.balancer.pick(random) else { continue };
+        let is_picked = |host: &Host| host.endpoint.id() == picked.endpoint.id();
+        if let Some(count) = hosts.iter().position(is_picked).and_then(|at| drawn.get_mut(at)) {
+            *count += 1;
+        }
+    }
+    let each = hosts.iter().zip(drawn);
+    each.map(|(host, drawn)| Endpoint {
+        address: address(host.endpoint.address()),
+        health: host.health.name(),
+        weight: host.weight,
+        priority: host.priority,
+        zone: host.locality.as_ref().map(|of| of.zone.to_string()).unwrap_or_default(),
+        percent: f64::from(drawn) * 100.0 / f64::from(DRAWS),
+        active_requests: host.endpoint.active_requests().into(),
+        kept_from: kept_from(host),
+    })
+    .collect()
+}
+
+/// What keeps requests from an endpoint.
+fn kept_from(host: &Host) -> Vec<&'static str> {
+    const VERDICTS: [(Verdict, &str); 5] = [
+        (Verdict::Ejected, "outlier detection has ejected it"),
+        (Verdict::FailedCheck, "its health checks fail"),
+        (Verdict::AwaitsCheck, "it was not checked yet"),
+        (Verdict::Excluded, "it asked to be left alone"),
+        (Verdict::DegradedByCheck, "its health checks say that it is degraded"),
+    ];
+    let standing = host.endpoint.standing();
+    let verdicts = VERDICTS.iter().filter(|(verdict, _)| standing.has(*verdict));
+    let mut reasons: Vec<_> = verdicts.map(|(_, text)| *text).collect();
+    if reasons.is_empty() {
+        reasons.extend(match host.condition() {
+            Condition::Healthy => None,
+            Condition::Degraded => Some("its source says that it is degraded"),
+            Condition::Unhealthy => Some("its source says that it is not healthy"),
+            Condition::Excluded => Some("its source says that it drains"),
+        });
+    }
+    reasons
+}
+
+fn address(address: &EndpointAddress) -> String {
+    match address {
+        EndpointAddress::Ip(address) => address.to_string(),
+        EndpointAddress::Pipe(path) => path.display().to_string(),
+        EndpointAddress::Name(name) => name.to_string(),
+    }
+}

@@ -1,0 +1,102 @@
+//! What holds for the requests of a route: time limits, retries, copies, filters.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use weft_compile::{
+    ClusterChoice, FilterSettings, Forward, HttpChain, HttpFilterKind, RouteEntry, RouteTarget,
+    Tables,
+};
+
+/// A time limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Limit {
+    /// What it limits.
+    pub what: &'static str,
+    /// How long; nothing for no limit.
+    pub milliseconds: Option<u128>,
+}
+
+/// The time limits that hold for the requests of a route.
+pub fn limits(tables: &Tables, forward: &Forward) -> Vec<Limit> {
+    let limit = |what, time: Option<Duration>| Limit {
+        what,
+        milliseconds: time.map(|time| time.as_millis()),
+    };
+    let mut limits = vec![limit("the whole answer", forward.timeout)];
+    if let Some(per_try) = forward.retry.as_ref().and_then(|retry| retry.per_try_timeout) {
+        limits.push(limit("the answer of one try", Some(per_try)));
+    }
+    if let Some(idle) = forward.idle_timeout {
+        limits.push(limit("silence on the stream", idle));
+    }
+    if let Some(whole) = forward.stream_limit.limit {
+        limits.push(limit("the request and its answer", Some(whole)));
+    }
+    if let RouteTarget::Cluster(id) = forward.target
+        && let Some(cluster) = tables.cluster(id)
+    {
+        limits.push(limit("connecting", Some(cluster.connection.connect_timeout)));
+    }
+    limits
+}
+
+/// What else holds, a line each.
+pub(crate) fn policies(tables: &Tables, forward: &Forward) -> Vec<String> {
+    let mut lines = Vec::new();
+    lines.push(match &forward.retry {
+        Some(retry) => format!("tried again up to {} times, on {}", retry.retries, retry.on),
+        None => "tried again only where it was provably not processed".to_owned(),
+    });
+    for mirror in &forward.mirrors {
+        let cluster = match &mirror.cluster {
+            ClusterChoice::Id(id) => {
+                let found = tables.cluster(*id);
+                found.map_or("a cluster that is not there".to_owned(), |it| it.name.to_string())
+            }
+            ClusterChoice::Header(name) => format!("the cluster that the header {name} names"),
+        };
+        lines.push(format!("copied to {cluster}"));
+    }
+    if let RouteTarget::Cluster(id) = forward.target
+        && let Some(cluster) = tables.cluster(id)
+    {
+        let under_way = cluster.under_way(forward.priority);
+        let most = cluster.circuit_breakers.of(forward.priority);
+        lines.push(format!(
+            "limits of {}: {} of {} connections, {} of {} requests, {} of {} waiting",
+            cluster.name,
+            under_way.connections.get(),
+            most.max_connections,
+            under_way.requests.get(),
+            most.max_requests,
+            under_way.pending_requests.get(),
+            most.max_pending_requests,
+        ));
+    }
+    lines
+}
+
+/// The filters that a request passes, in their order, and what its route says to them.
+pub(crate) fn filters(chain: &HttpChain, entry: Option<&RouteEntry>) -> Vec<String> {
+    let each = chain.filters.iter().map(|filter| {
+        let kind = match &filter.kind {
+            HttpFilterKind::HeaderMutation { .. } => "changes headers",
+            HttpFilterKind::Cors => "CORS",
+            HttpFilterKind::Buffer { .. } => "holds requests until they are whole",
+            HttpFilterKind::GrpcWeb => "gRPC-Web",
+        };
+        let own = entry.and_then(|entry| entry.filters.of(&filter.name));
+        let said = match own {
+            Some(own) if own.disabled => ", left out for this route",
+            None if filter.disabled => ", left out unless a route enables it",
+            Some(own) if own.levels.iter().any(|it| matches!(**it, FilterSettings::Unbuffered)) => {
+                ", which this route turns off"
+            }
+            Some(own) if !own.levels.is_empty() => ", with settings of the route",
+            _ => "",
+        };
+        format!("{}: {kind}{said}", filter.name)
+    });
+    each.collect()
+}
