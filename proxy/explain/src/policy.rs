@@ -85,6 +85,8 @@ pub(crate) fn filters(chain: &HttpChain, entry: Option<&RouteEntry>) -> Vec<Stri
             HttpFilterKind::Cors => "CORS",
             HttpFilterKind::Buffer { .. } => "holds requests until they are whole",
             HttpFilterKind::GrpcWeb => "gRPC-Web",
+            HttpFilterKind::Fault(_) => "injects faults",
+            HttpFilterKind::LocalRateLimit(_) => "limits the rate of requests",
         };
         let own = entry.and_then(|entry| entry.filters.of(&filter.name));
         let said = match own {
