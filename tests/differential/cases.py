@@ -1,6 +1,6 @@
 """The requests: each names its world and what goes over the wire."""
 
-from differential import behind, filtering, limiting, replies, routing, sayings, settings, spelled, written
+from differential import behind, filtering, limiting, replies, routing, sayings, scoped, settings, spelled, written
 from differential.case import Case, both, plan
 
 PATHS = """
@@ -357,6 +357,7 @@ def cases():
         *sayings.cases(),
         *written.cases(),
         *spelled.cases(),
+        *scoped.cases(),
     ]
     names = [case.id for case in made]
     twice = {name for name in names if names.count(name) > 1}

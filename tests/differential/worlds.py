@@ -2,7 +2,7 @@
 
 import copy
 
-from differential import behind, filtering, limiting, replies, routing, sayings, settings, spelled, written
+from differential import behind, filtering, limiting, replies, routing, sayings, scoped, settings, spelled, written
 from harness.config import bootstrap, cluster, direct, hcm, listener, route, routes, virtual_host
 
 
@@ -254,7 +254,8 @@ def worlds():
     }
     for name, manager in MANAGERS.items():
         made[name] = lambda ports, manager=manager: _to_one(ports, manager)
-    more = behind.WORLDS | filtering.WORLDS | limiting.WORLDS | sayings.WORLDS | written.WORLDS | spelled.WORLDS
+    more = behind.WORLDS | filtering.WORLDS | limiting.WORLDS | sayings.WORLDS
+    more |= written.WORLDS | spelled.WORLDS | scoped.WORLDS
     return made | settings.worlds(_to_one) | replies.worlds(_bootstrap) | more
 
 

@@ -64,7 +64,7 @@ pub(super) fn outbound_routes(
         Chain::Http(http) => Some(http),
         _ => None,
     })?;
-    Some((format!("outbound ({outbound})"), tables.routes_of(http)?))
+    Some((format!("outbound ({outbound})"), tables.routes_of(http, |_| None)?))
 }
 
 /// What the sidecar of a Service says of itself.

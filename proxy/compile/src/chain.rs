@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use weft_resources::{
     DataSource, Destination, HttpConnectionManager, LocalReplies, Problem, Reason, ReplyMapper,
-    RouteConfiguration, RouteSource, TcpProxy,
+    RouteConfiguration, RouteSource, Scope, ScopedRoutes, TcpProxy,
 };
 use weft_telemetry::Stats;
 
@@ -15,7 +15,7 @@ use crate::{
     references::Reference,
     route_table,
     slots::Slots,
-    tables::{ClusterId, HttpChain, RouteConfigId, Routes, Target, TcpChain, Weighted},
+    tables::{ClusterId, HttpChain, RouteConfigId, Routes, Scopes, Target, TcpChain, Weighted},
 };
 
 /// Bytes that the file of a local reply may have.
@@ -44,6 +44,14 @@ pub(crate) fn http_chain(
             let name = name.to_shared();
             let id = RouteConfigId(names.route_configs.of(&name));
             (Routes::Rds(id), Some(Reference { name, origin, fetch_timeout }))
+        }
+        RouteSource::Scoped(ScopedRoutes { fragments, scopes }) => {
+            let mut compiled = Vec::with_capacity(scopes.len());
+            for Scope { key, routes } in scopes {
+                let routes = route_table::compile(routes, names.clusters, names.files)?;
+                compiled.push((key, Arc::new(routes)));
+            }
+            (Routes::Scoped(Scopes::new(fragments, compiled)), None)
         }
     };
     let local_replies = http.local_replies.map(|replies| local_replies(replies, names.files));

@@ -80,9 +80,9 @@ pub use tables::{
     ConnectionLimit, ConnectionSettings, FamilyOrder, FilterChain, Gate, HandOff, Http2Options,
     HttpChain, Inspection, Keepalive, KeptTlvs, ListenAddress, Listener, ListenerFilter,
     ListenerFilterKind, OriginalDestination, PortRule, ProxyProtocolRules, RouteConfigId, Routes,
-    SocketOption, SocketSettings, SocketState, SocketValue, Tables, Target, TcpChain, TcpKeepalive,
-    TlvMerge, TlvRule, TlvValue, Tlvs, Tunneling, UpstreamProtocol, UpstreamProxyProtocol,
-    Weighted,
+    Scopes, SocketOption, SocketSettings, SocketState, SocketValue, Tables, Target, TcpChain,
+    TcpKeepalive, TlvMerge, TlvRule, TlvValue, Tlvs, Tunneling, UpstreamProtocol,
+    UpstreamProxyProtocol, Weighted,
 };
 pub use update::{Source, Update, Upsert};
 pub use weft_resources::{

@@ -7,7 +7,8 @@ use std::{
 
 use foldhash::fast::RandomState;
 use weft_resources::{
-    Address, Listener as Resource, ListenerKind, Problem, Reason, RouteSource, Sockets, Terminal,
+    Address, Listener as Resource, ListenerKind, Problem, Reason, RouteSource, Scope, Sockets,
+    Terminal,
 };
 use weft_telemetry::Stats;
 
@@ -292,6 +293,12 @@ fn unknown_clusters(chain: &weft_resources::FilterChain, clusters: &Clusters) ->
                 chain::unknown_clusters(config, true, |name| clusters.is_known(name))
             }
             RouteSource::Rds { .. } => Vec::new(),
+            RouteSource::Scoped(scoped) => {
+                let unknown = |scope: &Scope| {
+                    chain::unknown_clusters(&scope.routes, true, |name| clusters.is_known(name))
+                };
+                scoped.scopes.iter().flat_map(unknown).collect()
+            }
         },
         Terminal::Tcp(_) | Terminal::Direct(_) | Terminal::Echo => Vec::new(),
     }

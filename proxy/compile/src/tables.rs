@@ -4,18 +4,21 @@
 
 mod inspection;
 mod listener;
+mod scopes;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::HeaderValue;
 use weft_balance::{Balancer, DropOverloads, EndpointState, Outcome};
+use weft_route::HeaderKey;
 use weft_telemetry::{ClusterStats, Http2Stats, HttpStats, Stats, TcpStats, UnderWay};
 
 pub use inspection::{
     Inspection, KeptTlvs, ListenerFilter, ListenerFilterKind, PortRule, ProxyProtocolRules, TlvRule,
 };
 pub use listener::{Chain, Chains, ConnectionLimit, FilterChain, Gate, HandOff, Listener};
+pub use scopes::Scopes;
 
 use weft_resources::{HeadRules, HttpFilter, LocalReplies, Priority, Upgrade};
 
@@ -66,10 +69,15 @@ impl Tables {
         self.cluster_names.get(name).copied().map(ClusterId)
     }
 
-    /// The route configuration that an HTTP chain uses now.
+    /// The route configuration that an HTTP chain uses now, for a request with these headers.
     #[inline]
-    pub fn routes_of<'a>(&'a self, chain: &'a HttpChain) -> Option<&'a Arc<RouteConfig>> {
+    pub fn routes_of<'a, 'v>(
+        &'a self,
+        chain: &'a HttpChain,
+        said: impl Fn(&HeaderKey) -> Option<&'v [u8]>,
+    ) -> Option<&'a Arc<RouteConfig>> {
         match &chain.routes {
+            Routes::Scoped(scopes) => scopes.find(said),
             Routes::Inline(config) => Some(config),
             Routes::Rds(id) => self.routes.get(id.0 as usize)?.as_ref(),
         }
@@ -129,6 +137,8 @@ pub enum Routes {
     Inline(Arc<RouteConfig>),
     /// `rds`: looked up in the pinned [`Tables`] for each request.
     Rds(RouteConfigId),
+    /// `scoped_routes`.
+    Scoped(Scopes),
 }
 
 /// `tcp_proxy`, compiled.

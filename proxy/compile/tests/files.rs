@@ -47,7 +47,7 @@ fn compiled(read: ReadFile) -> Result<Bytes, String> {
     let tables = compiler.tables();
     let chain = &tables.listener("l").unwrap().chains.iter().next().unwrap().chain;
     let Chain::Http(chain) = chain else { panic!("not HTTP") };
-    let routes = tables.routes_of(chain).unwrap();
+    let routes = tables.routes_of(chain, |_| None).unwrap();
     let (_, route) = routes.table.routes().next().unwrap();
     let Action::Direct(direct) = &route.action.action else { panic!("not direct") };
     Ok(direct.body.clone())

@@ -303,7 +303,7 @@ fn routes_stay_for_connections_that_drain() {
     assert!(route_configs(&proxy).is_empty());
     let draining = proxy.tables();
     assert!(draining.listeners.is_empty());
-    assert!(draining.routes_of(&connection).is_some());
+    assert!(draining.routes_of(&connection, |_| None).is_some());
     drop((draining, connection));
     assert!(proxy.tables().routes.iter().all(Option::is_none));
 }

@@ -99,7 +99,8 @@ fn decide(
     let wanted = Wanted::take(&mut parts);
     // Everything about this request is decided by these tables, whatever is published meanwhile.
     let tables = connection.worker.tables();
-    let routes = tables.routes_of(&connection.chain).map(|routes| &**routes);
+    let routes = tables.routes_of(&connection.chain, |name| head::said(&parts, name));
+    let routes = routes.map(|routes| &**routes);
     let entered = enter(connection, routes, &mut parts, request_id);
     let origin = match &entered {
         Ok(origin) => *origin,

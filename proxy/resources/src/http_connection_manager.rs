@@ -16,6 +16,7 @@ use crate::{
     problem::{Notes, Problem},
     route_config::{self, RouteConfiguration},
     scalar::DataSource,
+    scoped_routes::{self, ScopedRoutes},
     upgrade::{self, Upgrade},
 };
 
@@ -76,6 +77,8 @@ pub enum RouteSource {
         /// How long to wait for it before answering 404.
         fetch_timeout: FetchTimeout,
     },
+    /// `scoped_routes`.
+    Scoped(ScopedRoutes),
 }
 
 /// Reads the filter.
@@ -158,10 +161,8 @@ fn routes(
             let name = RouteConfigName::from(origin.key(&rds.route_config_name));
             Some(RouteSource::Rds { name, origin, fetch_timeout })
         }
-        Some(Kind::ScopedRoutes(_)) => notes.unsupported(
-            &at.field("scoped_routes"),
-            "choosing routes by a scope",
-            "rds and route_config are",
-        ),
+        Some(Kind::ScopedRoutes(scoped)) => {
+            scoped_routes::read(scoped, &at.field("scoped_routes"), notes).map(RouteSource::Scoped)
+        }
     }
 }

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header::LOCATION, request::Parts};
 use weft_compile::{Action, Cluster, Forward, RouteEntry, RouteFilters, RouteNames, Tables};
 use weft_format::{Format, Upstream, View};
-use weft_route::{Outcome, RequestView};
+use weft_route::{HeaderKey, Outcome, RequestView};
 
-use super::{Decision, Head, Memory};
+use super::{Decision, Head, Memory, head};
 use crate::{
     body::Body,
     downstream::Connection,
@@ -270,7 +270,8 @@ impl<'c, 'p> Asking<'c, 'p> {
     /// When its head does not say whom it is for.
     pub(super) fn find(&self, tables: &'c Tables) -> Result<Found<'c>, Box<Answer>> {
         let head = Head::read(self.parts).map_err(fault)?;
-        let Some(routes) = tables.routes_of(&self.connection.chain) else {
+        let said = |name: &HeaderKey| head::said(self.parts, name);
+        let Some(routes) = tables.routes_of(&self.connection.chain, said) else {
             return Ok(Found::Nothing);
         };
         let view = RequestView {

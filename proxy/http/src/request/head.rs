@@ -1,6 +1,7 @@
 //! The parts of a request that name what is asked for.
 
-use http::{Method, header::HOST, request::Parts};
+use http::{HeaderValue, Method, header::HOST, request::Parts};
+use weft_route::HeaderKey;
 
 use crate::fault::Fault;
 
@@ -37,5 +38,19 @@ impl<'a> Head<'a> {
         };
         let path_and_query = parts.uri.path_and_query().map_or("/", |path| path.as_str());
         Ok(Self { authority, path_and_query })
+    }
+}
+
+/// What the first line of a header says, or a pseudo-header, before any of them is judged.
+pub(crate) fn said<'p>(parts: &'p Parts, name: &HeaderKey) -> Option<&'p [u8]> {
+    match name {
+        HeaderKey::Method => Some(parts.method.as_str().as_bytes()),
+        HeaderKey::Path => parts.uri.path_and_query().map(|path| path.as_str().as_bytes()),
+        HeaderKey::Authority => match parts.uri.authority() {
+            Some(authority) => Some(authority.as_str().as_bytes()),
+            None => parts.headers.get(HOST).map(HeaderValue::as_bytes),
+        },
+        HeaderKey::Scheme => None,
+        HeaderKey::Field(name) => parts.headers.get(name).map(HeaderValue::as_bytes),
     }
 }
