@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 use weft_compile::{
-    Action, BindAddress, Chain, FilterChain, HttpChain, Listener, RouteConfig, RouteEntry, Tables,
-    Target,
+    Action, BindAddress, Chain, FilterChain, HttpChain, Listener, RouteConfig, RouteEntry, Routes,
+    Tables, Target,
 };
-use weft_route::{Outcome, RequestView, Route};
+use weft_route::{HeaderKey, Outcome, RequestView, Route};
 
 use crate::{
     Destination, Limit, conditions,
@@ -113,8 +113,12 @@ fn in_chain(
         others: Vec::new(),
     };
     match &chain.chain {
-        Chain::Http(http) => match tables.routes_of(http) {
+        Chain::Http(http) => match tables.routes_of(http, |name| said(question, name)) {
             Some(routes) => look_up(&mut explanation, tables, http, routes, question),
+            None if matches!(http.routes, Routes::Scoped(_)) => {
+                "answered with 404: its headers name none of the listener's scopes"
+                    .clone_into(&mut explanation.verdict);
+            }
             None => {
                 "answered with 404: its route configuration has not come yet"
                     .clone_into(&mut explanation.verdict);
@@ -146,6 +150,17 @@ fn in_chain(
         }
     }
     explanation
+}
+
+/// What the request says under a name.
+fn said<'q>(question: &'q Question, name: &HeaderKey) -> Option<&'q [u8]> {
+    match name {
+        HeaderKey::Method => Some(question.method.as_bytes()),
+        HeaderKey::Path => Some(question.path.as_bytes()),
+        HeaderKey::Authority => Some(question.authority.as_bytes()),
+        HeaderKey::Scheme => Some(question.scheme.as_bytes()),
+        HeaderKey::Field(name) => question.headers.get(name).map(HeaderValue::as_bytes),
+    }
 }
 
 fn bound(address: &BindAddress) -> String {
