@@ -17,7 +17,7 @@ use crate::document::{DocumentId, Key, Kind};
 use crate::link::Origins;
 use crate::mesh::Mesh;
 use crate::model::Metadata;
-use crate::model::route::{Filters, Match};
+use crate::model::route::{Filters, Match, RouteRetry};
 use crate::problem::Problem;
 
 /// A route as it applies to one port of a Service, or to one listener of a Gateway.
@@ -52,6 +52,10 @@ pub struct BoundRule {
     pub backends: Vec<Backend>,
     /// How long it may take, when the rule says so; zero for ever.
     pub timeout: Option<Duration>,
+    /// How long one try may take, when the rule says so; zero for as long as the whole.
+    pub try_timeout: Option<Duration>,
+    /// What is tried again, when the rule says so.
+    pub retry: Option<RouteRetry>,
 }
 
 /// A destination that exists.
@@ -65,6 +69,8 @@ pub struct Backend {
     pub port: u16,
     /// Its share relative to its neighbours.
     pub weight: u32,
+    /// Changes of headers for it alone.
+    pub filters: Filters,
 }
 
 /// Where the connections to a tcp port or listener go.
@@ -128,6 +134,7 @@ pub(crate) struct Bindings {
     connections: BTreeMap<Place, Arc<BoundTcpRoute>>,
     server_names: BTreeMap<Place, Vec<Arc<BoundTlsRoute>>>,
     attachments: BTreeMap<DocumentId, Vec<Attachment>>,
+    has_cors: bool,
 }
 
 impl Bindings {
@@ -152,6 +159,10 @@ impl Bindings {
             connections: self.connections.get(&place).cloned(),
             server_names: self.server_names.get(&place).cloned().unwrap_or_default(),
         }
+    }
+
+    pub(crate) fn has_cors(&self) -> bool {
+        self.has_cors
     }
 
     pub(crate) fn attachments(&self, route: &DocumentId) -> &[Attachment] {
@@ -223,6 +234,8 @@ pub(crate) fn bind(mesh: &Mesh, origins: &Origins, problems: &mut Vec<Problem>) 
         binder.bind_requests(&route.rules, &mut owners, &mut bindings, problems);
     }
     bindings.settle_requests();
+    let mut rules = bindings.requests.values().flatten().flat_map(|route| &route.rules);
+    bindings.has_cors = rules.any(|rule| rule.filters.cors.is_some());
     let mut tcp: Vec<_> = mesh.tcp_routes.iter().collect();
     tcp.sort_by(|(_, a), (_, b)| age(&a.metadata).cmp(&age(&b.metadata)));
     for (key, route) in tcp {

@@ -242,17 +242,22 @@ impl Mesh {
     /// The settings for requests to a Service, or to a Subset of it: the most specific of the
     /// Subset's policy, the Service's, and the mesh's defaults, field by field.
     pub fn settings(&self, service: &Key, subset: Option<&str>) -> TrafficSettings {
-        let defaults = self.config().map(|config| config.defaults).unwrap_or_default();
+        let defaults = self.config().map(|config| config.defaults.clone()).unwrap_or_default();
         let of_namespace = self.targets.get(&service.namespace);
         let of = |target: &PolicyTarget| {
             let policy = of_namespace.and_then(|targets| targets.get(target));
-            policy.map(|policy| policy.settings).unwrap_or_default()
+            policy.map(|policy| policy.settings.clone()).unwrap_or_default()
         };
         let service = of(&PolicyTarget::Service(service.name.clone())).over(defaults);
         match subset {
             Some(subset) => of(&PolicyTarget::Subset(subset.to_owned())).over(service),
             None => service,
         }
+    }
+
+    /// Whether any rule of a route says what pages of other origins may do.
+    pub fn has_cors(&self) -> bool {
+        self.bindings.has_cors()
     }
 
     /// The Workloads.

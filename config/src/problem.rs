@@ -285,6 +285,15 @@ pub enum Conflict {
         /// The Service.
         service: String,
     },
+    /// One try would be given more time than all of them.
+    #[error("backendRequest is longer than request")]
+    TryLongerThanRequest,
+    /// Nothing would be done with what requests are told apart by.
+    #[error("hashOn is used by the policies RingHash and Maglev only")]
+    HashWithoutUse,
+    /// Connections have no headers.
+    #[error("backends of a route for connections cannot have filters")]
+    StreamWithFilters,
     /// A rule both answers by itself and forwards.
     #[error("a rule that redirects cannot have backendRefs")]
     RedirectWithBackends,
@@ -474,6 +483,9 @@ impl Conflict {
             Self::TcpPort { .. } | Self::NoHttpPort { .. } => {
                 "an HTTPRoute needs a port with protocol http, http2 or grpc"
             }
+            Self::TryLongerThanRequest => "give request at least as much time, or none (0s)",
+            Self::HashWithoutUse => "write policy: RingHash or policy: Maglev beside it",
+            Self::StreamWithFilters => "remove the filters: connections have no headers to change",
             Self::RedirectWithBackends => "remove the backendRefs or the RequestRedirect filter",
             Self::RedirectWithRewrite => "remove one of the two filters",
             Self::PrefixWithoutPrefix => "match by PathPrefix, or use ReplaceFullPath",

@@ -175,6 +175,17 @@ impl Reader {
         }
     }
 
+    /// Reads `true` or `false`.
+    pub(crate) fn boolean(&mut self, node: &Node) -> Option<bool> {
+        match &node.value {
+            Value::Scalar(scalar) => match scalar.meaning() {
+                Meaning::Boolean(value) => Some(value),
+                _ => self.wrong_type(node, "true or false"),
+            },
+            _ => self.wrong_type(node, "true or false"),
+        }
+    }
+
     /// Reads a TCP port number.
     pub(crate) fn port(&mut self, node: &Node) -> Option<u16> {
         self.integer(node, 1, u32::from(u16::MAX)).and_then(|port| u16::try_from(port).ok())

@@ -2,7 +2,12 @@
 //!
 //! What it cannot say (references, conflicts, most syntax of names) is left to the reader.
 
+mod filters;
+mod settings;
+
+use filters::{filter, header_filter};
 use serde_json::{Value, json};
+use settings::settings;
 
 use crate::document::{GATEWAY_API, GATEWAY_API_ALPHA, WEFT_API};
 
@@ -185,13 +190,27 @@ fn backend() -> Value {
             ("namespace", text()),
             ("port", port_number()),
             ("weight", integer(0, 1_000_000)),
+            ("filters", about_it(list(&header_filter(), 0), "Changes for this backend alone.")),
         ],
     )
 }
 
 fn http_route() -> Value {
-    let timeouts =
-        object(&[], &[("request", about_it(text(), "Such as 500ms or 2s; 0s is no limit."))]);
+    let timeouts = object(
+        &[],
+        &[
+            ("request", about_it(text(), "Such as 500ms or 2s; 0s is no limit.")),
+            ("backendRequest", about_it(text(), "One try of several, at most all of request.")),
+        ],
+    );
+    let retry = object(
+        &[],
+        &[
+            ("codes", about_it(list(&integer(400, 599), 0), "Statuses that are tried again.")),
+            ("attempts", about_it(integer(0, 100), "Tries after the first one; 1 without it.")),
+            ("backoff", about_it(text(), "About how long to rest before the second try.")),
+        ],
+    );
     let rule = object(
         &[],
         &[
@@ -200,6 +219,7 @@ fn http_route() -> Value {
             ("filters", list(&filter(), 0)),
             ("backendRefs", list(&backend(), 0)),
             ("timeouts", timeouts),
+            ("retry", about_it(retry, "Lost connections, and these statuses, are tried again.")),
         ],
     );
     object(
@@ -227,7 +247,7 @@ fn grpc_route() -> Value {
         &[
             ("name", text()),
             ("matches", list(&matched, 0)),
-            ("filters", list(&json!({"oneOf": header_modifiers()}), 0)),
+            ("filters", list(&header_filter(), 0)),
             ("backendRefs", list(&backend(), 0)),
         ],
     );
@@ -262,31 +282,6 @@ fn tls_route() -> Value {
             ("rules", stream_rules()),
         ],
     )
-}
-
-/// The fields of `TrafficPolicy` that `MeshConfig` has defaults for.
-fn settings() -> [(&'static str, Value); 4] {
-    let most = i32::MAX.unsigned_abs();
-    let timeouts = [
-        ("request", about_it(text(), "When the route does not say; 0s is no limit.")),
-        ("connect", about_it(text(), "Connecting to an endpoint.")),
-    ];
-    let policies = choice(&["RoundRobin", "LeastRequest", "Random"]);
-    let breaker = [
-        ("maxConnections", integer(1, most)),
-        ("maxPending", integer(0, most)),
-        ("maxRequests", integer(1, most)),
-    ];
-    let pool = [
-        ("maxRequestsPerConnection", integer(1, most)),
-        ("idleTimeout", about_it(text(), "0s keeps idle connections for ever.")),
-    ];
-    [
-        ("timeouts", object(&[], &timeouts)),
-        ("loadBalancer", object(&[], &[("policy", policies)])),
-        ("circuitBreaker", object(&[], &breaker)),
-        ("connectionPool", object(&[], &pool)),
-    ]
 }
 
 fn traffic_policy() -> Value {
@@ -347,40 +342,6 @@ fn route_match() -> Value {
             ("method", methods),
         ],
     )
-}
-
-fn header_modifiers() -> [Value; 2] {
-    let header = object(&["name", "value"], &[("name", text()), ("value", text())]);
-    let modifier = object(
-        &[],
-        &[("set", list(&header, 0)), ("add", list(&header, 0)), ("remove", list(&text(), 0))],
-    );
-    [
-        of_type("RequestHeaderModifier", "requestHeaderModifier", modifier.clone()),
-        of_type("ResponseHeaderModifier", "responseHeaderModifier", modifier),
-    ]
-}
-
-fn filter() -> Value {
-    let path = json!({"oneOf": [
-        of_type("ReplaceFullPath", "replaceFullPath", text()),
-        of_type("ReplacePrefixMatch", "replacePrefixMatch", text()),
-    ]});
-    let redirect = object(
-        &[],
-        &[
-            ("scheme", choice(&["http", "https"])),
-            ("hostname", text()),
-            ("path", path.clone()),
-            ("port", port_number()),
-            ("statusCode", json!({"enum": [301, 302, 303, 307, 308]})),
-        ],
-    );
-    let rewrite = object(&[], &[("hostname", text()), ("path", path)]);
-    let mut kinds = header_modifiers().to_vec();
-    kinds.push(of_type("RequestRedirect", "requestRedirect", redirect));
-    kinds.push(of_type("URLRewrite", "urlRewrite", rewrite));
-    json!({"oneOf": kinds})
 }
 
 /// `{type: KIND, FIELD: …}`

@@ -94,11 +94,27 @@ spec: SPEC
         "{rules: [{matches: [{x: 1}]}]}",
         "{rules: [{backendRefs: [{x: 1}]}]}",
         "{rules: [{timeouts: {x: 1}}]}",
+        "{rules: [{retry: {x: 1}}]}",
+        "{rules: [{filters: [{type: CORS, cors: {x: 1}}]}]}",
         "{rules: [{filters: [{type: RequestRedirect, requestRedirect: {x: 1}}]}]}",
         "{rules: [{filters: [{type: URLRewrite, urlRewrite: {x: 1}}]}]}",
         "{rules: [{filters: [{type: RequestHeaderModifier, requestHeaderModifier: {x: 1}}]}]}",
     ] {
         fields.extend(fields_of("HTTPRoute", gateway, spec));
+    }
+    for spec in [
+        "{timeouts: {x: 1}}",
+        "{retries: {x: 1}}",
+        "{retries: {budget: {x: 1}}}",
+        "{loadBalancer: {x: 1}}",
+        "{loadBalancer: {hashOn: [{x: 1}]}}",
+        "{loadBalancer: {hashOn: [{cookie: {x: 1}}]}}",
+        "{outlierDetection: {x: 1}}",
+        "{outlierDetection: {failurePercentage: {x: 1}}}",
+        "{circuitBreaker: {x: 1}}",
+        "{connectionPool: {x: 1}}",
+    ] {
+        fields.extend(fields_of("TrafficPolicy", weft, spec));
     }
     assert!(fields.len() > 40, "{fields:?}");
     for field in fields {

@@ -67,8 +67,8 @@ fn hints_lead_out() {
             "write documents of kind Subset, each with its labels",
         ),
         (
-            policy("outlierDetection: {}"),
-            "spec.outlierDetection: outlierDetection is not supported yet by this version",
+            policy("rateLimit: {}"),
+            "spec.rateLimit: rateLimit is not supported yet by this version",
             "remove it; a later version will take it",
         ),
         (

@@ -180,11 +180,6 @@ fn routes_are_checked() {
             "no port \"81\" (there are: 80)",
         ),
         (
-            "{backendRefs: [{name: a, filters: []}]}",
-            "backendRefs[0].filters",
-            "filters is not supported",
-        ),
-        (
             "{backendRefs: [{kind: Subset, name: a}]}",
             "backendRefs[0]",
             "the field \"group\" is missing",
@@ -195,9 +190,45 @@ fn routes_are_checked() {
             "\"2\" is not a duration such as 2s, 500ms or 1m30s",
         ),
         (
-            "{timeouts: {backendRequest: 2s}}",
-            "timeouts.backendRequest",
-            "backendRequest is not supported",
+            "{timeouts: {request: 1s, backendRequest: 2s}}",
+            "timeouts",
+            "backendRequest is longer than request",
+        ),
+        (
+            "{retry: {codes: [200]}}",
+            "retry.codes[0]",
+            "\"200\" is not a whole number from 400 to 599",
+        ),
+        ("{retry: {codes: [500, 500]}}", "retry.codes", "the status 500 is given twice"),
+        (
+            "{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: a}}}]}",
+            "filters[0].type",
+            "the filter RequestMirror is not supported",
+        ),
+        (
+            "{filters: [{type: CORS, cors: {allowOrigins: [shop.example.com]}}]}",
+            "filters[0].cors.allowOrigins[0]",
+            "\"shop.example.com\" is not an origin such as https://shop.example.com, https://*.example.com:8443, or *",
+        ),
+        (
+            "{filters: [{type: CORS, cors: {allowOrigins: [\"*\"], allowCredentials: \"yes\"}}]}",
+            "filters[0].cors.allowCredentials",
+            "expected true or false, found the string \"yes\"",
+        ),
+        (
+            "{filters: [{type: CORS, cors: {allowOrigins: [\"*\"], allowCredentials: true, allowHeaders: [\"*\"]}}]}",
+            "filters[0].cors",
+            "`*` for methods or headers along with allowCredentials is not supported",
+        ),
+        (
+            "{filters: [{type: CORS, cors: {allowOrigins: [\"*\"], allowMethods: [\"*\", GET]}}]}",
+            "filters[0].cors.allowMethods",
+            "\"* among others\" is not `*` alone, or names without it",
+        ),
+        (
+            "{backendRefs: [{name: a, filters: [{type: URLRewrite, urlRewrite: {hostname: b}}]}]}",
+            "backendRefs[0].filters",
+            "a filter that changes more than headers in a GRPCRoute or a backendRef is not supported",
         ),
         (
             "{matches: [{method: CONNECT}]}",
@@ -404,7 +435,7 @@ fn routes_fit_their_ports() {
             "GRPCRoute",
             "calls",
             "{filters: [{type: URLRewrite, urlRewrite: {hostname: x.y}}]}",
-            "a RequestRedirect or URLRewrite in a GRPCRoute is not supported",
+            "a filter that changes more than headers in a GRPCRoute or a backendRef is not supported",
         ),
     ];
     for (kind, parent, rule, expected) in cases {
@@ -437,8 +468,49 @@ fn policies_fit_their_targets() {
             "\"0\" is not a whole number from 1 to 2147483647",
         ),
         (
-            policy("p", &format!("{{{target}, retries: {{}}}}")),
-            "retries is not supported yet by this version",
+            policy("p", &format!("{{{target}, rateLimit: {{}}}}")),
+            "rateLimit is not supported yet by this version",
+        ),
+        (
+            policy("p", &format!("{{{target}, retries: {{on: [5x]}}}}")),
+            "\"5x\" is not one of 5xx, gateway-error, reset, connect-failure, refused-stream, retriable-4xx, cancelled, deadline-exceeded, internal, resource-exhausted, unavailable, did you mean \"5xx\"?",
+        ),
+        (
+            policy("p", &format!("{{{target}, retries: {{on: []}}}}")),
+            "\"[]\" is not a list of at least one item",
+        ),
+        (
+            policy("p", &format!("{{{target}, retries: {{perTryTimeout: 0s}}}}")),
+            "\"0s\" is not a duration above zero",
+        ),
+        (
+            policy("p", &format!("{{{target}, retries: {{budget: {{percent: 101}}}}}}")),
+            "\"101\" is not a whole number from 0 to 100",
+        ),
+        (
+            policy("p", &format!("{{{target}, timeouts: {{perTry: 1s}}}}")),
+            "perTry is not supported",
+        ),
+        (
+            policy("p", &format!("{{{target}, loadBalancer: {{policy: Maglev}}}}")),
+            "the field \"hashOn\" is missing",
+        ),
+        (
+            policy("p", &format!("{{{target}, loadBalancer: {{hashOn: [{{header: x}}]}}}}")),
+            "hashOn is used by the policies RingHash and Maglev only",
+        ),
+        (
+            policy(
+                "p",
+                &format!(
+                    "{{{target}, loadBalancer: {{policy: RingHash, hashOn: [{{header: x, queryParameter: y}}]}}}}"
+                ),
+            ),
+            "exactly one of the fields header, cookie, queryParameter, sourceAddress must be given",
+        ),
+        (
+            policy("p", &format!("{{{target}, outlierDetection: {{failurePercentage: {{}}}}}}")),
+            "the field \"threshold\" is missing",
         ),
         (
             format!(

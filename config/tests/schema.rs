@@ -26,6 +26,7 @@ fn accepts(schema: &Value, value: &Value) -> bool {
             Some("array") => value.is_array(),
             Some("string") => value.is_string(),
             Some("integer") => value.is_u64(),
+            Some("boolean") => value.is_boolean(),
             other => panic!("type {other:?}"),
         },
         "minimum" => value.as_u64() >= rule.as_u64(),

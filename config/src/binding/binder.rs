@@ -10,7 +10,7 @@ use super::{
 use crate::document::{DocumentId, Key, Kind};
 use crate::link::{Origins, missing_service, names};
 use crate::mesh::Mesh;
-use crate::model::route::{BackendKind, BackendRef, Match, ParentKind, ParentRef};
+use crate::model::route::{BackendKind, BackendRef, Filters, Match, ParentKind, ParentRef};
 use crate::model::service::{Protocol, Service};
 use crate::problem::{Conflict, Problem, Reason};
 
@@ -276,12 +276,24 @@ impl<'a> Binder<'a> {
             && backends.is_empty()
             && rule.filters.redirect.is_none()
         {
-            let weight = BackendRef::DEFAULT_WEIGHT;
-            backends.push(Backend { service: service.clone(), subset: None, port, weight });
+            backends.push(Backend {
+                service: service.clone(),
+                subset: None,
+                port,
+                weight: BackendRef::DEFAULT_WEIGHT,
+                filters: Filters::default(),
+            });
         }
         let matches =
             if rule.matches.is_empty() { vec![Match::default()] } else { rule.matches.to_vec() };
-        Some(BoundRule { matches, filters: rule.filters.clone(), backends, timeout: rule.timeout })
+        Some(BoundRule {
+            matches,
+            filters: rule.filters.clone(),
+            backends,
+            timeout: rule.timeouts.request,
+            try_timeout: rule.timeouts.backend_request,
+            retry: rule.retry.cloned(),
+        })
     }
 
     fn backends(
@@ -332,7 +344,8 @@ impl<'a> Binder<'a> {
             return None;
         };
         let port = self.backend_port(field, reference, target, dialled)?;
-        Some(Backend { service, subset, port, weight: reference.weight })
+        let filters = reference.filters.clone();
+        Some(Backend { service, subset, port, weight: reference.weight, filters })
     }
 
     fn backend_port(

@@ -1,13 +1,12 @@
 //! The two kinds of routes for requests, seen as one.
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use super::age;
 use crate::document::{Key, Kind};
 use crate::mesh::Mesh;
 use crate::model::grpc_route::{GrpcMatch, GrpcRule};
-use crate::model::route::{BackendRef, Filters, Match, ParentRef, Rule};
+use crate::model::route::{BackendRef, Filters, Match, ParentRef, RouteRetry, Rule, Timeouts};
 
 /// A route of either kind.
 pub(super) struct RequestRoute<'a> {
@@ -52,7 +51,8 @@ pub(super) struct RequestRule<'a> {
     pub(super) matches: Cow<'a, [Match]>,
     pub(super) filters: &'a Filters,
     pub(super) backend_refs: &'a [BackendRef],
-    pub(super) timeout: Option<Duration>,
+    pub(super) timeouts: Timeouts,
+    pub(super) retry: Option<&'a RouteRetry>,
 }
 
 impl<'a> RequestRule<'a> {
@@ -61,7 +61,8 @@ impl<'a> RequestRule<'a> {
             matches: rule.matches.as_slice().into(),
             filters: &rule.filters,
             backend_refs: &rule.backend_refs,
-            timeout: rule.timeouts.request,
+            timeouts: rule.timeouts,
+            retry: rule.retry.as_ref(),
         }
     }
 
@@ -70,7 +71,8 @@ impl<'a> RequestRule<'a> {
             matches: rule.matches.iter().map(GrpcMatch::to_http).collect(),
             filters: &rule.filters,
             backend_refs: &rule.backend_refs,
-            timeout: None,
+            timeouts: Timeouts::default(),
+            retry: None,
         }
     }
 }

@@ -3,6 +3,8 @@
 use serde::{Serialize, Serializer, ser::SerializeSeq};
 use serde_json::json;
 
+use super::cors::Cors;
+
 /// The filters of a rule, each at most once as Gateway API has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filters {
@@ -14,6 +16,8 @@ pub struct Filters {
     pub redirect: Option<Redirect>,
     /// `URLRewrite`.
     pub rewrite: Option<Rewrite>,
+    /// `CORS`.
+    pub cors: Option<Cors>,
 }
 
 impl Filters {
@@ -49,6 +53,9 @@ impl Serialize for Filters {
         }
         if let Some(rewrite) = &self.rewrite {
             list.serialize_element(&json!({"type": "URLRewrite", "urlRewrite": rewrite}))?;
+        }
+        if let Some(cors) = &self.cors {
+            list.serialize_element(&json!({"type": "CORS", "cors": cors}))?;
         }
         list.end()
     }

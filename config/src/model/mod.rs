@@ -2,10 +2,14 @@
 //!
 //! Serialising gives the canonical form of `spec`, with defaults left out.
 
+pub(crate) mod balancing;
+pub(crate) mod cors;
 pub(crate) mod filter;
 pub mod gateway;
 pub mod grpc_route;
+pub(crate) mod outlier;
 pub mod policy;
+pub(crate) mod retry;
 pub mod route;
 pub mod service;
 pub mod stream_route;

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
+pub use super::balancing::{BalancingPolicy, HashCookie, HashOn, LoadBalancer};
+pub use super::outlier::{FailureShare, OutlierDetection};
+pub use super::retry::{Condition, Retries, RetryBudget};
 use super::service::Protocol;
 use super::{Metadata, Resource};
 use crate::document::Kind;
@@ -62,15 +65,21 @@ impl Serialize for PolicyTarget {
 }
 
 /// Settings, each of which may be left to whatever is less specific.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TrafficSettings {
     /// How long things may take.
     #[serde(skip_serializing_if = "is_default")]
     pub timeouts: TrafficTimeouts,
+    /// What is tried again, when a route does not say.
+    #[serde(skip_serializing_if = "is_default")]
+    pub retries: Retries,
     /// How endpoints are chosen.
     #[serde(skip_serializing_if = "is_default")]
     pub load_balancer: LoadBalancer,
+    /// Which endpoints are left alone for a while.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outlier_detection: Option<OutlierDetection>,
     /// How much may be under way to one cluster at once, from one proxy.
     #[serde(skip_serializing_if = "is_default")]
     pub circuit_breaker: CircuitBreaker,
@@ -79,7 +88,7 @@ pub struct TrafficSettings {
     pub connection_pool: ConnectionPool,
 }
 
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
@@ -92,25 +101,6 @@ pub struct TrafficTimeouts {
     /// Connecting to an endpoint; more than zero.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "duration")]
     pub connect: Option<Duration>,
-}
-
-/// How endpoints are chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct LoadBalancer {
-    /// The algorithm.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub policy: Option<BalancingPolicy>,
-}
-
-/// An algorithm that chooses endpoints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum BalancingPolicy {
-    /// In turn, by weight.
-    RoundRobin,
-    /// The one of two chosen by chance that has fewer requests under way.
-    LeastRequest,
-    /// By chance, by weight.
-    Random,
 }
 
 /// Limits to what is under way.
@@ -158,9 +148,11 @@ impl TrafficSettings {
                 request: self.timeouts.request.or(base.timeouts.request),
                 connect: self.timeouts.connect.or(base.timeouts.connect),
             },
+            retries: self.retries.over(base.retries),
             load_balancer: LoadBalancer {
                 policy: self.load_balancer.policy.or(base.load_balancer.policy),
             },
+            outlier_detection: self.outlier_detection.or(base.outlier_detection),
             circuit_breaker: CircuitBreaker {
                 max_connections: breaker.max_connections.or(base_breaker.max_connections),
                 max_pending: breaker.max_pending.or(base_breaker.max_pending),
@@ -238,6 +230,9 @@ pub struct EgressHost {
 }
 
 #[expect(clippy::ref_option, reason = "the signature serde asks for")]
-fn duration<S: Serializer>(value: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn duration<S: Serializer>(
+    value: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     value.map(write_duration).serialize(serializer)
 }

@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
+use super::policy::duration;
 use super::{Metadata, Resource};
 use crate::document::Kind;
-use crate::syntax::write_duration;
+
+pub use super::cors::{AllowedOrigin, Cors, Listed};
+pub use super::retry::RouteRetry;
 
 pub use super::filter::{
     Filters, Header, HeaderModifier, PathModifier, Redirect, RedirectStatus, Rewrite, Scheme,
@@ -101,6 +104,9 @@ pub struct Rule {
     /// How long it may take.
     #[serde(skip_serializing_if = "Timeouts::is_empty")]
     pub timeouts: Timeouts,
+    /// What is tried again; as the Service's policy says without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<RouteRetry>,
 }
 
 /// Conditions that must all hold.
@@ -197,6 +203,8 @@ pub struct BackendRef {
     pub port: Option<u16>,
     /// Its share relative to its neighbours, from 0 to 1,000,000.
     pub weight: u32,
+    /// Changes to what goes there and comes from there: those of headers alone.
+    pub filters: Filters,
 }
 
 impl BackendRef {
@@ -230,6 +238,9 @@ impl Serialize for BackendRef {
         if self.weight != Self::DEFAULT_WEIGHT {
             map.serialize_entry("weight", &self.weight)?;
         }
+        if !self.filters.is_empty() {
+            map.serialize_entry("filters", &self.filters)?;
+        }
         map.end()
     }
 }
@@ -240,15 +251,17 @@ pub struct Timeouts {
     /// From the whole request received to the whole response sent; zero for ever.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "duration")]
     pub request: Option<Duration>,
+    /// One try of several; zero for as long as the whole may take.
+    #[serde(
+        rename = "backendRequest",
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "duration"
+    )]
+    pub backend_request: Option<Duration>,
 }
 
 impl Timeouts {
     fn is_empty(&self) -> bool {
-        self.request.is_none()
+        *self == Self::default()
     }
-}
-
-#[expect(clippy::ref_option, reason = "the signature serde asks for")]
-fn duration<S: Serializer>(value: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-    value.map(write_duration).serialize(serializer)
 }

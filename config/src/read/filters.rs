@@ -1,6 +1,8 @@
 //! Reads the filters of an `HTTPRoute` rule.
 
+use super::cors::cors;
 use super::unique;
+use crate::model::cors::Cors;
 use crate::model::filter::{
     Filters, Header, HeaderModifier, PathModifier, Redirect, RedirectStatus, Rewrite, Scheme,
 };
@@ -18,26 +20,35 @@ enum FilterKind {
     ResponseHeaders,
     Redirect,
     Rewrite,
+    Cors,
 }
 
 const FILTER_KINDS: Choices<FilterKind> = Choices {
-    names: &["RequestHeaderModifier", "ResponseHeaderModifier", "RequestRedirect", "URLRewrite"],
+    names: &[
+        "RequestHeaderModifier",
+        "ResponseHeaderModifier",
+        "RequestRedirect",
+        "URLRewrite",
+        "CORS",
+    ],
     values: &[
         FilterKind::RequestHeaders,
         FilterKind::ResponseHeaders,
         FilterKind::Redirect,
         FilterKind::Rewrite,
+        FilterKind::Cors,
     ],
 };
 
 /// Filters of Gateway API that Weft has not got.
-const OTHERS: [&str; 4] = ["RequestMirror", "ExtensionRef", "CORS", "ExternalAuth"];
+const OTHERS: [&str; 3] = ["RequestMirror", "ExtensionRef", "ExternalAuth"];
 
 enum Filter {
     RequestHeaders(HeaderModifier),
     ResponseHeaders(HeaderModifier),
     Redirect(Redirect),
     Rewrite(Rewrite),
+    Cors(Cors),
 }
 
 pub(super) fn filters(reader: &mut Reader, node: &Node) -> Option<Filters> {
@@ -54,6 +65,7 @@ pub(super) fn filters(reader: &mut Reader, node: &Node) -> Option<Filters> {
             Filter::ResponseHeaders(modifier) => filters.response_headers = Some(modifier),
             Filter::Redirect(redirect) => filters.redirect = Some(redirect),
             Filter::Rewrite(rewrite) => filters.rewrite = Some(rewrite),
+            Filter::Cors(cors) => filters.cors = Some(cors),
         }
     }
     if filters.redirect.is_some() && filters.rewrite.is_some() {
@@ -62,12 +74,13 @@ pub(super) fn filters(reader: &mut Reader, node: &Node) -> Option<Filters> {
     Some(filters)
 }
 
-/// The filters of a gRPC rule: those that change headers.
+/// The filters of a gRPC rule, and of a backend: those that change headers.
 pub(super) fn header_filters(reader: &mut Reader, node: &Node) -> Option<Filters> {
     let filters = filters(reader, node)?;
-    if filters.redirect.is_some() || filters.rewrite.is_some() {
-        let what = "a RequestRedirect or URLRewrite in a GRPCRoute".to_owned();
-        let instead = "use RequestHeaderModifier and ResponseHeaderModifier, or an HTTPRoute";
+    if filters.redirect.is_some() || filters.rewrite.is_some() || filters.cors.is_some() {
+        let what =
+            "a filter that changes more than headers in a GRPCRoute or a backendRef".to_owned();
+        let instead = "use RequestHeaderModifier and ResponseHeaderModifier, or put it on the rule of an HTTPRoute";
         return reader.refuse(node, Reason::Unsupported { what, instead });
     }
     Some(filters)
@@ -79,6 +92,7 @@ fn kind_of(filter: &Filter) -> FilterKind {
         Filter::ResponseHeaders(_) => FilterKind::ResponseHeaders,
         Filter::Redirect(_) => FilterKind::Redirect,
         Filter::Rewrite(_) => FilterKind::Rewrite,
+        Filter::Cors(_) => FilterKind::Cors,
     }
 }
 
@@ -87,14 +101,14 @@ fn filter(reader: &mut Reader, node: &Node) -> Option<Filter> {
         let kind = object.required(reader, "type", |reader, node| {
             if node.as_text().is_some_and(|text| OTHERS.contains(&text)) {
                 let what = format!("the filter {}", node.as_text().unwrap_or_default());
-                let instead = "use one of: RequestHeaderModifier, ResponseHeaderModifier, RequestRedirect, URLRewrite";
+                let instead = "use one of: RequestHeaderModifier, ResponseHeaderModifier, RequestRedirect, URLRewrite, CORS";
                 return reader.refuse(node, Reason::Unsupported { what, instead });
             }
             reader.choice(node, &FILTER_KINDS)
         });
         let Some(kind) = kind else {
             object.leave(&["requestHeaderModifier", "responseHeaderModifier", "requestRedirect", "urlRewrite"]);
-            object.leave(&["requestMirror", "extensionRef", "cors", "externalAuth"]);
+            object.leave(&["cors", "requestMirror", "extensionRef", "externalAuth"]);
             return None;
         };
         match kind {
@@ -108,6 +122,7 @@ fn filter(reader: &mut Reader, node: &Node) -> Option<Filter> {
                 object.required(reader, "requestRedirect", redirect).map(Filter::Redirect)
             }
             FilterKind::Rewrite => object.required(reader, "urlRewrite", rewrite).map(Filter::Rewrite),
+            FilterKind::Cors => object.required(reader, "cors", cors).map(Filter::Cors),
         }
     })
 }

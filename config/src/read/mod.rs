@@ -1,5 +1,6 @@
 //! Trees → the typed model, one file per kind.
 
+mod cors;
 mod filters;
 mod gateway;
 mod grpc_route;
@@ -8,6 +9,7 @@ mod policy;
 mod refs;
 mod route;
 mod service;
+mod settings;
 mod stream_route;
 mod workload;
 

@@ -1,20 +1,15 @@
 //! Reads `TrafficPolicy` and `MeshConfig`.
 
-use std::time::Duration;
-
+use super::settings::settings;
 use super::{non_empty, unique};
 use crate::document::DEFAULT_NAMESPACE;
-use crate::model::policy::{
-    BalancingPolicy, CircuitBreaker, ConnectionPool, Egress, EgressHost, LoadBalancer,
-    PolicyTarget, TrafficSettings, TrafficTimeouts,
-};
+use crate::model::policy::{Egress, EgressHost, PolicyTarget};
 use crate::model::service::Protocol;
 use crate::model::{MeshConfig, Metadata, TrafficPolicy};
 use crate::problem::{Conflict, Reason};
-use crate::reader::{Choices, Object, Reader};
+use crate::reader::{Choices, Reader};
 use crate::syntax::{
-    DNS_NAME, DURATION, LABEL, SUBDOMAIN, TRUST_DOMAIN, is_dns_name, is_label, is_subdomain,
-    is_trust_domain, parse_duration,
+    DNS_NAME, LABEL, SUBDOMAIN, TRUST_DOMAIN, is_dns_name, is_label, is_subdomain, is_trust_domain,
 };
 use crate::tree::Node;
 
@@ -53,102 +48,6 @@ fn target(reader: &mut Reader, node: &Node) -> Option<PolicyTarget> {
         Some(match kind? {
             TargetKind::Service => PolicyTarget::Service(name?),
             TargetKind::Subset => PolicyTarget::Subset(name?),
-        })
-    })
-}
-
-/// The places of settings that are still to come.
-const LATER: [&str; 10] = [
-    "retries",
-    "outlierDetection",
-    "healthCheck",
-    "tls",
-    "authorization",
-    "rateLimit",
-    "fault",
-    "mirror",
-    "locality",
-    "sessionAffinity",
-];
-
-/// The settings among the fields of `object`.
-fn settings(reader: &mut Reader, object: &mut Object<'_>) -> Option<TrafficSettings> {
-    let timeouts = object.optional(reader, "timeouts", timeouts);
-    let load_balancer = object.optional(reader, "loadBalancer", load_balancer);
-    let circuit_breaker = object.optional(reader, "circuitBreaker", circuit_breaker);
-    let connection_pool = object.optional(reader, "connectionPool", connection_pool);
-    let refused = LATER.map(|name| object.not_yet(reader, name));
-    refused.into_iter().collect::<Option<()>>()?;
-    Some(TrafficSettings {
-        timeouts: timeouts?.unwrap_or_default(),
-        load_balancer: load_balancer?.unwrap_or_default(),
-        circuit_breaker: circuit_breaker?.unwrap_or_default(),
-        connection_pool: connection_pool?.unwrap_or_default(),
-    })
-}
-
-fn span(reader: &mut Reader, node: &Node) -> Option<Duration> {
-    reader.parsed(node, DURATION, parse_duration)
-}
-
-fn timeouts(reader: &mut Reader, node: &Node) -> Option<TrafficTimeouts> {
-    reader.object(node, |reader, object| {
-        let request = object.optional(reader, "request", span);
-        let connect = object.optional(reader, "connect", |reader, node| match span(reader, node) {
-            Some(Duration::ZERO) => reader.invalid(node, "0s", "a duration above zero"),
-            time => time,
-        });
-        let instead = "use request: without retries there is one try, and it has all the time";
-        object.unsupported(reader, "perTry", instead)?;
-        Some(TrafficTimeouts { request: request?, connect: connect? })
-    })
-}
-
-const POLICIES: Choices<BalancingPolicy> = Choices {
-    names: &["RoundRobin", "LeastRequest", "Random"],
-    values: &[BalancingPolicy::RoundRobin, BalancingPolicy::LeastRequest, BalancingPolicy::Random],
-};
-
-fn load_balancer(reader: &mut Reader, node: &Node) -> Option<LoadBalancer> {
-    reader.object(node, |reader, object| {
-        let policy =
-            object.optional(reader, "policy", |reader, node| reader.choice(node, &POLICIES));
-        Some(LoadBalancer { policy: policy? })
-    })
-}
-
-/// As many as anything can be.
-const MOST: u32 = i32::MAX.unsigned_abs();
-
-fn at_most(
-    reader: &mut Reader,
-    object: &mut Object<'_>,
-    name: &'static str,
-    least: u32,
-) -> Option<Option<u32>> {
-    object.optional(reader, name, |reader, node| reader.integer(node, least, MOST))
-}
-
-fn circuit_breaker(reader: &mut Reader, node: &Node) -> Option<CircuitBreaker> {
-    reader.object(node, |reader, object| {
-        let max_connections = at_most(reader, object, "maxConnections", 1);
-        let max_pending = at_most(reader, object, "maxPending", 0);
-        let max_requests = at_most(reader, object, "maxRequests", 1);
-        Some(CircuitBreaker {
-            max_connections: max_connections?,
-            max_pending: max_pending?,
-            max_requests: max_requests?,
-        })
-    })
-}
-
-fn connection_pool(reader: &mut Reader, node: &Node) -> Option<ConnectionPool> {
-    reader.object(node, |reader, object| {
-        let max_requests = at_most(reader, object, "maxRequestsPerConnection", 1);
-        let idle_timeout = object.optional(reader, "idleTimeout", span);
-        Some(ConnectionPool {
-            max_requests_per_connection: max_requests?,
-            idle_timeout: idle_timeout?,
         })
     })
 }

@@ -1,5 +1,6 @@
 //! Reads what all routes have in common: whose requests they decide about, and where those go.
 
+use super::filters::header_filters;
 use super::{non_empty, unique};
 use crate::model::route::{BackendKind, BackendRef, ParentKind, ParentRef};
 use crate::problem::Reason;
@@ -121,15 +122,15 @@ fn backend(reader: &mut Reader, node: &Node) -> Option<BackendRef> {
         let port = object.optional(reader, "port", Reader::port);
         let weight =
             object.optional(reader, "weight", |reader, node| reader.integer(node, 0, MAX_WEIGHT));
-        let no_filters = object.unsupported(reader, "filters", "put the filters on the rule");
+        let filters = object.optional(reader, "filters", header_filters);
         group?;
-        no_filters?;
         Some(BackendRef {
             kind: kind?,
             name: name?,
             namespace: namespace?,
             port: port?,
             weight: weight?.unwrap_or(BackendRef::DEFAULT_WEIGHT),
+            filters: filters?.unwrap_or_default(),
         })
     })
 }

@@ -3,13 +3,14 @@
 use super::filters::filters;
 use super::matches::route_match;
 use super::refs::{backends, hostnames, parents};
+use super::settings::{attempts, error_codes, some_time, span};
 use super::{non_empty, unique};
 use crate::model::filter::PathModifier;
-use crate::model::route::{Match, PathMatch, Rule, Timeouts};
+use crate::model::route::{Match, PathMatch, RouteRetry, Rule, Timeouts};
 use crate::model::{HttpRoute, Metadata};
 use crate::problem::Conflict;
 use crate::reader::{Object, Reader};
-use crate::syntax::{DURATION, SUBDOMAIN, is_subdomain, parse_duration};
+use crate::syntax::{SUBDOMAIN, is_subdomain};
 use crate::tree::Node;
 
 pub(super) fn http_route(
@@ -44,6 +45,7 @@ fn catch_all() -> Rule {
         filters: Default::default(),
         backend_refs: Vec::new(),
         timeouts: Timeouts::default(),
+        retry: None,
     }
 }
 
@@ -56,15 +58,16 @@ fn rule(reader: &mut Reader, node: &Node) -> Option<Rule> {
         let backend_refs = backends(reader, object);
         let timeouts = object.optional(reader, "timeouts", timeouts).map(Option::unwrap_or_default);
         let no_affinity = object.unsupported(reader, "sessionPersistence", "remove it");
-        let no_retry = object.unsupported(reader, "retry", "remove it");
+        let retry = object.optional(reader, "retry", retry);
         let rule = Rule {
             name: name?,
             matches: matches?,
             filters: filters?,
             backend_refs: backend_refs?,
             timeouts: timeouts?,
+            retry: retry?,
         };
-        no_affinity.and(no_retry)?;
+        no_affinity?;
         check(reader, object, &rule).map(|()| rule)
     })
 }
@@ -90,11 +93,29 @@ fn check(reader: &mut Reader, object: &Object<'_>, rule: &Rule) -> Option<()> {
 
 fn timeouts(reader: &mut Reader, node: &Node) -> Option<Timeouts> {
     reader.object(node, |reader, object| {
-        let request = object.optional(reader, "request", |reader, node| {
-            reader.parsed(node, DURATION, parse_duration)
-        });
-        let instead = "use request: without retries there is one try, and it has all the time";
-        object.unsupported(reader, "backendRequest", instead)?;
-        Some(Timeouts { request: request? })
+        let request = object.optional(reader, "request", span);
+        let backend_request = object.optional(reader, "backendRequest", span);
+        let timeouts = Timeouts { request: request?, backend_request: backend_request? };
+        // Gateway API; zero lifts a limit.
+        if let (Some(whole), Some(one)) = (timeouts.request, timeouts.backend_request)
+            && !whole.is_zero()
+            && one > whole
+        {
+            return reader.refuse(object.node(), Conflict::TryLongerThanRequest.into());
+        }
+        Some(timeouts)
+    })
+}
+
+fn retry(reader: &mut Reader, node: &Node) -> Option<RouteRetry> {
+    reader.object(node, |reader, object| {
+        let codes = object.optional(reader, "codes", error_codes);
+        let attempts = object.optional(reader, "attempts", attempts);
+        let backoff = object.optional(reader, "backoff", some_time);
+        Some(RouteRetry {
+            codes: codes?.unwrap_or_default(),
+            attempts: attempts?,
+            backoff: backoff?,
+        })
     })
 }

@@ -49,6 +49,9 @@ fn rule(reader: &mut Reader, node: &Node) -> Option<StreamRule> {
             Some(refs) if refs.iter().all(|backend| backend.weight == 0) => {
                 reader.refuse(object.node(), Conflict::NoWeight.into())
             }
+            Some(refs) if refs.iter().any(|backend| !backend.filters.is_empty()) => {
+                reader.refuse(object.node(), Conflict::StreamWithFilters.into())
+            }
             refs => refs,
         };
         Some(StreamRule { name: name?, backend_refs: backend_refs? })

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use weft_config::Key;
 use weft_config::model::policy::{
-    BalancingPolicy, CircuitBreaker, ConnectionPool, EgressHost, TrafficSettings,
+    BalancingPolicy, CircuitBreaker, ConnectionPool, EgressHost, HashOn, OutlierDetection,
+    RetryBudget, TrafficSettings,
 };
 use weft_config::model::service::{Protocol, Service};
 use weft_proto::pb::envoy::config::cluster::v3 as cluster;
@@ -13,9 +14,10 @@ use weft_proto::pb::envoy::config::core::v3 as core;
 use weft_proto::pb::envoy::config::endpoint::v3 as endpoint;
 use weft_proto::pb::envoy::extensions::upstreams::http::v3 as http;
 use weft_proto::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::explicit_http_config::ProtocolConfig;
+use weft_proto::pb::envoy::r#type::v3::Percent;
 
 use crate::listener::INBOUND;
-use crate::wire::{ads, any, duration, uint32};
+use crate::wire::{ads, any, bool_value, duration, uint32};
 
 /// How long connecting to an endpoint may take. A mesh has no long ways: what has not answered a
 /// SYN, and two repetitions of it, in this time is gone.
@@ -60,7 +62,7 @@ pub(crate) fn envoy(
     name: &str,
     protocol: Protocol,
     source: Source<'_>,
-    settings: TrafficSettings,
+    settings: &TrafficSettings,
 ) -> cluster::Cluster {
     use cluster::cluster::LbPolicy;
     let mut cluster = from_source(name, source, cluster::cluster::DiscoveryType::StrictDns);
@@ -72,10 +74,13 @@ pub(crate) fn envoy(
     cluster.lb_policy = match settings.load_balancer.policy {
         Some(BalancingPolicy::LeastRequest) => LbPolicy::LeastRequest,
         Some(BalancingPolicy::Random) => LbPolicy::Random,
+        Some(BalancingPolicy::RingHash(_)) => LbPolicy::RingHash,
+        Some(BalancingPolicy::Maglev(_)) => LbPolicy::Maglev,
         Some(BalancingPolicy::RoundRobin) | None => LbPolicy::RoundRobin,
     }
     .into();
-    cluster.circuit_breakers = breakers(settings.circuit_breaker);
+    cluster.circuit_breakers = breakers(settings.circuit_breaker, settings.retries.budget);
+    cluster.outlier_detection = settings.outlier_detection.map(outliers);
     let common = common_options(settings.connection_pool);
     if protocol.is_http2() {
         with_http(&mut cluster, explicit_http2(), common);
@@ -86,27 +91,47 @@ pub(crate) fn envoy(
 }
 
 /// A cluster as proxyless gRPC clients take it: they speak HTTP/2 anyway.
-pub(crate) fn grpc(name: &str, source: Source<'_>, settings: TrafficSettings) -> cluster::Cluster {
+pub(crate) fn grpc(name: &str, source: Source<'_>, settings: &TrafficSettings) -> cluster::Cluster {
     use cluster::cluster::LbPolicy;
     let mut cluster = from_source(name, source, cluster::cluster::DiscoveryType::LogicalDns);
-    cluster.lb_policy = match settings.load_balancer.policy {
+    cluster.lb_policy = match &settings.load_balancer.policy {
         Some(BalancingPolicy::LeastRequest) => LbPolicy::LeastRequest,
+        // Equal calls go to the same endpoint by a ring as well; gRPC has no other way (gRFC A42).
+        Some(BalancingPolicy::RingHash(_) | BalancingPolicy::Maglev(_)) => LbPolicy::RingHash,
         Some(BalancingPolicy::RoundRobin | BalancingPolicy::Random) | None => LbPolicy::RoundRobin,
     }
     .into();
-    let max_requests = settings.circuit_breaker.max_requests;
-    cluster.circuit_breakers = breakers(CircuitBreaker { max_requests, ..Default::default() });
+    let limits = CircuitBreaker {
+        max_requests: settings.circuit_breaker.max_requests,
+        ..Default::default()
+    };
+    cluster.circuit_breakers = breakers(limits, RetryBudget::default());
+    // gRFC A50 knows shares of failures, and nothing of failures in a row.
+    let outliers_by_share = settings.outlier_detection.filter(|it| it.failure_percentage.is_some());
+    cluster.outlier_detection = outliers_by_share.map(outliers);
     cluster
 }
 
 /// The settings that [`grpc`] cannot express, because gRPC clients have nothing of the kind (gRFC
-/// A32, A48).
-pub(crate) fn ignored_by_grpc(settings: TrafficSettings) -> Vec<&'static str> {
+/// A32, A42, A44, A48, A50).
+pub(crate) fn ignored_by_grpc(settings: &TrafficSettings) -> Vec<&'static str> {
     let (breaker, pool) = (settings.circuit_breaker, settings.connection_pool);
-    let is_random = settings.load_balancer.policy == Some(BalancingPolicy::Random);
+    let (retries, outliers) = (&settings.retries, settings.outlier_detection.unwrap_or_default());
+    let policy = settings.load_balancer.policy.as_ref();
+    let hash_on = policy.map_or(&[][..], |policy| policy.hash_on());
+    let by_header = hash_on.iter().all(|on| matches!(on, HashOn::Header(_)));
+    let of_grpc = retries.on.iter().flatten().all(|condition| condition.is_of_grpc());
+    let in_a_row =
+        outliers.consecutive_errors.is_some() || outliers.consecutive_gateway_errors.is_some();
     [
         ("timeouts.connect", settings.timeouts.connect.is_some()),
-        ("loadBalancer.policy: Random", is_random),
+        ("retries.on, but for statuses of gRPC", !of_grpc),
+        ("retries.codes", retries.codes.is_some()),
+        ("retries.perTryTimeout", retries.per_try_timeout.is_some()),
+        ("retries.budget", retries.budget != RetryBudget::default()),
+        ("loadBalancer.policy: Random", policy == Some(&BalancingPolicy::Random)),
+        ("loadBalancer.hashOn, but for headers", !by_header),
+        ("outlierDetection by errors in a row", in_a_row),
         ("circuitBreaker.maxConnections", breaker.max_connections.is_some()),
         ("circuitBreaker.maxPending", breaker.max_pending.is_some()),
         ("connectionPool.maxRequestsPerConnection", pool.max_requests_per_connection.is_some()),
@@ -153,15 +178,48 @@ fn from_source(
     }
 }
 
-fn breakers(limits: CircuitBreaker) -> Option<cluster::CircuitBreakers> {
+fn breakers(limits: CircuitBreaker, budget: RetryBudget) -> Option<cluster::CircuitBreakers> {
+    use cluster::circuit_breakers::thresholds;
+    let retry_budget = (budget != RetryBudget::default()).then(|| thresholds::RetryBudget {
+        budget_percent: budget.percent.map(|percent| Percent { value: f64::from(percent) }),
+        min_retry_concurrency: budget.min_concurrent.map(uint32),
+        ..Default::default()
+    });
+    let is_empty = limits.is_empty() && retry_budget.is_none();
     let thresholds = cluster::circuit_breakers::Thresholds {
         max_connections: limits.max_connections.map(uint32),
         max_pending_requests: limits.max_pending.map(uint32),
         max_requests: limits.max_requests.map(uint32),
+        retry_budget,
         ..Default::default()
     };
-    (!limits.is_empty())
+    (!is_empty)
         .then(|| cluster::CircuitBreakers { thresholds: vec![thresholds], ..Default::default() })
+}
+
+/// Judges by what is asked for only, and always leaves out one endpoint if it deserves it: ten
+/// percent of three endpoints would be none.
+fn outliers(it: OutlierDetection) -> cluster::OutlierDetection {
+    const ALWAYS: u32 = 100;
+    const NEVER: u32 = 0;
+    let share = it.failure_percentage;
+    cluster::OutlierDetection {
+        consecutive_5xx: it.consecutive_errors.map(uint32),
+        consecutive_gateway_failure: it.consecutive_gateway_errors.map(uint32),
+        enforcing_consecutive_gateway_failure: it
+            .consecutive_gateway_errors
+            .map(|_| uint32(ALWAYS)),
+        failure_percentage_threshold: share.map(|share| uint32(share.threshold)),
+        failure_percentage_request_volume: share.and_then(|share| share.request_volume).map(uint32),
+        failure_percentage_minimum_hosts: share.and_then(|share| share.minimum_hosts).map(uint32),
+        enforcing_failure_percentage: share.map(|_| uint32(ALWAYS)),
+        enforcing_success_rate: Some(uint32(NEVER)),
+        interval: it.interval.map(duration),
+        base_ejection_time: it.base_ejection_time.map(duration),
+        max_ejection_percent: it.max_ejection_percent.map(uint32),
+        always_eject_one_host: Some(bool_value(true)),
+        ..Default::default()
+    }
 }
 
 fn common_options(pool: ConnectionPool) -> Option<core::HttpProtocolOptions> {

@@ -9,7 +9,7 @@ use weft_proto::pb::envoy::config::route::v3 as route;
 
 use crate::cluster::{Source, egress_cluster_name};
 use crate::listener::everything;
-use crate::rule::{self, Patience};
+use crate::treatment::Treatment;
 
 fn hosts(mesh: &Mesh) -> &[EgressHost] {
     mesh.config().map_or(&[], |config| config.egress.hosts())
@@ -17,16 +17,15 @@ fn hosts(mesh: &Mesh) -> &[EgressHost] {
 
 /// A cluster for each host and port, with the settings that hold for the whole mesh.
 pub(crate) fn clusters(mesh: &Mesh) -> impl Iterator<Item = cluster::Cluster> {
-    let settings = mesh.config().map(|config| config.defaults).unwrap_or_default();
+    let settings = mesh.config().map(|config| config.defaults.clone()).unwrap_or_default();
     hosts(mesh).iter().map(move |host| {
         let source = Source::Dns { host: &host.host, port: host.port };
-        crate::cluster::envoy(&egress_cluster_name(host), host.protocol, source, settings)
+        crate::cluster::envoy(&egress_cluster_name(host), host.protocol, source, &settings)
     })
 }
 
 /// A virtual host for each host and port.
 pub(crate) fn virtual_hosts(mesh: &Mesh) -> impl Iterator<Item = route::VirtualHost> {
-    let request = mesh.config().and_then(|config| config.defaults.timeouts.request);
     // Without a port a name means port 80, or the first port that may be called.
     let mut implied: BTreeMap<&str, u16> = BTreeMap::new();
     for host in hosts(mesh) {
@@ -39,7 +38,7 @@ pub(crate) fn virtual_hosts(mesh: &Mesh) -> impl Iterator<Item = route::VirtualH
         let name = egress_cluster_name(host);
         let action = route::RouteAction {
             cluster_specifier: Some(route::route_action::ClusterSpecifier::Cluster(name.clone())),
-            ..rule::forward(None, Patience { request, protocol: host.protocol })
+            ..Treatment::by_default(mesh, host.protocol).forward()
         };
         let bare = implied.get(&*host.host) == Some(&host.port);
         let bare = bare.then(|| host.host.clone());

@@ -10,16 +10,19 @@ use std::time::Duration;
 
 use weft_config::model::gateway::{Gateway, GatewayListener, ListenerProtocol};
 use weft_config::model::route::Scheme;
+use weft_config::model::service::Protocol;
 use weft_config::{Backend, BoundRoute, BoundRule, Key, ListenerRoutes, Mesh};
 use weft_proto::pb::envoy::config::core::v3::TrafficDirection;
 use weft_proto::pb::envoy::config::listener::v3 as listener;
 use weft_proto::pb::envoy::config::route::v3 as route;
 use weft_proto::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
 
+use crate::cors::with_cors;
 use crate::listener::{destination, http_filter, listen, manager, tcp, tls_inspector};
 use crate::resources::{Resource, ResourceMap};
 use crate::route::{Candidate, by_precedence};
-use crate::rule::{self, Patience};
+use crate::rule;
+use crate::treatment::Treatment;
 use crate::wire::{ads, bool_value, duration};
 
 /// How long a client from outside may take to say what it wants: without a limit, connections
@@ -95,7 +98,11 @@ fn chains(name: &str, sides: &[Side<'_>]) -> Option<Vec<listener::FilterChain>> 
     let chain = |filter| listener::FilterChain { filters: vec![filter], ..Default::default() };
     let [first, ..] = sides else { return None };
     match first.listener.protocol {
-        ListenerProtocol::Http => Some(vec![chain(requests(name))]),
+        ListenerProtocol::Http => {
+            let mut rules =
+                sides.iter().flat_map(|side| &side.routes.requests).flat_map(|r| &r.rules);
+            Some(vec![chain(requests(name, rules.any(|rule| rule.filters.cors.is_some())))])
+        }
         ListenerProtocol::Tcp => {
             let route = first.routes.connections.as_ref()?;
             Some(vec![chain(tcp(name, destination(&route.backends)))])
@@ -123,16 +130,17 @@ fn chains(name: &str, sides: &[Side<'_>]) -> Option<Vec<listener::FilterChain>> 
 
 /// Takes requests of strangers: what they say of addresses before them is not believed, and paths
 /// are made plain before anything is decided by them.
-fn requests(name: &str) -> listener::Filter {
+fn requests(name: &str, has_cors: bool) -> listener::Filter {
     let rds = hcm::Rds { config_source: Some(ads()), route_config_name: name.to_owned() };
     let routes = hcm::http_connection_manager::RouteSpecifier::Rds(rds);
-    http_filter(&hcm::HttpConnectionManager {
+    let manager = hcm::HttpConnectionManager {
         use_remote_address: Some(bool_value(true)),
         normalize_path: Some(bool_value(true)),
         merge_slashes: true,
         request_headers_timeout: Some(duration(HEAD_TIMEOUT)),
         ..manager(name, routes)
-    })
+    };
+    http_filter(&if has_cors { with_cors(manager) } else { manager })
 }
 
 /// Whether requests for `name` are for this listener: the one with the narrowest host name takes
@@ -208,9 +216,9 @@ fn routes_for(mesh: &Mesh, side: &Side<'_>, name: &str) -> Vec<route::Route> {
     let candidates = by_width.values().flat_map(|routes| by_precedence(routes));
     candidates
         .flat_map(|candidate| {
-            let patience = patience(mesh, &candidate);
+            let treatment = treatment(mesh, &candidate);
             let rule = with_redirect_port(candidate.rule, side.listener.port);
-            rule::routes(&candidate.name(), &rule, candidate.matched, patience)
+            rule::routes(&candidate.name(), &rule, candidate.matched, &treatment)
         })
         .collect()
 }
@@ -236,16 +244,14 @@ fn with_redirect_port(rule: &BoundRule, port: u16) -> Cow<'_, BoundRule> {
     Cow::Owned(rule)
 }
 
-/// How long a request may take is for the Service that it goes to, the first of several.
-fn patience(mesh: &Mesh, candidate: &Candidate<'_>) -> Patience {
-    let first = candidate.rule.backends.first();
-    let port = first.and_then(|backend| {
-        mesh.services().get(&backend.service).and_then(|service| service.port(backend.port))
-    });
-    Patience {
-        request: first.and_then(|backend| mesh.settings(&backend.service, None).timeouts.request),
-        protocol: port.map_or(weft_config::model::service::Protocol::Http, |port| port.protocol),
-    }
+/// How requests are treated is for the Service that they go to, the first of several.
+fn treatment<'a>(mesh: &'a Mesh, candidate: &Candidate<'_>) -> Treatment<'a> {
+    let Some(first) = candidate.rule.backends.first() else {
+        return Treatment::by_default(mesh, Protocol::Http);
+    };
+    let service = mesh.services().get(&first.service);
+    let port = service.and_then(|service| service.port(first.port));
+    Treatment::of(mesh, &first.service, port.map_or(Protocol::Http, |port| port.protocol))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use weft_config::model::policy::{HashOn, TrafficSettings};
 use weft_config::model::service::Protocol;
 use weft_config::{BoundRule, DocumentId, Key, Kind, Mesh};
 use weft_proto::pb::envoy::config::core::v3::TrafficDirection;
@@ -15,8 +16,10 @@ use crate::listener::{everything_as, http_filter, listen, manager};
 use crate::node::Dialect;
 use crate::path::specifiers;
 use crate::resources::{Note, Resource, ResourceMap};
+use crate::retry::Tries;
 use crate::route::{Candidate, by_precedence};
 use crate::rule::{destination, plain_headers};
+use crate::treatment::{hash_on, hash_policy};
 use crate::virtual_host::{Host, hosts};
 use crate::wire::{ads, any, duration};
 
@@ -94,7 +97,7 @@ fn ignored_settings<'a>(mesh: &'a Mesh, key: &'a Key) -> impl Iterator<Item = No
         .filter(move |(subset, of)| subset.namespace == key.namespace && of.service == key.name);
     let subsets = subsets.map(|(subset, _)| (Kind::Subset, subset, Some(subset.name.as_str())));
     [(Kind::Service, key, None)].into_iter().chain(subsets).filter_map(move |(kind, id, subset)| {
-        let ignored = crate::cluster::ignored_by_grpc(mesh.settings(key, subset));
+        let ignored = crate::cluster::ignored_by_grpc(&mesh.settings(key, subset));
         let target = DocumentId::new(kind, id.clone());
         (!ignored.is_empty()).then_some(Note::SettingsInGrpcClient { target, ignored })
     })
@@ -105,12 +108,14 @@ fn route_configuration(
     host: &Host<'_>,
     notes: &mut Vec<Note>,
 ) -> route::RouteConfiguration {
-    let request = mesh.settings(host.service, None).timeouts.request;
+    let settings = mesh.settings(host.service, None);
     let routes = if host.routes.is_empty() {
         let cluster = crate::cluster::cluster_name(host.service, host.port.port);
         let action = route::RouteAction {
             cluster_specifier: Some(route::route_action::ClusterSpecifier::Cluster(cluster)),
-            max_stream_duration: stream_limit(request),
+            max_stream_duration: stream_limit(settings.timeouts.request),
+            retry_policy: Tries::of_policy(&settings.retries).and_then(|it| it.for_clients()),
+            hash_policy: hash_policies(&settings),
             ..Default::default()
         };
         vec![route::Route {
@@ -125,7 +130,7 @@ fn route_configuration(
     } else {
         by_precedence(&host.routes)
             .iter()
-            .flat_map(|candidate| client_routes(candidate, request, notes))
+            .flat_map(|candidate| client_routes(candidate, &settings, notes))
             .collect()
     };
     route::RouteConfiguration {
@@ -143,7 +148,7 @@ fn route_configuration(
 
 fn client_routes(
     candidate: &Candidate<'_>,
-    request: Option<Duration>,
+    settings: &TrafficSettings,
     notes: &mut Vec<Note>,
 ) -> Vec<route::Route> {
     let matched = candidate.matched;
@@ -152,7 +157,9 @@ fn client_routes(
     if other_method || !matched.query_params.is_empty() {
         return Vec::new();
     }
-    let has_filters = !candidate.rule.filters.is_empty();
+    let mut backends = candidate.rule.backends.iter();
+    let has_filters =
+        !candidate.rule.filters.is_empty() || backends.any(|backend| !backend.filters.is_empty());
     if has_filters {
         let route = candidate.route.id();
         let note = Note::FiltersInGrpcClient { route, rule: candidate.rule_index };
@@ -169,10 +176,16 @@ fn client_routes(
                 headers: plain_headers(matched).collect(),
                 ..Default::default()
             }),
-            action: Some(client_action(candidate.rule, request, has_filters)),
+            action: Some(client_action(candidate.rule, settings, has_filters)),
             ..Default::default()
         })
         .collect()
+}
+
+/// gRPC clients can tell calls apart by headers alone (gRFC A42).
+fn hash_policies(settings: &TrafficSettings) -> Vec<route::route_action::HashPolicy> {
+    let headers = hash_on(settings).iter().filter(|on| matches!(on, HashOn::Header(_)));
+    headers.map(hash_policy).collect()
 }
 
 /// gRPC clients ignore `timeout` (gRFC A31).
@@ -185,7 +198,7 @@ fn stream_limit(limit: Option<Duration>) -> Option<route::route_action::MaxStrea
 
 fn client_action(
     rule: &BoundRule,
-    request: Option<Duration>,
+    settings: &TrafficSettings,
     has_filters: bool,
 ) -> route::route::Action {
     // gRPC clients ignore filters without a word, and a call must not go where the rule does not
@@ -195,7 +208,9 @@ fn client_action(
     };
     route::route::Action::Route(route::RouteAction {
         cluster_specifier: Some(cluster_specifier),
-        max_stream_duration: stream_limit(rule.timeout.or(request)),
+        max_stream_duration: stream_limit(rule.timeout.or(settings.timeouts.request)),
+        retry_policy: Tries::of(rule, &settings.retries).and_then(|tries| tries.for_clients()),
+        hash_policy: hash_policies(settings),
         ..Default::default()
     })
 }

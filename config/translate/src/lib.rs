@@ -10,9 +10,11 @@
 //!
 //! Timeouts: a rule's own wins; without one a request to an `http` port has 15 seconds, and to a
 //! `grpc` or `http2` port no limit, because a stream may live as long as it likes. Where a request
-//! has no limit, neither has the silence within it.
+//! has no limit, neither has the silence within it. What is tried again is for the rule to say as a
+//! whole; without a word of it there, the policy of the Service that is dialled holds.
 
 mod cluster;
+mod cors;
 mod egress;
 mod endpoint;
 mod gateway;
@@ -21,9 +23,11 @@ mod listener;
 mod node;
 mod path;
 mod resources;
+mod retry;
 mod route;
 mod rule;
 mod translator;
+mod treatment;
 mod view;
 mod virtual_host;
 mod wire;

@@ -15,10 +15,12 @@ use weft_proto::pb::envoy::extensions::filters::network::tcp_proxy::v3 as tcp_pr
 use weft_proto::pb::envoy::extensions::filters::network::tcp_proxy::v3::tcp_proxy::ClusterSpecifier;
 
 use crate::cluster::{Inbound, cluster_name};
+use crate::cors::with_cors;
 use crate::egress;
 use crate::resources::{Resource, ResourceMap};
 use crate::route::{backend_cluster, by_precedence};
-use crate::rule::{self, Patience};
+use crate::rule;
+use crate::treatment::{Treatment, within};
 use crate::view::Viewpoint;
 use crate::virtual_host::{Host, hosts};
 use crate::wire::{address, ads, any, duration};
@@ -29,9 +31,15 @@ pub const INBOUND: &str = "inbound";
 pub const OUTBOUND: &str = "outbound";
 
 /// Takes the application's requests to any Service, told apart by host.
-pub(crate) fn outbound(at: SocketAddr) -> listener::Listener {
-    let filter = http(OUTBOUND, by_discovery(OUTBOUND));
+pub(crate) fn outbound(mesh: &Mesh, at: SocketAddr) -> listener::Listener {
+    let filter = outgoing(mesh, OUTBOUND);
     listen(OUTBOUND, at, vec![filter], TrafficDirection::Outbound)
+}
+
+/// Takes requests by the routes of this name.
+fn outgoing(mesh: &Mesh, routes: &str) -> listener::Filter {
+    let manager = manager(routes, by_discovery(routes));
+    http_filter(&if mesh.has_cors() { with_cors(manager) } else { manager })
 }
 
 fn by_discovery(routes: &str) -> hcm::http_connection_manager::RouteSpecifier {
@@ -55,7 +63,7 @@ pub(crate) fn inbound(at: SocketAddr, speaks: Inbound) -> listener::Listener {
 fn inbound_routes() -> route::RouteConfiguration {
     let action = route::RouteAction {
         cluster_specifier: Some(route::route_action::ClusterSpecifier::Cluster(INBOUND.to_owned())),
-        ..rule::forward(Some(Duration::ZERO), Patience { request: None, protocol: Protocol::Http })
+        ..within(Duration::ZERO)
     };
     route::RouteConfiguration {
         name: INBOUND.to_owned(),
@@ -99,7 +107,7 @@ pub(crate) fn port_listeners<'a>(
             let name = cluster_name(key, port.port);
             let at = port.listen?;
             if port.protocol.is_http() {
-                let filter = http(&name, by_discovery(&name));
+                let filter = outgoing(mesh, &name);
                 return Some((
                     name.clone(),
                     listen(&name, at, vec![filter], TrafficDirection::Outbound),
@@ -212,22 +220,21 @@ fn port_routes(mesh: &Mesh, key: &Key, port: u16, hosts: &[Host<'_>]) -> route::
 }
 
 fn virtual_host(mesh: &Mesh, host: &Host<'_>) -> route::VirtualHost {
-    let settings = mesh.settings(host.service, None);
-    let patience = Patience { request: settings.timeouts.request, protocol: host.port.protocol };
+    let treatment = Treatment::of(mesh, host.service, host.port.protocol);
     let routes = if host.routes.is_empty() {
         let cluster = cluster_name(host.service, host.port.port);
         let action = route::RouteAction {
             cluster_specifier: Some(route::route_action::ClusterSpecifier::Cluster(
                 cluster.clone(),
             )),
-            ..rule::forward(None, patience)
+            ..treatment.forward()
         };
         vec![everything(&cluster, action)]
     } else {
         by_precedence(&host.routes)
             .iter()
             .flat_map(|candidate| {
-                rule::routes(&candidate.name(), candidate.rule, candidate.matched, patience)
+                rule::routes(&candidate.name(), candidate.rule, candidate.matched, &treatment)
             })
             .collect()
     };

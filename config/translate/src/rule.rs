@@ -1,44 +1,31 @@
 //! One rule's match → `Route`s in the Envoy-shaped dialect, and its action.
 
-use std::time::Duration;
-
 use weft_config::model::route::{
     Filters, Header, HeaderModifier, Match, NamedMatch, PathModifier, Redirect, RedirectStatus,
     ValueMatch,
 };
-use weft_config::model::service::Protocol;
 use weft_config::{Backend, BoundRule};
 use weft_proto::pb::envoy::config::core::v3 as core;
 use weft_proto::pb::envoy::config::route::v3 as route;
+use weft_proto::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
 use weft_proto::pb::envoy::r#type::matcher::v3 as matcher;
 
 use crate::node::Dialect;
 use crate::path::{regex, specifiers};
-use crate::wire::{duration, uint32};
-
-/// How long a request to an `http` port may take when its rule does not say.
-const HTTP_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// How long requests to a port may take when nothing more specific is said.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
-    /// What the Service's policy says.
-    pub(crate) request: Option<Duration>,
-    /// What the port speaks.
-    pub(crate) protocol: Protocol,
-}
+use crate::treatment::Treatment;
+use crate::wire::uint32;
 
 /// The routes of one match of a rule.
 pub(crate) fn routes(
     name: &str,
     rule: &BoundRule,
     matched: &Match,
-    patience: Patience,
+    treatment: &Treatment<'_>,
 ) -> Vec<route::Route> {
     let filters = &rule.filters;
     specifiers(matched.path.as_ref(), filters.path(), Dialect::Envoy)
         .into_iter()
-        .map(|(path, replacement)| {
+        .flat_map(|(path, replacement)| {
             let mut route = route::Route {
                 name: name.to_owned(),
                 r#match: Some(route::RouteMatch {
@@ -47,19 +34,40 @@ pub(crate) fn routes(
                     query_parameters: matched.query_params.iter().map(query_parameter).collect(),
                     ..Default::default()
                 }),
-                action: Some(action(rule, replacement, patience)),
+                action: Some(action(rule, replacement, treatment)),
+                typed_per_filter_config: filters.cors.iter().map(crate::cors::of_route).collect(),
                 ..Default::default()
             };
             change_headers(&mut route, filters);
-            route
+            let asked_before = filters.cors.as_ref().and_then(|_| preflight(&route, matched));
+            [Some(route), asked_before].into_iter().flatten()
         })
         .collect()
+}
+
+/// The route of the question that browsers ask before a request that a rule with `CORS` matches.
+/// It has another method, and none of the headers of the request; without conditions on these the
+/// route itself matches it.
+fn preflight(route: &route::Route, matched: &Match) -> Option<route::Route> {
+    if matched.method.is_none() && matched.headers.is_empty() {
+        return None;
+    }
+    let asks_for = "access-control-request-method";
+    let method = matched.method.map_or_else(
+        || header_match(asks_for, HeaderMatchSpecifier::PresentMatch(true)),
+        |method| header(asks_for, exact(method.as_str())),
+    );
+    let matched = route::RouteMatch {
+        headers: vec![header(":method", exact("OPTIONS")), method],
+        ..route.r#match.clone()?
+    };
+    Some(route::Route { r#match: Some(matched), ..route.clone() })
 }
 
 fn action(
     rule: &BoundRule,
     replacement: Option<String>,
-    patience: Patience,
+    treatment: &Treatment<'_>,
 ) -> route::route::Action {
     if let Some(target) = &rule.filters.redirect {
         return route::route::Action::Redirect(redirect(target, replacement));
@@ -74,7 +82,7 @@ fn action(
     let mut action = route::RouteAction {
         cluster_specifier: Some(cluster_specifier),
         prefix_rewrite: replacement.unwrap_or_default(),
-        ..forward(rule.timeout, patience)
+        ..treatment.forward_by(rule)
     };
     if let Some(hostname) =
         rule.filters.rewrite.as_ref().and_then(|rewrite| rewrite.hostname.clone())
@@ -85,36 +93,40 @@ fn action(
     route::route::Action::Route(action)
 }
 
-/// An action that has the timeouts of the port and nothing else.
-pub(crate) fn forward(timeout: Option<Duration>, patience: Patience) -> route::RouteAction {
-    let default = if patience.protocol.is_http2() { Duration::ZERO } else { HTTP_TIMEOUT };
-    let timeout = timeout.or(patience.request).unwrap_or(default);
-    route::RouteAction {
-        timeout: Some(duration(timeout)),
-        // Otherwise the connection manager's five minutes would end a quiet stream.
-        idle_timeout: timeout.is_zero().then(|| duration(Duration::ZERO)),
-        ..Default::default()
-    }
-}
-
 /// Where a rule sends requests; `None` when no backend has a weight.
 pub(crate) fn destination(rule: &BoundRule) -> Option<route::route_action::ClusterSpecifier> {
     use route::route_action::ClusterSpecifier;
     match weighted(&rule.backends).as_slice() {
         [] => None,
-        [only] => Some(ClusterSpecifier::Cluster(crate::route::backend_cluster(only))),
+        [only] if only.filters.is_empty() => {
+            Some(ClusterSpecifier::Cluster(crate::route::backend_cluster(only)))
+        }
         several => {
-            let clusters = several.iter().map(|backend| route::weighted_cluster::ClusterWeight {
-                name: crate::route::backend_cluster(backend),
-                weight: Some(uint32(backend.weight)),
-                ..Default::default()
-            });
+            let clusters = several.iter().map(|backend| share(backend));
             Some(ClusterSpecifier::WeightedClusters(route::WeightedCluster {
                 clusters: clusters.collect(),
                 ..Default::default()
             }))
         }
     }
+}
+
+/// The share of a backend, with the changes that go along with it.
+fn share(backend: &Backend) -> route::weighted_cluster::ClusterWeight {
+    let mut share = route::weighted_cluster::ClusterWeight {
+        name: crate::route::backend_cluster(backend),
+        weight: Some(uint32(backend.weight)),
+        ..Default::default()
+    };
+    if let Some(modifier) = &backend.filters.request_headers {
+        share.request_headers_to_add = to_add(modifier);
+        share.request_headers_to_remove.clone_from(&modifier.remove);
+    }
+    if let Some(modifier) = &backend.filters.response_headers {
+        share.response_headers_to_add = to_add(modifier);
+        share.response_headers_to_remove.clone_from(&modifier.remove);
+    }
+    share
 }
 
 /// The backends that have a share.
@@ -133,11 +145,13 @@ pub(crate) fn plain_headers(matched: &Match) -> impl Iterator<Item = route::Head
 }
 
 fn header(name: &str, value: matcher::StringMatcher) -> route::HeaderMatcher {
+    header_match(name, HeaderMatchSpecifier::StringMatch(value))
+}
+
+fn header_match(name: &str, specifier: HeaderMatchSpecifier) -> route::HeaderMatcher {
     route::HeaderMatcher {
         name: name.to_owned(),
-        header_match_specifier: Some(route::header_matcher::HeaderMatchSpecifier::StringMatch(
-            value,
-        )),
+        header_match_specifier: Some(specifier),
         ..Default::default()
     }
 }

@@ -204,7 +204,7 @@ impl Translator {
             return resources;
         }
         if let (Some(outbound), Some(viewpoint)) = (node.outbound, &viewpoint) {
-            resources.listeners.insert(OUTBOUND, &listener::outbound(outbound));
+            resources.listeners.insert(OUTBOUND, &listener::outbound(&self.mesh, outbound));
             for (name, listener) in listener::port_listeners(&self.mesh, viewpoint, own.as_ref()) {
                 resources.listeners.insert(name, &listener);
             }
@@ -380,10 +380,10 @@ impl ServicePieces {
         for port in &service.ports {
             let number = port.port;
             let source = Source::of(service, number);
-            let whole = (cluster_name(key, number), None, settings.service);
+            let whole = (cluster_name(key, number), None, &settings.service);
             let parts = subsets.iter().zip(&settings.subsets).map(|((subset, it), settings)| {
                 let name = subset_cluster_name(key, &subset.name, number);
-                (name, Some(Arc::clone(it)), *settings)
+                (name, Some(Arc::clone(it)), settings)
             });
             for (name, subset, settings) in std::iter::once(whole).chain(parts) {
                 let envoy = cluster::envoy(&name, port.protocol, source, settings);

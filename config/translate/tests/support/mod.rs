@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use weft_config::model::policy::Condition;
 use weft_config::{Key, Mesh, Source, StringMap};
 use weft_translate::{Dialect, Instance, Node, Workloads};
 
@@ -110,9 +111,15 @@ fn filters() -> impl Strategy<Value = Vec<Value>> {
         vec![
             json!({"type": "RequestHeaderModifier", "requestHeaderModifier": headers}),
             json!({"type": "ResponseHeaderModifier", "responseHeaderModifier": headers}),
+            json!({"type": "CORS", "cors": {"allowOrigins": ["https://*.a.example:8443", "http://b"],
+                   "allowMethods": ["PUT"], "allowCredentials": true}}),
+            json!({"type": "CORS", "cors": {"allowOrigins": ["*"], "allowHeaders": ["*"], "maxAge": 9}}),
         ],
-        0..=2,
+        0..=3,
     );
+    let modifiers = modifiers.prop_filter("one CORS", |modifiers| {
+        modifiers.iter().filter(|filter| filter["type"] == "CORS").count() < 2
+    });
     (modifiers, prop::option::of(change)).prop_map(|(mut modifiers, change)| {
         modifiers.extend(change);
         modifiers
@@ -120,23 +127,32 @@ fn filters() -> impl Strategy<Value = Vec<Value>> {
 }
 
 fn rule() -> impl Strategy<Value = Value> {
-    let backend = (any::<bool>(), pick(&NAMES), pick(&PORTS), 0..3_u32).prop_map(|(subset, name, port, weight)| {
+    let changed = any::<bool>();
+    let backend = (any::<bool>(), pick(&NAMES), pick(&PORTS), 0..3_u32, changed).prop_map(|(subset, name, port, weight, changed)| {
+        let headers = json!({"set": [{"name": "x-b", "value": "1"}], "remove": ["x-r"]});
+        let filter = json!({"type": "RequestHeaderModifier", "requestHeaderModifier": headers});
+        let filters = if changed { json!([filter]) } else { json!([]) };
         if subset {
-            json!({"group": "weft.dev", "kind": "Subset", "name": format!("s-{name}"), "port": port, "weight": weight})
+            json!({"group": "weft.dev", "kind": "Subset", "name": format!("s-{name}"), "port": port, "weight": weight, "filters": filters})
         } else {
-            json!({"name": name, "port": port, "weight": weight})
+            json!({"name": name, "port": port, "weight": weight, "filters": filters})
         }
     });
     let matches = prop::collection::vec(route_match(), 0..3);
     let timeout = prop::option::of(pick(&["0s", "1500ms", "1h"]));
-    (matches, filters(), prop::collection::vec(backend, 0..3), timeout).prop_map(
-        |(matches, filters, backends, timeout)| {
+    let codes = prop::sample::subsequence(vec![404, 500, 599], 0..=3);
+    let retry = prop::option::of((codes, 0..4_u32, pick(&["1ms", "1h"])));
+    (matches, filters(), prop::collection::vec(backend, 0..3), timeout, retry).prop_map(
+        |(matches, filters, backends, timeout, retry)| {
             let mut rule = json!({"matches": matches, "filters": filters});
             if !filters.iter().any(|filter| filter["type"] == "RequestRedirect") {
                 rule["backendRefs"] = json!(backends);
             }
             if let Some(timeout) = timeout {
-                rule["timeouts"] = json!({"request": timeout});
+                rule["timeouts"] = json!({"request": timeout, "backendRequest": "1s"});
+            }
+            if let Some((codes, attempts, backoff)) = retry {
+                rule["retry"] = json!({"codes": codes, "attempts": attempts, "backoff": backoff});
             }
             rule
         },
@@ -241,18 +257,87 @@ fn attached() -> impl Strategy<Value = (&'static str, Value)> {
     prop_oneof![4 => requests, 1 => calls, 2 => connections, 2 => by_name]
 }
 
+fn retries() -> impl Strategy<Value = Value> {
+    let on = prop::sample::subsequence(Condition::NAMES.to_vec(), 1..=11);
+    let codes = prop::sample::subsequence(vec![429, 500, 503], 0..=3);
+    let time = prop::option::of(pick(&["1ms", "1h"]));
+    let budget = prop::option::of((0..=100_u32, 0..9_u32));
+    (0..4_u32, prop::option::of(on), codes, time, budget).prop_map(
+        |(attempts, on, codes, time, budget)| {
+            let mut retries = json!({"attempts": attempts, "codes": codes});
+            if let Some(on) = on {
+                retries["on"] = json!(on);
+            }
+            if let Some(time) = time {
+                retries["perTryTimeout"] = json!(time);
+                retries["backoff"] = json!(time);
+            }
+            if let Some((percent, least)) = budget {
+                retries["budget"] = json!({"percent": percent, "minConcurrent": least});
+            }
+            retries
+        },
+    )
+}
+
+fn load_balancer() -> impl Strategy<Value = Value> {
+    let on = [
+        json!({"header": "X-User"}),
+        json!({"cookie": {"name": "user"}}),
+        json!({"cookie": {"name": "user", "ttl": "0s", "path": "/x"}}),
+        json!({"queryParameter": "user"}),
+        json!({"sourceAddress": {}}),
+    ];
+    let on = prop::sample::subsequence(on.to_vec(), 1..=5);
+    prop_oneof![
+        pick(&["RoundRobin", "LeastRequest", "Random"])
+            .prop_map(|policy| json!({"policy": policy})),
+        (pick(&["RingHash", "Maglev"]), on)
+            .prop_map(|(policy, on)| json!({"policy": policy, "hashOn": on})),
+    ]
+}
+
+fn outlier_detection() -> impl Strategy<Value = Value> {
+    let count = prop::option::of(1..9_u32);
+    let share = prop::option::of(1..=100_u32);
+    let time = prop::option::of(pick(&["1ms", "10s", "1h"]));
+    (count.clone(), count, share, time, prop::option::of(0..=100_u32)).prop_map(
+        |(errors, gateway, share, time, most)| {
+            let mut outliers = json!({});
+            if let Some(errors) = errors {
+                outliers["consecutiveErrors"] = json!(errors);
+            }
+            if let Some(errors) = gateway {
+                outliers["consecutiveGatewayErrors"] = json!(errors);
+            }
+            if let Some(threshold) = share {
+                outliers["failurePercentage"] = json!({"threshold": threshold, "minimumHosts": 1});
+            }
+            if let Some(time) = time {
+                outliers["interval"] = json!(time);
+                outliers["baseEjectionTime"] = json!(time);
+            }
+            if let Some(most) = most {
+                outliers["maxEjectionPercent"] = json!(most);
+            }
+            outliers
+        },
+    )
+}
+
 fn settings() -> impl Strategy<Value = Value> {
     let times = prop::option::of(pick(&["0s", "1500ms", "1h"]));
-    let balancer = prop::option::of(pick(&["RoundRobin", "LeastRequest", "Random"]));
     let limit = prop::option::of(1..2000_u32);
-    (times.clone(), times, balancer, limit.clone(), limit).prop_map(
-        |(request, idle, balancer, requests, per_connection)| {
+    let new = (
+        prop::option::of(retries()),
+        prop::option::of(load_balancer()),
+        prop::option::of(outlier_detection()),
+    );
+    (times.clone(), times, limit.clone(), limit, new).prop_map(
+        |(request, idle, requests, per_connection, (retries, balancer, outliers))| {
             let mut settings = json!({});
             if let Some(request) = request {
                 settings["timeouts"] = json!({"request": request, "connect": "700ms"});
-            }
-            if let Some(policy) = balancer {
-                settings["loadBalancer"] = json!({"policy": policy});
             }
             if let Some(most) = requests {
                 settings["circuitBreaker"] = json!({"maxRequests": most, "maxPending": 0});
@@ -260,6 +345,13 @@ fn settings() -> impl Strategy<Value = Value> {
             if let (Some(idle), Some(most)) = (idle, per_connection) {
                 settings["connectionPool"] =
                     json!({"idleTimeout": idle, "maxRequestsPerConnection": most});
+            }
+            let places =
+                [("retries", retries), ("loadBalancer", balancer), ("outlierDetection", outliers)];
+            for (place, value) in places {
+                if let Some(value) = value {
+                    settings[place] = value;
+                }
             }
             settings
         },

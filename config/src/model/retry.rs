@@ -1,0 +1,185 @@
+//! Retries: what a policy says for all requests to a Service, and a route for some of them.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::policy::{duration, is_default};
+
+/// Which requests are sent once more. What was provably not processed is sent once more anyway.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Retries {
+    /// Tries after the first one; zero for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
+    /// What makes another try worthwhile, at least one; `connect-failure`, `refused-stream` and
+    /// `unavailable` without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on: Option<Vec<Condition>>,
+    /// Statuses that do as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub codes: Option<Vec<u16>>,
+    /// How long one try may take; more than zero.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "duration")]
+    pub per_try_timeout: Option<Duration>,
+    /// About how long to rest before the second try, up to twice as long before each further one;
+    /// more than zero.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "duration")]
+    pub backoff: Option<Duration>,
+    /// How many requests of a cluster may be retries at once, from one proxy; 3 without it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub budget: RetryBudget,
+}
+
+impl Retries {
+    /// These, and where they say nothing, those of `base`.
+    #[must_use]
+    pub fn over(self, base: Self) -> Self {
+        Self {
+            attempts: self.attempts.or(base.attempts),
+            on: self.on.or(base.on),
+            codes: self.codes.or(base.codes),
+            per_try_timeout: self.per_try_timeout.or(base.per_try_timeout),
+            backoff: self.backoff.or(base.backoff),
+            budget: RetryBudget {
+                percent: self.budget.percent.or(base.budget.percent),
+                min_concurrent: self.budget.min_concurrent.or(base.budget.min_concurrent),
+            },
+        }
+    }
+
+    /// Whether anything is said about what is tried again: a budget alone limits only what routes
+    /// ask for.
+    pub fn asks(&self) -> bool {
+        let asked = self.attempts.is_some() || self.on.is_some() || self.codes.is_some();
+        asked || self.per_try_timeout.is_some() || self.backoff.is_some()
+    }
+}
+
+/// What makes another try worthwhile, in the words of Envoy and of gRPC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Condition {
+    /// A status of 500 or more, or no response at all.
+    #[serde(rename = "5xx")]
+    ServerError,
+    /// The status 502, 503 or 504, or no response at all.
+    GatewayError,
+    /// No response at all.
+    Reset,
+    /// No connection.
+    ConnectFailure,
+    /// The server refused the stream before it looked at it.
+    RefusedStream,
+    /// The status 409.
+    #[serde(rename = "retriable-4xx")]
+    Conflict,
+    /// gRPC status 1.
+    Cancelled,
+    /// gRPC status 4.
+    DeadlineExceeded,
+    /// gRPC status 13.
+    Internal,
+    /// gRPC status 8.
+    ResourceExhausted,
+    /// gRPC status 14.
+    Unavailable,
+}
+
+impl Condition {
+    /// Every condition by its name.
+    pub const NAMES: [&'static str; 11] = [
+        "5xx",
+        "gateway-error",
+        "reset",
+        "connect-failure",
+        "refused-stream",
+        "retriable-4xx",
+        "cancelled",
+        "deadline-exceeded",
+        "internal",
+        "resource-exhausted",
+        "unavailable",
+    ];
+
+    /// Every condition, in the order of their names.
+    pub const ALL: [Self; 11] = [
+        Self::ServerError,
+        Self::GatewayError,
+        Self::Reset,
+        Self::ConnectFailure,
+        Self::RefusedStream,
+        Self::Conflict,
+        Self::Cancelled,
+        Self::DeadlineExceeded,
+        Self::Internal,
+        Self::ResourceExhausted,
+        Self::Unavailable,
+    ];
+
+    /// The name.
+    pub fn as_str(self) -> &'static str {
+        let index = Self::ALL.iter().position(|known| *known == self).unwrap_or_default();
+        Self::NAMES.get(index).copied().unwrap_or_default()
+    }
+
+    /// Whether it is about the status of a gRPC call, which is all that gRPC clients know of.
+    pub fn is_of_grpc(self) -> bool {
+        matches!(
+            self,
+            Self::Cancelled
+                | Self::DeadlineExceeded
+                | Self::Internal
+                | Self::ResourceExhausted
+                | Self::Unavailable
+        )
+    }
+}
+
+/// How much of the load may be retries, so that they cannot finish off what is in trouble.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RetryBudget {
+    /// Of the requests under way, from 0 to 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub percent: Option<u32>,
+    /// As many in any case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_concurrent: Option<u32>,
+}
+
+/// `retry` of an `HTTPRoute` rule (GEP-1731): statuses, and lost connections, which are always
+/// reason enough there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RouteRetry {
+    /// Statuses that are tried again, each from 400 to 599.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub codes: Vec<u16>,
+    /// Tries after the first one; zero for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
+    /// About how long to rest before the second try; more than zero.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "duration")]
+    pub backoff: Option<Duration>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_are_written_by_their_names() {
+        for (condition, name) in Condition::ALL.into_iter().zip(Condition::NAMES) {
+            assert_eq!(condition.as_str(), name);
+            assert_eq!(serde_json::to_value(condition).ok(), Some(name.into()));
+        }
+    }
+
+    #[test]
+    fn a_budget_asks_for_nothing() {
+        let budget = RetryBudget { percent: Some(10), min_concurrent: None };
+        assert!(!Retries { budget, ..Default::default() }.asks());
+        assert!(Retries { attempts: Some(0), ..Default::default() }.asks());
+    }
+}

@@ -1,0 +1,280 @@
+//! Reads the settings that a `TrafficPolicy` and the defaults of the `MeshConfig` have in common.
+
+use std::time::Duration;
+
+use super::{non_empty, unique};
+use crate::model::policy::{
+    BalancingPolicy, CircuitBreaker, Condition, ConnectionPool, FailureShare, HashCookie, HashOn,
+    LoadBalancer, OutlierDetection, Retries, RetryBudget, TrafficSettings, TrafficTimeouts,
+};
+use crate::problem::{Conflict, Reason};
+use crate::reader::{Choices, Object, Reader};
+use crate::syntax::{DURATION, HEADER_NAME, PATH, is_header_name, is_path, parse_duration};
+use crate::tree::Node;
+
+/// The places of settings that are still to come.
+const LATER: [&str; 8] = [
+    "healthCheck",
+    "tls",
+    "authorization",
+    "rateLimit",
+    "fault",
+    "mirror",
+    "locality",
+    "sessionAffinity",
+];
+
+/// The settings among the fields of `object`.
+pub(super) fn settings(reader: &mut Reader, object: &mut Object<'_>) -> Option<TrafficSettings> {
+    let timeouts = object.optional(reader, "timeouts", timeouts);
+    let retries = object.optional(reader, "retries", retries);
+    let load_balancer = object.optional(reader, "loadBalancer", load_balancer);
+    let outlier_detection = object.optional(reader, "outlierDetection", outlier_detection);
+    let circuit_breaker = object.optional(reader, "circuitBreaker", circuit_breaker);
+    let connection_pool = object.optional(reader, "connectionPool", connection_pool);
+    let refused = LATER.map(|name| object.not_yet(reader, name));
+    refused.into_iter().collect::<Option<()>>()?;
+    Some(TrafficSettings {
+        timeouts: timeouts?.unwrap_or_default(),
+        retries: retries?.unwrap_or_default(),
+        load_balancer: load_balancer?.unwrap_or_default(),
+        outlier_detection: outlier_detection?,
+        circuit_breaker: circuit_breaker?.unwrap_or_default(),
+        connection_pool: connection_pool?.unwrap_or_default(),
+    })
+}
+
+pub(super) fn span(reader: &mut Reader, node: &Node) -> Option<Duration> {
+    reader.parsed(node, DURATION, parse_duration)
+}
+
+/// A duration that is not zero.
+pub(super) fn some_time(reader: &mut Reader, node: &Node) -> Option<Duration> {
+    match span(reader, node) {
+        Some(Duration::ZERO) => reader.invalid(node, "0s", "a duration above zero"),
+        time => time,
+    }
+}
+
+fn timeouts(reader: &mut Reader, node: &Node) -> Option<TrafficTimeouts> {
+    reader.object(node, |reader, object| {
+        let request = object.optional(reader, "request", span);
+        let connect = object.optional(reader, "connect", some_time);
+        object.unsupported(reader, "perTry", "use retries.perTryTimeout")?;
+        Some(TrafficTimeouts { request: request?, connect: connect? })
+    })
+}
+
+const CONDITIONS: Choices<Condition> =
+    Choices { names: &Condition::NAMES, values: &Condition::ALL };
+
+/// No upstream recovers by being asked more often than this.
+const MOST_ATTEMPTS: u32 = 100;
+
+/// Tries after the first one.
+pub(super) fn attempts(reader: &mut Reader, node: &Node) -> Option<u32> {
+    reader.integer(node, 0, MOST_ATTEMPTS)
+}
+
+/// A status that is an error.
+pub(super) fn error_code(reader: &mut Reader, node: &Node) -> Option<u16> {
+    reader.integer(node, 400, 599).and_then(|code| u16::try_from(code).ok())
+}
+
+/// Statuses that are errors, each once.
+pub(super) fn error_codes(reader: &mut Reader, node: &Node) -> Option<Vec<u16>> {
+    let codes = reader.list(node, error_code);
+    unique(reader, node, codes, |code| Some((*code, format!("the status {code}"))))
+}
+
+fn retries(reader: &mut Reader, node: &Node) -> Option<Retries> {
+    reader.object(node, |reader, object| {
+        let attempts = object.optional(reader, "attempts", attempts);
+        let on = object.optional(reader, "on", |reader, node| {
+            let on = reader.list(node, |reader, node| reader.choice(node, &CONDITIONS));
+            let on = non_empty(reader, node, on);
+            unique(reader, node, on, |it| Some((*it, format!("the condition {}", it.as_str()))))
+        });
+        let codes = object.optional(reader, "codes", error_codes);
+        let per_try_timeout = object.optional(reader, "perTryTimeout", some_time);
+        let backoff = object.optional(reader, "backoff", some_time);
+        let budget = object.optional(reader, "budget", budget);
+        Some(Retries {
+            attempts: attempts?,
+            on: on?,
+            codes: codes?,
+            per_try_timeout: per_try_timeout?,
+            backoff: backoff?,
+            budget: budget?.unwrap_or_default(),
+        })
+    })
+}
+
+fn budget(reader: &mut Reader, node: &Node) -> Option<RetryBudget> {
+    reader.object(node, |reader, object| {
+        let percent = object.optional(reader, "percent", percent);
+        let min_concurrent = at_most(reader, object, "minConcurrent", 0);
+        Some(RetryBudget { percent: percent?, min_concurrent: min_concurrent? })
+    })
+}
+
+fn percent(reader: &mut Reader, node: &Node) -> Option<u32> {
+    reader.integer(node, 0, 100)
+}
+
+#[derive(Clone, Copy)]
+enum PolicyName {
+    RoundRobin,
+    LeastRequest,
+    Random,
+    RingHash,
+    Maglev,
+}
+
+const POLICIES: Choices<PolicyName> = Choices {
+    names: &["RoundRobin", "LeastRequest", "Random", "RingHash", "Maglev"],
+    values: &[
+        PolicyName::RoundRobin,
+        PolicyName::LeastRequest,
+        PolicyName::Random,
+        PolicyName::RingHash,
+        PolicyName::Maglev,
+    ],
+};
+
+fn load_balancer(reader: &mut Reader, node: &Node) -> Option<LoadBalancer> {
+    reader.object(node, |reader, object| {
+        let policy =
+            object.optional(reader, "policy", |reader, node| reader.choice(node, &POLICIES));
+        let hash_on = object.optional(reader, "hashOn", |reader, node| {
+            let list = reader.list(node, hash_on);
+            non_empty(reader, node, list)
+        });
+        let (policy, hash_on) = (policy?, hash_on?);
+        let policy = match (policy, hash_on) {
+            (Some(PolicyName::RingHash), Some(on)) => Some(BalancingPolicy::RingHash(on)),
+            (Some(PolicyName::Maglev), Some(on)) => Some(BalancingPolicy::Maglev(on)),
+            (Some(PolicyName::RingHash | PolicyName::Maglev), None) => {
+                return reader.refuse(object.node(), Reason::Missing { field: "hashOn" });
+            }
+            (_, Some(_)) => return reader.refuse(object.node(), Conflict::HashWithoutUse.into()),
+            (Some(PolicyName::RoundRobin), None) => Some(BalancingPolicy::RoundRobin),
+            (Some(PolicyName::LeastRequest), None) => Some(BalancingPolicy::LeastRequest),
+            (Some(PolicyName::Random), None) => Some(BalancingPolicy::Random),
+            (None, None) => None,
+        };
+        Some(LoadBalancer { policy })
+    })
+}
+
+const COOKIE_NAME: &str = "the name of a cookie (RFC 6265 token)";
+const PARAMETER: &str = "the name of a query parameter, 1 to 256 characters";
+
+fn hash_on(reader: &mut Reader, node: &Node) -> Option<HashOn> {
+    reader.object(node, |reader, object| {
+        let header = object.optional(reader, "header", |reader, node| {
+            let name = reader.text(node, HEADER_NAME, is_header_name)?;
+            Some(HashOn::Header(name.to_ascii_lowercase()))
+        });
+        let cookie = object.optional(reader, "cookie", cookie);
+        let parameter = object.optional(reader, "queryParameter", |reader, node| {
+            let is_name = |text: &str| (1..=256).contains(&text.len());
+            reader.text(node, PARAMETER, is_name).map(HashOn::QueryParameter)
+        });
+        let source = object.optional(reader, "sourceAddress", |reader, node| {
+            reader.object(node, |_, _| Some(HashOn::SourceAddress {}))
+        });
+        let mut said = [header?, cookie?, parameter?, source?].into_iter().flatten();
+        match (said.next(), said.next()) {
+            (Some(on), None) => Some(on),
+            _ => {
+                let fields = &["header", "cookie", "queryParameter", "sourceAddress"];
+                reader.refuse(object.node(), Reason::ExactlyOne { fields })
+            }
+        }
+    })
+}
+
+fn cookie(reader: &mut Reader, node: &Node) -> Option<HashOn> {
+    reader.object(node, |reader, object| {
+        let name = object.required(reader, "name", |reader, node| {
+            reader.text(node, COOKIE_NAME, is_header_name)
+        });
+        let ttl = object.optional(reader, "ttl", span);
+        let path = object.optional(reader, "path", |reader, node| {
+            // It is written into a `set-cookie` header, where these would end the attribute.
+            let is_attribute = |text: &str| is_path(text) && !text.contains([';', ',']);
+            reader.text(node, PATH, is_attribute)
+        });
+        Some(HashOn::Cookie(HashCookie { name: name?, ttl: ttl?, path: path? }))
+    })
+}
+
+fn outlier_detection(reader: &mut Reader, node: &Node) -> Option<OutlierDetection> {
+    reader.object(node, |reader, object| {
+        let errors = at_most(reader, object, "consecutiveErrors", 1);
+        let gateway_errors = at_most(reader, object, "consecutiveGatewayErrors", 1);
+        let share = object.optional(reader, "failurePercentage", failure_share);
+        let interval = object.optional(reader, "interval", some_time);
+        let base_ejection_time = object.optional(reader, "baseEjectionTime", some_time);
+        let most = object.optional(reader, "maxEjectionPercent", percent);
+        Some(OutlierDetection {
+            consecutive_errors: errors?,
+            consecutive_gateway_errors: gateway_errors?,
+            failure_percentage: share?,
+            interval: interval?,
+            base_ejection_time: base_ejection_time?,
+            max_ejection_percent: most?,
+        })
+    })
+}
+
+fn failure_share(reader: &mut Reader, node: &Node) -> Option<FailureShare> {
+    reader.object(node, |reader, object| {
+        let threshold =
+            object.required(reader, "threshold", |reader, node| reader.integer(node, 1, 100));
+        let request_volume = at_most(reader, object, "requestVolume", 1);
+        let minimum_hosts = at_most(reader, object, "minimumHosts", 1);
+        Some(FailureShare {
+            threshold: threshold?,
+            request_volume: request_volume?,
+            minimum_hosts: minimum_hosts?,
+        })
+    })
+}
+
+/// As many as anything can be.
+const MOST: u32 = i32::MAX.unsigned_abs();
+
+fn at_most(
+    reader: &mut Reader,
+    object: &mut Object<'_>,
+    name: &'static str,
+    least: u32,
+) -> Option<Option<u32>> {
+    object.optional(reader, name, |reader, node| reader.integer(node, least, MOST))
+}
+
+fn circuit_breaker(reader: &mut Reader, node: &Node) -> Option<CircuitBreaker> {
+    reader.object(node, |reader, object| {
+        let max_connections = at_most(reader, object, "maxConnections", 1);
+        let max_pending = at_most(reader, object, "maxPending", 0);
+        let max_requests = at_most(reader, object, "maxRequests", 1);
+        Some(CircuitBreaker {
+            max_connections: max_connections?,
+            max_pending: max_pending?,
+            max_requests: max_requests?,
+        })
+    })
+}
+
+fn connection_pool(reader: &mut Reader, node: &Node) -> Option<ConnectionPool> {
+    reader.object(node, |reader, object| {
+        let max_requests = at_most(reader, object, "maxRequestsPerConnection", 1);
+        let idle_timeout = object.optional(reader, "idleTimeout", span);
+        Some(ConnectionPool {
+            max_requests_per_connection: max_requests?,
+            idle_timeout: idle_timeout?,
+        })
+    })
+}

@@ -1,0 +1,68 @@
+//! The filters of routes.
+
+use serde_json::{Value, json};
+
+use super::{about_it, choice, integer, list, object, of_type, port_number, text};
+
+/// Those that change headers.
+pub(super) fn header_filter() -> Value {
+    json!({"oneOf": header_modifiers()})
+}
+
+fn header_modifiers() -> [Value; 2] {
+    let header = object(&["name", "value"], &[("name", text()), ("value", text())]);
+    let modifier = object(
+        &[],
+        &[("set", list(&header, 0)), ("add", list(&header, 0)), ("remove", list(&text(), 0))],
+    );
+    [
+        of_type("RequestHeaderModifier", "requestHeaderModifier", modifier.clone()),
+        of_type("ResponseHeaderModifier", "responseHeaderModifier", modifier),
+    ]
+}
+
+/// Those of an HTTPRoute.
+pub(super) fn filter() -> Value {
+    let path = json!({"oneOf": [
+        of_type("ReplaceFullPath", "replaceFullPath", text()),
+        of_type("ReplacePrefixMatch", "replacePrefixMatch", text()),
+    ]});
+    let redirect = object(
+        &[],
+        &[
+            ("scheme", choice(&["http", "https"])),
+            ("hostname", text()),
+            ("path", path.clone()),
+            ("port", port_number()),
+            ("statusCode", json!({"enum": [301, 302, 303, 307, 308]})),
+        ],
+    );
+    let rewrite = object(&[], &[("hostname", text()), ("path", path)]);
+    let mut kinds = header_modifiers().to_vec();
+    kinds.push(of_type("RequestRedirect", "requestRedirect", redirect));
+    kinds.push(of_type("URLRewrite", "urlRewrite", rewrite));
+    kinds.push(of_type("CORS", "cors", cors()));
+    json!({"oneOf": kinds})
+}
+
+fn cors() -> Value {
+    let names = |what: &str| about_it(list(&text(), 0), what);
+    let seconds = integer(1, 365 * 24 * 3600);
+    object(
+        &["allowOrigins"],
+        &[
+            (
+                "allowOrigins",
+                about_it(list(&text(), 1), "Such as https://a.example, https://*.a.example, or *."),
+            ),
+            (
+                "allowCredentials",
+                about_it(json!({"type": "boolean"}), "Whether requests may have cookies."),
+            ),
+            ("allowMethods", names("Besides GET, HEAD and POST; or * alone.")),
+            ("allowHeaders", names("Besides those that need no permission; or * alone.")),
+            ("exposeHeaders", names("Response headers that pages may read; or * alone.")),
+            ("maxAge", about_it(seconds, "Seconds an answer may be remembered; 5 without it.")),
+        ],
+    )
+}

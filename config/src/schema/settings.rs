@@ -1,0 +1,117 @@
+//! The settings that a `TrafficPolicy` has, and a `MeshConfig` has defaults for.
+
+use serde_json::Value;
+
+use super::{about_it, choice, integer, list, object, text};
+use crate::model::policy::Condition;
+
+const MOST: u32 = i32::MAX.unsigned_abs();
+
+/// The fields.
+pub(super) fn settings() -> [(&'static str, Value); 6] {
+    let timeouts = [
+        ("request", about_it(text(), "When the route does not say; 0s is no limit.")),
+        ("connect", about_it(text(), "Connecting to an endpoint.")),
+    ];
+    let breaker = [
+        ("maxConnections", integer(1, MOST)),
+        ("maxPending", integer(0, MOST)),
+        ("maxRequests", integer(1, MOST)),
+    ];
+    let pool = [
+        ("maxRequestsPerConnection", integer(1, MOST)),
+        ("idleTimeout", about_it(text(), "0s keeps idle connections for ever.")),
+    ];
+    [
+        ("timeouts", object(&[], &timeouts)),
+        ("retries", about_it(retries(), "When the route does not say.")),
+        ("loadBalancer", load_balancer()),
+        (
+            "outlierDetection",
+            about_it(outlier_detection(), "Endpoints that fail are left alone for a while."),
+        ),
+        ("circuitBreaker", object(&[], &breaker)),
+        ("connectionPool", object(&[], &pool)),
+    ]
+}
+
+fn retries() -> Value {
+    let budget = [
+        ("percent", about_it(integer(0, 100), "Of the requests under way; 20 without it.")),
+        ("minConcurrent", about_it(integer(0, MOST), "As many in any case; 3 without it.")),
+    ];
+    object(
+        &[],
+        &[
+            ("attempts", about_it(integer(0, 100), "Tries after the first one; 1 without it.")),
+            (
+                "on",
+                about_it(
+                    list(&choice(&Condition::NAMES), 1),
+                    "What makes another try worthwhile; connect-failure, refused-stream and \
+                     unavailable without it.",
+                ),
+            ),
+            ("codes", about_it(list(&integer(400, 599), 0), "Statuses that do as well.")),
+            ("perTryTimeout", about_it(text(), "How long one try may take.")),
+            ("backoff", about_it(text(), "About how long to rest before the second try.")),
+            (
+                "budget",
+                about_it(object(&[], &budget), "Without it 3 requests of a cluster at once."),
+            ),
+        ],
+    )
+}
+
+fn load_balancer() -> Value {
+    let cookie = [
+        ("name", text()),
+        (
+            "ttl",
+            about_it(
+                text(),
+                "Clients without the cookie are given one for so long; 0s until they close.",
+            ),
+        ),
+        ("path", about_it(text(), "The path of a cookie that is given.")),
+    ];
+    let on = [
+        ("header", about_it(text(), "The values of this header.")),
+        ("cookie", object(&["name"], &cookie)),
+        ("queryParameter", about_it(text(), "The value of this query parameter.")),
+        ("sourceAddress", about_it(object(&[], &[]), "The address of the client.")),
+    ];
+    let mut on = object(&[], &on);
+    on["minProperties"] = 1.into();
+    on["maxProperties"] = 1.into();
+    let policies = ["RoundRobin", "LeastRequest", "Random", "RingHash", "Maglev"];
+    object(
+        &[],
+        &[
+            ("policy", choice(&policies)),
+            (
+                "hashOn",
+                about_it(list(&on, 1), "What makes requests equal, for RingHash and Maglev only."),
+            ),
+        ],
+    )
+}
+
+fn outlier_detection() -> Value {
+    let share = [
+        ("threshold", about_it(integer(1, 100), "Percent of its requests.")),
+        ("requestVolume", about_it(integer(1, MOST), "Requests to be judged by; 50 without it.")),
+        ("minimumHosts", about_it(integer(1, MOST), "Endpoints to be judged; 5 without it.")),
+    ];
+    object(
+        &[],
+        &[
+            ("consecutiveErrors", about_it(integer(1, MOST), "5xx in a row; 5 without it.")),
+            ("consecutiveGatewayErrors", about_it(integer(1, MOST), "502, 503 or 504 in a row.")),
+            ("failurePercentage", object(&["threshold"], &share)),
+            ("interval", about_it(text(), "How often endpoints are compared; 10s without it.")),
+            ("baseEjectionTime", about_it(text(), "For the first time; 30s without it.")),
+            ("maxEjectionPercent", about_it(integer(0, 100), "10 without it, and always one.")),
+        ],
+    )
+}

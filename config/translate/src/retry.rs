@@ -1,0 +1,109 @@
+//! Retries, as proxies and as gRPC clients take them.
+
+use std::time::Duration;
+
+use weft_config::BoundRule;
+use weft_config::model::policy::{Condition, Retries};
+use weft_proto::pb::envoy::config::route::v3 as route;
+use weft_proto::pb::google::protobuf::Any;
+
+use crate::wire::{duration, uint32};
+
+/// Tries after the first one when nobody says how many.
+const ATTEMPTS: u32 = 1;
+
+/// What may be sent once more whatever it is: nobody has begun to process it, or a gRPC server
+/// says that it can be.
+const SAFE: [Condition; 3] =
+    [Condition::ConnectFailure, Condition::RefusedStream, Condition::Unavailable];
+
+/// GEP-1731: lost connections are reason enough for a route that asks for retries.
+const OF_ROUTES: [Condition; 3] =
+    [Condition::ConnectFailure, Condition::RefusedStream, Condition::Reset];
+
+/// How often Envoy looks for an endpoint that was not tried before it takes what it has.
+const LOOKS: i64 = 5;
+
+/// What is tried again, and how often: at least once.
+#[derive(Clone, Debug)]
+pub(crate) struct Tries<'a> {
+    attempts: u32,
+    on: &'a [Condition],
+    codes: &'a [u16],
+    backoff: Option<Duration>,
+}
+
+impl<'a> Tries<'a> {
+    /// What a rule asks for or, when it says nothing of it, a policy.
+    pub(crate) fn of(rule: &'a BoundRule, policy: &'a Retries) -> Option<Self> {
+        let Some(retry) = &rule.retry else { return Self::of_policy(policy) };
+        let tries = Self {
+            attempts: retry.attempts.unwrap_or(ATTEMPTS),
+            on: &OF_ROUTES,
+            codes: &retry.codes,
+            backoff: retry.backoff,
+        };
+        (tries.attempts > 0).then_some(tries)
+    }
+
+    /// What a policy asks for.
+    pub(crate) fn of_policy(policy: &'a Retries) -> Option<Self> {
+        let attempts = policy.attempts.unwrap_or(ATTEMPTS);
+        (policy.asks() && attempts > 0).then(|| Self {
+            attempts,
+            on: policy.on.as_deref().unwrap_or(&SAFE),
+            codes: policy.codes.as_deref().unwrap_or_default(),
+            backoff: policy.backoff,
+        })
+    }
+
+    /// As Envoy and weft-proxy take it: the next try goes to an endpoint that was not tried.
+    pub(crate) fn for_proxies(&self, per_try: Option<Duration>) -> route::RetryPolicy {
+        let by_code = (!self.codes.is_empty()).then_some("retriable-status-codes");
+        let names = self.on.iter().map(|condition| condition.as_str()).chain(by_code);
+        route::RetryPolicy {
+            retriable_status_codes: self.codes.iter().copied().map(u32::from).collect(),
+            per_try_timeout: per_try.map(duration),
+            retry_host_predicate: vec![previous_hosts()],
+            host_selection_retry_max_attempts: LOOKS,
+            ..self.policy(&join(names))
+        }
+    }
+
+    /// As gRPC clients take it (gRFC A44), which know the statuses of calls and nothing else; `None`
+    /// when nothing is left.
+    pub(crate) fn for_clients(&self) -> Option<route::RetryPolicy> {
+        let names = self.on.iter().filter(|on| on.is_of_grpc()).map(|on| on.as_str());
+        let names = join(names);
+        (!names.is_empty()).then(|| self.policy(&names))
+    }
+
+    fn policy(&self, on: &str) -> route::RetryPolicy {
+        route::RetryPolicy {
+            retry_on: on.to_owned(),
+            num_retries: Some(uint32(self.attempts)),
+            retry_back_off: self.backoff.map(|base| route::retry_policy::RetryBackOff {
+                base_interval: Some(duration(base)),
+                max_interval: None,
+            }),
+            ..Default::default()
+        }
+    }
+}
+
+fn join<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    names.collect::<Vec<_>>().join(",")
+}
+
+fn previous_hosts() -> route::retry_policy::RetryHostPredicate {
+    use route::retry_policy::retry_host_predicate::ConfigType;
+    let kind = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate";
+    route::retry_policy::RetryHostPredicate {
+        name: "envoy.retry_host_predicates.previous_hosts".to_owned(),
+        // The message has no fields.
+        config_type: Some(ConfigType::TypedConfig(Any {
+            type_url: format!("{}{kind}", weft_proto::type_url::PREFIX),
+            value: Vec::new(),
+        })),
+    }
+}
