@@ -10,12 +10,14 @@ mod ask;
 mod compose;
 mod interest;
 mod knowledge;
+mod memory;
 mod order;
 mod refusal;
 mod standing;
 mod stream;
 mod track;
 
+pub use memory::Refusals;
 pub use standing::{Refusal, Standing, State};
 pub use stream::{Actions, Event, Ignored, Note, Scope, Stream, Timing};
 

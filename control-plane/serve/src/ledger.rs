@@ -18,13 +18,14 @@ use weft_xds::{
     server::{Event, Note, Standing, Stream},
 };
 
-use crate::{leash::Leash, source::Offer, view::NodeView};
+use crate::{leash::Leash, memory::Memory, source::Offer, view::NodeView};
 
 /// What every connected node was sent, accepted and refused. Clones are the same ledger.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     streams: Arc<Mutex<BTreeMap<u64, Arc<Entry>>>>,
     opened: Arc<AtomicU64>,
+    memory: Memory,
 }
 
 /// One stream's page. The page is torn out when it is dropped.
@@ -117,9 +118,11 @@ impl Ledger {
     pub(crate) fn open(&self, node: &Node, machine: Stream, leash: Leash) -> Page {
         let id = self.opened.fetch_add(1, Ordering::Relaxed);
         let brief = Node { extensions: Vec::new(), ..node.clone() };
+        let agent = agent(node);
+        let machine = self.memory.recall(&node.id, &agent, machine);
         let entry = Arc::new(Entry {
             node: node.id.clone(),
-            agent: agent(node),
+            agent,
             since: SystemTime::now(),
             introduction: brief.encode_to_vec().into(),
             leash,
@@ -161,8 +164,13 @@ impl Page {
     pub(crate) fn step(&self, event: Event, now: Instant) -> Step {
         let record = &mut *self.entry.record();
         let actions = record.machine.step(event, now);
+        let mut judged = false;
         for note in actions.notes {
+            judged |= matches!(note, Note::Refused { .. } | Note::Acknowledged { .. });
             record.note(&self.entry.node, note);
+        }
+        if judged {
+            self.ledger.memory.note(&self.entry.node, &self.entry.agent, &record.machine);
         }
         Step {
             send: actions.send,

@@ -13,6 +13,7 @@ mod conversation;
 mod csds;
 mod leash;
 mod ledger;
+mod memory;
 mod method;
 mod replies;
 mod requests;

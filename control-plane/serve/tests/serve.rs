@@ -279,6 +279,21 @@ async fn what_is_refused_is_held_back_for_that_client_until_it_changes() {
     let heard = other.hear().await.unwrap();
     assert_eq!(names(&heard), ["a.default:80"], "others are sent it");
     other.say(answer(&heard, None)).await;
+
+    // It comes back with what it has: what it refused stays back, and is still told of.
+    drop(picky);
+    let mut picky = server.delta().await;
+    let versions = |name: &str| (name.to_owned(), "of-some-time-ago".to_owned());
+    let held = [versions("a.default:80"), versions("b.default:80")];
+    picky
+        .say(DeltaDiscoveryRequest { initial_resource_versions: held.into(), ..ask("picky") })
+        .await;
+    let heard = picky.hear().await.unwrap();
+    assert_eq!(names(&heard), ["b.default:80"]);
+    picky.say(answer(&heard, None)).await;
+    let kept = refused(&server.ledger.nodes());
+    assert_eq!(kept.iter().map(|each| &*each.reason).collect::<Vec<_>>(), ["port 2 is not for me"]);
+
     server.translated.publish(mesh(&["a", "b"]), &instance("b", 3));
     let heard = picky.hear().await.unwrap();
     assert_eq!(names(&heard), ["a.default:80", "b.default:80"], "what changed is sent again");

@@ -121,6 +121,8 @@ pub struct Stream {
     pub(super) tracks: PerType<Track>,
     /// There has been an offer.
     pub(super) offered: bool,
+    /// The client has said that it holds resources of an earlier stream.
+    pub(super) continues: bool,
     /// Nonces given so far.
     pub(super) nonces: u64,
     /// EDS resources of clusters just sent, which have to be accepted before the clusters are usable.
@@ -140,6 +142,7 @@ impl Stream {
             timing,
             tracks: PerType::from_fn(|of| Track::new(of, mode)),
             offered: false,
+            continues: false,
             nonces: 0,
             warming: BTreeSet::new(),
             waiting_since: None,
@@ -216,6 +219,7 @@ impl Stream {
             actions.notes.push(Note::Subscribed(of));
         }
         track.subscribe(ask.change, now);
+        self.recall(of);
     }
 
     fn type_of(&self, request: &Request) -> Result<ResourceType, Ignored> {

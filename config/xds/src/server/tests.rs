@@ -1,6 +1,8 @@
 //! The rules of the server, one by one. What holds over all interleavings is tested against the
 //! client in `tests/conversation.rs`.
 
+mod memory;
+
 use std::{
     collections::BTreeMap,
     sync::Arc,

@@ -55,7 +55,7 @@ pub(super) struct Held {
 }
 
 /// A resource whose newest content the client refused.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Quarantined {
     pub(super) refused: Version,
     pub(super) instead: Instead,
@@ -94,6 +94,8 @@ pub(super) struct Track {
     pub(super) differing: BTreeMap<Name, Option<Told>>,
     pub(super) held: BTreeMap<Name, Held>,
     pub(super) quarantine: BTreeMap<Name, Quarantined>,
+    /// What the client refused on an earlier stream, and has not asked for on this one.
+    pub(super) remembered: BTreeMap<Name, Quarantined>,
     /// Names of refused responses, to be sent again in smaller ones until the guilty is alone.
     pub(super) suspects: VecDeque<Vec<Name>>,
     pub(super) suspected: BTreeSet<Name>,
@@ -124,6 +126,7 @@ impl Track {
             differing: BTreeMap::new(),
             held: BTreeMap::new(),
             quarantine: BTreeMap::new(),
+            remembered: BTreeMap::new(),
             suspects: VecDeque::new(),
             suspected: BTreeSet::new(),
             in_flight: None,
