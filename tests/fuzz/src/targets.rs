@@ -163,6 +163,15 @@ pub(crate) const ALL: &[Target] = &[
         runner: wire::http1_server,
     },
     Target {
+        name: "filters",
+        about: "bytes of an HTTP/1 client to a weft-proxy with every filter that looks at them",
+        shape: Shape::Lines,
+        corpus: "filters",
+        words: wire::FILTER_WORDS,
+        seed: whole,
+        runner: wire::filters,
+    },
+    Target {
         name: "h2-server",
         about: "bytes of an HTTP/2 client to a running weft-proxy",
         shape: Shape::Frames,

@@ -56,12 +56,55 @@ const SETTLED: u64 = 400;
 /// What it may grow by from then on, in KiB: buffers of sizes not seen before, and no more.
 const GROWTH_KIB: u64 = 48 * 1024;
 
+/// What filters of a chain look for in requests.
+pub(super) const FILTER_WORDS: &[&[u8]] = &[
+    b"content-type: application/grpc-web\r\n",
+    b"content-type: application/grpc-web-text\r\n",
+    b"accept: application/grpc-web-text\r\n",
+    b"transfer-encoding: chunked\r\n",
+    b"content-length: 5\r\n",
+    b"origin: http://page.test\r\n",
+    b"access-control-request-method: PUT\r\n",
+    b"OPTIONS /",
+    b"AAAAAANhYmM=",
+    b"=",
+    b"====",
+    b"4\r\nAAAA\r\n",
+    b"?a=1&b",
+    b"%",
+    b"&",
+    b"trailer: x\r\n",
+];
+
 /// Whose bytes the inputs are.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Side {
     Client,
     Upstream,
 }
+
+/// Every filter that reads or changes what clients send.
+const FILTERS: &str = "
+          - name: web
+            typed_config: {'@type': type.googleapis.com/envoy.extensions.filters.http.grpc_web.v3.GrpcWeb}
+          - name: changes
+            typed_config:
+              '@type': type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation
+              mutations:
+                request_mutations:
+                - append: {header: {key: x-said, value: '%REQ(:path)% %REQ(origin)%'}}
+                - remove_on_match: {key_matcher: {prefix: x-a}}
+                query_parameter_mutations:
+                - append: {record: {key: a, value: '%REQ(accept)%'}, action: OVERWRITE_IF_EXISTS_OR_ADD}
+                - remove: b
+                request_trailers_mutations: [{remove: x}]
+                response_mutations: [{append: {header: {key: x-back, value: '%REQ(x-said)%'}}}]
+          - name: cors
+            typed_config: {'@type': type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors}
+          - name: buffer
+            typed_config:
+              '@type': type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer
+              max_request_bytes: 64";
 
 struct Wire {
     proxy: Proxy,
@@ -81,6 +124,10 @@ pub(super) fn h2_server(settings: &Settings) -> Result<Box<dyn Runner>> {
     Wire::start(settings, Side::Client, true)
 }
 
+pub(super) fn filters(settings: &Settings) -> Result<Box<dyn Runner>> {
+    Wire::with(settings, (Side::Client, false), FILTERS)
+}
+
 pub(super) fn http1_upstream(settings: &Settings) -> Result<Box<dyn Runner>> {
     Wire::start(settings, Side::Upstream, false)
 }
@@ -91,9 +138,18 @@ pub(super) fn h2_upstream(settings: &Settings) -> Result<Box<dyn Runner>> {
 
 impl Wire {
     fn start(settings: &Settings, side: Side, http2: bool) -> Result<Box<dyn Runner>> {
+        Self::with(settings, (side, http2), "")
+    }
+
+    /// With these filters before the router.
+    fn with(
+        settings: &Settings,
+        (side, http2): (Side, bool),
+        filters: &str,
+    ) -> Result<Box<dyn Runner>> {
         let upstream = Upstream::start()?;
         let http2_upstream = http2 && side == Side::Upstream;
-        let proxy = Proxy::start(settings, upstream.address(), http2_upstream)?;
+        let proxy = Proxy::start(settings, upstream.address(), http2_upstream, filters)?;
         let wire = Self { proxy, upstream, side, http2, probe: None, ran: 0, settled_kib: 0 };
         Ok(Box::new(wire))
     }

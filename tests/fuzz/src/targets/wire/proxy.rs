@@ -22,11 +22,17 @@ pub(super) struct Proxy {
 
 impl Proxy {
     /// Starts one that answers `/probe` itself and sends everything else to the upstream.
-    pub(super) fn start(settings: &Settings, upstream: SocketAddr, http2: bool) -> Result<Self> {
+    /// `filters` come before the router.
+    pub(super) fn start(
+        settings: &Settings,
+        upstream: SocketAddr,
+        http2: bool,
+        filters: &str,
+    ) -> Result<Self> {
         let id = std::process::id();
         let file = |ending: &str| settings.out.join(format!("proxy-{id}.{ending}"));
         let (config, log, admin) = (file("yaml"), file("log"), file("admin"));
-        fs::write(&config, bootstrap(upstream, http2)).context("write the bootstrap")?;
+        fs::write(&config, bootstrap(upstream, http2, filters)).context("write the bootstrap")?;
         let output = File::create(&log).context("create the proxy's log")?;
         // The kernel ends it with us, whatever happens to us.
         let child = Command::new("setpriv")
@@ -103,7 +109,7 @@ fn listener(admin: &str) -> Option<SocketAddr> {
     answer.lines().find_map(|line| line.strip_prefix("main::")?.parse().ok())
 }
 
-fn bootstrap(upstream: SocketAddr, http2: bool) -> String {
+fn bootstrap(upstream: SocketAddr, http2: bool, filters: &str) -> String {
     let (host, port) = (upstream.ip(), upstream.port());
     let protocol = if http2 {
         "
@@ -130,12 +136,13 @@ static_resources:
             virtual_hosts:
             - name: all
               domains: ['*']
+              cors: {{allow_origin_string_match: [{{prefix: http}}], allow_methods: '*'}}
               routes:
               - match: {{path: /probe}}
                 direct_response: {{status: 200, body: {{inline_string: alive}}}}
               - match: {{prefix: /}}
                 route: {{cluster: up, timeout: 0.25s}}
-          http_filters:
+          http_filters:{filters}
           - name: envoy.filters.http.router
             typed_config: {{'@type': type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
   clusters:
