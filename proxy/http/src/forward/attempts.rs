@@ -35,6 +35,33 @@ use crate::{
 /// How often a request without a retry policy is tried when each time it was provably not processed.
 const ATTEMPTS: usize = 3;
 
+/// Endpoints that a request was meant for.
+#[derive(Default)]
+struct Tried {
+    all: SmallVec<[EndpointId; ATTEMPTS]>,
+    /// Which of them there was no connection to, bit by bit.
+    unreachable: u64,
+}
+
+impl Tried {
+    fn last_was_unreachable(&mut self) {
+        self.unreachable |= 1_u64.checked_shl(self.last()).unwrap_or(0);
+    }
+
+    fn last(&self) -> u32 {
+        u32::try_from(self.all.len().saturating_sub(1)).unwrap_or(u32::MAX)
+    }
+
+    /// Those that there was no connection to. They come last when all were tried: any other may
+    /// have failed by a connection that happened to be old.
+    fn unreachable(&self) -> SmallVec<[EndpointId; ATTEMPTS]> {
+        let marked = self.all.iter().zip(0_u32..);
+        let marked = marked
+            .filter(|(_, at)| self.unreachable.checked_shr(*at).is_some_and(|bits| bits & 1 == 1));
+        marked.map(|(id, _)| *id).collect()
+    }
+}
+
 impl Journey {
     /// Tries endpoints until one answers, the request may have been processed, or none is left.
     pub(crate) async fn travel(&mut self, connection: &Rc<Connection>) -> Arrival {
@@ -43,18 +70,18 @@ impl Journey {
             let always = self.cluster.drop_overloads.drop_all();
             return Err(if always { Fault::DropOverloadAlways } else { Fault::DropOverload });
         }
-        let mut tried: SmallVec<[EndpointId; ATTEMPTS]> = SmallVec::new();
+        let mut tried = Tried::default();
         let mut last = Fault::NoHealthyUpstream;
         while let Some(endpoint) = self.pick(connection, &tried) {
             if let Some((_, fault)) = self.limits.deadline.filter(|(at, _)| *at <= Instant::now()) {
                 // Whoever asked has given up: the work of another endpoint would be for nobody.
                 return Err(fault);
             }
-            if !tried.is_empty() {
-                self.prepare_again(tried.len() + 1);
+            if !tried.all.is_empty() {
+                self.prepare_again(tried.all.len() + 1);
             }
-            self.attempts = u16::try_from(tried.len() + 1).unwrap_or(u16::MAX);
-            tried.push(endpoint.id());
+            self.attempts = u16::try_from(tried.all.len() + 1).unwrap_or(u16::MAX);
+            tried.all.push(endpoint.id());
             self.take_name(&endpoint);
             let leaf = self.member.as_ref().unwrap_or(&self.cluster);
             self.record.begin_upstream(leaf, endpoint.begin_request());
@@ -75,7 +102,10 @@ impl Journey {
                 Err(failure) => {
                     self.record.upstream_failed(failure.fault);
                     last = failure.fault;
-                    match self.after_failure(failure, tried.len(), connection) {
+                    if matches!(last, Fault::ConnectFailed | Fault::ConnectTimeout) {
+                        tried.last_was_unreachable();
+                    }
+                    match self.after_failure(failure, tried.all.len(), connection) {
                         None => return Err(last),
                         Some(pause) => pause,
                     }
@@ -86,7 +116,7 @@ impl Journey {
                 Box::pin(self.rest(pause)).await?;
             }
         }
-        if tried.is_empty() {
+        if tried.all.is_empty() {
             self.cluster.stats.upstream_cx_none_healthy.inc();
         }
         Err(last)
@@ -183,21 +213,23 @@ impl Journey {
         self.member.as_ref().unwrap_or(&self.cluster)
     }
 
-    fn pick(
-        &mut self,
-        connection: &Connection,
-        tried: &[EndpointId],
-    ) -> Option<Arc<EndpointState>> {
+    fn pick(&mut self, connection: &Connection, tried: &Tried) -> Option<Arc<EndpointState>> {
         if self.cluster.original_destination.is_some() {
             // There is no other place to try.
-            return if tried.is_empty() { self.original(connection) } else { None };
+            return if tried.all.is_empty() { self.original(connection) } else { None };
         }
         let balancer = &self.cluster.balancer;
         let hash = self.hash.map(NonZeroU64::get);
-        let picked = if tried.is_empty() {
+        let picked = if tried.all.is_empty() {
             balancer.pick_for(self.random, hash)?
         } else {
-            balancer.pick_avoiding(connection.worker.random_u64(), hash, tried)?
+            let random = connection.worker.random_u64();
+            let other = balancer.pick_avoiding(random, hash, &tried.all)?;
+            if tried.all.contains(&other.endpoint.id()) {
+                balancer.pick_avoiding(random, hash, &tried.unreachable())?
+            } else {
+                other
+            }
         };
         if picked.panicking {
             self.cluster.stats.lb_healthy_panic.inc();
