@@ -6,6 +6,7 @@ mod raw_body;
 use std::{
     borrow::Cow,
     net::SocketAddr,
+    pin::pin,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -63,7 +64,9 @@ pub(crate) async fn serve(
         unless_closing(life.phase_cell(), passing).await;
         return;
     };
-    let passing = timeout(longest, passing);
+    // It ends after it was counted.
+    let mut passing = pin!(passing);
+    let passing = timeout(longest, passing.as_mut());
     if let Some(Err(_)) = unless_closing(life.phase_cell(), passing).await {
         chain.stats.max_downstream_connection_duration.inc();
     }
