@@ -112,9 +112,97 @@ def rate_cases():
         yield from both("rates", f"{path} of gRPC", target=path, method="POST", body="", headers=GRPC)
 
 
-WORLDS = {"faults": faults, "rates": rates}
+def entries(**pairs):
+    """What a limit by description is for."""
+    return {"entries": [{"key": key, "value": value} for key, value in pairs.items()]}
+
+
+def each(*actions, **more):
+    """`rate_limits` of a route or of its host: one description of these parts."""
+    return {"rate_limits": [{"actions": list(actions), **more}]}
+
+
+GENERIC = {"generic_key": {"descriptor_value": "a"}}
+OF_USER = {"request_headers": {"header_name": "x-user", "descriptor_key": "user"}}
+OF_MATCH = [{"name": "x-user", "string_match": {"exact": "ann"}}]
+
+
+def described(ports):
+    """Limits by what requests are: for each kind of part a route, and a bucket with one token or with none."""
+    to = lambda **more: {"cluster": "up", **more}
+    own = lambda **config: said((RATE, typed(RATE, **{**ON, **LEFT, **bucket(1000), **config})))
+    host = virtual_host(
+        "main",
+        ["*"],
+        route("/generic", to(**each(GENERIC))),
+        route("/named", to(**each({"generic_key": {"descriptor_key": "named", "descriptor_value": "b"}}))),
+        route("/user", to(**each(OF_USER))),
+        route("/path", to(**each({"request_headers": {"header_name": ":path", "descriptor_key": "path"}}))),
+        route("/skip", to(**each({"request_headers": {**OF_USER["request_headers"], "skip_if_absent": True}}, GENERIC))),
+        route("/query", to(**each({"query_parameters": {"query_parameter_name": "u", "descriptor_key": "query"}}))),
+        route("/query-skip", to(**each({"query_parameters": {"query_parameter_name": "u", "descriptor_key": "query", "skip_if_absent": True}}))),
+        route("/remote", to(**each({"remote_address": {}}))),
+        route("/masked", to(**each({"masked_remote_address": {"v4_prefix_mask_len": 8, "v6_prefix_mask_len": 64}}))),
+        route("/match", to(**each({"header_value_match": {"descriptor_value": "c", "headers": OF_MATCH}}))),
+        route("/unlike", to(**each({"header_value_match": {"descriptor_key": "unlike", "descriptor_value": "d", "expect_match": False, "headers": OF_MATCH}}))),
+        route("/destination", to(**each({"destination_cluster": {}}))),
+        route("/later", to(**each(GENERIC, stage=1))),
+        route("/two-parts", to(**each(GENERIC, OF_USER))),
+        route("/two", to(rate_limits=[{"actions": [OF_USER]}, {"actions": [{"generic_key": {"descriptor_value": "often"}}]}])),
+        route("/own", "up", **own(rate_limits=[{"actions": [OF_USER]}], descriptors=[{**entries(user="bob"), **bucket(1)}])),
+        route("/own-stage", to(**each(OF_USER, stage=2)), **own(stage=2, descriptors=[{**entries(user="bob"), **bucket(0)}])),
+        route("/own-only", to(**each(OF_USER)), **own(**{**bucket(0), "always_consume_default_token_bucket": False}, descriptors=[{**entries(user="bob"), **bucket(1)}])),
+        route("/none", "up"),
+    )
+    by_host = lambda name, **config: virtual_host(
+        name,
+        [f"{name}.test"],
+        route("/own", to(**each(OF_USER)), **own(**config)),
+        route("/included", to(include_vh_rate_limits=True, **each(OF_USER)), **own(**config)),
+        route("/", "up", **own(**config)),
+        **each(GENERIC),
+    )
+    none_left = {"descriptors": [{**entries(generic_key="a"), **bucket(0)}]}
+    hosts = [by_host("override", **none_left), by_host("include", vh_rate_limits="INCLUDE", **none_left), by_host("ignore", vh_rate_limits="IGNORE", **none_left)]
+    limits = [
+        {**entries(generic_key="a"), **bucket(3)},
+        {**entries(named="b"), **bucket(0)},
+        {**entries(user="ann"), **bucket(2)},
+        {**entries(path="/path/x?y"), **bucket(0)},
+        {**entries(user="ann", generic_key="a"), **bucket(0)},
+        {**entries(generic_key="a", user="ann"), **bucket(1)},
+        {**entries(query="a b"), **bucket(0)},
+        {**entries(remote_address="127.0.0.1"), **bucket(1)},
+        {**entries(masked_remote_address="127.0.0.0/8"), **bucket(0)},
+        {**entries(header_match="c"), **bucket(0)},
+        {**entries(unlike="d"), **bucket(0)},
+        {**entries(destination_cluster="up"), **bucket(0)},
+        {**entries(generic_key="often"), "token_bucket": {"max_tokens": 9, "tokens_per_fill": 9, "fill_interval": "86400s"}},
+    ]
+    filters = [put(RATE, **ON, **LEFT, **bucket(1000), descriptors=limits)]
+    return world(filters, [host, *hosts], [cluster("up", ports["up"])])
+
+
+def described_cases():
+    paths = "/generic /named /user /skip /remote /masked /match /unlike /destination /later /two-parts /two /own /own-stage /own-only /none".split()
+    for path in paths:
+        for user in ("ann", "bob", None):
+            sent = (("x-user", user),) if user else ()
+            for turn in ("first", "second"):
+                yield from both("described", f"{turn} {path} of {user}", target=path, headers=sent)
+    for target in ("/path/x?y", "/path/x", "/query?u=a%20b", "/query?u=a&u=a%20b", "/query", "/query-skip", "/query-skip?u=a%20b"):
+        yield from both("described", target, target=target)
+    for host in ("override", "include", "ignore"):
+        for path in ("/own", "/included", "/none"):
+            for user in ("ann", None):
+                sent = (("x-user", user),) if user else ()
+                yield from both("described", f"{path} at {host} of {user}", target=path, headers=sent, host=f"{host}.test")
+
+
+WORLDS = {"faults": faults, "rates": rates, "described": described}
 
 
 def cases():
     yield from fault_cases()
     yield from rate_cases()
+    yield from described_cases()

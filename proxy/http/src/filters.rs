@@ -5,6 +5,7 @@
 
 mod buffer;
 mod cors;
+mod descriptors;
 mod grpc_web;
 mod inject;
 mod query;
@@ -20,9 +21,17 @@ use weft_compile::{
     MessageMutations, RouteEntry, RouteFilter, RouteFilters,
 };
 use weft_format::View;
+use weft_route::RequestView;
 
 pub(crate) use self::grpc_web::{Decoding, Encoding, read_as_message};
-use self::{buffer::Buffering, cors::Cors, grpc_web::GrpcWeb, inject::Active};
+use self::{
+    buffer::Buffering,
+    cors::Cors,
+    descriptors::{Descriptor, Surroundings},
+    grpc_web::GrpcWeb,
+    inject::Active,
+    rate::Limited,
+};
 use crate::{
     body::Body,
     downstream::{Caller, Connection, RequestBody},
@@ -50,6 +59,22 @@ pub(crate) struct Coming {
     /// Whether faults are told the gRPC way: by what the request was when it came.
     pub(crate) is_grpc: bool,
     pub(crate) place: Place,
+}
+
+impl Coming {
+    /// What matchers look at; `None` when the head does not say whom the request is for.
+    fn request_view(&self) -> Option<RequestView<'_>> {
+        let head = Head::read(&self.parts).ok()?;
+        Some(RequestView {
+            authority: head.authority,
+            path_and_query: head.path_and_query,
+            method: self.parts.method.as_str(),
+            scheme: self.origin.scheme,
+            is_internal: self.origin.is_internal,
+            headers: &self.parts.headers,
+            random: self.random,
+        })
+    }
 }
 
 /// Where a request belongs.
@@ -143,8 +168,8 @@ enum Memory {
     Injected {
         _active: Active,
     },
-    /// It was asked for a token of these.
-    Limited(Arc<LocalRateLimit>),
+    /// It was asked for a token.
+    Limited(Limited),
 }
 
 impl Passage {
@@ -225,7 +250,7 @@ impl Passage {
                 HttpFilterKind::LocalRateLimit(always) => {
                     let limit = rate::settings(always, own);
                     let refusal;
-                    (*memory, refusal) = limited(&limit, connection, coming);
+                    (*memory, refusal) = limited(&limit, &self.said, connection, coming);
                     if let Some(refusal) = refusal {
                         return Verdict::Refused(Box::new(refusal));
                     }
@@ -253,8 +278,8 @@ impl Passage {
                 }
                 (HttpFilterKind::Cors, Memory::Cors(cors)) => cors.mark(response.headers_mut()),
                 (HttpFilterKind::GrpcWeb, Memory::GrpcWeb(web)) => web.back(response),
-                (_, Memory::Limited(limit)) => {
-                    rate::say_what_is_left(limit, response.headers_mut(), Instant::now());
+                (_, Memory::Limited(limited)) => {
+                    limited.say_what_is_left(response.headers_mut(), Instant::now());
                 }
                 (
                     HttpFilterKind::Cors
@@ -312,27 +337,47 @@ fn inject(
 /// Takes a token for a request. What is noted of it, and the answer if it is refused.
 fn limited(
     limit: &Arc<LocalRateLimit>,
+    said: &RouteFilters,
     connection: &Connection,
     coming: &mut Coming,
 ) -> (Memory, Option<Refusal>) {
     let worker = &connection.worker;
     let stats = worker.rate_stats(&connection.chain.registry, &limit.stat_prefix);
     let random = (worker.random_u64(), worker.random_u64());
-    match rate::ask(limit, &stats, Instant::now(), random) {
-        rate::Said::Nothing => (Memory::Nothing, None),
-        rate::Said::Passes => (Memory::Limited(Arc::clone(limit)), None),
+    let descriptors = described(limit, said, connection, coming);
+    let (said, limited) = rate::ask(limit, descriptors, &stats, Instant::now(), random);
+    let memory = limited.map_or(Memory::Nothing, Memory::Limited);
+    match said {
+        rate::Said::Nothing | rate::Said::Passes => (memory, None),
         rate::Said::Noted => {
             let mut headers = coming.parts.headers.clone();
             let view = view(connection, coming);
             mutation::apply(&limit.when_not_enforced, &mut headers, Side::Request, &view);
             coming.parts.headers = headers;
-            (Memory::Nothing, None)
+            (memory, None)
         }
         rate::Said::Refused => {
             let refusal = rate::refusal(limit, &view(connection, coming));
-            (Memory::Limited(Arc::clone(limit)), Some(refusal))
+            (memory, Some(refusal))
         }
     }
+}
+
+/// How a request is described as far as the limit goes by that.
+fn described(
+    limit: &LocalRateLimit,
+    said: &RouteFilters,
+    connection: &Connection,
+    coming: &Coming,
+) -> Vec<Descriptor> {
+    let tables = connection.worker.tables();
+    let around = Surroundings {
+        source: connection.worker.identity().cluster.as_ref(),
+        destination: inject::cluster(&tables, coming),
+        client: coming.origin.remote.ip().map(|address| address.ip()),
+    };
+    let request = coming.request_view();
+    request.map_or_else(Vec::new, |it| descriptors::all(limit, said, &it, &around))
 }
 
 /// What is known of a request on its way through the filters.

@@ -81,6 +81,12 @@ impl TokenBucket {
         self.most
     }
 
+    /// How long it is from one token to the next where they come back.
+    pub fn pace(&self) -> Duration {
+        let ticks = u128::from(self.pace) << self.coarser;
+        Duration::from_nanos(u64::try_from(ticks.div_ceil(TICKS)).unwrap_or(u64::MAX))
+    }
+
     /// How long it is until there is a token; nothing when there is one.
     pub fn wait(&self, now: Instant) -> Duration {
         let next = self.empty_at.load(Ordering::Relaxed).saturating_add(self.pace);

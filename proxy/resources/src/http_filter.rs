@@ -2,6 +2,7 @@
 //! and `typed_per_filter_config`, what routes say to these filters.
 
 mod cors;
+pub(crate) mod descriptors;
 mod fault;
 mod local_rate_limit;
 mod mutations;
@@ -30,8 +31,9 @@ use weft_proto::pb::google::protobuf::Any;
 pub(crate) use self::mutations::changes;
 pub use self::{
     cors::CorsPolicy,
+    descriptors::{DescriptorPart, DescriptorRule, RouteDescriptors},
     fault::{Aborted, FaultRules, Injection},
-    local_rate_limit::LocalRateLimit,
+    local_rate_limit::{HostDescriptors, LocalRateLimit},
     mutations::{HeaderChange, MessageMutations, QueryChange, TrailerChange},
 };
 use crate::{
@@ -116,6 +118,8 @@ struct Said {
     filters: Vec<RouteFilter>,
     /// `cors` of the route and of its virtual host, which holds where no `CorsPolicy` is given.
     cors: Vec<Arc<CorsPolicy>>,
+    /// `rate_limits` of the route and of its virtual host.
+    descriptors: RouteDescriptors,
 }
 
 /// What all levels of a route say to one filter.
@@ -158,6 +162,32 @@ impl RouteFilters {
                 filter.levels.extend(settings.clone());
             }
         }
+        Self(Some(Arc::new(said)))
+    }
+
+    /// `rate_limits` of the route and of its virtual host.
+    pub fn descriptors(&self) -> Option<&RouteDescriptors> {
+        self.0.as_deref().map(|said| &said.descriptors)
+    }
+
+    /// The same and the `rate_limits` of a virtual host.
+    pub(crate) fn and_host_descriptors(&self, rules: Arc<[DescriptorRule]>) -> Self {
+        if rules.is_empty() {
+            return self.clone();
+        }
+        let mut said = self.0.as_deref().cloned().unwrap_or_default();
+        said.descriptors.of_host = rules;
+        Self(Some(Arc::new(said)))
+    }
+
+    /// The same and the `rate_limits` of a route.
+    pub(crate) fn and_descriptors(&self, rules: Arc<[DescriptorRule]>, include_host: bool) -> Self {
+        if rules.is_empty() && !include_host {
+            return self.clone();
+        }
+        let mut said = self.0.as_deref().cloned().unwrap_or_default();
+        said.descriptors.of_route = rules;
+        said.descriptors.include_host = include_host;
         Self(Some(Arc::new(said)))
     }
 

@@ -9,7 +9,7 @@ use weft_route::{MatchOptions, RouteSpec, TlsRequirement, VirtualHostSpec};
 use crate::{
     destination::ClusterChoice,
     headers::{self, HeaderMutations, HeaderProgram},
-    http_filter::{self, CorsPolicy, RouteFilters},
+    http_filter::{self, CorsPolicy, RouteFilters, descriptors},
     matching,
     mirror::{self, Mirror},
     name::{ClusterName, RouteConfigName},
@@ -17,6 +17,7 @@ use crate::{
     problem::{Notes, Problem},
     retry_policy::{self, RetryPolicy},
     route_action::{self, RouteAction},
+    scalar,
 };
 
 /// Largest direct response, unless `max_direct_response_body_size_bytes` says otherwise.
@@ -220,7 +221,8 @@ fn virtual_host(
     let rules = http_filter::rules(&message.typed_per_filter_config, at, notes);
     #[expect(deprecated, reason = "still sent by management servers, and Envoy honours it")]
     let cors = http_filter::own_cors(message.cors.as_ref(), at, notes);
-    let filters = inherited.filters.and(&rules).and_cors(cors);
+    let described = descriptors::read(&message.rate_limits, at, notes);
+    let filters = inherited.filters.and(&rules).and_cors(cors).and_host_descriptors(described);
     let own_mirrors: Arc<[_]> = mirror::read(&message.request_mirror_policies, at, notes).into();
     let retry = message.retry_policy.as_ref();
     let retry =
@@ -257,6 +259,10 @@ fn route(
     let own = headers::level(&level, at, notes);
     let rules = http_filter::rules(&message.typed_per_filter_config, at, notes);
     let filters = inherited.filters.and(&rules).and_cors(route_cors(message, at, notes));
+    let filters = match &message.action {
+        Some(wire::route::Action::Route(action)) => described(&filters, action, at, notes),
+        _ => filters,
+    };
     let matcher = match &message.r#match {
         None => notes.refuse(&at.field("match"), Problem::Missing),
         Some(matcher) => matching::route_match(matcher, &at.field("match"), notes),
@@ -284,6 +290,18 @@ fn route(
             tell_attempts: inherited.tell_attempts,
         },
     })
+}
+
+#[expect(deprecated, reason = "still sent by management servers, and Envoy honours it")]
+fn described(
+    filters: &RouteFilters,
+    action: &wire::RouteAction,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> RouteFilters {
+    let rules = descriptors::read(&action.rate_limits, &at.field("route"), notes);
+    let include_host = scalar::bool_or(action.include_vh_rate_limits.as_ref(), false);
+    filters.and_descriptors(rules, include_host)
 }
 
 #[expect(deprecated, reason = "still sent by management servers, and Envoy honours it")]

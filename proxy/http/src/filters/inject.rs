@@ -7,11 +7,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use weft_compile::{
     Aborted, Action, FaultRules, FilterSettings, HttpChain, Injection, RouteFilter, Tables,
 };
-use weft_route::{Fraction, RequestView};
+use weft_route::Fraction;
 use weft_telemetry::GaugeGuard;
 
 use super::Coming;
-use crate::{local_reply::Answer, request::Head};
+use crate::local_reply::Answer;
 
 const DELAY: HeaderName = HeaderName::from_static("x-envoy-fault-delay-request");
 const DELAY_SHARE: HeaderName = HeaderName::from_static("x-envoy-fault-delay-request-percentage");
@@ -42,21 +42,12 @@ pub(super) fn hold(rules: &FaultRules, tables: &Tables, coming: &Coming) -> bool
     if rules.headers.is_empty() {
         return true;
     }
-    let Ok(head) = Head::read(&coming.parts) else { return false };
-    let view = RequestView {
-        authority: head.authority,
-        path_and_query: head.path_and_query,
-        method: coming.parts.method.as_str(),
-        scheme: coming.origin.scheme,
-        is_internal: coming.origin.is_internal,
-        headers: &coming.parts.headers,
-        random: coming.random,
-    };
+    let Some(view) = coming.request_view() else { return false };
     rules.headers.iter().all(|matcher| matcher.matches(&view))
 }
 
 /// The name of the cluster that a request goes to.
-fn cluster<'t>(tables: &'t Tables, coming: &Coming) -> Option<&'t str> {
+pub(super) fn cluster<'t>(tables: &'t Tables, coming: &Coming) -> Option<&'t str> {
     let Action::Forward(to) = &coming.place.entry()?.action else { return None };
     let (id, _) = to.target.choose(tables, &coming.parts.headers, coming.random);
     Some(&tables.cluster(id?)?.name)

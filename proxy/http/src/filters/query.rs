@@ -29,6 +29,13 @@ pub(super) fn changed(
     Uri::from_parts(parts).ok()
 }
 
+/// The first value of a parameter of a query, decoded.
+pub(super) fn first(query: &str, name: &str) -> Option<String> {
+    let found = query.split('&').find(|parameter| is(parameter, name))?;
+    let value = found.split_once('=').map_or("", |(_, value)| value);
+    Some(String::from_utf8_lossy(&decoded(value)).into_owned())
+}
+
 fn apply(query: &str, changes: &[QueryChange], view: &View<'_>) -> String {
     let given = query.split('&').filter(|parameter| !parameter.is_empty());
     let mut parameters: Vec<Cow<'_, str>> = given.map(Cow::Borrowed).collect();

@@ -1,5 +1,7 @@
 //! `local_ratelimit` of HTTP: how often requests may come.
 
+use std::{collections::HashMap, sync::Arc};
+
 use http::StatusCode;
 use weft_limit::{Fill, TokenBucket};
 use weft_proto::pb::envoy::{
@@ -10,6 +12,7 @@ use weft_proto::pb::envoy::{
 };
 use weft_route::{Denominator, Fraction};
 
+use super::descriptors::{self, DescriptorRule};
 use crate::{
     headers::{self, HeaderMutations, HeaderProgram},
     network_filter::{self, TokenRate},
@@ -25,6 +28,17 @@ pub struct LocalRateLimit {
     pub stat_prefix: Box<str>,
     /// `token_bucket`; without one nothing is limited.
     pub tokens: Option<TokenBucket>,
+    /// `descriptors`: buckets of their own for requests that are described like this.
+    pub by_descriptor: HashMap<Box<[(Box<str>, Box<str>)]>, TokenBucket>,
+    /// `rate_limits`: how requests are described, in place of what their routes say.
+    pub descriptors: Option<Arc<[DescriptorRule]>>,
+    /// `stage` of the descriptions of routes.
+    pub stage: u32,
+    /// `vh_rate_limits`.
+    pub host_descriptors: HostDescriptors,
+    /// `always_consume_default_token_bucket` (true by default): a request that has taken a token by
+    /// its description takes one of all as well.
+    pub always_takes_default: bool,
     /// `status` (429 by default).
     pub status: StatusCode,
     /// `filter_enabled`: the share of requests that take a token (none by default).
@@ -40,6 +54,17 @@ pub struct LocalRateLimit {
     /// `rate_limited_as_resource_exhausted`: gRPC clients are told `RESOURCE_EXHAUSTED` in place of
     /// `UNAVAILABLE`.
     pub as_resource_exhausted: bool,
+}
+
+/// `VhRateLimitsOptions`: when the `rate_limits` of virtual hosts count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostDescriptors {
+    /// `OVERRIDE`: where a route has none of its own.
+    WithoutOwn,
+    /// `INCLUDE`: besides those of routes.
+    Include,
+    /// `IGNORE`: never.
+    Ignore,
 }
 
 /// Reads the settings of a filter or of a route.
@@ -67,6 +92,20 @@ pub(super) fn read(
     Some(LocalRateLimit {
         stat_prefix: message.stat_prefix.as_str().into(),
         tokens: rate.map(tokens),
+        by_descriptor: by_descriptor(message, at, notes)?,
+        descriptors: (!message.rate_limits.is_empty())
+            .then(|| descriptors::read(&message.rate_limits, at, notes)),
+        stage: message.stage,
+        host_descriptors: match VhRateLimitsOptions::try_from(message.vh_rate_limits) {
+            Ok(VhRateLimitsOptions::Include) => HostDescriptors::Include,
+            Ok(VhRateLimitsOptions::Ignore) => HostDescriptors::Ignore,
+            // Any other number was refused before.
+            Ok(VhRateLimitsOptions::Override) | Err(_) => HostDescriptors::WithoutOwn,
+        },
+        always_takes_default: scalar::bool_or(
+            message.always_consume_default_token_bucket.as_ref(),
+            true,
+        ),
         status: status(message, at, notes)?,
         enabled: share(message.filter_enabled.as_ref(), &at.field("filter_enabled"), notes)?,
         enforced: share(message.filter_enforced.as_ref(), &at.field("filter_enforced"), notes)?,
@@ -76,6 +115,33 @@ pub(super) fn read(
         says_what_is_left: message.enable_x_ratelimit_headers != 0,
         as_resource_exhausted: message.rate_limited_as_resource_exhausted,
     })
+}
+
+fn by_descriptor(
+    message: &wire::LocalRateLimit,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<HashMap<Box<[(Box<str>, Box<str>)]>, TokenBucket>> {
+    let mut found = HashMap::new();
+    for (index, descriptor) in message.descriptors.iter().enumerate() {
+        let at = at.item("descriptors", index);
+        let bucket = descriptor.token_bucket.as_ref();
+        let rate = network_filter::token_rate(bucket, &at.field("token_bucket"), notes)?;
+        let mut entries = Vec::with_capacity(descriptor.entries.len());
+        for (index, entry) in descriptor.entries.iter().enumerate() {
+            if entry.value.is_empty() {
+                let at = at.item("entries", index);
+                return notes.unsupported(&at.field("value"), "a value for all", "one value is");
+            }
+            entries.push((entry.key.as_str().into(), entry.value.as_str().into()));
+        }
+        let shown = || descriptor.entries.iter().map(|it| format!("{}={}", it.key, it.value));
+        if found.insert(entries.into_boxed_slice(), tokens(rate)).is_some() {
+            let shown: Vec<_> = shown().collect();
+            return notes.refuse(&at, Problem::Duplicate(shown.join(", ")));
+        }
+    }
+    Some(found)
 }
 
 /// A full bucket.
@@ -111,17 +177,14 @@ fn share(
 
 fn refuse_others(message: &wire::LocalRateLimit, at: &At<'_>, notes: &mut Notes) {
     let others = [
-        ("descriptors", !message.descriptors.is_empty()),
-        ("rate_limits", !message.rate_limits.is_empty()),
         (
             "local_rate_limit_per_downstream_connection",
             message.local_rate_limit_per_downstream_connection,
         ),
         ("local_cluster_rate_limit", message.local_cluster_rate_limit.is_some()),
-        ("vh_rate_limits", message.vh_rate_limits != VhRateLimitsOptions::Override as i32),
     ];
     for (field, _) in others.into_iter().filter(|(_, is_set)| *is_set) {
         let what = "a limit of anything but all requests of a filter or a route";
-        notes.unsupported::<()>(&at.field(field), what, "token_bucket is");
+        notes.unsupported::<()>(&at.field(field), what, "token_bucket and descriptors are");
     }
 }

@@ -1,0 +1,92 @@
+//! Limits and faults of HTTP filters: what of them is refused, and where.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+use prost::Message as _;
+use weft_proto::{json, pb::envoy::config::listener::v3::Listener as Wire};
+use weft_resources::{Listener, decode};
+
+const FILTERS: &str = "\"@type\": type.googleapis.com/envoy.extensions.filters";
+
+/// What is said of a listener with this HTTP filter, and with this in its route.
+fn said(filter: &str, route: &str) -> String {
+    let yaml = format!(
+        "{{name: in, address: {{socket_address: {{address: 127.0.0.1, port_value: 80}}}}, \
+         filter_chains: [{{filters: [{{name: h, typed_config: {{\
+         {FILTERS}.network.http_connection_manager.v3.HttpConnectionManager, stat_prefix: h, \
+         route_config: {{virtual_hosts: [{{name: v, domains: ['*'], routes: [{{\
+         match: {{prefix: /}}, route: {{cluster: c{route}}}}}]}}]}}, http_filters: [\
+         {{name: f, typed_config: {{{FILTERS}.http.{filter}}}}}, \
+         {{name: r, typed_config: {{{FILTERS}.http.router.v3.Router}}}}]}}}}]}}]}}"
+    );
+    let message: Wire = json::from_yaml(&yaml).unwrap();
+    match decode::<Listener>(&message.encode_to_vec()) {
+        Ok(decoded) => format!("{:?}", decoded.warnings),
+        Err(reasons) => reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+    }
+}
+
+fn limit(settings: &str) -> String {
+    said(&format!("local_ratelimit.v3.LocalRateLimit, stat_prefix: l, {settings}"), "")
+}
+
+fn described(actions: &str) -> String {
+    said("fault.v3.HTTPFault", &format!(", rate_limits: [{{actions: [{actions}]}}]"))
+}
+
+#[test]
+fn limits_are_refused_by_name() {
+    const BUCKET: &str = "token_bucket: {max_tokens: 1, fill_interval: 1s}";
+    assert_eq!(limit(BUCKET), "[]");
+    let one = format!("{{entries: [{{key: a, value: b}}], {BUCKET}}}");
+    assert_eq!(limit(&format!("descriptors: [{one}]")), "[]");
+    for (settings, named) in [
+        ("token_bucket: {max_tokens: 1, fill_interval: 0.01s}", "token_bucket.fill_interval"),
+        ("local_rate_limit_per_downstream_connection: true", "per_downstream_connection"),
+        ("local_cluster_rate_limit: {}", "local_cluster_rate_limit"),
+        (&*format!("descriptors: [{one}, {one}]"), "descriptors[1]: \"a=b\" is there twice"),
+        (
+            &format!("descriptors: [{{entries: [{{key: a, value: ''}}], {BUCKET}}}]"),
+            "descriptors[0].entries[0].value",
+        ),
+        ("filter_enabled: {}", "filter_enabled.default_value"),
+    ] {
+        let text = limit(settings);
+        assert!(text.contains(named), "{settings}: {text}");
+    }
+}
+
+#[test]
+fn descriptions_are_refused_by_name() {
+    for good in ["{remote_address: {}}", "{generic_key: {descriptor_value: a}}"] {
+        assert_eq!(described(good), "[]");
+    }
+    for (actions, named) in [
+        ("{metadata: {descriptor_key: a, metadata_key: {key: k, path: [{key: p}]}}}", "metadata"),
+        ("{request_headers: {header_name: 'a b', descriptor_key: k}}", "header_name"),
+        ("{header_value_match: {descriptor_value: v}}", "header_value_match.headers"),
+        ("{}", "rate_limits[0].actions[0]"),
+    ] {
+        let text = described(actions);
+        assert!(text.contains(named), "{actions}: {text}");
+    }
+}
+
+#[test]
+fn faults_are_refused_by_name() {
+    let fault = |settings: &str| said(&format!("fault.v3.HTTPFault, {settings}"), "");
+    assert_eq!(fault("delay: {fixed_delay: 1s, percentage: {numerator: 1}}"), "[]");
+    for (settings, named) in [
+        ("abort: {percentage: {numerator: 1}}", "abort"),
+        ("abort: {http_status: 199}", "abort.http_status"),
+        ("abort: {http_status: 600}", "abort.http_status"),
+        ("abort: {grpc_status: 70000}", "abort.grpc_status"),
+        ("delay: {}", "delay"),
+        ("delay: {fixed_delay: 0s}", "delay.fixed_delay"),
+        ("downstream_nodes: [n]", "downstream_nodes"),
+        ("response_rate_limit: {header_limit: {}}", "response_rate_limit"),
+    ] {
+        let text = fault(settings);
+        assert!(text.contains(named), "{settings}: {text}");
+    }
+}
