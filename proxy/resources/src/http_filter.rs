@@ -33,7 +33,7 @@ pub use self::{
     cors::CorsPolicy,
     descriptors::{DescriptorPart, DescriptorRule, RouteDescriptors},
     fault::{Aborted, FaultRules, Injection},
-    local_rate_limit::{HostDescriptors, LocalRateLimit},
+    local_rate_limit::{DescriptorEntry, HostDescriptors, LocalRateLimit},
     mutations::{HeaderChange, MessageMutations, QueryChange, TrailerChange},
 };
 use crate::{

@@ -84,9 +84,10 @@ pub use health_check::{
 };
 pub use http_connection_manager::{Codec, HttpConnectionManager, RouteSource};
 pub use http_filter::{
-    Aborted, CorsPolicy, DescriptorPart, DescriptorRule, FaultRules, FilterSettings, HeaderChange,
-    HostDescriptors, HttpFilter, HttpFilterKind, Injection, LocalRateLimit, MessageMutations,
-    QueryChange, RouteDescriptors, RouteFilter, RouteFilters, TrailerChange,
+    Aborted, CorsPolicy, DescriptorEntry, DescriptorPart, DescriptorRule, FaultRules,
+    FilterSettings, HeaderChange, HostDescriptors, HttpFilter, HttpFilterKind, Injection,
+    LocalRateLimit, MessageMutations, QueryChange, RouteDescriptors, RouteFilter, RouteFilters,
+    TrailerChange,
 };
 pub use http2_options::{Http2Options, Keepalive};
 pub use internal_redirect::InternalRedirect;

@@ -3,13 +3,15 @@
 use std::net::IpAddr;
 
 use http::HeaderValue;
-use weft_compile::{DescriptorPart, DescriptorRule, HostDescriptors, LocalRateLimit, RouteFilters};
+use weft_compile::{
+    DescriptorEntry, DescriptorPart, DescriptorRule, HostDescriptors, LocalRateLimit, RouteFilters,
+};
 use weft_route::{HeaderKey, RequestView};
 
 use super::query;
 
 /// A description: keys and values in order.
-pub(super) type Descriptor = Vec<(Box<str>, Box<str>)>;
+pub(super) type Descriptor = Vec<DescriptorEntry>;
 
 /// What a description is made of besides the request.
 pub(super) struct Surroundings<'a> {
@@ -76,7 +78,7 @@ fn entry(
     part: &DescriptorPart,
     request: &RequestView<'_>,
     around: &Surroundings<'_>,
-) -> Option<(Box<str>, Box<str>)> {
+) -> Option<DescriptorEntry> {
     let (key, value): (&str, Box<str>) = match part {
         DescriptorPart::Generic { key, value } => (key, value.clone()),
         DescriptorPart::SourceCluster => {

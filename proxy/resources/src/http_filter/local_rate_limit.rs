@@ -21,6 +21,9 @@ use crate::{
     scalar,
 };
 
+/// `RateLimitDescriptor.Entry`: a key and a value.
+pub type DescriptorEntry = (Box<str>, Box<str>);
+
 /// How often requests may come, with what is left of it now in all workers.
 #[derive(Debug)]
 pub struct LocalRateLimit {
@@ -29,7 +32,7 @@ pub struct LocalRateLimit {
     /// `token_bucket`; without one nothing is limited.
     pub tokens: Option<TokenBucket>,
     /// `descriptors`: buckets of their own for requests that are described like this.
-    pub by_descriptor: HashMap<Box<[(Box<str>, Box<str>)]>, TokenBucket>,
+    pub by_descriptor: HashMap<Box<[DescriptorEntry]>, TokenBucket>,
     /// `rate_limits`: how requests are described, in place of what their routes say.
     pub descriptors: Option<Arc<[DescriptorRule]>>,
     /// `stage` of the descriptions of routes.
@@ -121,7 +124,7 @@ fn by_descriptor(
     message: &wire::LocalRateLimit,
     at: &At<'_>,
     notes: &mut Notes,
-) -> Option<HashMap<Box<[(Box<str>, Box<str>)]>, TokenBucket>> {
+) -> Option<HashMap<Box<[DescriptorEntry]>, TokenBucket>> {
     let mut found = HashMap::new();
     for (index, descriptor) in message.descriptors.iter().enumerate() {
         let at = at.item("descriptors", index);
