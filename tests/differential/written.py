@@ -151,7 +151,23 @@ def old_redirects(ports):
     return bootstrap([listener("main", hcm(routes("main", host)))], [cluster("up", ports["up"])])
 
 
+def kept(ports):
+    """Bodies that are kept for another try, as far as is said."""
+    # Without a timeout, of which each try is told what is left.
+    again = {"cluster": "up", "timeout": "0s", "retry_policy": {"retry_on": "5xx", "retry_back_off": {"base_interval": "0.001s"}}}
+    slow = {**again, "retry_policy": {**again["retry_policy"], "per_try_timeout": "0.2s"}}
+    body = {"request_body_buffer_limit": 50}
+    hosts = [
+        virtual_host("newer", ["newer.test"], route("/more", again, request_body_buffer_limit=500), route("/", again), **body),
+        virtual_host("older", ["older.test"], route("/more", again, per_request_buffer_limit_bytes=500), route("/", again), per_request_buffer_limit_bytes=50),
+        virtual_host("both", ["both.test"], route("/", again), per_request_buffer_limit_bytes=500, **body),
+        virtual_host("told", ["told.test"], route("/slow", slow), route("/", again), include_is_timeout_retry_header=True),
+    ]
+    return bootstrap([listener("main", hcm(routes("main", *hosts)))], [cluster("up", ports["up"])])
+
+
 WORLDS = {
+    "kept-bodies": kept,
     "written": formats,
     "cookies": cookies,
     "vhost-header": by_header(),
@@ -204,6 +220,7 @@ COOKIES = {
 def cases():
     """Requests for both."""
     yield from _written()
+    yield from _kept()
     for path in ("/exact", "/prefix", "/regex", "/inverted", "/two", "/empty"):
         for name, lines in COOKIES.items():
             yield Case("cookies", f"{path} {name}", target=path, headers=tuple(("cookie", line) for line in lines))
@@ -225,6 +242,16 @@ def cases():
     for path in ("/once", "/none", "/passed", "/new-form"):
         redirected = plan(status=302, headers=[["location", "http://weft.test/final"]])
         yield from both("old-redirects", path, target=path, headers=redirected)
+
+
+def _kept():
+    failing = plan(status=503)
+    for host in ("newer.test", "older.test", "both.test"):
+        for path in ("/", "/more"):
+            for size in (20, 200, 2000):
+                yield from both("kept-bodies", f"{host} {path} {size}", host=host, method="POST", body="b" * size, target=path, headers=failing)
+    yield from both("kept-bodies", "told", host="told.test", headers=failing)
+    yield Case("kept-bodies", "told of slowness", host="told.test", target="/slow", headers=plan(gate="never"))
 
 
 def _written():

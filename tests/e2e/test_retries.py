@@ -197,6 +197,60 @@ def test_the_time_of_the_whole_request_ends_retries(place):
     assert len(up.seen) == 1
 
 
+def test_pauses_grow_no_longer_than_they_may(place):
+    back_off = {"base_interval": "0.3s", "max_interval": "0.3s"}
+    up, proxy = place({"retry_on": "5xx", "num_retries": 9, "retry_back_off": back_off}, route_more={"timeout": "10s"})
+    up.script = [answer(503)] * 9
+    assert ask(proxy).status == 200
+    assert len(up.seen) == 10
+
+
+def test_a_try_is_told_whether_the_one_before_was_too_slow(place):
+    policy = {"retry_on": "5xx", "per_try_timeout": "0.2s", "num_retries": 2}
+    up, proxy = place(policy, host_more={"include_is_timeout_retry_header": True})
+    up.script = [{"gate": "held"}, answer(503)]
+    got = ask(proxy)
+    up.open_gate("held")
+    assert got.status == 200
+    assert [dict(seen["headers"]).get("x-envoy-is-timeout-retry") for seen in up.seen] == [None, "true", "false"]
+
+
+@pytest.mark.parametrize(
+    ("host_more", "size", "tries"),
+    [
+        ({}, 65_536, 2),
+        ({}, 65_537, 1),
+        ({"request_body_buffer_limit": 50}, 50, 2),
+        ({"request_body_buffer_limit": 50}, 51, 1),
+        ({"per_request_buffer_limit_bytes": 200_000}, 200_000, 2),
+        ({"per_request_buffer_limit_bytes": 9, "request_body_buffer_limit": 50}, 50, 2),
+    ],
+)
+def test_as_much_of_a_body_is_kept_as_is_said(place, host_more, size, tries):
+    up, proxy = place({"retry_on": "5xx"}, host_more=host_more)
+    up.script = [answer(503)]
+    got = ask(proxy, method="POST", body="b" * size)
+    assert (got.status, len(up.seen)) == (200 if tries == 2 else 503, tries)
+
+
+def test_a_route_keeps_another_part_of_a_body_than_its_host(start, http_upstream):
+    up = http_upstream("up", body="fine")
+    action = {"cluster": "up", "retry_policy": {"retry_on": "5xx", **FAST}}
+    host = virtual_host(
+        "all",
+        ["*"],
+        route("/more", action, request_body_buffer_limit=60),
+        route("/older", action, per_request_buffer_limit_bytes=60),
+        route("/", action),
+        request_body_buffer_limit=50,
+    )
+    proxy = start(bootstrap([listener("main", hcm(routes("main", host)))], [cluster("up", up.port)]))
+    for target, status in (("/more", 200), ("/older", 200), ("/", 503)):
+        up.script = [answer(503)]
+        assert ask(proxy, method="POST", target=target, body="b" * 60).status == status
+        up.script.clear()
+
+
 def test_an_upstream_says_when_to_come_again(place):
     told = {"reset_headers": [{"name": "retry-after", "format": "SECONDS"}], "max_interval": "2s"}
     up, proxy = place({"retry_on": "5xx", "num_retries": 2, "rate_limited_retry_back_off": told})

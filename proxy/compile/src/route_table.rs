@@ -83,6 +83,7 @@ fn route(
     context: &mut Context<'_>,
 ) -> Result<Arc<RouteEntry>, Problem> {
     let RouteRule { request_headers, response_headers, count_attempts, tell_attempts, .. } = rule;
+    let tell_timeouts = rule.tell_timeouts;
     let filters = rule.filters;
     let levels =
         Levels { request: &request_headers, response: &response_headers, filters: &filters };
@@ -109,6 +110,7 @@ fn route(
         filters,
         names,
         count_attempts,
+        tell_timeouts,
         tell_attempts,
     }))
 }
@@ -127,6 +129,7 @@ fn forward(forward: resources::Forward, levels: &Levels<'_>, context: &mut Conte
         hash_policy: forward.hash_policy,
         priority: forward.priority,
         upgrades: forward.upgrades,
+        body_limit: forward.body_limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
         internal_redirect: forward.internal_redirect,
         retry: forward.retry,
         mirrors: mirrors(&forward.mirrors, context),

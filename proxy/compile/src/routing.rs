@@ -45,6 +45,8 @@ pub struct RouteEntry {
     pub names: Arc<RouteNames>,
     /// `include_request_attempt_count`: the upstream is told which attempt it sees.
     pub count_attempts: bool,
+    /// `include_is_timeout_retry_header`: the upstream is told whether the try before took too long.
+    pub tell_timeouts: bool,
     /// `include_attempt_count_in_response`: the client is told how many there were.
     pub tell_attempts: bool,
 }
@@ -107,6 +109,8 @@ pub struct Forward {
     pub hash_policy: Box<[HashPolicy]>,
     /// `upgrade_configs`.
     pub upgrades: Box<[Upgrade]>,
+    /// Bytes of a request's body that are kept to send it once more, where that is said.
+    pub body_limit: Option<usize>,
     /// `internal_redirect_policy`.
     pub internal_redirect: Option<Arc<InternalRedirect>>,
     /// `retry_policy`.

@@ -77,6 +77,7 @@ pub(crate) struct Journey {
     cookie: Option<Box<HeaderValue>>,
     is_grpc: bool,
     count_attempts: bool,
+    tell_timeouts: bool,
     /// What is asked for beyond what every request gets.
     retries: Option<Box<Retries>>,
     /// The client is told of the attempts.
@@ -238,7 +239,7 @@ impl Journey {
             Some(_) => Upload::tunnel(body),
         };
         if trail.is_some() || retries.as_ref().is_some_and(|retries| retries.may_try_again()) {
-            upload.keep(REPLAYED);
+            upload.keep(to.body_limit.unwrap_or(REPLAYED));
         }
         let limits =
             Limits { deadline, idle: to.idle_timeout.unwrap_or(chain.client.stream_idle_timeout) };
@@ -273,6 +274,7 @@ impl Journey {
             response_headers: response_headers.clone(),
             kept,
             count_attempts: entry.count_attempts,
+            tell_timeouts: entry.tell_timeouts,
             retries,
             tell_attempts: entry.tell_attempts,
             attempts: 1,

@@ -8,6 +8,7 @@ use http::{
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const X_ENVOY_ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
+const X_ENVOY_IS_TIMEOUT_RETRY: HeaderName = HeaderName::from_static("x-envoy-is-timeout-retry");
 const X_ENVOY_ORIGINAL_HOST: HeaderName = HeaderName::from_static("x-envoy-original-host");
 const X_ENVOY_ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
 const X_ENVOY_EXPECTED_TIMEOUT: HeaderName =
@@ -133,6 +134,12 @@ pub(crate) fn join_cookies(headers: &mut HeaderMap) {
 /// `x-envoy-expected-rq-timeout-ms`: what is left of the route's timeout.
 pub(crate) fn set_expected_timeout(headers: &mut HeaderMap, millis: u64) {
     headers.insert(X_ENVOY_EXPECTED_TIMEOUT, HeaderValue::from(millis));
+}
+
+/// `x-envoy-is-timeout-retry`: whether the try before took too long.
+pub(crate) fn set_timeout_retry(headers: &mut HeaderMap, was_timeout: bool) {
+    let value = HeaderValue::from_static(if was_timeout { "true" } else { "false" });
+    headers.insert(X_ENVOY_IS_TIMEOUT_RETRY, value);
 }
 
 /// What `x-envoy-expected-rq-timeout-ms` says.

@@ -67,6 +67,9 @@ pub struct Forward {
     pub hash_policy: Box<[HashPolicy]>,
     /// `upgrade_configs`.
     pub upgrades: Box<[Upgrade]>,
+    /// Bytes of a request's body that are kept to send it once more (`request_body_buffer_limit` or
+    /// `per_request_buffer_limit_bytes`, of the virtual host where the route has none).
+    pub body_limit: Option<u64>,
     /// `internal_redirect_policy`.
     pub internal_redirect: Option<Arc<InternalRedirect>>,
     /// `retry_policy`, of the virtual host where the route has none.
@@ -188,6 +191,7 @@ fn forward(
         priority: Priority::of(message.priority),
         hash_policy: hash_policy::read(&message.hash_policy, at, notes),
         upgrades: upgrade::read(&message.upgrade_configs, at, notes),
+        body_limit: None,
         internal_redirect,
         retry: retry.map(Arc::new),
         target: target?,

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use http::HeaderName;
-use weft_proto::pb::envoy::config::route::v3 as wire;
+use weft_proto::pb::{
+    envoy::config::route::v3 as wire,
+    google::protobuf::{UInt32Value, UInt64Value},
+};
 use weft_route::{MatchOptions, RouteSpec, TlsRequirement, VirtualHostSpec};
 
 use crate::{
@@ -80,6 +83,8 @@ pub struct RouteRule {
     pub filters: RouteFilters,
     /// `include_request_attempt_count` of the virtual host.
     pub count_attempts: bool,
+    /// `include_is_timeout_retry_header` of the virtual host.
+    pub tell_timeouts: bool,
     /// `include_attempt_count_in_response` of the virtual host.
     pub tell_attempts: bool,
 }
@@ -94,6 +99,8 @@ struct Inherited<'a> {
     most_specific_wins: bool,
     filters: &'a RouteFilters,
     count_attempts: bool,
+    tell_timeouts: bool,
+    body_limit: Option<u64>,
     retry: Option<&'a Arc<RetryPolicy>>,
     tell_attempts: bool,
     mirrors: &'a Arc<[Mirror<ClusterChoice>]>,
@@ -140,6 +147,8 @@ pub(crate) fn read(
         most_specific_wins: message.most_specific_header_mutations_wins,
         filters: &filters,
         count_attempts: false,
+        tell_timeouts: false,
+        body_limit: None,
         retry: None,
         tell_attempts: false,
         mirrors: &mirrors,
@@ -191,6 +200,7 @@ fn refuse_unfollowed(message: &wire::RouteConfiguration, at: &At<'_>, notes: &mu
     }
 }
 
+#[expect(deprecated, reason = "older management servers send these, and Envoy honours them")]
 fn virtual_host(
     message: &wire::VirtualHost,
     inherited: &Inherited<'_>,
@@ -232,6 +242,11 @@ fn virtual_host(
         filters: &filters,
         retry: retry.as_ref(),
         count_attempts: message.include_request_attempt_count,
+        tell_timeouts: message.include_is_timeout_retry_header,
+        body_limit: body_limit(
+            message.request_body_buffer_limit.as_ref(),
+            message.per_request_buffer_limit_bytes.as_ref(),
+        ),
         tell_attempts: message.include_attempt_count_in_response,
         mirrors: if own_mirrors.is_empty() { inherited.mirrors } else { &own_mirrors },
         ..*inherited
@@ -244,6 +259,12 @@ fn virtual_host(
     VirtualHostSpec { name, domains, require_tls, routes }
 }
 
+/// How much of a request's body is kept, by the newer field or the deprecated one.
+fn body_limit(newer: Option<&UInt64Value>, older: Option<&UInt32Value>) -> Option<u64> {
+    newer.map(|limit| limit.value).or_else(|| older.map(|limit| limit.value.into()))
+}
+
+#[expect(deprecated, reason = "older management servers send these, and Envoy honours them")]
 fn route(
     message: &wire::Route,
     inherited: &Inherited<'_>,
@@ -273,6 +294,11 @@ fn route(
         if forward.retry.is_none() {
             forward.retry = inherited.retry.cloned();
         }
+        forward.body_limit = body_limit(
+            message.request_body_buffer_limit.as_ref(),
+            message.per_request_buffer_limit_bytes.as_ref(),
+        )
+        .or(inherited.body_limit);
         if forward.mirrors.is_empty() {
             forward.mirrors = Arc::clone(inherited.mirrors);
         }
@@ -287,6 +313,7 @@ fn route(
             response_headers,
             filters,
             count_attempts: inherited.count_attempts,
+            tell_timeouts: inherited.tell_timeouts,
             tell_attempts: inherited.tell_attempts,
         },
     })

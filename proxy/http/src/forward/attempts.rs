@@ -78,7 +78,7 @@ impl Journey {
                 return Err(fault);
             }
             if !tried.all.is_empty() {
-                self.prepare_again(tried.all.len() + 1);
+                self.prepare_again(tried.all.len() + 1, last);
             }
             self.attempts = u16::try_from(tried.all.len() + 1).unwrap_or(u16::MAX);
             tried.all.push(endpoint.id());
@@ -95,6 +95,7 @@ impl Journey {
                         None => return Ok((head, exchange)),
                         Some(pause) => {
                             self.upload = exchange.recover_upload();
+                            last = Fault::NoHealthyUpstream;
                             pause
                         }
                     }
@@ -123,10 +124,13 @@ impl Journey {
     }
 
     /// What the next try says of itself.
-    fn prepare_again(&mut self, number: usize) {
+    fn prepare_again(&mut self, number: usize, last: Fault) {
         let fields = &mut self.outgoing.headers;
         if self.count_attempts {
             headers::set_attempt(fields, number);
+        }
+        if self.tell_timeouts {
+            headers::set_timeout_retry(fields, is_timeout(last));
         }
         if let Some(retries) = &self.retries {
             retries.told.tell(self.record.began().elapsed(), fields);
@@ -403,6 +407,10 @@ impl Journey {
         !is_safe(&self.outgoing.method)
             || self.upload.as_ref().is_none_or(|upload| upload.framing() != Framing::None)
     }
+}
+
+fn is_timeout(fault: Fault) -> bool {
+    matches!(fault, Fault::PerTryTimeout | Fault::PerTryIdle)
 }
 
 /// What few requests are held to until the head of their response has come.
