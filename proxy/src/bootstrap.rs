@@ -9,6 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use prost::Message as _;
+use weft_balance::Locality;
 use weft_compile::{ApiSource, ConfigSource, ListenAddress, Origin, Reason, Upsert};
 use weft_proto::{
     check::{self, Verdict},
@@ -24,6 +25,7 @@ use weft_proto::{
 use weft_resources::{DnsQuery, decode};
 
 use crate::{
+    plane::Plane,
     runtime::Limits,
     server::{Server, ServerAddress},
 };
@@ -36,6 +38,8 @@ pub(crate) struct Bootstrap {
     pub(crate) limits: Limits,
     pub(crate) clusters: Vec<Upsert>,
     pub(crate) listeners: Vec<Upsert>,
+    /// `cluster_manager.local_cluster_name`: the cluster of this proxy and its peers, if it is known.
+    pub(crate) peers: Option<Arc<str>>,
     pub(crate) discovery: Discovery,
     /// For `/config_dump`.
     pub(crate) encoded: Bytes,
@@ -137,6 +141,18 @@ impl Text {
 }
 
 impl Bootstrap {
+    /// Tells a plane where this proxy is, if its peers are known too.
+    pub(crate) fn place(&self, plane: Plane) -> Plane {
+        let Some(peers) = self.peers.clone() else { return plane };
+        let place = self.node.locality.clone().unwrap_or_default();
+        let locality = Locality {
+            region: place.region.into(),
+            zone: place.zone.into(),
+            sub_zone: place.sub_zone.into(),
+        };
+        plane.placed(locality, peers)
+    }
+
     /// Reads a bootstrap. Of several texts each is merged over the ones before it, as messages of
     /// protobuf are: lists are appended to, and single values replaced. Returns what it warns about
     /// beside it.
@@ -254,6 +270,12 @@ impl Reading {
                     upsert(&listener.name, &listener)
                 })
                 .collect(),
+            peers: message
+                .cluster_manager
+                .as_ref()
+                .map(|manager| manager.local_cluster_name.as_str())
+                .filter(|name| !name.is_empty())
+                .map(Arc::from),
             discovery,
             encoded,
         })

@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use weft_balance::Locality;
 use weft_compile::{Answer, Compiler, Question, Report, ResourceType, Tables, Update, name_of_key};
 use weft_telemetry::Stats;
 
@@ -38,6 +39,11 @@ impl Plane {
             published: Arc::default(),
             listening: false,
         }
+    }
+
+    /// For a proxy in this place, whose peers are the endpoints of that cluster.
+    pub(crate) fn placed(self, locality: Locality, peers: Arc<str>) -> Self {
+        Self { compiler: self.compiler.placed(locality, peers), ..self }
     }
 
     pub(crate) fn compiler(&self) -> &Compiler {

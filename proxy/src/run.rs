@@ -159,7 +159,7 @@ pub(crate) fn check(args: &RunArgs) -> anyhow::Result<()> {
         eprintln!("warning: {warning}");
     }
     let stats = Stats::new(Instant::now());
-    let mut plane = Plane::new(Arc::clone(&stats), Workers::none());
+    let mut plane = start.bootstrap.place(Plane::new(Arc::clone(&stats), Workers::none()));
     let refused = start.compile(&mut plane);
     if !refused.is_empty() {
         bail!(refused.join("\n"));
@@ -192,7 +192,7 @@ pub(crate) fn serve(args: &RunArgs) -> anyhow::Result<()> {
         Workers::start(concurrency, &options, || fastrand::u64(..)).context("starting workers")?;
     let stats = Stats::new(started);
     stats.concurrency.set(concurrency as u64);
-    let mut plane = Plane::new(Arc::clone(&stats), workers);
+    let mut plane = start.bootstrap.place(Plane::new(Arc::clone(&stats), workers));
     let refused = start.compile(&mut plane);
     if !refused.is_empty() {
         bail!(refused.join("\n"));

@@ -67,6 +67,7 @@ pub(crate) fn bootstrap(args: &SidecarArgs, server: Option<ServerAddress>) -> Bo
         admin: Some(ListenAddress::from(args.admin)),
         limits: Limits::default(),
         clusters: Vec::new(),
+        peers: None,
         listeners: Vec::new(),
         discovery: server.map(discovery).unwrap_or_default(),
         encoded: Bytes::from(message.encode_to_vec()),

@@ -11,7 +11,7 @@ use std::{
 use tokio::sync::mpsc;
 use weft_balance::{Alarm, EndpointId, Verdict};
 use weft_compile::{Checks, Cluster, Outliers};
-use weft_health::{Change, Checker, Detector, Event, Finding};
+use weft_health::{Change, Checker, Detector, Event, Finding, Ramp};
 
 use crate::{events, proxy::Proxy};
 
@@ -25,6 +25,7 @@ pub(crate) async fn follow(proxy: Arc<Proxy>) {
         version: None,
         detectors: HashMap::new(),
         checkers: HashMap::new(),
+        ramps: HashMap::new(),
         found,
     };
     loop {
@@ -54,6 +55,7 @@ struct Judging {
     version: Option<u64>,
     detectors: HashMap<Arc<str>, Detector>,
     checkers: HashMap<EndpointId, Checker>,
+    ramps: HashMap<Arc<str>, (Ramp, Option<Instant>)>,
     found: mpsc::UnboundedSender<Finding>,
 }
 
@@ -71,7 +73,9 @@ impl Judging {
             self.clusters = clusters;
             self.follow_detectors(now, &mut changed);
             self.follow_checkers();
+            self.follow_ramps(now);
         }
+        self.ramp(now, &mut changed);
         for cluster in self.clusters.clone() {
             if let Some(outliers) = &cluster.outliers {
                 self.judge_outliers(&cluster, outliers, now, &mut changed);
@@ -86,6 +90,30 @@ impl Judging {
     fn pass_on(&self, changed: &Changed) {
         if !changed.is_empty() {
             self.proxy.health_news(changed);
+        }
+    }
+
+    /// Endpoints may be new, or well again: all clusters are to be looked at.
+    fn follow_ramps(&mut self, now: Instant) {
+        let mut before = std::mem::take(&mut self.ramps);
+        for cluster in self.clusters.iter().filter(|cluster| cluster.slow_start.is_some()) {
+            let (ramp, _) = before.remove(&cluster.name).unwrap_or_default();
+            self.ramps.insert(Arc::clone(&cluster.name), (ramp, Some(now)));
+        }
+    }
+
+    /// Lets new endpoints take more and more.
+    fn ramp(&mut self, now: Instant, changed: &mut Changed) {
+        for cluster in &self.clusters {
+            let Some(settings) = &cluster.slow_start else { continue };
+            let Some((ramp, next)) = self.ramps.get_mut(&cluster.name) else { continue };
+            if next.is_some_and(|at| at <= now) {
+                let progress = ramp.look(cluster.balancer.hosts(), settings, now);
+                *next = progress.next;
+                if progress.has_changed {
+                    changed.insert(Arc::clone(&cluster.name));
+                }
+            }
         }
     }
 
@@ -209,7 +237,9 @@ impl Judging {
     }
 
     fn next(&self) -> Option<Instant> {
-        self.detectors.values().map(Detector::next).min()
+        let sweeps = self.detectors.values().map(Detector::next);
+        let steps = self.ramps.values().filter_map(|(_, next)| *next);
+        sweeps.chain(steps).min()
     }
 }
 

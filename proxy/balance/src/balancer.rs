@@ -3,13 +3,15 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
+    bounded,
     draw::Draw,
     endpoint::{EndpointId, EndpointState},
-    host::{Condition, Host},
+    host::{Condition, Host, Locality},
     locality::weigh,
     placement::Hashing,
     pool::Pool,
     priority::{Census, Load, loads},
+    zone::{self, ZoneRouting, Zones},
 };
 
 /// How often a hash is changed in search of a host that was not tried before all are looked through.
@@ -33,6 +35,9 @@ pub enum Policy {
     Random,
     /// The one that the request's hash leads to; a random one for a request without.
     Hashed(Hashing),
+    /// The same, unless that one has so many percent of the average in flight: then another one
+    /// that the hash leads to (`hash_balance_factor`, 100 and more).
+    HashedWithin(Hashing, u32),
 }
 
 impl Policy {
@@ -43,7 +48,7 @@ impl Policy {
 
     fn hashing(self) -> Option<Hashing> {
         match self {
-            Self::Hashed(hashing) => Some(hashing),
+            Self::Hashed(hashing) | Self::HashedWithin(hashing, _) => Some(hashing),
             Self::RoundRobin | Self::LeastRequest { .. } | Self::Random => None,
         }
     }
@@ -85,6 +90,15 @@ pub struct Group {
     pub overprovisioning: u32,
     /// The hosts, in any order.
     pub hosts: Vec<Host>,
+    /// Where the requests of hosts of priority 0 stay in the zone they come from.
+    pub zones: Option<Zones>,
+}
+
+impl Group {
+    /// Hosts that are picked from whatever their zone.
+    pub fn new(policy: Policy, overprovisioning: u32, hosts: Vec<Host>) -> Self {
+        Self { policy, overprovisioning, hosts, zones: None }
+    }
 }
 
 /// The outcome of a pick.
@@ -96,6 +110,10 @@ pub struct Picked<'a> {
     pub group: usize,
     /// Whether it was picked regardless of its state.
     pub panicking: bool,
+    /// How its zone was chosen,
+    pub routing: ZoneRouting,
+    /// and whether that is the zone of this proxy.
+    pub is_near: bool,
 }
 
 /// Picks endpoints of one version of a cluster.
@@ -103,6 +121,10 @@ pub struct Picked<'a> {
 pub struct Balancer {
     /// Policy and overprovisioning factor of the first group.
     first: Option<(Policy, u32)>,
+    /// What the first group prefers.
+    zones: Option<Zones>,
+    /// Which hosts are in the zone of this proxy; empty where that does not matter.
+    near: Box<[bool]>,
     hosts: Box<[Host]>,
     hashes: bool,
     /// Where picks go.
@@ -119,6 +141,7 @@ struct Tier {
     policy: Policy,
     group: usize,
     panicking: bool,
+    routing: ZoneRouting,
 }
 
 impl Balancer {
@@ -129,8 +152,8 @@ impl Balancer {
 
     /// A balancer over `hosts`, in any order.
     pub fn with_settings(policy: Policy, settings: Settings, hosts: Vec<Host>) -> Self {
-        let overprovisioning = settings.overprovisioning;
-        Self::of_groups(vec![Group { policy, overprovisioning, hosts }], settings)
+        let group = Group::new(policy, settings.overprovisioning, hosts);
+        Self::of_groups(vec![group], settings)
     }
 
     /// A balancer over several groups: all priorities of a group come before those of the next.
@@ -138,8 +161,11 @@ impl Balancer {
         let mut hosts = Vec::with_capacity(groups.iter().map(|group| group.hosts.len()).sum());
         let mut priorities = Vec::new();
         let first = groups.first().map(|group| (group.policy, group.overprovisioning));
+        let zones = groups.first().and_then(|group| group.zones.clone());
+        let own =
+            groups.iter().find_map(|group| group.zones.as_ref()).map(|it| Arc::clone(&it.own));
         for (index, group) in groups.into_iter().enumerate() {
-            let Group { policy, overprovisioning, hosts: members } = group;
+            let Group { policy, overprovisioning, hosts: members, zones } = group;
             let mut of_group: BTreeMap<u32, Priority> = BTreeMap::new();
             for host in members {
                 let priority = of_group.entry(host.priority).or_insert_with(|| Priority {
@@ -147,6 +173,7 @@ impl Balancer {
                     overprovisioning,
                     group: index,
                     members: Vec::new(),
+                    zones: zones.as_ref().filter(|_| host.priority == 0).cloned(),
                 });
                 priority.members.push(u32::try_from(hosts.len()).unwrap_or(u32::MAX));
                 hosts.push(host);
@@ -155,7 +182,11 @@ impl Balancer {
         }
         let tiers = tiers(&hosts, &priorities, settings);
         let hashes = priorities.iter().any(|priority| priority.policy.hashing().is_some());
-        Self { first, hosts: hosts.into_boxed_slice(), hashes, tiers }
+        let is_near = |own: &Arc<Locality>| {
+            hosts.iter().map(|host| host.locality.as_deref() == Some(&**own)).collect()
+        };
+        let near = own.as_ref().map(is_near).unwrap_or_default();
+        Self { first, zones, near, hosts: hosts.into_boxed_slice(), hashes, tiers }
     }
 
     /// Every host, available or not.
@@ -171,7 +202,8 @@ impl Balancer {
     /// The hosts of a cluster as a group of an aggregate.
     pub fn to_group(&self) -> Group {
         let (policy, overprovisioning) = self.first.unwrap_or((Policy::RoundRobin, 140));
-        Group { policy, overprovisioning, hosts: self.hosts.to_vec() }
+        let zones = self.zones.clone();
+        Group { policy, overprovisioning, hosts: self.hosts.to_vec(), zones }
     }
 
     /// The endpoint for a request without a hash; `None` when there is none to be used. `random` is
@@ -249,14 +281,17 @@ impl Balancer {
             }
             Policy::Random => pool.at_random(draw),
             Policy::Hashed(_) => pool.at_hash(hash),
+            Policy::HashedWithin(_, factor) => bounded::at(pool, &self.hosts, hash, factor),
         }
     }
 
     #[inline]
     fn picked(&self, tier: &Tier, pool: &Pool, at: usize) -> Option<Picked<'_>> {
-        let host = self.hosts.get(pool.member(at)? as usize)?;
-        let Tier { group, panicking, .. } = *tier;
-        Some(Picked { endpoint: &host.endpoint, group, panicking })
+        let index = pool.member(at)? as usize;
+        let host = self.hosts.get(index)?;
+        let Tier { group, panicking, routing, .. } = *tier;
+        let is_near = self.near.get(index).copied().unwrap_or(false);
+        Some(Picked { endpoint: &host.endpoint, group, panicking, routing, is_near })
     }
 }
 
@@ -266,6 +301,7 @@ struct Priority {
     overprovisioning: u32,
     group: usize,
     members: Vec<u32>,
+    zones: Option<Zones>,
 }
 
 /// Hosts of one priority, with their indices.
@@ -284,19 +320,21 @@ fn tiers(hosts: &[Host], priorities: &[Priority], settings: Settings) -> Box<[Ti
         .zip(&members)
         .map(|(priority, members)| count(members, priority.overprovisioning))
         .collect();
+    // Shares of a percent are needed only where some of the requests prefer their zone.
+    let unit = if priorities.iter().any(|priority| priority.zones.is_some()) { 100 } else { 1 };
     let mut upto = 0;
     priorities
         .iter()
         .zip(&members)
         .zip(loads(&census, settings.panic_threshold.into()))
         .flat_map(|((priority, members), load)| {
-            let pools = pools((priority, members, hosts), load, settings);
-            pools.into_iter().map(move |(percent, pool)| (priority, load, percent, pool))
+            let pools = pools((priority, members, hosts), load, (settings, unit));
+            pools.into_iter().map(move |share| (priority, load, share))
         })
-        .map(|(priority, load, percent, pool)| {
-            upto += percent;
+        .map(|(priority, load, Share { parts, pool, routing })| {
+            upto += parts;
             let Priority { policy, group, .. } = *priority;
-            Tier { upto, pool, policy, group, panicking: load.panic }
+            Tier { upto, pool, policy, group, panicking: load.panic, routing }
         })
         .collect()
 }
@@ -311,12 +349,26 @@ fn count(members: &[(u32, &Host)], overprovisioning: u32) -> Census {
     }
 }
 
-/// The pools of a priority with the percents that go to them; no pool where requests are to fail.
+/// Requests that go to one pool.
+struct Share {
+    parts: u64,
+    /// `None` where they are to fail.
+    pool: Option<Pool>,
+    routing: ZoneRouting,
+}
+
+impl Share {
+    fn plain(parts: u64, pool: Option<Pool>) -> Self {
+        Self { parts, pool, routing: ZoneRouting::Off }
+    }
+}
+
+/// The pools of a priority with the shares that go to them, in parts of a percent.
 fn pools(
     (priority, members, hosts): (&Priority, &Members<'_>, &[Host]),
     load: Load,
-    settings: Settings,
-) -> Vec<(u64, Option<Pool>)> {
+    (settings, unit): (Settings, u64),
+) -> Vec<Share> {
     let Priority { policy, overprovisioning, .. } = *priority;
     if load.panic {
         let percent = load.healthy + load.degraded;
@@ -329,18 +381,26 @@ fn pools(
             OnPanic::UseAll => Pool::new(everyone.collect(), hosts, policy.hashing()),
             OnPanic::Fail => None,
         };
-        return vec![(percent, pool)];
+        return vec![Share::plain(percent * unit, pool)];
     }
-    let pool = |usable| {
-        Pool::new(weigh(members, policy, overprovisioning, usable), hosts, policy.hashing())
-    };
-    let healthy = || pool(Condition::Healthy);
-    let degraded = || pool(Condition::Degraded);
-    let wanted: [(u64, &dyn Fn() -> Option<Pool>); 2] =
-        [(load.healthy, &healthy), (load.degraded, &degraded)];
-    wanted
-        .iter()
-        .filter(|(percent, _)| *percent > 0)
-        .filter_map(|(percent, pool)| Some((*percent, Some(pool()?))))
-        .collect()
+    let mut shares = Vec::new();
+    let mut healthy = load.healthy * unit;
+    if let Some(zones) = priority.zones.as_ref().filter(|_| healthy > 0)
+        && let Some((weighed, routing)) = zone::weigh(members, policy, zones)
+    {
+        // The unit is that of percents then.
+        let parts = load.healthy * u64::from(zones.enabled.min(100));
+        if let Some(pool) = Pool::new(weighed, hosts, policy.hashing()).filter(|_| parts > 0) {
+            healthy -= parts;
+            shares.push(Share { parts, pool: Some(pool), routing });
+        }
+    }
+    let rest = [(healthy, Condition::Healthy), (load.degraded * unit, Condition::Degraded)];
+    for (parts, usable) in rest.into_iter().filter(|(parts, _)| *parts > 0) {
+        let weighed = weigh(members, policy, overprovisioning, usable);
+        if let Some(pool) = Pool::new(weighed, hosts, policy.hashing()) {
+            shares.push(Share::plain(parts, Some(pool)));
+        }
+    }
+    shares
 }

@@ -62,7 +62,11 @@ pub struct EndpointState {
     outcomes: Outcomes,
     verdicts: Verdicts,
     asked_off: AtomicBool,
+    speed: AtomicU32,
 }
+
+/// The speed of an endpoint that takes its whole part of the requests.
+pub const FULL_SPEED: u32 = 10_000;
 
 /// What has happened at an endpoint, in all workers together.
 #[derive(Debug, Default)]
@@ -112,6 +116,7 @@ impl EndpointState {
             outcomes: Outcomes::default(),
             verdicts: Verdicts::default(),
             asked_off: AtomicBool::new(false),
+            speed: AtomicU32::new(FULL_SPEED),
         })
     }
 
@@ -175,6 +180,18 @@ impl EndpointState {
     /// What this proxy has found out about its health.
     pub fn standing(&self) -> Standing {
         self.verdicts.get()
+    }
+
+    /// How much of its part of the requests it takes, in parts of [`FULL_SPEED`]: less while it is
+    /// new (slow start).
+    pub fn speed(&self) -> u32 {
+        self.speed.load(Ordering::Relaxed)
+    }
+
+    /// Balancers that are made from now on give it so much. True when that is something else.
+    pub fn set_speed(&self, speed: u32) -> bool {
+        let speed = speed.clamp(1, FULL_SPEED);
+        self.speed.swap(speed, Ordering::Relaxed) != speed
     }
 
     /// Notes that it asks to be left alone.

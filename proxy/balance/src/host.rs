@@ -18,6 +18,9 @@ pub struct Host {
     pub health: Health,
     /// What this proxy had found out about it when this version was made.
     pub standing: Standing,
+    /// How much of its part it takes, in parts of [`FULL_SPEED`](crate::FULL_SPEED), where any
+    /// host of the cluster takes less than all of it.
+    pub speed: Option<u32>,
     /// `priority`: 0 is used first.
     pub priority: u32,
     /// Where it runs.
@@ -39,6 +42,7 @@ impl Host {
             weight: 1,
             health: Health::Unknown,
             standing: Standing::default(),
+            speed: None,
             priority: 0,
             locality: None,
             locality_weight: None,

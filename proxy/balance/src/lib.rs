@@ -10,6 +10,7 @@
 
 mod alarm;
 mod balancer;
+mod bounded;
 mod draw;
 mod endpoint;
 mod host;
@@ -21,12 +22,13 @@ mod pool;
 mod priority;
 mod request_hash;
 mod standing;
+mod zone;
 
 pub use alarm::Alarm;
 pub use balancer::{Balancer, Group, OnPanic, Picked, Policy, Settings};
 pub use endpoint::{
     ActiveConnection, ActiveRequest, Count, EndpointAddress, EndpointCounts, EndpointId,
-    EndpointState,
+    EndpointState, FULL_SPEED,
 };
 pub use host::{Condition, Health, Host, Locality};
 pub use outcome::{Outcome, Outcomes, Patience, Run, Tally};
@@ -34,3 +36,4 @@ pub use overload::{DropOverload, DropOverloads};
 pub use placement::Hashing;
 pub use request_hash::RequestHash;
 pub use standing::{Standing, Verdict};
+pub use zone::{ZoneRouting, Zones};

@@ -41,7 +41,9 @@ pub(crate) fn weigh(
 impl Host {
     /// Its weight, as far as the policy takes notice of it.
     pub(crate) fn weight_for(&self, policy: Policy) -> u64 {
-        if policy.is_weighted() { self.weight.max(1).into() } else { 1 }
+        let weight = if policy.is_weighted() { self.weight.max(1).into() } else { 1 };
+        // New hosts take less, whatever the policy.
+        self.speed.map_or(weight, |speed| weight.saturating_mul(speed.max(1).into()))
     }
 }
 

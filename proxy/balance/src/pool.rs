@@ -60,6 +60,21 @@ impl Pool {
         self.members.len()
     }
 
+    /// The weight of the member at a position.
+    pub(crate) fn weight(&self, at: usize) -> u64 {
+        let Some(upto) = &self.upto else { return 1 };
+        let before = at.checked_sub(1).and_then(|at| upto.get(at)).copied().unwrap_or(0);
+        upto.get(at).copied().unwrap_or(before).saturating_sub(before)
+    }
+
+    /// The weights of all members.
+    pub(crate) fn total_weight(&self) -> u64 {
+        match &self.upto {
+            None => self.members.len() as u64,
+            Some(upto) => upto.last().copied().unwrap_or(0),
+        }
+    }
+
     /// Position of the next member in turn.
     ///
     /// Members of one weight take strict turns. Otherwise the picks walk around the circle of
@@ -130,9 +145,10 @@ impl Pool {
             .and_then(|index| hosts.get(index as usize))
             .map_or(u32::MAX, |host| host.endpoint.active_requests());
         let active = f64::from(active);
-        let Some(upto) = &self.upto else { return active };
-        let before = at.checked_sub(1).and_then(|at| upto.get(at)).copied().unwrap_or(0);
-        let weight = upto.get(at).copied().unwrap_or(before).saturating_sub(before);
+        if self.upto.is_none() {
+            return active;
+        }
+        let weight = self.weight(at);
         #[expect(clippy::cast_precision_loss, reason = "a ratio of loads needs no more")]
         let weight = weight.max(1) as f64;
         if bias == 1.0 {

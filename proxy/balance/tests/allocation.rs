@@ -12,6 +12,7 @@ fn picks_do_not_allocate() {
         Policy::Random,
         Policy::Hashed(Hashing::Ring { least: 1024, most: 8 << 20 }),
         Policy::Hashed(Hashing::Maglev { size: 65_537 }),
+        Policy::HashedWithin(Hashing::Maglev { size: 65_537 }, 125),
     ] {
         let hosts = (1..100).map(|port| {
             let address = SocketAddr::from(([127, 0, 0, 1], port));

@@ -141,7 +141,7 @@ fn draining_hosts_are_as_good_as_gone() {
 /// The priorities of one group follow those of another, each picked in the way of its group.
 #[test]
 fn groups_come_one_after_the_other() {
-    let group = |policy, hosts| Group { policy, overprovisioning: 140, hosts };
+    let group = |policy, hosts| Group::new(policy, 140, hosts);
     let build = |first: Health, second: Health| {
         let one = vec![Host { health: first, ..host(1) }];
         let reserve = Host { priority: 7, ..host(3) };

@@ -1,8 +1,11 @@
 //! Clusters (CDS), each with its endpoints once they are there.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use weft_balance::Alarm;
+use weft_balance::{Alarm, Condition, Locality};
 use weft_resources::{Cluster as Resource, ClusterName, Discovery, Dns, Origin};
 use weft_telemetry::Stats;
 
@@ -36,6 +39,8 @@ pub(crate) struct Clusters {
     aggregates: BTreeSet<Arc<str>>,
     /// Rings when a decision about endpoints is due.
     pub(crate) alarm: Arc<Alarm>,
+    /// Where this proxy is, and the cluster that it belongs to with its peers.
+    pub(crate) place: Option<(Arc<Locality>, Arc<str>)>,
 }
 
 impl Clusters {
@@ -185,6 +190,7 @@ impl Clusters {
         assignments: &Assignments,
         stats: &Stats,
     ) -> &[Option<Arc<Cluster>>] {
+        self.build_peers(assignments, stats);
         let mut dirty = std::mem::take(&mut self.dirty);
         // Those that consist of others come after them, and follow when one of them changes.
         let mut aggregates: Vec<Arc<str>> = self
@@ -207,6 +213,35 @@ impl Clusters {
             slots::put(&mut self.built, slot, cluster);
         }
         &self.built
+    }
+
+    /// The cluster of this proxy's peers comes first: where those are decides where requests go.
+    fn build_peers(&mut self, assignments: &Assignments, stats: &Stats) {
+        let Some((_, peers)) = self.place.clone() else { return };
+        if !self.dirty.remove(&peers) {
+            return;
+        }
+        let slot = self.slots.of(&peers);
+        let cluster = self.build_one(&peers, slot, assignments, stats).map(Arc::new);
+        slots::put(&mut self.built, slot, cluster);
+        let asks = |entry: &Entry<Resource>| {
+            entry.active.as_ref().is_some_and(|it| it.value.balancing.zone_aware.is_some())
+        };
+        let asking = self.catalog.iter().filter(|(name, entry)| **name != peers && asks(entry));
+        self.dirty.extend(asking.map(|(name, _)| Arc::clone(name)));
+    }
+
+    /// Where this proxy is, and how many of its healthy peers are where.
+    fn surroundings(&self) -> Option<(Arc<Locality>, BTreeMap<Locality, u64>)> {
+        let (own, peers) = self.place.as_ref()?;
+        let mut counts = BTreeMap::new();
+        for host in self.published_by_name(peers)?.balancer.hosts() {
+            if host.condition() == Condition::Healthy {
+                let locality = host.locality.as_deref().cloned().unwrap_or_default();
+                *counts.entry(locality).or_default() += 1;
+            }
+        }
+        Some((Arc::clone(own), counts))
     }
 
     fn build_one(
@@ -236,6 +271,7 @@ impl Clusters {
             previous: self.published(slot),
             members: leaves.iter().filter_map(|leaf| self.published_by_name(leaf)).collect(),
             alarm: Arc::clone(&self.alarm),
+            place: version.value.balancing.zone_aware.and_then(|_| self.surroundings()),
         }))
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use weft_balance::Alarm;
+use weft_balance::{Alarm, Locality};
 use weft_resources::ResourceType;
 use weft_telemetry::{Stats, UpdateStats};
 
@@ -57,6 +57,14 @@ impl Compiler {
     #[must_use]
     pub fn reading_files(self, read: ReadFile) -> Self {
         Self { files: Files::By(read), ..self }
+    }
+
+    /// For a proxy in this place, whose peers are the endpoints of that cluster: requests can prefer
+    /// the zone they come from.
+    #[must_use]
+    pub fn placed(mut self, locality: Locality, peers: Arc<str>) -> Self {
+        self.clusters.place = Some((Arc::new(locality), peers));
+        self
     }
 
     /// Takes an update in. What is good of it counts, whatever is wrong with the rest.

@@ -1,11 +1,14 @@
 //! A cluster with its endpoints.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use foldhash::{fast::RandomState, quality::FixedState};
 use weft_balance::{
-    Alarm, Balancer, Condition, DropOverload, DropOverloads, Hashing, Host, OnPanic, Policy,
-    Settings, Verdict,
+    Alarm, Balancer, Condition, DropOverload, DropOverloads, Group, Hashing, Host, Locality,
+    OnPanic, Policy, Settings, Verdict, Zones,
 };
 use weft_resources::{Assignment, Cluster as Resource, Discovery, HashTable, Limits, Picker};
 use weft_telemetry::{ClusterStats, UnderWay};
@@ -34,6 +37,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) members: Vec<Arc<Cluster>>,
     /// Rings when a decision about its endpoints is due.
     pub(crate) alarm: Arc<Alarm>,
+    /// Where this proxy is, and how many of its healthy peers are where.
+    pub(crate) place: Option<(Arc<Locality>, BTreeMap<Locality, u64>)>,
 }
 
 /// Builds a cluster, with the endpoints of the previous one where address and connection settings
@@ -78,12 +83,13 @@ pub(crate) fn build(parts: Parts<'_>) -> Cluster {
         circuit_breakers: resource.circuit_breakers,
         checks,
         is_ready,
+        slow_start: resource.balancing.slow_start,
         outliers: resource
             .outlier_detection
             .clone()
             .map(|settings| Outliers::new(settings, parts.alarm)),
         drop_overloads: drop_overloads(assignment),
-        balancer: balancer(resource, assignment, hosts, &members),
+        balancer: balancer(resource, assignment, hosts, &members, parts.place),
         members: members.into_boxed_slice(),
         original_destination: match &resource.discovery {
             Discovery::OriginalDestination(found) => Some(found.clone()),
@@ -105,10 +111,20 @@ fn balancer(
     assignment: Option<&Assignment>,
     hosts: Vec<Host>,
     members: &[Arc<Cluster>],
+    place: Option<(Arc<Locality>, BTreeMap<Locality, u64>)>,
 ) -> Balancer {
     let settings = settings(resource, assignment);
     if members.is_empty() {
-        return Balancer::with_settings(policy(resource.balancing.picker), settings, hosts);
+        let policy = policy(resource.balancing.picker);
+        let group = Group::new(policy, settings.overprovisioning, hosts);
+        let zones = resource.balancing.zone_aware.zip(place).map(|(rule, (own, peers))| Zones {
+            own,
+            peers,
+            enabled: rule.enabled.into(),
+            least_endpoints: rule.least_endpoints,
+            own_only: rule.own_only,
+        });
+        return Balancer::of_groups(vec![Group { zones, ..group }], settings);
     }
     let groups = members.iter().map(|member| member.balancer.to_group()).collect();
     Balancer::of_groups(groups, settings)
@@ -128,10 +144,16 @@ fn policy(picker: Picker) -> Policy {
         Picker::RoundRobin | Picker::ClusterProvided => Policy::RoundRobin,
         Picker::LeastRequest { choices, bias } => Policy::LeastRequest { choices, bias },
         Picker::Random => Policy::Random,
-        Picker::Hashed(hashing) => Policy::Hashed(match hashing.table {
-            HashTable::Ring { least, most } => Hashing::Ring { least, most },
-            HashTable::Maglev { size } => Hashing::Maglev { size },
-        }),
+        Picker::Hashed(hashing) => {
+            let placed = match hashing.table {
+                HashTable::Ring { least, most } => Hashing::Ring { least, most },
+                HashTable::Maglev { size } => Hashing::Maglev { size },
+            };
+            match hashing.bound {
+                None => Policy::Hashed(placed),
+                Some(factor) => Policy::HashedWithin(placed, factor),
+            }
+        }
     }
 }
 

@@ -4,10 +4,11 @@ use std::{
     collections::{HashMap, HashSet},
     net::SocketAddr,
     sync::Arc,
+    time::Duration,
 };
 
 use foldhash::fast::RandomState;
-use weft_balance::{EndpointAddress, EndpointState, Health, Host, Locality, Verdict};
+use weft_balance::{EndpointAddress, EndpointState, FULL_SPEED, Health, Host, Locality, Verdict};
 use weft_resources::{
     Address, Assignment, Cluster as Resource, Discovery, Dns, DnsKind, Endpoint,
     EndpointAddress as Configured, EndpointCheck, HealthStatus, LocalityEndpoints, LocalityWeights,
@@ -53,6 +54,12 @@ pub(crate) fn hosts(
     }
     if carry && let Some(previous) = previous {
         making.keep_healthy(previous, &mut hosts);
+    }
+    // Weights are in parts of what a host takes as soon as one of them takes less.
+    if hosts.iter().any(|host| host.endpoint.speed() < FULL_SPEED) {
+        for host in &mut hosts {
+            host.speed = Some(host.endpoint.speed());
+        }
     }
     Made { hosts, targets: making.targets }
 }
@@ -179,6 +186,7 @@ impl Making<'_> {
         hosts.push(Host {
             standing: endpoint.standing(),
             endpoint,
+            speed: None,
             weight,
             health,
             priority,
@@ -199,8 +207,17 @@ impl Making<'_> {
         let known = self.known.get(&address).copied();
         let endpoint = match known {
             Some(known) if self.carry => Arc::clone(known),
-            _ => EndpointState::new(address),
+            _ => {
+                let fresh = EndpointState::new(address);
+                if let Some(slow_start) = &self.resource.balancing.slow_start {
+                    fresh.set_speed(speed(slow_start.share(Duration::ZERO)));
+                }
+                fresh
+            }
         };
+        if self.resource.balancing.slow_start.is_none() {
+            endpoint.set_speed(FULL_SPEED);
+        }
         let is_checked =
             self.resource.health_check.is_some() && !check.is_some_and(|check| check.is_disabled);
         if !is_checked {
@@ -243,6 +260,13 @@ impl Making<'_> {
             }
         }
     }
+}
+
+/// A share of all that an endpoint could take, in the unit of [`EndpointState::speed`].
+pub fn speed(share: f64) -> u32 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 10,000")]
+    let speed = (share.clamp(0.0, 1.0) * f64::from(FULL_SPEED)) as u32;
+    speed
 }
 
 /// What the hosts of one configured endpoint have in common.

@@ -65,6 +65,7 @@ pub use dump::{
     ClusterView, Dump, RefusedDump, ResourceDump, ResourceStatus, TypeDump, VersionDump,
 };
 pub use files::ReadFile;
+pub use hosts::speed;
 pub use names::{Answer, Lead, Names, Question, ServiceRecord};
 pub use outliers::Outliers;
 pub use rates::ConnectionRate;
@@ -94,6 +95,7 @@ pub use weft_resources::{
     InternalAddresses, InternalRedirect, KeyFormat, Limits, LocalRateLimit, LocalReplies,
     MessageMutations, Mirror, Origin, OutlierDetection, Priority, Problem, QueryChange, RateLimit,
     Reason, ReplyFilter, ReplyMapper, ResetFormat, ResourceType, RetryLimit, RetryOn, RetryPolicy,
-    RouteDescriptors, RouteFilter, RouteFilters, ServerHeader, StatusRanges, StreamLimit,
-    StripPort, TcpCheck, ToldBackoff, TrailerChange, Underscores, Upgrade, Warning, name_of_key,
+    RouteDescriptors, RouteFilter, RouteFilters, ServerHeader, SlowStart, StatusRanges,
+    StreamLimit, StripPort, TcpCheck, ToldBackoff, TrailerChange, Underscores, Upgrade, Warning,
+    name_of_key,
 };

@@ -10,7 +10,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::HeaderValue;
-use weft_balance::{Balancer, DropOverloads, EndpointState, Outcome};
+use weft_balance::{Balancer, DropOverloads, EndpointState, Outcome, Picked, ZoneRouting};
 use weft_route::HeaderKey;
 use weft_telemetry::{ClusterStats, Http2Stats, HttpStats, Stats, TcpStats, UnderWay};
 
@@ -20,7 +20,7 @@ pub use inspection::{
 pub use listener::{Chain, Chains, ConnectionLimit, FilterChain, Gate, HandOff, Listener};
 pub use scopes::Scopes;
 
-use weft_resources::{HeadRules, HttpFilter, LocalReplies, Priority, Upgrade};
+use weft_resources::{HeadRules, HttpFilter, LocalReplies, Priority, SlowStart, Upgrade};
 
 use crate::{checks::Checks, outliers::Outliers, routing::RouteConfig, slots::SharedNames};
 
@@ -237,6 +237,8 @@ pub struct Cluster {
     /// Whether every endpoint has been checked once since the cluster came; it takes no requests
     /// before.
     pub is_ready: bool,
+    /// How the part that new endpoints take grows.
+    pub slow_start: Option<SlowStart>,
     /// Takes note of how its requests go, where outlier detection is configured.
     pub outliers: Option<Outliers>,
     /// Requests that are not sent at all.
@@ -258,6 +260,20 @@ impl Cluster {
     pub fn record(&self, endpoint: &EndpointState, outcome: Outcome) {
         if let Some(outliers) = &self.outliers {
             outliers.record(endpoint, outcome);
+        }
+    }
+
+    /// Counts a pick that was decided by zones, or regardless of states.
+    #[inline]
+    pub fn count_pick(&self, picked: &Picked<'_>) {
+        if picked.panicking {
+            self.stats.lb_healthy_panic.inc();
+        }
+        match (picked.routing, picked.is_near) {
+            (ZoneRouting::Off, _) => {}
+            (ZoneRouting::Direct, _) => self.stats.lb_zone_routing_all_directly.inc(),
+            (ZoneRouting::Residual, true) => self.stats.lb_zone_routing_sampled.inc(),
+            (ZoneRouting::Residual, false) => self.stats.lb_zone_routing_cross_zone.inc(),
         }
     }
 

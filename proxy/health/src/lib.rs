@@ -12,9 +12,11 @@ mod course;
 mod detector;
 mod ejection;
 mod probe;
+mod ramp;
 mod statistics;
 
 pub use checker::{Checker, Finding};
 pub use course::{Answer, Change, Course, Illness};
 pub use detector::{Detector, Event, EventKind};
 pub use ejection::{Reason, Sparing};
+pub use ramp::{Progress, Ramp};

@@ -217,9 +217,7 @@ async fn connect(
             }
             return None;
         };
-        if picked.panicking {
-            cluster.stats.lb_healthy_panic.inc();
-        }
+        cluster.count_pick(&picked);
         let endpoint = picked.endpoint;
         let cluster = cluster.members.get(picked.group).unwrap_or(cluster);
         tried.push(endpoint.id());

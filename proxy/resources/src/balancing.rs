@@ -17,10 +17,12 @@ use weft_proto::pb::envoy::{
 
 use crate::{
     cluster::optional,
-    consistent_hashing::{self, ConsistentHashing},
+    consistent_hashing::{self, Common, ConsistentHashing},
     extension,
     path::At,
     problem::{Notes, Problem},
+    slow_start::{self, SlowStart},
+    zone_aware::{self, ZoneAware},
 };
 
 const SUPPORTED_TYPES: &str =
@@ -41,6 +43,10 @@ pub struct Balancing {
     pub panic_threshold: u8,
     /// `fail_traffic_on_panic`: instead none of them is.
     pub fail_on_panic: bool,
+    /// `slow_start_config`: new endpoints take less at first.
+    pub slow_start: Option<SlowStart>,
+    /// `zone_aware_lb_config`: requests stay in their zone. Needs to know where the peers are.
+    pub zone_aware: Option<ZoneAware>,
 }
 
 /// Chooses an endpoint.
@@ -79,11 +85,19 @@ struct Chosen {
     picker: Picker,
     localities: LocalityWeights,
     fail_on_panic: bool,
+    slow_start: Option<SlowStart>,
+    zone_aware: Option<ZoneAware>,
 }
 
 impl Chosen {
     fn plain(picker: Picker) -> Self {
-        Self { picker, localities: LocalityWeights::Ignored, fail_on_panic: false }
+        Self {
+            picker,
+            localities: LocalityWeights::Ignored,
+            fail_on_panic: false,
+            slow_start: None,
+            zone_aware: None,
+        }
     }
 
     fn hashed(hashing: ConsistentHashing, weighted: bool) -> Self {
@@ -104,8 +118,8 @@ pub(crate) fn of_cluster(
         Some(policy) => first_known(policy, DEEPEST, &at.field("load_balancing_policy"), notes)?,
         None => by_lb_policy(message, at, notes)?,
     };
-    let Chosen { picker, localities, fail_on_panic } = chosen;
-    Some(Balancing { picker, localities, panic_threshold, fail_on_panic })
+    let Chosen { picker, localities, fail_on_panic, slow_start, zone_aware } = chosen;
+    Some(Balancing { picker, localities, panic_threshold, fail_on_panic, slow_start, zone_aware })
 }
 
 fn by_lb_policy(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> Option<Chosen> {
@@ -116,13 +130,27 @@ fn by_lb_policy(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> Opti
         Some(Specifier::LocalityWeightedLbConfig(_)) => {
             chosen.localities = LocalityWeights::Followed;
         }
-        // Zone awareness needs to know the cluster of this proxy's own peers; until one is
-        // configured Envoy spreads over all endpoints too.
         Some(Specifier::ZoneAwareLbConfig(zone)) => {
             chosen.fail_on_panic = zone.fail_traffic_on_panic;
+            let least = zone.min_cluster_size.as_ref();
+            let at = at.field("common_lb_config");
+            let at = at.field("zone_aware_lb_config");
+            chosen.zone_aware =
+                Some(zone_aware::read(zone.routing_enabled.as_ref(), least, false, &at, notes));
         }
         None => {}
     }
+    chosen.slow_start = match &message.lb_config {
+        Some(wire::cluster::LbConfig::RoundRobinLbConfig(config)) => {
+            let at = at.field("round_robin_lb_config");
+            slow_start::by_enum(config.slow_start_config.as_ref(), &at, notes)
+        }
+        Some(wire::cluster::LbConfig::LeastRequestLbConfig(config)) => {
+            let at = at.field("least_request_lb_config");
+            slow_start::by_enum(config.slow_start_config.as_ref(), &at, notes)
+        }
+        _ => None,
+    };
     Some(chosen)
 }
 
@@ -137,18 +165,18 @@ fn by_enum(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> Option<Pi
                 Some(LbConfig::RingHashLbConfig(config)) => Some(config),
                 _ => None,
             };
+            let common = hashing_in_common(message, at, notes);
             let at = at.field("ring_hash_lb_config");
-            consistent_hashing::ring_by_enum(config, by_hostname(message), &at, notes)
-                .map(Picker::Hashed)
+            consistent_hashing::ring_by_enum(config, common, &at, notes).map(Picker::Hashed)
         }
         Ok(LbPolicy::Maglev) => {
             let config = match &message.lb_config {
                 Some(LbConfig::MaglevLbConfig(config)) => Some(config),
                 _ => None,
             };
+            let common = hashing_in_common(message, at, notes);
             let at = at.field("maglev_lb_config");
-            consistent_hashing::maglev_by_enum(config, by_hostname(message), &at, notes)
-                .map(Picker::Hashed)
+            consistent_hashing::maglev_by_enum(config, common, &at, notes).map(Picker::Hashed)
         }
         Ok(LbPolicy::ClusterProvided) => Some(Picker::ClusterProvided),
         Ok(LbPolicy::LeastRequest) => {
@@ -167,10 +195,11 @@ fn by_enum(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> Option<Pi
     }
 }
 
-fn by_hostname(message: &wire::Cluster) -> bool {
+fn hashing_in_common(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> Common {
     let common = message.common_lb_config.as_ref();
     let hashing = common.and_then(|common| common.consistent_hashing_lb_config.as_ref());
-    hashing.is_some_and(|hashing| hashing.use_hostname_for_hashing)
+    let at = at.field("common_lb_config");
+    Common::by_enum(hashing, &at.field("consistent_hashing_lb_config"), notes)
 }
 
 /// There is no runtime layer, so the default value of the bias always holds.
@@ -212,10 +241,11 @@ fn first_known(
         match extension::type_name(any) {
             name if name == RoundRobin::full_name() => {
                 let message = extension::unpack::<RoundRobin>(any, &at, notes)?;
-                return Some(with_localities(
-                    Picker::RoundRobin,
-                    message.locality_lb_config.as_ref(),
-                ));
+                let localities = message.locality_lb_config.as_ref();
+                let chosen = with_localities(Picker::RoundRobin, localities, &at, notes);
+                let slow_start =
+                    slow_start::by_type(message.slow_start_config.as_ref(), &at, notes);
+                return Some(Chosen { slow_start, ..chosen });
             }
             name if name == LeastRequest::full_name() => {
                 let message = extension::unpack::<LeastRequest>(any, &at, notes)?;
@@ -223,7 +253,8 @@ fn first_known(
             }
             name if name == Random::full_name() => {
                 let message = extension::unpack::<Random>(any, &at, notes)?;
-                return Some(with_localities(Picker::Random, message.locality_lb_config.as_ref()));
+                let localities = message.locality_lb_config.as_ref();
+                return Some(with_localities(Picker::Random, localities, &at, notes));
             }
             name if name == RingHash::full_name() => {
                 let message = extension::unpack::<RingHash>(any, &at, notes)?;
@@ -269,10 +300,17 @@ fn typed_least_request(message: &LeastRequest, at: &At<'_>, notes: &mut Notes) -
     }
     let choices = optional(message.choice_count.as_ref());
     let picker = least_request(choices, message.active_request_bias.as_ref(), at, notes)?;
-    Some(with_localities(picker, message.locality_lb_config.as_ref()))
+    let slow_start = slow_start::by_type(message.slow_start_config.as_ref(), at, notes);
+    let chosen = with_localities(picker, message.locality_lb_config.as_ref(), at, notes);
+    Some(Chosen { slow_start, ..chosen })
 }
 
-fn with_localities(picker: Picker, message: Option<&LocalityLbConfig>) -> Chosen {
+fn with_localities(
+    picker: Picker,
+    message: Option<&LocalityLbConfig>,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Chosen {
     use locality_lb_config::LocalityConfigSpecifier as Specifier;
     let mut chosen = Chosen::plain(picker);
     match message.and_then(|message| message.locality_config_specifier.as_ref()) {
@@ -281,6 +319,12 @@ fn with_localities(picker: Picker, message: Option<&LocalityLbConfig>) -> Chosen
         }
         Some(Specifier::ZoneAwareLbConfig(zone)) => {
             chosen.fail_on_panic = zone.fail_traffic_on_panic;
+            let at = at.field("locality_lb_config");
+            let at = at.field("zone_aware_lb_config");
+            let (enabled, least) = (zone.routing_enabled.as_ref(), zone.min_cluster_size.as_ref());
+            #[expect(deprecated, reason = "it still counts")]
+            let own_only = zone.force_locality_direct_routing;
+            chosen.zone_aware = Some(zone_aware::read(enabled, least, own_only, &at, notes));
         }
         None => {}
     }

@@ -31,6 +31,57 @@ pub struct ConsistentHashing {
     pub table: HashTable,
     /// `use_hostname_for_hashing`: endpoints are placed by their hostnames, not their addresses.
     pub by_hostname: bool,
+    /// `hash_balance_factor` in percent of the average, 100 and more: an endpoint with so much in
+    /// flight is passed over.
+    pub bound: Option<u32>,
+}
+
+/// What both policies have in common.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Common {
+    by_hostname: bool,
+    bound: Option<u32>,
+}
+
+impl Common {
+    /// Reads `common_lb_config.consistent_hashing_lb_config`.
+    pub(crate) fn by_enum(
+        message: Option<&wire::common_lb_config::ConsistentHashingLbConfig>,
+        at: &At<'_>,
+        notes: &mut Notes,
+    ) -> Self {
+        let Some(message) = message else { return Self::default() };
+        let bound = bound(message.hash_balance_factor.as_ref(), at, notes);
+        Self { by_hostname: message.use_hostname_for_hashing, bound }
+    }
+
+    fn by_type(
+        message: Option<&ConsistentHashingLbConfig>,
+        at: &At<'_>,
+        notes: &mut Notes,
+    ) -> Option<Self> {
+        let message = message?;
+        let at = at.field("consistent_hashing_lb_config");
+        let bound = bound(message.hash_balance_factor.as_ref(), &at, notes);
+        Some(Self { by_hostname: message.use_hostname_for_hashing, bound })
+    }
+
+    fn with(self, table: HashTable) -> ConsistentHashing {
+        let Self { by_hostname, bound } = self;
+        ConsistentHashing { table, by_hostname, bound }
+    }
+}
+
+/// 0 is none, as in Envoy; less than the average cannot be kept.
+fn bound(message: Option<&protobuf::UInt32Value>, at: &At<'_>, notes: &mut Notes) -> Option<u32> {
+    match message.map(|factor| factor.value) {
+        None | Some(0) => None,
+        Some(factor @ 100..) => Some(factor),
+        Some(fewer) => {
+            let at = at.field("hash_balance_factor");
+            notes.unsupported(&at, fewer.to_string(), "100 and more are")
+        }
+    }
 }
 
 /// What leads from hashes to endpoints.
@@ -53,7 +104,7 @@ pub enum HashTable {
 /// Reads `ring_hash_lb_config`.
 pub(crate) fn ring_by_enum(
     message: Option<&wire::RingHashLbConfig>,
-    by_hostname: bool,
+    common: Common,
     at: &At<'_>,
     notes: &mut Notes,
 ) -> Option<ConsistentHashing> {
@@ -66,8 +117,7 @@ pub(crate) fn ring_by_enum(
     }
     let least = message.and_then(|message| message.minimum_ring_size.as_ref());
     let most = message.and_then(|message| message.maximum_ring_size.as_ref());
-    let table = ring(least, most, at, notes)?;
-    Some(ConsistentHashing { table, by_hostname })
+    Some(common.with(ring(least, most, at, notes)?))
 }
 
 /// Reads the policy `ring_hash`.
@@ -86,21 +136,28 @@ pub(crate) fn ring_by_type(
     }
     let table =
         ring(message.minimum_ring_size.as_ref(), message.maximum_ring_size.as_ref(), at, notes)?;
-    #[expect(deprecated, reason = "its successor wins where both are set")]
-    let old = message.use_hostname_for_hashing;
-    let by_hostname = by_hostname(message.consistent_hashing_lb_config.as_ref()).unwrap_or(old);
-    Some(ConsistentHashing { table, by_hostname })
+    let newer = message.consistent_hashing_lb_config.as_ref();
+    let common = match Common::by_type(newer, at, notes) {
+        Some(common) => common,
+        None => {
+            #[expect(deprecated, reason = "their successor wins where both are set")]
+            let (by_hostname, factor) =
+                (message.use_hostname_for_hashing, message.hash_balance_factor.as_ref());
+            Common { by_hostname, bound: bound(factor, at, notes) }
+        }
+    };
+    Some(common.with(table))
 }
 
 /// Reads `maglev_lb_config`.
 pub(crate) fn maglev_by_enum(
     message: Option<&wire::MaglevLbConfig>,
-    by_hostname: bool,
+    common: Common,
     at: &At<'_>,
     notes: &mut Notes,
 ) -> Option<ConsistentHashing> {
     let size = message.and_then(|message| message.table_size.as_ref());
-    Some(ConsistentHashing { table: maglev(size, at, notes)?, by_hostname })
+    Some(common.with(maglev(size, at, notes)?))
 }
 
 /// Reads the policy `maglev`.
@@ -110,13 +167,8 @@ pub(crate) fn maglev_by_type(
     notes: &mut Notes,
 ) -> Option<ConsistentHashing> {
     let table = maglev(message.table_size.as_ref(), at, notes)?;
-    let by_hostname =
-        by_hostname(message.consistent_hashing_lb_config.as_ref()).unwrap_or_default();
-    Some(ConsistentHashing { table, by_hostname })
-}
-
-fn by_hostname(message: Option<&ConsistentHashingLbConfig>) -> Option<bool> {
-    message.map(|message| message.use_hostname_for_hashing)
+    let common = Common::by_type(message.consistent_hashing_lb_config.as_ref(), at, notes);
+    Some(common.unwrap_or_default().with(table))
 }
 
 fn refuse_function<T>(name: &str, at: &At<'_>, notes: &mut Notes) -> Option<T> {

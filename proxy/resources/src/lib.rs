@@ -52,11 +52,13 @@ mod route_action;
 mod route_config;
 mod scalar;
 mod scoped_routes;
+mod slow_start;
 mod socket;
 mod tcp_proxy;
 mod transport;
 mod upgrade;
 mod upstream_connection;
+mod zone_aware;
 
 pub use address::Address;
 pub use api_source::{ApiSource, GrpcService, RateLimit};
@@ -112,8 +114,10 @@ pub use route_action::{DirectResponse, Forward, GrpcTimeout, RouteAction, Stream
 pub use route_config::{RouteConfiguration, RouteRule};
 pub use scalar::DataSource;
 pub use scoped_routes::{Scope, ScopeElement, ScopeFragment, ScopedRoutes};
+pub use slow_start::SlowStart;
 pub use socket::{ListenAddress, SocketOption, SocketSettings, SocketState, SocketValue};
 pub use tcp_proxy::{Backoff, TcpProxy, TlvMerge, Tunneling};
 pub use transport::{TlvValue, Tlvs, UpstreamProxyProtocol};
 pub use upgrade::{ConnectTermination, Upgrade};
 pub use upstream_connection::{FamilyOrder, SourceAddress, SourceAddresses, TcpKeepalive};
+pub use zone_aware::ZoneAware;

@@ -81,6 +81,12 @@ pub struct ClusterStats {
     pub upstream_internal_redirect_failed_total: Counter,
     /// Picks that disregarded the state of hosts because too few were available.
     pub lb_healthy_panic: Counter,
+    /// Requests that stayed in the zone of this proxy, which takes all of them.
+    pub lb_zone_routing_all_directly: Counter,
+    /// Requests that stayed in the zone of this proxy, which takes some of them.
+    pub lb_zone_routing_sampled: Counter,
+    /// Requests that went to another zone, because the own one could not carry them.
+    pub lb_zone_routing_cross_zone: Counter,
     /// Requests whose header named no address (`ORIGINAL_DST`).
     pub original_dst_host_invalid: Counter,
     /// Endpoints.
@@ -157,6 +163,9 @@ impl ClusterStats {
             upstream_internal_redirect_succeeded_total,
             upstream_internal_redirect_failed_total,
             lb_healthy_panic,
+            lb_zone_routing_all_directly,
+            lb_zone_routing_sampled,
+            lb_zone_routing_cross_zone,
             original_dst_host_invalid,
             membership_total,
             membership_healthy,
@@ -216,6 +225,9 @@ impl ClusterStats {
             ),
             ("upstream_internal_redirect_failed_total", upstream_internal_redirect_failed_total),
             ("lb_healthy_panic", lb_healthy_panic),
+            ("lb_zone_routing_all_directly", lb_zone_routing_all_directly),
+            ("lb_zone_routing_sampled", lb_zone_routing_sampled),
+            ("lb_zone_routing_cross_zone", lb_zone_routing_cross_zone),
             ("original_dst_host_invalid", original_dst_host_invalid),
             ("update_attempt", update_attempt),
             ("update_success", update_success),

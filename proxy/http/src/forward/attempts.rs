@@ -235,9 +235,7 @@ impl Journey {
                 other
             }
         };
-        if picked.panicking {
-            self.cluster.stats.lb_healthy_panic.inc();
-        }
+        self.cluster.count_pick(&picked);
         self.member = self.cluster.members.get(picked.group).cloned();
         Some(Arc::clone(picked.endpoint))
     }
