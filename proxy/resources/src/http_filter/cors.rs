@@ -52,25 +52,31 @@ struct Fields<'m> {
     shadow: Option<&'m core::RuntimeFractionalPercent>,
 }
 
+/// The fields of either message, which differ in how they say when the policy holds.
+macro_rules! fields {
+    ($message:ident, $enabled:expr) => {
+        Fields {
+            origins: &$message.allow_origin_string_match,
+            methods: &$message.allow_methods,
+            headers: &$message.allow_headers,
+            expose: &$message.expose_headers,
+            max_age: &$message.max_age,
+            credentials: $message.allow_credentials.as_ref(),
+            private_network: $message.allow_private_network_access.as_ref(),
+            forward: $message.forward_not_matching_preflights.as_ref(),
+            enabled: $enabled,
+            shadow: $message.shadow_enabled.as_ref(),
+        }
+    };
+}
+
 /// Reads the settings of the filter.
 pub(super) fn of_filter(
     message: &filter::CorsPolicy,
     at: &At<'_>,
     notes: &mut Notes,
 ) -> Option<CorsPolicy> {
-    let fields = Fields {
-        origins: &message.allow_origin_string_match,
-        methods: &message.allow_methods,
-        headers: &message.allow_headers,
-        expose: &message.expose_headers,
-        max_age: &message.max_age,
-        credentials: message.allow_credentials.as_ref(),
-        private_network: message.allow_private_network_access.as_ref(),
-        forward: message.forward_not_matching_preflights.as_ref(),
-        enabled: message.filter_enabled.as_ref(),
-        shadow: message.shadow_enabled.as_ref(),
-    };
-    read(&fields, at, notes)
+    read(&fields!(message, message.filter_enabled.as_ref()), at, notes)
 }
 
 /// Reads the older form, which is a field of routes and virtual hosts.
@@ -79,22 +85,9 @@ pub(super) fn of_route(
     at: &At<'_>,
     notes: &mut Notes,
 ) -> Option<CorsPolicy> {
-    use route::cors_policy::EnabledSpecifier;
-    let fields = Fields {
-        origins: &message.allow_origin_string_match,
-        methods: &message.allow_methods,
-        headers: &message.allow_headers,
-        expose: &message.expose_headers,
-        max_age: &message.max_age,
-        credentials: message.allow_credentials.as_ref(),
-        private_network: message.allow_private_network_access.as_ref(),
-        forward: message.forward_not_matching_preflights.as_ref(),
-        enabled: message.enabled_specifier.as_ref().map(|it| match it {
-            EnabledSpecifier::FilterEnabled(share) => share,
-        }),
-        shadow: message.shadow_enabled.as_ref(),
-    };
-    read(&fields, at, notes)
+    use route::cors_policy::EnabledSpecifier::FilterEnabled;
+    let enabled = message.enabled_specifier.as_ref().map(|FilterEnabled(share)| share);
+    read(&fields!(message, enabled), at, notes)
 }
 
 fn read(fields: &Fields<'_>, at: &At<'_>, notes: &mut Notes) -> Option<CorsPolicy> {
