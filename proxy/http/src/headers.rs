@@ -22,14 +22,23 @@ pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap, version: Version) {
     if version >= Version::HTTP_2 {
         return;
     }
+    // Looking at each name once costs less than looking for each of these.
+    if !headers.keys().any(is_hop_by_hop) {
+        return;
+    }
     if headers.contains_key(CONNECTION) {
         remove_named_by_connection(headers);
     }
     for name in [KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE] {
-        if headers.contains_key(&name) {
-            headers.remove(name);
-        }
+        headers.remove(name);
     }
+}
+
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection" | "keep-alive" | "proxy-connection" | "transfer-encoding" | "upgrade"
+    )
 }
 
 /// `te` may only say `trailers` beyond the first hop, which gRPC relies on.
@@ -149,7 +158,14 @@ pub(crate) fn expected_timeout(headers: &HeaderMap) -> Option<&HeaderValue> {
 
 /// `x-envoy-upstream-service-time`, in milliseconds.
 pub(crate) fn set_upstream_time(headers: &mut HeaderMap, millis: u64) {
-    headers.insert(X_ENVOY_UPSTREAM_TIME, HeaderValue::from(millis));
+    headers.insert(X_ENVOY_UPSTREAM_TIME, number(millis));
+}
+
+/// A number as a value. Most times are short, and cost no allocation.
+fn number(number: u64) -> HeaderValue {
+    const SMALL: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+    let small = usize::try_from(number).ok().and_then(|number| SMALL.get(number));
+    small.map_or_else(|| HeaderValue::from(number), |text| HeaderValue::from_static(text))
 }
 
 /// Tells an HTTP/1.1 client that this connection ends here.
@@ -165,13 +181,11 @@ pub(crate) fn request_id(random: &mut fastrand::Rng) -> HeaderValue {
     let bits =
         random.u128(..) & !(0xf000 << 64) & !(0xc000 << 48) | (0x4000 << 64) | (0x8000 << 48);
     let mut text = [b'-'; 36];
-    let mut shift = 128;
-    for (at, place) in text.iter_mut().enumerate() {
-        if !matches!(at, 8 | 13 | 18 | 23) {
-            shift -= 4;
-            let nibble = usize::try_from((bits >> shift) & 0xf).unwrap_or(0);
-            *place = HEX.get(nibble).copied().unwrap_or(b'0');
-        }
+    let places = text.iter_mut().enumerate().filter(|(at, _)| !matches!(at, 8 | 13 | 18 | 23));
+    let bytes = bits.to_be_bytes();
+    let nibbles = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    for ((_, place), nibble) in places.zip(nibbles) {
+        *place = HEX[usize::from(nibble & 0xf)];
     }
     let mut id = HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static(""));
     // No other request has this value: in HPACK's table it would only push out what recurs.

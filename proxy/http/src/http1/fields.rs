@@ -11,27 +11,58 @@ use super::{Malformed, Spelling};
 pub(crate) const MAX_FIELDS: usize = 128;
 
 /// Fields by their place in the bytes that were parsed, so that those can be split off and shared.
+/// Small, because it is moved a few times before it becomes a map.
 pub(crate) struct Places {
-    /// Name, and where the value begins and how long it is.
-    fields: SmallVec<[(HeaderName, usize, usize); 24]>,
+    fields: SmallVec<[Place; 24]>,
     /// Whether a name has a capital letter.
     capitals: bool,
 }
 
+/// Where a field begins, and its value, and how long both are.
+#[derive(Clone, Copy)]
+struct Place {
+    name: u32,
+    name_length: u32,
+    value: u32,
+    value_length: u32,
+}
+
+impl Place {
+    fn of(field: &httparse::Header<'_>, start: usize) -> Option<Self> {
+        let (name, value) = (field.name.as_bytes(), field.value);
+        Some(Self {
+            name: u32::try_from(name.as_ptr() as usize - start).ok()?,
+            name_length: u32::try_from(name.len()).ok()?,
+            value: u32::try_from(value.as_ptr() as usize - start).ok()?,
+            value_length: u32::try_from(value.len()).ok()?,
+        })
+    }
+
+    fn name<'b>(&self, block: &'b [u8]) -> Option<&'b [u8]> {
+        let from = self.name as usize;
+        block.get(from..from + self.name_length as usize)
+    }
+
+    /// One reference count instead of a copy.
+    fn value(&self, block: &Bytes) -> Bytes {
+        if self.value_length == 0 {
+            return Bytes::new();
+        }
+        let from = self.value as usize;
+        block.slice(from..from + self.value_length as usize)
+    }
+}
+
 /// Where the fields are that were parsed from `buffer`.
+#[inline]
 pub(crate) fn places(parsed: &[httparse::Header<'_>], buffer: &[u8]) -> Result<Places, Malformed> {
     let start = buffer.as_ptr() as usize;
-    let mut capitals = false;
-    let fields = parsed
-        .iter()
-        .map(|field| {
-            let name = field.name.as_bytes();
-            capitals |= name.iter().any(u8::is_ascii_uppercase);
-            let name = HeaderName::from_bytes(name).map_err(|_| Malformed)?;
-            Ok((name, field.value.as_ptr() as usize - start, field.value.len()))
-        })
-        .collect::<Result<_, Malformed>>()?;
-    Ok(Places { fields, capitals })
+    let mut places = Places { fields: SmallVec::new(), capitals: false };
+    for field in parsed {
+        places.capitals |= field.name.bytes().any(|byte| byte.is_ascii_uppercase());
+        places.fields.push(Place::of(field, start).ok_or(Malformed)?);
+    }
+    Ok(places)
 }
 
 impl Places {
@@ -41,12 +72,13 @@ impl Places {
         Spelling::new(block, self.capitals, from)
     }
 
-    /// The map. Values share `block`: one reference count each instead of a copy.
-    pub(crate) fn into_map(self, block: &Bytes) -> Result<HeaderMap, Malformed> {
+    /// The map. Values share `block`.
+    pub(crate) fn to_map(&self, block: &Bytes) -> Result<HeaderMap, Malformed> {
         let mut headers = HeaderMap::with_capacity(self.fields.len() + 4);
-        for (name, from, length) in self.fields {
-            let value = if length == 0 { Bytes::new() } else { block.slice(from..from + length) };
-            headers.append(name, HeaderValue::from_maybe_shared(value).map_err(|_| Malformed)?);
+        for place in &self.fields {
+            let name = HeaderName::from_bytes(place.name(block).ok_or(Malformed)?);
+            let value = HeaderValue::from_maybe_shared(place.value(block));
+            headers.append(name.map_err(|_| Malformed)?, value.map_err(|_| Malformed)?);
         }
         Ok(headers)
     }

@@ -211,7 +211,7 @@ fn trailers(buffer: &mut BytesMut) -> Result<Step, Malformed> {
         Ok(httparse::Status::Complete((length, parsed))) => {
             let places = fields::places(parsed, buffer)?;
             let block = buffer.split_to(length).freeze();
-            Ok(Step::Trailers(places.into_map(&block)?))
+            Ok(Step::Trailers(places.to_map(&block)?))
         }
         Ok(httparse::Status::Partial) if buffer.len() < MAX_TRAILERS => Ok(Step::More),
         _ => Err(Malformed),

@@ -111,7 +111,7 @@ mod tests {
         let places = fields::places(parsed, &buffer).unwrap();
         let block = buffer.split_to(length).freeze();
         let spelling = places.spelling(&block, from);
-        let mut map: HeaderMap = places.into_map(&block).unwrap();
+        let mut map: HeaderMap = places.to_map(&block).unwrap();
         map.insert("x-up", HeaderValue::from_static("changed"));
         map.insert("x-new-foo$b", HeaderValue::from_static("4"));
         let names = Names::passed_on(&spelling, from, to);

@@ -161,7 +161,7 @@ impl Outline {
         let uri =
             Uri::from_maybe_shared(block.slice(self.target)).map_err(|_| Refusal::Malformed)?;
         let spelling = self.fields.spelling(block, settings.key_format);
-        let mut headers = self.fields.into_map(block)?;
+        let mut headers = self.fields.to_map(block)?;
         if !self.is_http_11
             && !headers.contains_key(HOST)
             && let Some(host) = &settings.default_host_for_http_10

@@ -67,7 +67,7 @@ pub(super) fn head(
     // Values are slices of the received bytes: one reference count each instead of a copy.
     let block = buffer.split_to(length).freeze();
     let spelling = places.spelling(&block, bounds.names);
-    let headers = places.into_map(&block)?;
+    let headers = places.to_map(&block)?;
     let body = body_length(&headers, status, method, http_1_1)?;
     let keep_alive = keeps_alive(&headers, http_1_1) && body != BodyLength::UntilClose;
     let mut response = Response::new(());

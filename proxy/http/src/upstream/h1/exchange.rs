@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::{Buf as _, Bytes};
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use tokio::io::AsyncWrite as _;
 use weft_compile::KeyFormat;
@@ -30,6 +30,8 @@ use crate::{
         Answer, Failure, Outgoing, Upload, idle_limit::announced, pool::Pool, upload::Framing,
     },
 };
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// Drives both directions of one exchange from whoever polls it.
 #[derive(Debug)]
@@ -244,7 +246,7 @@ impl Exchange {
 
     /// Takes note of how long the upstream keeps idle connections, if it says so.
     fn learn(&self, headers: &HeaderMap) {
-        let said = headers.get("keep-alive").and_then(|value| announced(value.as_bytes()));
+        let said = headers.get(KEEP_ALIVE).and_then(|value| announced(value.as_bytes()));
         if let Some(limit) = said.filter(|_| self.keep_alive) {
             self.pool.idle_limit.borrow_mut().announce(limit);
         }
