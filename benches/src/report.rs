@@ -69,12 +69,18 @@ pub struct Ratio {
     pub paced_haproxy: Option<f64>,
     /// At the open-loop rate, over Envoy.
     pub paced_envoy: Option<f64>,
+    /// Of Weft with all of resilience over Weft without, at full load.
+    pub armed: Option<f64>,
+    /// The same at the open-loop rate.
+    pub paced_armed: Option<f64>,
 }
 
 /// The most that Weft's CPU per request may be of HAProxy's.
 pub const MOST_OF_HAPROXY: f64 = 1.10;
 /// The most that Weft's CPU per request may be of Envoy's.
 pub const MOST_OF_ENVOY: f64 = 0.33;
+/// The most that all of resilience may make of a request's CPU that needs none of it.
+pub const MOST_OF_UNARMED: f64 = 1.05;
 /// The most that Weft may hold when idle, in MiB.
 pub const MOST_IDLE_MIB: f64 = 12.0;
 /// The most that an idle connection may cost Weft, in KiB, those to upstreams included.
@@ -114,7 +120,7 @@ pub fn lines(rows: &[Row], peers: &[Peer], samples: &[Sample]) -> Vec<Line> {
 /// Weft over the others, row by row. Each ratio is taken within one round, where both
 /// ran right after each other, and only then is the median taken.
 pub fn ratios(rows: &[Row], samples: &[Sample]) -> Vec<Ratio> {
-    let over = |row: &Row, other: Peer, of: fn(&Sample) -> Option<f64>| {
+    let ratio = |row: &Row, one: Peer, other: Peer, of: fn(&Sample) -> Option<f64>| {
         let value = |peer: Peer, round: usize| {
             samples
                 .iter()
@@ -122,15 +128,18 @@ pub fn ratios(rows: &[Row], samples: &[Sample]) -> Vec<Ratio> {
                 .and_then(of)
         };
         let rounds = samples.iter().map(|s| s.round + 1).max().unwrap_or(0);
-        let ratio = |round| Some(value(Peer::Weft, round)? / value(other, round)?);
-        median((0..rounds).filter_map(ratio).collect())
+        let of_round = |round| Some(value(one, round)? / value(other, round)?);
+        median((0..rounds).filter_map(of_round).collect())
     };
+    let over = |row: &Row, other, of| ratio(row, Peer::Weft, other, of);
     let all = rows.iter().map(|row| Ratio {
         row: row.name,
         haproxy: over(row, Peer::Haproxy, |s| s.cpu_us),
         envoy: over(row, Peer::Envoy, |s| s.cpu_us),
         paced_haproxy: over(row, Peer::Haproxy, |s| s.paced_cpu_us),
         paced_envoy: over(row, Peer::Envoy, |s| s.paced_cpu_us),
+        armed: ratio(row, Peer::Armed, Peer::Weft, |s| s.cpu_us),
+        paced_armed: ratio(row, Peer::Armed, Peer::Weft, |s| s.paced_cpu_us),
     });
     all.collect()
 }
@@ -268,9 +277,22 @@ impl Report {
                 cell(ratio.paced_envoy, MOST_OF_ENVOY)
             );
         }
+        self.resilience(text);
         let idle = idle / 1024.0;
         let missed = if idle > MOST_IDLE_MIB { ", missed" } else { "" };
         let _ = writeln!(text, "\nweft idle: {idle:.1} MiB (≤ {MOST_IDLE_MIB:.0}{missed})");
+    }
+
+    /// What resilience costs, where that was measured.
+    fn resilience(&self, text: &mut String) {
+        let mut title = "\n| CPU per request, armed over weft (≤ 1.05) | full load | paced |\n\
+             |---|---:|---:|\n";
+        for ratio in &self.ratios {
+            if let (Some(full), Some(paced)) = (ratio.armed, ratio.paced_armed) {
+                let _ = writeln!(text, "{title}| {:11} | {full:.3} | {paced:.3} |", ratio.row);
+                title = "";
+            }
+        }
     }
 
     /// Every target that Weft missed, in words.
@@ -282,6 +304,8 @@ impl Report {
                 ("envoy", ratio.envoy, MOST_OF_ENVOY),
                 ("haproxy, paced", ratio.paced_haproxy, MOST_OF_HAPROXY),
                 ("envoy, paced", ratio.paced_envoy, MOST_OF_ENVOY),
+                ("weft without resilience", ratio.armed, MOST_OF_UNARMED),
+                ("weft without resilience, paced", ratio.paced_armed, MOST_OF_UNARMED),
             ];
             for (other, value, most) in pairs {
                 if let Some(value) = value.filter(|value| !within(*value, most)) {

@@ -162,6 +162,37 @@ def test_connect_is_passed_on_over_h2(start):
         assert not any(":path" in asked or ":protocol" in asked for asked in up.asked)
 
 
+class Lengthy(Tcp):
+    """Agrees to a CONNECT of HTTP/1.1, and says how long what follows is, which nobody can know."""
+
+    def serve(self, connection, number):
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n")
+        super().serve(connection, number)
+
+
+@pytest.mark.parametrize("http2", [False, True], ids=["h1", "h2"])
+def test_a_length_in_the_answer_to_connect_means_nothing(start, http2):
+    """RFC 9110 §9.3.6: it is ignored, and not passed on."""
+    length = ("content-length", "3")
+    with Tunnels(says=[length]) if http2 else Lengthy("tcp") as up:
+        greeting = b"" if http2 else b"tcp\n"
+        port = start(single(up.port, route({"connect_matcher": {}}, "up"), http2=http2, **CONNECT)).port()
+        with Tunnel(port, plain("any.test:9")) as client:
+            assert (client.status, "content-length" in client.fields) == (200, False)
+            client.send(b"bytes", end=True)
+            assert client.read_to_end() == greeting + b"bytes"
+        with http1.Connection(port) as client:
+            client.send(b"CONNECT any.test:9 HTTP/1.1\r\nhost: any.test:9\r\n\r\n")
+            answer = client.read("CONNECT")
+            assert (answer.status, answer.header("content-length")) == (200, None)
+            client.send(b"more")
+            client.socket.shutdown(socket.SHUT_WR)
+            assert answer.body + client.read_to_end() == greeting + b"more"
+
+
 def test_the_payload_of_a_post_is_a_tunnel_where_allowed(start):
     posts = {"cluster": "up", "upgrade_configs": [{"upgrade_type": "CONNECT", "connect_config": {"allow_post": True}}]}
     with Tcp("tcp") as up:

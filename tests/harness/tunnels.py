@@ -76,9 +76,11 @@ class Tunnel:
 
 class Tunnels(Server):
     """An h2c server that agrees to any tunnel and sends back what comes through; `asked` keeps the
-    fields of each request and `settings` what the client says. `offers` says whether its settings take extended CONNECT."""
+    fields of each request and `settings` what the client says. `offers` says whether its settings take extended
+    CONNECT, `says` are more fields of its answers."""
 
-    def __init__(self, offers=True, status=200, answers_pings=True):
+    def __init__(self, offers=True, status=200, answers_pings=True, says=()):
+        self.says = list(says)
         self.asked, self.offers, self.status, self.answers_pings = [], offers, status, answers_pings
         self.settings = {}
         super().__init__("tunnels")
@@ -106,7 +108,7 @@ class Tunnels(Server):
                 self.settings |= {int(code): changed.new_value for code, changed in event.changed_settings.items()}
             case h2.events.RequestReceived():
                 self.asked.append(dict(event.headers))
-                peer.send_headers(event.stream_id, [(":status", str(self.status))], end_stream=self.status != 200)
+                peer.send_headers(event.stream_id, [(":status", str(self.status)), *self.says], end_stream=self.status != 200)
             case h2.events.DataReceived() if self.status == 200:
                 peer.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
                 if event.data:

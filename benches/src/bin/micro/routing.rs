@@ -10,7 +10,7 @@ use weft_route::{
 use crate::harness::{Bench, Row};
 
 const HOSTS: [usize; 4] = [10, 100, 1_000, 10_000];
-const ROUTES: [usize; 3] = [10, 100, 1_000];
+const ROUTES: [usize; 4] = [10, 100, 1_000, 10_000];
 
 /// The slowest row may take this many times the fastest. Larger tables do not fit the caches, so
 /// it is not 1.
