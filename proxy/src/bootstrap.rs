@@ -40,6 +40,8 @@ pub(crate) struct Bootstrap {
     pub(crate) listeners: Vec<Upsert>,
     /// `cluster_manager.local_cluster_name`: the cluster of this proxy and its peers, if it is known.
     pub(crate) peers: Option<Arc<str>>,
+    /// `cluster_manager.outlier_detection.event_log_path`.
+    pub(crate) outlier_log: Option<Arc<str>>,
     pub(crate) discovery: Discovery,
     /// For `/config_dump`.
     pub(crate) encoded: Bytes,
@@ -250,6 +252,7 @@ impl Reading {
             Some(admin) => self.admin(admin)?,
             None => None,
         };
+        let manager = message.cluster_manager.as_ref();
         let dynamic = message.dynamic_resources.clone().unwrap_or_default();
         let discovery = self.discovery(&dynamic, &statics.clusters);
         Some(Bootstrap {
@@ -270,11 +273,14 @@ impl Reading {
                     upsert(&listener.name, &listener)
                 })
                 .collect(),
-            peers: message
-                .cluster_manager
-                .as_ref()
+            peers: manager
                 .map(|manager| manager.local_cluster_name.as_str())
                 .filter(|name| !name.is_empty())
+                .map(Arc::from),
+            outlier_log: manager
+                .and_then(|manager| manager.outlier_detection.as_ref())
+                .map(|detection| detection.event_log_path.as_str())
+                .filter(|path| !path.is_empty())
                 .map(Arc::from),
             discovery,
             encoded,

@@ -62,6 +62,8 @@ pub(crate) struct Facts {
     pub(crate) node: Node,
     pub(crate) options: serde_json::Map<String, serde_json::Value>,
     pub(crate) log: LogControl,
+    /// What outlier detection decides is written there.
+    pub(crate) outlier_log: Option<Arc<str>>,
 }
 
 impl Proxy {

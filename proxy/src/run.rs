@@ -203,6 +203,7 @@ pub(crate) fn serve(args: &RunArgs) -> anyhow::Result<()> {
         node: start.bootstrap.node.clone(),
         options: options_json(args, concurrency),
         log,
+        outlier_log: start.bootstrap.outlier_log.clone(),
     };
     let proxy = Proxy::new(plane, stats, started, facts);
     tokio::runtime::Builder::new_current_thread()

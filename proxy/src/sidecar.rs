@@ -68,6 +68,7 @@ pub(crate) fn bootstrap(args: &SidecarArgs, server: Option<ServerAddress>) -> Bo
         limits: Limits::default(),
         clusters: Vec::new(),
         peers: None,
+        outlier_log: None,
         listeners: Vec::new(),
         discovery: server.map(discovery).unwrap_or_default(),
         encoded: Bytes::from(message.encode_to_vec()),

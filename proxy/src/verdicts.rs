@@ -192,7 +192,7 @@ impl Judging {
             if checker.is_some_and(|checker| checker.left_alone() == Change::Changed) {
                 changed.insert(Arc::clone(&cluster.name));
                 let event = events::left_alone(cluster, &target.endpoint, &checks.settings);
-                events::write(&checks.settings, &event);
+                events::write(&checks.settings.event_logs, &event);
                 self.proxy.kept_events().keep(event);
             }
         }
@@ -212,7 +212,7 @@ impl Judging {
                 changed.insert(Arc::clone(cluster));
             }
             for event in events::of_check(finding) {
-                events::write(&finding.settings, &event);
+                events::write(&finding.settings.event_logs, &event);
                 self.proxy.kept_events().keep(event);
             }
             let is_well = !endpoint.standing().has(Verdict::FailedCheck);
@@ -255,7 +255,12 @@ fn count(cluster: &Cluster, checks: &Checks) {
 
 fn tell(proxy: &Proxy, cluster: &str, event: &Event) {
     events::log(cluster, event);
-    proxy.kept_events().keep(events::outlier(cluster, event, SystemTime::now()));
+    let event = events::outlier(cluster, event, SystemTime::now());
+    // A log that is Envoy's has no outliers in it that stay.
+    if event.fields.get("action").is_none_or(|action| action != "SPARE") {
+        events::write(&proxy.facts.outlier_log, &event);
+    }
+    proxy.kept_events().keep(event);
 }
 
 async fn heard(alarm: &Alarm) {

@@ -22,7 +22,7 @@ def answer(status, **more):
 def place(start, http_upstream):
     """Starts a proxy in front of some upstreams, each of which answers with its name."""
 
-    def make(detection, upstreams=2, ports=(), cluster_more=None):
+    def make(detection, upstreams=2, ports=(), **more):
         ups = [http_upstream(f"up-{index}", body=f"up-{index}") for index in range(upstreams)]
         chosen = cluster(
             "up",
@@ -30,11 +30,10 @@ def place(start, http_upstream):
             *ports,
             outlier_detection={"max_ejection_percent": 100, **detection},
             common_lb_config={"healthy_panic_threshold": {"value": 0}},
-            **(cluster_more or {}),
         )
         main = listener("main", hcm(routes("main", virtual_host("all", ["*"], route("/", {"cluster": "up"})))))
         raw = listener("raw", tcp_proxy("up"))
-        return ups, start(bootstrap([main, raw], [chosen]))
+        return ups, start(bootstrap([main, raw], [chosen], **more))
 
     return make
 
@@ -201,3 +200,22 @@ def test_events_say_why(place):
     assert (gone["action"], gone["type"], gone["enforced"]) == ("EJECT", "CONSECUTIVE_5XX", True)
     assert back["action"] == "UNEJECT"
     assert {event["upstream_url"] for event in (gone, back)} == {f"127.0.0.1:{bad.port}"}
+
+
+def test_events_are_written_down(place, tmp_path):
+    path = tmp_path / "outliers.log"
+    detection = {"consecutive_5xx": 2, "interval": "0.1s", "base_ejection_time": "0.2s"}
+    manager = {"outlier_detection": {"event_log_path": str(path)}}
+    (good, bad), proxy = place(detection, cluster_manager=manager)
+    bad.script = [answer(500), answer(500)]
+    until(lambda: ask(proxy) and not bad.script, "two failures")
+
+    def events():
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [json.loads(line) for line in lines]
+
+    gone, back = until(lambda: len(events()) == 2 and events(), "both events")
+    assert (gone["action"], gone["type"], gone["enforced"]) == ("EJECT", "CONSECUTIVE_5XX", True)
+    assert (back["action"], back["num_ejections"]) == ("UNEJECT", 1)
+    assert {event["upstream_url"] for event in (gone, back)} == {f"127.0.0.1:{bad.port}"}
+    assert {event["cluster_name"] for event in (gone, back)} == {"up"}

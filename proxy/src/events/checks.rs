@@ -1,6 +1,6 @@
 //! What health checks have found, in the words of Envoy's `data.core.v3.HealthCheckEvent`.
 
-use std::{fs::OpenOptions, io::Write as _, time::SystemTime};
+use std::{fs::OpenOptions, io::Write as _, sync::Arc, time::SystemTime};
 
 use serde_json::{Map, Value, json};
 use weft_admin::EventView;
@@ -89,10 +89,10 @@ fn event(
     EventView { at: SystemTime::now(), fields }
 }
 
-/// Appends an event to the files that the check names. They are opened each time: events are rare,
-/// and whoever rotates the files needs to tell nobody.
-pub(crate) fn write(settings: &HealthCheck, event: &EventView) {
-    for path in &settings.event_logs {
+/// Appends an event to files. They are opened each time: events are rare, and whoever rotates the
+/// files needs to tell nobody.
+pub(crate) fn write<'a>(paths: impl IntoIterator<Item = &'a Arc<str>>, event: &EventView) {
+    for path in paths {
         let line = format!("{}\n", weft_admin::event_json(event.clone()));
         let opened = OpenOptions::new().create(true).append(true).open(&**path);
         if let Err(error) = opened.and_then(|mut file| file.write_all(line.as_bytes())) {
