@@ -17,7 +17,7 @@ use crate::document::{DocumentId, Key, Kind};
 use crate::link::Origins;
 use crate::mesh::Mesh;
 use crate::model::Metadata;
-use crate::model::route::{Filters, Match, RouteRetry};
+use crate::model::route::{Filters, Match, MirrorShare, RouteRetry};
 use crate::problem::Problem;
 
 /// A route as it applies to one port of a Service, or to one listener of a Gateway.
@@ -50,12 +50,30 @@ pub struct BoundRule {
     pub filters: Filters,
     /// Where to. All weights may be zero, and at a Gateway there may be none: the answer is 500.
     pub backends: Vec<Backend>,
+    /// Where copies go, one for each `RequestMirror` among the filters.
+    pub mirrors: Vec<BoundMirror>,
     /// How long it may take, when the rule says so; zero for ever.
     pub timeout: Option<Duration>,
     /// How long one try may take, when the rule says so; zero for as long as the whole.
     pub try_timeout: Option<Duration>,
     /// What is tried again, when the rule says so.
     pub retry: Option<RouteRetry>,
+}
+
+impl BoundRule {
+    /// Everywhere that requests go, and copies of them.
+    pub fn destinations(&self) -> impl Iterator<Item = &Backend> {
+        self.backends.iter().chain(self.mirrors.iter().map(|mirror| &mirror.to))
+    }
+}
+
+/// Where copies of requests go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoundMirror {
+    /// The destination.
+    pub to: Backend,
+    /// Of how many requests; of all without it.
+    pub share: Option<MirrorShare>,
 }
 
 /// A destination that exists.

@@ -43,7 +43,8 @@ mod tree;
 mod yaml;
 
 pub use binding::{
-    Attachment, Backend, BoundRoute, BoundRule, BoundTcpRoute, BoundTlsRoute, ListenerRoutes,
+    Attachment, Backend, BoundMirror, BoundRoute, BoundRule, BoundTcpRoute, BoundTlsRoute,
+    ListenerRoutes,
 };
 pub use document::{
     DEFAULT_NAMESPACE, Document, DocumentId, GATEWAY_API, GATEWAY_API_ALPHA, Key, Kind,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::binding::own_names;
 use crate::document::{DocumentId, Key, Kind};
 use crate::mesh::Mesh;
-use crate::model::policy::PolicyTarget;
+use crate::model::policy::{PolicyTarget, Probe};
 use crate::problem::{Conflict, Problem, Reason};
 use crate::tree::Node;
 
@@ -84,6 +84,7 @@ pub(crate) fn link(mesh: &Mesh, origins: &Origins, problems: &mut Vec<Problem>) 
     link_listeners(mesh, origins, problems);
     link_hostnames(mesh, origins, problems);
     link_policies(mesh, origins, problems);
+    link_checks(mesh, origins, problems);
 }
 
 fn link_services_named(mesh: &Mesh, origins: &Origins, problems: &mut Vec<Problem>) {
@@ -199,6 +200,27 @@ fn link_policies(mesh: &Mesh, origins: &Origins, problems: &mut Vec<Problem>) {
             problems.push(origins.problem(id, "spec.targetRef".to_owned(), conflict.into()));
         } else {
             owners.insert((&key.namespace, &policy.target_ref), id);
+        }
+    }
+}
+
+/// A policy that has endpoints asked in gRPC is about some that speak it.
+fn link_checks(mesh: &Mesh, origins: &Origins, problems: &mut Vec<Problem>) {
+    for (key, policy) in &mesh.policies {
+        let probe = policy.settings.health_check.as_ref().map(|check| &check.probe);
+        let service = match &policy.target_ref {
+            PolicyTarget::Service(name) => Some(name),
+            PolicyTarget::Subset(name) => {
+                let subset = mesh.subsets.get(&Key::new(&key.namespace, name));
+                subset.map(|subset| &subset.service)
+            }
+        };
+        let service = service.and_then(|name| mesh.services.get(&Key::new(&key.namespace, name)));
+        let Some((Probe::Grpc(_), service)) = probe.zip(service) else { continue };
+        if !service.ports.iter().any(|port| port.protocol.is_http2()) {
+            let id = DocumentId::new(Kind::TrafficPolicy, key.clone());
+            let conflict = Conflict::GrpcCheck { service: service.metadata.name.clone() };
+            problems.push(origins.problem(id, "spec.healthCheck.grpc".to_owned(), conflict.into()));
         }
     }
 }

@@ -239,6 +239,11 @@ impl Mesh {
         self.configs.values().next().map(AsRef::as_ref)
     }
 
+    /// The TrafficPolicies.
+    pub fn policies(&self) -> &BTreeMap<Key, Arc<TrafficPolicy>> {
+        &self.policies
+    }
+
     /// The settings for requests to a Service, or to a Subset of it: the most specific of the
     /// Subset's policy, the Service's, and the mesh's defaults, field by field.
     pub fn settings(&self, service: &Key, subset: Option<&str>) -> TrafficSettings {

@@ -285,6 +285,15 @@ pub enum Conflict {
         /// The Service.
         service: String,
     },
+    /// The health service of gRPC cannot be asked where nothing speaks gRPC.
+    #[error("healthCheck.grpc is for ports with grpc or http2, and Service {service:?} has none")]
+    GrpcCheck {
+        /// The Service.
+        service: String,
+    },
+    /// A share is said in two ways.
+    #[error("percent and fraction cannot be given both")]
+    TwoShares,
     /// One try would be given more time than all of them.
     #[error("backendRequest is longer than request")]
     TryLongerThanRequest,
@@ -484,6 +493,8 @@ impl Conflict {
                 "an HTTPRoute needs a port with protocol http, http2 or grpc"
             }
             Self::TryLongerThanRequest => "give request at least as much time, or none (0s)",
+            Self::GrpcCheck { .. } => "use http or tcp, or give the port its protocol",
+            Self::TwoShares => "remove one of the two",
             Self::HashWithoutUse => "write policy: RingHash or policy: Maglev beside it",
             Self::StreamWithFilters => "remove the filters: connections have no headers to change",
             Self::RedirectWithBackends => "remove the backendRefs or the RequestRedirect filter",

@@ -5,7 +5,7 @@
 mod filters;
 mod settings;
 
-use filters::{filter, header_filter};
+use filters::{call_filter, filter, header_filter};
 use serde_json::{Value, json};
 use settings::settings;
 
@@ -247,7 +247,7 @@ fn grpc_route() -> Value {
         &[
             ("name", text()),
             ("matches", list(&matched, 0)),
-            ("filters", list(&header_filter(), 0)),
+            ("filters", list(&call_filter(), 0)),
             ("backendRefs", list(&backend(), 0)),
         ],
     );

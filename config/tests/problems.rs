@@ -201,9 +201,24 @@ fn routes_are_checked() {
         ),
         ("{retry: {codes: [500, 500]}}", "retry.codes", "the status 500 is given twice"),
         (
-            "{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: a}}}]}",
-            "filters[0].type",
-            "the filter RequestMirror is not supported",
+            "{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: nope}}}]}",
+            "filters.name",
+            "no Service \"nope\" (there are: a)",
+        ),
+        (
+            "{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: a}, percent: 1, fraction: {numerator: 1}}}]}",
+            "filters[0].requestMirror",
+            "percent and fraction cannot be given both",
+        ),
+        (
+            "{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: a, weight: 2}}}]}",
+            "filters[0].requestMirror.backendRef",
+            "a weight or filters for copies is not supported",
+        ),
+        (
+            "{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: a}, fraction: {numerator: 3, denominator: 2}}}]}",
+            "filters[0].requestMirror.fraction.numerator",
+            "\"3\" is not a whole number from 0 to 2",
         ),
         (
             "{filters: [{type: CORS, cors: {allowOrigins: [shop.example.com]}}]}",
@@ -228,7 +243,7 @@ fn routes_are_checked() {
         (
             "{backendRefs: [{name: a, filters: [{type: URLRewrite, urlRewrite: {hostname: b}}]}]}",
             "backendRefs[0].filters",
-            "a filter that changes more than headers in a GRPCRoute or a backendRef is not supported",
+            "a filter that changes more than headers in a backendRef is not supported",
         ),
         (
             "{matches: [{method: CONNECT}]}",
@@ -246,9 +261,9 @@ fn routes_are_checked() {
             "the header \"x\" is given twice",
         ),
         (
-            "{filters: [{type: RequestMirror, requestMirror: {}}]}",
+            "{filters: [{type: ExtensionRef, extensionRef: {}}]}",
             "filters[0].type",
-            "the filter RequestMirror is not supported",
+            "the filter ExtensionRef is not supported",
         ),
         (
             "{filters: [{type: URLRewrite, requestRedirect: {}, urlRewrite: {}}]}",
@@ -435,7 +450,7 @@ fn routes_fit_their_ports() {
             "GRPCRoute",
             "calls",
             "{filters: [{type: URLRewrite, urlRewrite: {hostname: x.y}}]}",
-            "a filter that changes more than headers in a GRPCRoute or a backendRef is not supported",
+            "a RequestRedirect, URLRewrite or CORS in a GRPCRoute is not supported",
         ),
     ];
     for (kind, parent, rule, expected) in cases {
@@ -507,6 +522,14 @@ fn policies_fit_their_targets() {
                 ),
             ),
             "exactly one of the fields header, cookie, queryParameter, sourceAddress must be given",
+        ),
+        (
+            policy("p", &format!("{{{target}, healthCheck: {{tcp: {{}}, grpc: {{}}}}}}")),
+            "exactly one of the fields http, grpc, tcp must be given",
+        ),
+        (
+            policy("p", &format!("{{{target}, healthCheck: {{grpc: {{}}}}}}")),
+            "healthCheck.grpc is for ports with grpc or http2, and Service \"plain\" has none",
         ),
         (
             policy("p", &format!("{{{target}, outlierDetection: {{failurePercentage: {{}}}}}}")),

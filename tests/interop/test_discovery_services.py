@@ -130,6 +130,30 @@ def test_a_name_that_appears_later_is_sent_then(channel, control, http_upstream)
     stream.close()
 
 
+@pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
+def test_nothing_expires(channel, delta):
+    for kind, (stub, what, _) in SERVED.items():
+        stream = opened(channel, stub, what, delta)
+        stream.ask(NAMES[kind])
+        for resource in stream.hear().resources:
+            if delta:
+                assert not resource.HasField("ttl"), kind
+            else:
+                assert not resource.type_url.endswith("/envoy.service.discovery.v3.Resource"), kind
+        stream.close()
+
+
+def test_the_order_of_parameters_of_a_name_does_not_count(channel):
+    """Told once that there is no such resource, a client that asks by the other order is asking for the same."""
+    stub, what, _ = SERVED["eds"]
+    one, other = (f"xdstp://mesh/envoy.config.endpoint.v3.ClusterLoadAssignment/x?{order}" for order in ("a=1&b=2", "b=2&a=1"))
+    for name in (one, other):
+        stream = opened(channel, stub, what, True)
+        stream.ask([name])
+        assert list(stream.hear().removed_resources) == [one]
+        stream.close()
+
+
 class Status:
     """CSDS of the control plane."""
 

@@ -212,3 +212,46 @@ def test_a_budget_bounds_what_is_tried_again(control, sidecar, processes):
     stats = {name.replace("default:80", "default_80"): value for name, value in proxy.admin.stats().items()}
     assert int(stats.get("cluster.app.default_80.upstream_rq_retry", 0)) == 0
     assert int(stats["cluster.app.default_80.upstream_rq_retry_overflow"]) > 0
+
+
+def test_copies_of_requests_go_elsewhere(control, sidecar, http_upstream):
+    app, next_app = http_upstream("app", body="fine"), http_upstream("next", body="nobody reads this")
+    copies = {"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "next"}}}
+    never = {"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "next"}, "percent": 0}}
+    control.put(
+        service("app", app.address),
+        service("next", next_app.address),
+        http_route(
+            "app",
+            "app",
+            rule(matches=[{"path": {"value": "/copied"}}], filters=[copies]),
+            rule(matches=[{"path": {"value": "/never"}}], filters=[never]),
+            rule(),
+        ),
+    )
+    port = sidecar().port("outbound")
+    ready(port, "app")
+    until(lambda: ask(port, "app", "/copied").status == 200 and next_app.seen, "a copy")
+    for path in ("/never", "/else"):
+        assert ask(port, "app", path).text == "fine"
+    # Copies are sent at once: this one comes after any that there should not be.
+    before = len(next_app.seen)
+    ask(port, "app", "/copied/last")
+    until(lambda: any(request["target"] == "/copied/last" for request in next_app.seen), "the last copy")
+    assert {request["target"] for request in next_app.seen[:before]} == {"/copied"}
+
+
+def test_endpoints_are_asked_whether_they_are_well(control, sidecar, http_upstream):
+    well, ill = http_upstream("well", body="fine"), http_upstream("ill", body="fine")
+    ill.failing.add("/up")
+    check = {"http": {"path": "/up"}, "interval": "50ms", "healthyThreshold": 1, "unhealthyThreshold": 1}
+    control.put(service("app", well.address, ill.address), traffic_policy("app", "app", healthCheck=check))
+    port = sidecar().port("outbound")
+    ready(port, "app")
+
+    def reached():
+        return {ask(port, "app").header("x-upstream") for _ in range(10)}
+
+    until(lambda: reached() == {"well"}, "the endpoint that is ill to be left out")
+    ill.failing.clear()
+    until(lambda: reached() == {"well", "ill"}, "it to take part again")

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::request::RequestRule;
 use super::{
-    Attachment, Backend, Bindings, BoundRoute, BoundRule, BoundTcpRoute, BoundTlsRoute, Place,
+    Attachment, Backend, Bindings, BoundMirror, BoundRoute, BoundRule, BoundTcpRoute,
+    BoundTlsRoute, Place,
 };
 use crate::document::{DocumentId, Key, Kind};
 use crate::link::{Origins, missing_service, names};
@@ -271,6 +272,7 @@ impl<'a> Binder<'a> {
         rule: &RequestRule<'_>,
         dialled: Option<(&Key, u16)>,
     ) -> Option<BoundRule> {
+        let mirrors = self.mirrors(index, rule.filters, dialled);
         let mut backends = self.backends(index, rule.backend_refs, dialled)?;
         if let Some((service, port)) = dialled
             && backends.is_empty()
@@ -290,10 +292,30 @@ impl<'a> Binder<'a> {
             matches,
             filters: rule.filters.clone(),
             backends,
+            mirrors: mirrors?,
             timeout: rule.timeouts.request,
             try_timeout: rule.timeouts.backend_request,
             retry: rule.retry.cloned(),
         })
+    }
+
+    fn mirrors(
+        &mut self,
+        rule: usize,
+        filters: &Filters,
+        dialled: Option<(&Key, u16)>,
+    ) -> Option<Vec<BoundMirror>> {
+        let port = dialled.map(|(_, port)| port);
+        let field = format!("spec.rules[{rule}].filters");
+        let mirrors: Vec<Option<BoundMirror>> = filters
+            .mirrors
+            .iter()
+            .map(|mirror| {
+                let to = self.backend(&field, &mirror.backend_ref, port)?;
+                Some(BoundMirror { to, share: mirror.share })
+            })
+            .collect();
+        mirrors.into_iter().collect()
     }
 
     fn backends(

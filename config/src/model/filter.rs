@@ -4,6 +4,7 @@ use serde::{Serialize, Serializer, ser::SerializeSeq};
 use serde_json::json;
 
 use super::cors::Cors;
+use super::mirror::Mirror;
 
 /// The filters of a rule, each at most once as Gateway API has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct Filters {
     pub rewrite: Option<Rewrite>,
     /// `CORS`.
     pub cors: Option<Cors>,
+    /// Each `RequestMirror`; there may be several.
+    pub mirrors: Vec<Mirror>,
 }
 
 impl Filters {
@@ -56,6 +59,9 @@ impl Serialize for Filters {
         }
         if let Some(cors) = &self.cors {
             list.serialize_element(&json!({"type": "CORS", "cors": cors}))?;
+        }
+        for mirror in &self.mirrors {
+            list.serialize_element(&json!({"type": "RequestMirror", "requestMirror": mirror}))?;
         }
         list.end()
     }

@@ -7,6 +7,8 @@ pub(crate) mod cors;
 pub(crate) mod filter;
 pub mod gateway;
 pub mod grpc_route;
+pub(crate) mod health;
+pub(crate) mod mirror;
 pub(crate) mod outlier;
 pub mod policy;
 pub(crate) mod retry;

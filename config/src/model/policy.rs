@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 pub use super::balancing::{BalancingPolicy, HashCookie, HashOn, LoadBalancer};
+pub use super::health::{GrpcProbe, HealthCheck, HttpProbe, Probe};
 pub use super::outlier::{FailureShare, OutlierDetection};
 pub use super::retry::{Condition, Retries, RetryBudget};
 use super::service::Protocol;
@@ -80,6 +81,9 @@ pub struct TrafficSettings {
     /// Which endpoints are left alone for a while.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outlier_detection: Option<OutlierDetection>,
+    /// How endpoints are asked whether they are well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheck>,
     /// How much may be under way to one cluster at once, from one proxy.
     #[serde(skip_serializing_if = "is_default")]
     pub circuit_breaker: CircuitBreaker,
@@ -153,6 +157,7 @@ impl TrafficSettings {
                 policy: self.load_balancer.policy.or(base.load_balancer.policy),
             },
             outlier_detection: self.outlier_detection.or(base.outlier_detection),
+            health_check: self.health_check.or(base.health_check),
             circuit_breaker: CircuitBreaker {
                 max_connections: breaker.max_connections.or(base_breaker.max_connections),
                 max_pending: breaker.max_pending.or(base_breaker.max_pending),

@@ -9,6 +9,7 @@ use super::{Metadata, Resource};
 use crate::document::Kind;
 
 pub use super::cors::{AllowedOrigin, Cors, Listed};
+pub use super::mirror::{Mirror, MirrorShare};
 pub use super::retry::RouteRetry;
 
 pub use super::filter::{

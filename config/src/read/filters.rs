@@ -1,11 +1,13 @@
 //! Reads the filters of an `HTTPRoute` rule.
 
 use super::cors::cors;
+use super::mirror::mirror;
 use super::unique;
 use crate::model::cors::Cors;
 use crate::model::filter::{
     Filters, Header, HeaderModifier, PathModifier, Redirect, RedirectStatus, Rewrite, Scheme,
 };
+use crate::model::mirror::Mirror;
 use crate::problem::{Conflict, Reason};
 use crate::reader::{Choices, Object, Reader};
 use crate::syntax::{
@@ -21,6 +23,7 @@ enum FilterKind {
     Redirect,
     Rewrite,
     Cors,
+    Mirror,
 }
 
 const FILTER_KINDS: Choices<FilterKind> = Choices {
@@ -30,6 +33,7 @@ const FILTER_KINDS: Choices<FilterKind> = Choices {
         "RequestRedirect",
         "URLRewrite",
         "CORS",
+        "RequestMirror",
     ],
     values: &[
         FilterKind::RequestHeaders,
@@ -37,11 +41,12 @@ const FILTER_KINDS: Choices<FilterKind> = Choices {
         FilterKind::Redirect,
         FilterKind::Rewrite,
         FilterKind::Cors,
+        FilterKind::Mirror,
     ],
 };
 
 /// Filters of Gateway API that Weft has not got.
-const OTHERS: [&str; 3] = ["RequestMirror", "ExtensionRef", "ExternalAuth"];
+const OTHERS: [&str; 2] = ["ExtensionRef", "ExternalAuth"];
 
 enum Filter {
     RequestHeaders(HeaderModifier),
@@ -49,6 +54,7 @@ enum Filter {
     Redirect(Redirect),
     Rewrite(Rewrite),
     Cors(Cors),
+    Mirror(Box<Mirror>),
 }
 
 pub(super) fn filters(reader: &mut Reader, node: &Node) -> Option<Filters> {
@@ -56,7 +62,8 @@ pub(super) fn filters(reader: &mut Reader, node: &Node) -> Option<Filters> {
     let list = unique(reader, node, list, |filter| {
         let kind = kind_of(filter);
         let name = FILTER_KINDS.names.get(kind as usize).copied().unwrap_or_default();
-        Some((kind, format!("the filter {name}")))
+        // Copies may go to several places.
+        (kind != FilterKind::Mirror).then(|| (kind, format!("the filter {name}")))
     })?;
     let mut filters = Filters::default();
     for filter in list {
@@ -66,6 +73,7 @@ pub(super) fn filters(reader: &mut Reader, node: &Node) -> Option<Filters> {
             Filter::Redirect(redirect) => filters.redirect = Some(redirect),
             Filter::Rewrite(rewrite) => filters.rewrite = Some(rewrite),
             Filter::Cors(cors) => filters.cors = Some(cors),
+            Filter::Mirror(mirror) => filters.mirrors.push(*mirror),
         }
     }
     if filters.redirect.is_some() && filters.rewrite.is_some() {
@@ -74,16 +82,31 @@ pub(super) fn filters(reader: &mut Reader, node: &Node) -> Option<Filters> {
     Some(filters)
 }
 
-/// The filters of a gRPC rule, and of a backend: those that change headers.
-pub(super) fn header_filters(reader: &mut Reader, node: &Node) -> Option<Filters> {
+/// The filters of a gRPC rule: those that change headers, and copies.
+pub(super) fn call_filters(reader: &mut Reader, node: &Node) -> Option<Filters> {
     let filters = filters(reader, node)?;
     if filters.redirect.is_some() || filters.rewrite.is_some() || filters.cors.is_some() {
-        let what =
-            "a filter that changes more than headers in a GRPCRoute or a backendRef".to_owned();
-        let instead = "use RequestHeaderModifier and ResponseHeaderModifier, or put it on the rule of an HTTPRoute";
+        let what = "a RequestRedirect, URLRewrite or CORS in a GRPCRoute".to_owned();
+        let instead =
+            "use RequestHeaderModifier, ResponseHeaderModifier and RequestMirror, or an HTTPRoute";
         return reader.refuse(node, Reason::Unsupported { what, instead });
     }
     Some(filters)
+}
+
+/// The filters of a backend: those that change headers.
+pub(super) fn backend_filters(reader: &mut Reader, node: &Node) -> Option<Filters> {
+    let all = filters(reader, node)?;
+    let (request_headers, response_headers) =
+        (all.request_headers.clone(), all.response_headers.clone());
+    let allowed = Filters { request_headers, response_headers, ..Filters::default() };
+    if all != allowed {
+        let what = "a filter that changes more than headers in a backendRef".to_owned();
+        let instead =
+            "use RequestHeaderModifier and ResponseHeaderModifier, or put the filter on the rule";
+        return reader.refuse(node, Reason::Unsupported { what, instead });
+    }
+    Some(all)
 }
 
 fn kind_of(filter: &Filter) -> FilterKind {
@@ -93,6 +116,7 @@ fn kind_of(filter: &Filter) -> FilterKind {
         Filter::Redirect(_) => FilterKind::Redirect,
         Filter::Rewrite(_) => FilterKind::Rewrite,
         Filter::Cors(_) => FilterKind::Cors,
+        Filter::Mirror(_) => FilterKind::Mirror,
     }
 }
 
@@ -101,7 +125,7 @@ fn filter(reader: &mut Reader, node: &Node) -> Option<Filter> {
         let kind = object.required(reader, "type", |reader, node| {
             if node.as_text().is_some_and(|text| OTHERS.contains(&text)) {
                 let what = format!("the filter {}", node.as_text().unwrap_or_default());
-                let instead = "use one of: RequestHeaderModifier, ResponseHeaderModifier, RequestRedirect, URLRewrite, CORS";
+                let instead = "use one of: RequestHeaderModifier, ResponseHeaderModifier, RequestRedirect, URLRewrite, CORS, RequestMirror";
                 return reader.refuse(node, Reason::Unsupported { what, instead });
             }
             reader.choice(node, &FILTER_KINDS)
@@ -123,6 +147,9 @@ fn filter(reader: &mut Reader, node: &Node) -> Option<Filter> {
             }
             FilterKind::Rewrite => object.required(reader, "urlRewrite", rewrite).map(Filter::Rewrite),
             FilterKind::Cors => object.required(reader, "cors", cors).map(Filter::Cors),
+            FilterKind::Mirror => {
+                object.required(reader, "requestMirror", mirror).map(|it| Filter::Mirror(Box::new(it)))
+            }
         }
     })
 }

@@ -1,6 +1,6 @@
 //! Reads `GRPCRoute`.
 
-use super::filters::header_filters;
+use super::filters::call_filters;
 use super::matches::{header_list, regex};
 use super::refs::{backends, hostnames, parents};
 use super::{non_empty, unique};
@@ -43,7 +43,7 @@ fn rule(reader: &mut Reader, node: &Node) -> Option<GrpcRule> {
             .optional(reader, "name", |reader, node| reader.text(node, SUBDOMAIN, is_subdomain));
         let matches = object.list(reader, "matches", call_match);
         let filters =
-            object.optional(reader, "filters", header_filters).map(Option::unwrap_or_default);
+            object.optional(reader, "filters", call_filters).map(Option::unwrap_or_default);
         let backend_refs = backends(reader, object);
         let no_affinity = object.unsupported(reader, "sessionPersistence", "remove it");
         no_affinity?;

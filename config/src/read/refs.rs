@@ -1,6 +1,6 @@
 //! Reads what all routes have in common: whose requests they decide about, and where those go.
 
-use super::filters::header_filters;
+use super::filters::backend_filters;
 use super::{non_empty, unique};
 use crate::model::route::{BackendKind, BackendRef, ParentKind, ParentRef};
 use crate::problem::Reason;
@@ -99,7 +99,7 @@ fn parent(reader: &mut Reader, node: &Node, namespace: &str) -> Option<ParentRef
     })
 }
 
-fn backend(reader: &mut Reader, node: &Node) -> Option<BackendRef> {
+pub(super) fn backend(reader: &mut Reader, node: &Node) -> Option<BackendRef> {
     reader.object(node, |reader, object| {
         let kind = object
             .optional(reader, "kind", |reader, node| reader.choice(node, &BACKEND_KINDS))
@@ -122,7 +122,7 @@ fn backend(reader: &mut Reader, node: &Node) -> Option<BackendRef> {
         let port = object.optional(reader, "port", Reader::port);
         let weight =
             object.optional(reader, "weight", |reader, node| reader.integer(node, 0, MAX_WEIGHT));
-        let filters = object.optional(reader, "filters", header_filters);
+        let filters = object.optional(reader, "filters", backend_filters);
         group?;
         Some(BackendRef {
             kind: kind?,

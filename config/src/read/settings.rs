@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::health::health_check;
 use super::{non_empty, unique};
 use crate::model::policy::{
     BalancingPolicy, CircuitBreaker, Condition, ConnectionPool, FailureShare, HashCookie, HashOn,
@@ -13,16 +14,8 @@ use crate::syntax::{DURATION, HEADER_NAME, PATH, is_header_name, is_path, parse_
 use crate::tree::Node;
 
 /// The places of settings that are still to come.
-const LATER: [&str; 8] = [
-    "healthCheck",
-    "tls",
-    "authorization",
-    "rateLimit",
-    "fault",
-    "mirror",
-    "locality",
-    "sessionAffinity",
-];
+const LATER: [&str; 7] =
+    ["tls", "authorization", "rateLimit", "fault", "mirror", "locality", "sessionAffinity"];
 
 /// The settings among the fields of `object`.
 pub(super) fn settings(reader: &mut Reader, object: &mut Object<'_>) -> Option<TrafficSettings> {
@@ -30,6 +23,7 @@ pub(super) fn settings(reader: &mut Reader, object: &mut Object<'_>) -> Option<T
     let retries = object.optional(reader, "retries", retries);
     let load_balancer = object.optional(reader, "loadBalancer", load_balancer);
     let outlier_detection = object.optional(reader, "outlierDetection", outlier_detection);
+    let health_check = object.optional(reader, "healthCheck", health_check);
     let circuit_breaker = object.optional(reader, "circuitBreaker", circuit_breaker);
     let connection_pool = object.optional(reader, "connectionPool", connection_pool);
     let refused = LATER.map(|name| object.not_yet(reader, name));
@@ -39,6 +33,7 @@ pub(super) fn settings(reader: &mut Reader, object: &mut Object<'_>) -> Option<T
         retries: retries?.unwrap_or_default(),
         load_balancer: load_balancer?.unwrap_or_default(),
         outlier_detection: outlier_detection?,
+        health_check: health_check?,
         circuit_breaker: circuit_breaker?.unwrap_or_default(),
         connection_pool: connection_pool?.unwrap_or_default(),
     })

@@ -2,7 +2,34 @@
 
 use serde_json::{Value, json};
 
-use super::{about_it, choice, integer, list, object, of_type, port_number, text};
+use super::{about_it, backend, choice, integer, list, object, of_type, port_number, text};
+
+/// Those of a GRPCRoute.
+pub(super) fn call_filter() -> Value {
+    let mut kinds = header_modifiers().to_vec();
+    kinds.push(mirror());
+    json!({"oneOf": kinds})
+}
+
+fn mirror() -> Value {
+    let most = i32::MAX.unsigned_abs();
+    let fraction = object(
+        &["numerator"],
+        &[
+            ("numerator", integer(0, most)),
+            ("denominator", about_it(integer(1, most), "100 without it.")),
+        ],
+    );
+    let mirror = object(
+        &["backendRef"],
+        &[
+            ("backendRef", backend()),
+            ("percent", about_it(integer(0, 100), "Of the requests; all without it.")),
+            ("fraction", fraction),
+        ],
+    );
+    of_type("RequestMirror", "requestMirror", mirror)
+}
 
 /// Those that change headers.
 pub(super) fn header_filter() -> Value {
@@ -42,6 +69,7 @@ pub(super) fn filter() -> Value {
     kinds.push(of_type("RequestRedirect", "requestRedirect", redirect));
     kinds.push(of_type("URLRewrite", "urlRewrite", rewrite));
     kinds.push(of_type("CORS", "cors", cors()));
+    kinds.push(mirror());
     json!({"oneOf": kinds})
 }
 

@@ -8,7 +8,7 @@ use crate::model::policy::Condition;
 const MOST: u32 = i32::MAX.unsigned_abs();
 
 /// The fields.
-pub(super) fn settings() -> [(&'static str, Value); 6] {
+pub(super) fn settings() -> [(&'static str, Value); 7] {
     let timeouts = [
         ("request", about_it(text(), "When the route does not say; 0s is no limit.")),
         ("connect", about_it(text(), "Connecting to an endpoint.")),
@@ -30,6 +30,7 @@ pub(super) fn settings() -> [(&'static str, Value); 6] {
             "outlierDetection",
             about_it(outlier_detection(), "Endpoints that fail are left alone for a while."),
         ),
+        ("healthCheck", about_it(health_check(), "Endpoints are asked whether they are well.")),
         ("circuitBreaker", object(&[], &breaker)),
         ("connectionPool", object(&[], &pool)),
     ]
@@ -93,6 +94,28 @@ fn load_balancer() -> Value {
                 "hashOn",
                 about_it(list(&on, 1), "What makes requests equal, for RingHash and Maglev only."),
             ),
+        ],
+    )
+}
+
+fn health_check() -> Value {
+    let statuses = about_it(list(&integer(100, 599), 0), "Of endpoints that are well; 200.");
+    let http = [
+        ("path", text()),
+        ("host", about_it(text(), "The name of the cluster without it.")),
+        ("statuses", statuses),
+    ];
+    let grpc = [("service", about_it(text(), "The server as a whole without it."))];
+    object(
+        &[],
+        &[
+            ("http", about_it(object(&["path"], &http), "A request in the port's protocol.")),
+            ("grpc", about_it(object(&[], &grpc), "The health service of gRPC.")),
+            ("tcp", about_it(object(&[], &[]), "A connection.")),
+            ("interval", about_it(text(), "Between two questions; 10s without it.")),
+            ("timeout", about_it(text(), "For an answer; 1s without it.")),
+            ("healthyThreshold", about_it(integer(1, 1000), "Good answers; 2 without it.")),
+            ("unhealthyThreshold", about_it(integer(1, 1000), "Bad answers; 3 without it.")),
         ],
     )
 }

@@ -16,6 +16,7 @@ use weft_proto::pb::envoy::extensions::upstreams::http::v3 as http;
 use weft_proto::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::explicit_http_config::ProtocolConfig;
 use weft_proto::pb::envoy::r#type::v3::Percent;
 
+use crate::health::check;
 use crate::listener::INBOUND;
 use crate::wire::{ads, any, bool_value, duration, uint32};
 
@@ -81,6 +82,8 @@ pub(crate) fn envoy(
     .into();
     cluster.circuit_breakers = breakers(settings.circuit_breaker, settings.retries.budget);
     cluster.outlier_detection = settings.outlier_detection.map(outliers);
+    cluster.health_checks =
+        settings.health_check.iter().filter_map(|it| check(it, protocol)).collect();
     let common = common_options(settings.connection_pool);
     if protocol.is_http2() {
         with_http(&mut cluster, explicit_http2(), common);
@@ -132,6 +135,7 @@ pub(crate) fn ignored_by_grpc(settings: &TrafficSettings) -> Vec<&'static str> {
         ("loadBalancer.policy: Random", policy == Some(&BalancingPolicy::Random)),
         ("loadBalancer.hashOn, but for headers", !by_header),
         ("outlierDetection by errors in a row", in_a_row),
+        ("healthCheck", settings.health_check.is_some()),
         ("circuitBreaker.maxConnections", breaker.max_connections.is_some()),
         ("circuitBreaker.maxPending", breaker.max_pending.is_some()),
         ("connectionPool.maxRequestsPerConnection", pool.max_requests_per_connection.is_some()),

@@ -62,7 +62,7 @@ pub(crate) fn backends(mesh: &Mesh, key: &Key, gateway: &Gateway) -> Vec<Backend
     let mut backends = Vec::new();
     for side in ports(mesh, key, gateway).into_values().flatten() {
         let rules = side.routes.requests.iter().flat_map(|route| &route.rules);
-        backends.extend(rules.flat_map(|rule| rule.backends.clone()));
+        backends.extend(rules.flat_map(|rule| rule.destinations().cloned()));
         let connections = side.routes.connections.iter();
         backends.extend(connections.flat_map(|route| route.backends.clone()));
         let by_name = side.routes.server_names.iter();

@@ -16,9 +16,11 @@
 mod cluster;
 mod cors;
 mod egress;
+mod encoded;
 mod endpoint;
 mod gateway;
 mod grpc;
+mod health;
 mod listener;
 mod node;
 mod path;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use prost::Message as _;
 use weft_config::model::service::{Protocol, Service, ServicePort};
 use weft_config::{Backend, Key, Mesh};
 use weft_proto::pb::envoy::config::core::v3::TrafficDirection;
@@ -17,6 +18,7 @@ use weft_proto::pb::envoy::extensions::filters::network::tcp_proxy::v3::tcp_prox
 use crate::cluster::{Inbound, cluster_name};
 use crate::cors::with_cors;
 use crate::egress;
+use crate::encoded::{EncodedHosts, append};
 use crate::resources::{Resource, ResourceMap};
 use crate::route::{backend_cluster, by_precedence};
 use crate::rule;
@@ -182,27 +184,27 @@ pub(crate) fn destination(backends: &[Backend]) -> ClusterSpecifier {
 
 /// The outbound routes as seen from somewhere: those of [`OUTBOUND`], and those of each HTTP port
 /// that has a listener of its own.
-pub(crate) fn outbound_routes(mesh: &Mesh, from: &Viewpoint) -> ResourceMap {
+pub(crate) fn outbound_routes(
+    mesh: &Mesh,
+    from: &Viewpoint,
+    encoded: &mut EncodedHosts,
+) -> ResourceMap {
     let mut map = ResourceMap::new();
-    let mut add = |routes: route::RouteConfiguration| {
-        map.insert(routes.name.as_str().into(), Resource::new(&routes));
-    };
-    let mut virtual_hosts = Vec::new();
+    let named = route::RouteConfiguration { name: OUTBOUND.to_owned(), ..Default::default() };
+    let mut outbound = named.encode_to_vec();
     for (key, service) in mesh.services().iter().filter(|(key, _)| from.can_dial(mesh, key)) {
-        let hosts = hosts(mesh, service, key, from.namespace(), Protocol::is_http);
-        for port in service.ports.iter().filter(|port| port.protocol.is_http()) {
-            if port.listen.is_some() {
-                add(port_routes(mesh, key, port.port, &hosts));
-            }
+        encoded.append(mesh, (key, service), from.namespace(), &mut outbound);
+        let listening = |port: &&ServicePort| port.protocol.is_http() && port.listen.is_some();
+        for port in service.ports.iter().filter(listening) {
+            let hosts = hosts(mesh, service, key, from.namespace(), Protocol::is_http);
+            let routes = port_routes(mesh, key, port.port, &hosts);
+            map.insert(routes.name.as_str().into(), Resource::new(&routes));
         }
-        virtual_hosts.extend(hosts.iter().map(|host| virtual_host(mesh, host)));
     }
-    virtual_hosts.extend(egress::virtual_hosts(mesh));
-    add(route::RouteConfiguration {
-        name: OUTBOUND.to_owned(),
-        virtual_hosts,
-        ..Default::default()
-    });
+    for host in egress::virtual_hosts(mesh) {
+        append(&host, &mut outbound);
+    }
+    map.insert(OUTBOUND.into(), Resource::encoded(outbound));
     map
 }
 
@@ -219,7 +221,7 @@ fn port_routes(mesh: &Mesh, key: &Key, port: u16, hosts: &[Host<'_>]) -> route::
     route::RouteConfiguration { virtual_hosts: virtual_hosts.collect(), name, ..Default::default() }
 }
 
-fn virtual_host(mesh: &Mesh, host: &Host<'_>) -> route::VirtualHost {
+pub(crate) fn virtual_host(mesh: &Mesh, host: &Host<'_>) -> route::VirtualHost {
     let treatment = Treatment::of(mesh, host.service, host.port.protocol);
     let routes = if host.routes.is_empty() {
         let cluster = cluster_name(host.service, host.port.port);

@@ -20,9 +20,13 @@ pub struct Resource {
 
 impl Resource {
     pub(crate) fn new(message: &impl prost::Message) -> Self {
+        Self::encoded(message.encode_to_vec())
+    }
+
+    /// That of a message that is encoded already.
+    pub(crate) fn encoded(value: Vec<u8>) -> Self {
         /// Half of a hash makes an accident between two versions of one name impossible.
         const HASH_BYTES: usize = 16;
-        let value = message.encode_to_vec();
         let mut version = String::with_capacity(2 * HASH_BYTES);
         for byte in Sha256::digest(&value).iter().take(HASH_BYTES) {
             // Writing to a String cannot fail.

@@ -9,6 +9,7 @@ use weft_config::{DocumentId, Key, Kind, Mesh};
 
 use crate::cluster::{self, Inbound as Speaks, Source, cluster_name, subset_cluster_name};
 use crate::egress;
+use crate::encoded::EncodedHosts;
 use crate::endpoint::assignment;
 use crate::gateway;
 use crate::grpc::{self, ClientView};
@@ -39,6 +40,7 @@ pub struct Translator {
     endpoint_generation: u64,
     views: BTreeMap<Viewpoint, Remembered<View>>,
     client_views: BTreeMap<Viewpoint, Remembered<SharedClientView>>,
+    encoded: EncodedHosts,
 }
 
 /// What was built for a generation of the mesh.
@@ -80,6 +82,7 @@ impl Translator {
             endpoint_generation: 0,
             views: BTreeMap::new(),
             client_views: BTreeMap::new(),
+            encoded: EncodedHosts::default(),
         };
         translator.set_mesh(mesh);
         translator
@@ -132,6 +135,7 @@ impl Translator {
         self.grpc_clusters = keep(&self.grpc_clusters, grpc);
         self.endpoints = keep(&self.endpoints, endpoints);
         let mesh = &self.mesh;
+        self.encoded.follow(mesh);
         self.views.retain(|viewpoint, _| viewpoint.exists(mesh));
         self.client_views.retain(|viewpoint, _| viewpoint.exists(mesh));
     }
@@ -239,8 +243,9 @@ impl Translator {
     fn view(&mut self, viewpoint: &Viewpoint) -> View {
         let Self { mesh, generation, envoy_clusters, endpoints, endpoint_generation, .. } = self;
         let whole = (&**mesh, &*envoy_clusters);
+        let encoded = &mut self.encoded;
         let mut view = remember(&mut self.views, viewpoint, *generation, |before| {
-            build_view(whole, viewpoint, before)
+            build_view(whole, encoded, viewpoint, before)
         });
         // Those of a part of the mesh are looked for again when any endpoint has changed.
         let Some(reach) = view.reach.clone() else {
@@ -272,6 +277,7 @@ impl Translator {
 
 fn build_view(
     (mesh, clusters): (&Mesh, &Arc<ResourceMap>),
+    encoded: &mut EncodedHosts,
     viewpoint: &Viewpoint,
     before: &View,
 ) -> View {
@@ -281,7 +287,7 @@ fn build_view(
         None => clusters.clone(),
     };
     View {
-        routes: keep(&before.routes, viewpoint.routes(mesh)),
+        routes: keep(&before.routes, viewpoint.routes(mesh, encoded)),
         clusters,
         reach,
         endpoints: before.endpoints.clone(),

@@ -4,15 +4,20 @@
 use std::time::Duration;
 
 use weft_config::model::policy::{HashOn, TrafficSettings};
+use weft_config::model::route::MirrorShare;
 use weft_config::model::service::Protocol;
-use weft_config::{Backend, BoundRule, Key, Mesh};
+use weft_config::{Backend, BoundMirror, BoundRule, Key, Mesh};
+use weft_proto::pb::envoy::config::core::v3 as core;
 use weft_proto::pb::envoy::config::route::v3 as route;
-use weft_proto::pb::envoy::config::route::v3::route_action::HashPolicy;
 use weft_proto::pb::envoy::config::route::v3::route_action::hash_policy::{
     ConnectionProperties, Cookie, Header, PolicySpecifier, QueryParameter,
 };
+use weft_proto::pb::envoy::config::route::v3::route_action::{HashPolicy, RequestMirrorPolicy};
+use weft_proto::pb::envoy::r#type::v3::FractionalPercent;
+use weft_proto::pb::envoy::r#type::v3::fractional_percent::DenominatorType;
 
 use crate::retry::Tries;
+use crate::route::backend_cluster;
 use crate::wire::duration;
 
 /// How long a request to an `http` port may take when its rule does not say.
@@ -53,7 +58,10 @@ impl<'a> Treatment<'a> {
         let tries = Tries::of(rule, &self.settings.retries);
         let hash_policy = hash_policies(&self.told_apart_by(&rule.backends));
         let timeout = timeout.unwrap_or(self.default_timeout());
-        self.action(timeout, per_try.filter(|time| !time.is_zero()), tries, hash_policy)
+        route::RouteAction {
+            request_mirror_policies: rule.mirrors.iter().map(mirror_policy).collect(),
+            ..self.action(timeout, per_try.filter(|time| !time.is_zero()), tries, hash_policy)
+        }
     }
 
     fn action(
@@ -95,6 +103,21 @@ pub(crate) fn within(timeout: Duration) -> route::RouteAction {
         timeout: Some(duration(timeout)),
         // Otherwise the connection manager's five minutes would end a quiet stream.
         idle_timeout: timeout.is_zero().then(|| duration(Duration::ZERO)),
+        ..Default::default()
+    }
+}
+
+fn mirror_policy(mirror: &BoundMirror) -> RequestMirrorPolicy {
+    let fraction = |share: MirrorShare| core::RuntimeFractionalPercent {
+        default_value: Some(FractionalPercent {
+            numerator: share.per_million(),
+            denominator: DenominatorType::Million.into(),
+        }),
+        ..Default::default()
+    };
+    RequestMirrorPolicy {
+        cluster: backend_cluster(&mirror.to),
+        runtime_fraction: mirror.share.map(fraction),
         ..Default::default()
     }
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use weft_config::{Backend, Key, Mesh};
+use weft_config::{Key, Mesh};
 
 use crate::cluster::{cluster_name, egress_cluster_name};
+use crate::encoded::EncodedHosts;
 use crate::gateway;
 use crate::listener;
 use crate::node::Node;
@@ -78,13 +79,13 @@ impl Viewpoint {
     }
 
     /// Its routes.
-    pub(crate) fn routes(&self, mesh: &Mesh) -> ResourceMap {
+    pub(crate) fn routes(&self, mesh: &Mesh, encoded: &mut EncodedHosts) -> ResourceMap {
         match self {
             Self::Gateway(key) => match mesh.gateways().get(key) {
                 Some(gateway) => gateway::routes(mesh, key, gateway),
                 None => ResourceMap::new(),
             },
-            _ => listener::outbound_routes(mesh, self),
+            _ => listener::outbound_routes(mesh, self, encoded),
         }
     }
 
@@ -121,13 +122,13 @@ fn dependencies<'a>(mesh: &'a Mesh, own: &'a Key) -> impl Iterator<Item = Key> +
 fn of_service(mesh: &Mesh, key: &Key) -> Vec<String> {
     let Some(service) = mesh.services().get(key) else { return Vec::new() };
     let mut reach = Vec::new();
-    let mut add = |backends: &[Backend]| reach.extend(backends.iter().map(backend_cluster));
     for port in &service.ports {
-        for route in mesh.bound_routes(key, port.port) {
-            route.rules.iter().for_each(|rule| add(&rule.backends));
-        }
-        mesh.bound_tcp_route(key, port.port).into_iter().for_each(|route| add(&route.backends));
-        mesh.bound_tls_routes(key, port.port).iter().for_each(|route| add(&route.backends));
+        let rules = mesh.bound_routes(key, port.port).iter().flat_map(|route| &route.rules);
+        reach.extend(rules.flat_map(|rule| rule.destinations()).map(backend_cluster));
+        let connections = mesh.bound_tcp_route(key, port.port).into_iter();
+        reach.extend(connections.flat_map(|route| &route.backends).map(backend_cluster));
+        let by_name = mesh.bound_tls_routes(key, port.port).iter();
+        reach.extend(by_name.flat_map(|route| &route.backends).map(backend_cluster));
     }
     reach.extend(service.ports.iter().map(|port| cluster_name(key, port.port)));
     reach

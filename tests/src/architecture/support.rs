@@ -1,4 +1,4 @@
-//! The table of supported fields claims nothing that no test shows.
+//! The table of supported fields and the rules of the server claim nothing that no test shows.
 
 use std::collections::HashMap;
 
@@ -18,6 +18,23 @@ fn every_honoured_field_names_a_test_that_exists() {
         .map(|row| format!("{}.{}: {}", row.message, row.field, row.note))
         .collect();
     assert!(missing.is_empty(), "no such tests: {missing:#?}");
+}
+
+#[test]
+fn every_rule_of_the_server_names_tests_that_exist() {
+    let path = root().join("control-plane/serve/RULES.md");
+    let page = std::fs::read_to_string(path).unwrap_or_default();
+    let mut sources = HashMap::new();
+    for number in 1..=20 {
+        let rule = format!("| S{number} |");
+        let row = page.lines().find(|line| line.starts_with(&rule)).unwrap_or_default();
+        let shown = row.split('|').nth(3).unwrap_or_default();
+        let named: Vec<&str> = shown.split('`').filter(|name| name.contains("::")).collect();
+        assert!(!named.is_empty(), "S{number} names no test");
+        for name in named {
+            assert!(exists(name, &mut sources), "S{number}: no such test: {name}");
+        }
+    }
 }
 
 /// Whether `path/to/file.rs::function` (or `.py`) is a test in this repository.

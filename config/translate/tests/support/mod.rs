@@ -113,9 +113,12 @@ fn filters() -> impl Strategy<Value = Vec<Value>> {
             json!({"type": "ResponseHeaderModifier", "responseHeaderModifier": headers}),
             json!({"type": "CORS", "cors": {"allowOrigins": ["https://*.a.example:8443", "http://b"],
                    "allowMethods": ["PUT"], "allowCredentials": true}}),
+            json!({"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "a", "port": 80}, "percent": 7}}),
+            json!({"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "b", "port": 80},
+                   "fraction": {"numerator": 1, "denominator": 3}}}),
             json!({"type": "CORS", "cors": {"allowOrigins": ["*"], "allowHeaders": ["*"], "maxAge": 9}}),
         ],
-        0..=3,
+        0..=4,
     );
     let modifiers = modifiers.prop_filter("one CORS", |modifiers| {
         modifiers.iter().filter(|filter| filter["type"] == "CORS").count() < 2
@@ -325,6 +328,17 @@ fn outlier_detection() -> impl Strategy<Value = Value> {
     )
 }
 
+fn health_check() -> impl Strategy<Value = Value> {
+    pick(&[
+        r#"{"http": {"path": "/up?all", "statuses": [200, 503]}, "interval": "1ms"}"#,
+        r#"{"http": {"path": "/", "host": "h.example.com"}, "healthyThreshold": 1}"#,
+        r#"{"grpc": {"service": "s.S"}, "timeout": "1h", "unhealthyThreshold": 9}"#,
+        r#"{"grpc": {}}"#,
+        r#"{"tcp": {}}"#,
+    ])
+    .prop_map(|text| serde_json::from_str(text).unwrap_or_default())
+}
+
 fn settings() -> impl Strategy<Value = Value> {
     let times = prop::option::of(pick(&["0s", "1500ms", "1h"]));
     let limit = prop::option::of(1..2000_u32);
@@ -332,9 +346,10 @@ fn settings() -> impl Strategy<Value = Value> {
         prop::option::of(retries()),
         prop::option::of(load_balancer()),
         prop::option::of(outlier_detection()),
+        prop::option::of(health_check()),
     );
     (times.clone(), times, limit.clone(), limit, new).prop_map(
-        |(request, idle, requests, per_connection, (retries, balancer, outliers))| {
+        |(request, idle, requests, per_connection, (retries, balancer, outliers, check))| {
             let mut settings = json!({});
             if let Some(request) = request {
                 settings["timeouts"] = json!({"request": request, "connect": "700ms"});
@@ -346,8 +361,12 @@ fn settings() -> impl Strategy<Value = Value> {
                 settings["connectionPool"] =
                     json!({"idleTimeout": idle, "maxRequestsPerConnection": most});
             }
-            let places =
-                [("retries", retries), ("loadBalancer", balancer), ("outlierDetection", outliers)];
+            let places = [
+                ("retries", retries),
+                ("loadBalancer", balancer),
+                ("outlierDetection", outliers),
+                ("healthCheck", check),
+            ];
             for (place, value) in places {
                 if let Some(value) = value {
                     settings[place] = value;

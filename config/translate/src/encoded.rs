@@ -1,0 +1,169 @@
+//! The virtual hosts of Services, encoded, and encoded again only when something of them changed.
+//!
+//! Most of what a sidecar is sent about requests is one resource with the hosts of all Services, and
+//! a change is nearly always about one of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use prost::Message as _;
+use prost::encoding::{WireType, encode_key, encode_varint};
+use weft_config::model::service::{Protocol, Service};
+use weft_config::model::{MeshConfig, TrafficPolicy};
+use weft_config::{BoundRoute, Key, Mesh};
+use weft_proto::pb::envoy::config::route::v3 as route;
+
+use crate::listener::virtual_host;
+use crate::virtual_host::hosts;
+
+/// `RouteConfiguration.virtual_hosts`.
+const VIRTUAL_HOSTS: u32 = 2;
+
+/// The hosts of every Service as dialled from every namespace that has asked.
+#[derive(Debug, Default)]
+pub(crate) struct EncodedHosts {
+    services: BTreeMap<Key, BTreeMap<String, HostsOfService>>,
+    /// What all of them were made with.
+    policies: Vec<Arc<TrafficPolicy>>,
+    config: Option<MeshConfig>,
+}
+
+#[derive(Debug)]
+struct HostsOfService {
+    service: Arc<Service>,
+    routes: Vec<Arc<BoundRoute>>,
+    fields: Vec<u8>,
+}
+
+impl EncodedHosts {
+    /// Forgets what is not of this mesh: Services that left and, when any policy changed, everything,
+    /// because a policy is about whatever leads to its target.
+    pub(crate) fn follow(&mut self, mesh: &Mesh) {
+        let policies = mesh.policies();
+        let same = policies.len() == self.policies.len()
+            && policies.values().zip(&self.policies).all(|(now, then)| Arc::ptr_eq(now, then))
+            && mesh.config() == self.config.as_ref();
+        if same {
+            self.services.retain(|key, _| mesh.services().contains_key(key));
+        } else {
+            self.services.clear();
+            self.policies = policies.values().cloned().collect();
+            self.config = mesh.config().cloned();
+        }
+    }
+
+    /// Appends the hosts of a Service to an encoded `RouteConfiguration`.
+    pub(crate) fn append(
+        &mut self,
+        mesh: &Mesh,
+        (key, service): (&Key, &Arc<Service>),
+        namespace: &str,
+        to: &mut Vec<u8>,
+    ) {
+        let ports = service.ports.iter();
+        let routes = || ports.clone().flat_map(|port| mesh.bound_routes(key, port.port));
+        let namespaces = self.services.entry(key.clone()).or_default();
+        let known = namespaces.get(namespace).filter(|known| {
+            Arc::ptr_eq(&known.service, service) && known.routes.iter().eq(routes())
+        });
+        if let Some(known) = known {
+            return to.extend_from_slice(&known.fields);
+        }
+        let mut fields = Vec::new();
+        for host in hosts(mesh, service, key, namespace, Protocol::is_http) {
+            append(&virtual_host(mesh, &host), &mut fields);
+        }
+        to.extend_from_slice(&fields);
+        let made = HostsOfService {
+            service: service.clone(),
+            routes: routes().cloned().collect(),
+            fields,
+        };
+        namespaces.insert(namespace.to_owned(), made);
+    }
+}
+
+/// Appends a virtual host to an encoded `RouteConfiguration`.
+pub(crate) fn append(host: &route::VirtualHost, to: &mut Vec<u8>) {
+    encode_key(VIRTUAL_HOSTS, WireType::LengthDelimited, to);
+    // A length always fits.
+    encode_varint(u64::try_from(host.encoded_len()).unwrap_or(u64::MAX), to);
+    to.extend_from_slice(&host.encode_to_vec());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_put_together_are_the_message() {
+        let host = |name: &str| route::VirtualHost {
+            name: name.to_owned(),
+            domains: vec![name.to_owned()],
+            ..Default::default()
+        };
+        let whole = route::RouteConfiguration {
+            name: "outbound".to_owned(),
+            virtual_hosts: vec![host("a"), host(&"b".repeat(300))],
+            ..Default::default()
+        };
+        let mut parts = route::RouteConfiguration { virtual_hosts: Vec::new(), ..whole.clone() }
+            .encode_to_vec();
+        whole.virtual_hosts.iter().for_each(|host| append(host, &mut parts));
+        assert_eq!(parts, whole.encode_to_vec());
+    }
+
+    fn mesh() -> Mesh {
+        let service = |name: &str| {
+            format!(
+                "{{apiVersion: weft.dev/v1, kind: Service, metadata: {{name: {name}}}, spec: {{ports: [{{port: 80}}]}}}}\n---\n"
+            )
+        };
+        let text = format!(
+            "{}{}{}\
+             apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {{name: r}}\n\
+             spec: {{parentRefs: [{{kind: Service, name: a}}], rules: [{{backendRefs: [{{name: b}}]}}]}}\n---\n\
+             apiVersion: weft.dev/v1\nkind: TrafficPolicy\nmetadata: {{name: p}}\n\
+             spec: {{targetRef: {{kind: Service, name: c}}, timeouts: {{request: 1s}}}}\n",
+            service("a"),
+            service("b"),
+            service("c"),
+        );
+        match Mesh::parse(&[weft_config::Source::new("m", text)]) {
+            Ok(mesh) => mesh,
+            Err(problems) => panic!("{problems}"),
+        }
+    }
+
+    fn changed(mesh: &Mesh, text: &str) -> Mesh {
+        match mesh.apply(&[weft_config::Source::new("change", text)]) {
+            Ok(applied) => applied.mesh,
+            Err(problems) => panic!("{problems}"),
+        }
+    }
+
+    /// Where the hosts of each Service are kept; what is not encoded again stays where it is.
+    fn places(hosts: &mut EncodedHosts, mesh: &Mesh) -> Vec<(String, *const u8)> {
+        hosts.follow(mesh);
+        for service in mesh.services() {
+            hosts.append(mesh, service, "default", &mut Vec::new());
+        }
+        let made = hosts.services.iter();
+        made.map(|(key, made)| (key.name.clone(), made["default"].fields.as_ptr())).collect()
+    }
+
+    #[test]
+    fn a_change_is_encoded_where_it_is_and_nowhere_else() {
+        let (mesh, mut hosts) = (mesh(), EncodedHosts::default());
+        let before = places(&mut hosts, &mesh);
+        let route = "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: r}, \
+             spec: {parentRefs: [{kind: Service, name: a}], rules: [{backendRefs: [{name: c}]}]}}";
+        let after = places(&mut hosts, &changed(&mesh, route));
+        let others = after.into_iter().zip(before).filter(|(now, then)| now != then);
+        assert_eq!(others.map(|((name, _), _)| name).collect::<Vec<_>>(), ["a"]);
+        let policy = "{apiVersion: weft.dev/v1, kind: TrafficPolicy, metadata: {name: p}, \
+             spec: {targetRef: {kind: Service, name: c}, timeouts: {request: 2s}}}";
+        hosts.follow(&changed(&mesh, policy));
+        assert!(hosts.services.is_empty(), "whatever leads to c may be about it");
+    }
+}
