@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use weft_config::{Mesh, Places, Source};
 use weft_control_admin::Trouble;
+use weft_watch::Stamp;
 
 use crate::files;
 
@@ -20,21 +20,12 @@ pub(super) struct State {
     files: BTreeMap<PathBuf, Option<Stamp>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
 impl State {
     /// The state that `folder` is in now.
     pub(super) fn of(folder: &Path) -> Self {
         let files = files::documents_of(folder).unwrap_or_else(|_| vec![folder.to_owned()]);
         let files = files.into_iter().map(|path| {
-            let stamp = stamp(&path);
+            let stamp = Stamp::of(&path);
             (path, stamp)
         });
         Self { files: files.collect() }
@@ -50,17 +41,6 @@ impl State {
         };
         self.files.keys().flat_map(of).flatten()
     }
-}
-
-fn stamp(path: &Path) -> Option<Stamp> {
-    let file = fs::metadata(path).ok()?;
-    Some(Stamp {
-        device: file.dev(),
-        inode: file.ino(),
-        size: file.size(),
-        modified: (file.mtime(), file.mtime_nsec()),
-        changed: (file.ctime(), file.ctime_nsec()),
-    })
 }
 
 /// The mesh that the files of `folder` say, all read in one state of it. Blocks.
