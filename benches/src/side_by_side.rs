@@ -230,7 +230,7 @@ impl Bench {
         let load = Load { connections: count, streams: 1, ..load };
         // Paced, so that the connections are used in turn and few at a time: otherwise
         // this would measure as many requests at once.
-        let pace = Pace::Open { per_second: 4000 };
+        let pace = Pace::Open { per_second: 500 };
         let mut session = Session::begin(&mut self.engine, load, pace)?;
         session.drive_to(count as u64, START_LIMIT)?;
         session.settle(SETTLE_LIMIT)?;
