@@ -65,15 +65,7 @@ impl Coming {
     /// What matchers look at; `None` when the head does not say whom the request is for.
     fn request_view(&self) -> Option<RequestView<'_>> {
         let head = Head::read(&self.parts).ok()?;
-        Some(RequestView {
-            authority: head.authority,
-            path_and_query: head.path_and_query,
-            method: self.parts.method.as_str(),
-            scheme: self.origin.scheme,
-            is_internal: self.origin.is_internal,
-            headers: &self.parts.headers,
-            random: self.random,
-        })
+        Some(head.matched(&self.parts, &self.origin, self.random))
     }
 }
 
@@ -146,7 +138,6 @@ impl Held {
 /// What the filters of a chain remember of one request until its answer has passed them.
 #[derive(Debug)]
 pub(crate) struct Passage {
-    chain: Arc<HttpChain>,
     /// What the route says to filters.
     said: RouteFilters,
     memories: SmallVec<[Memory; 4]>,
@@ -174,18 +165,18 @@ enum Memory {
 
 impl Passage {
     /// Begins one, for a route that says this.
-    pub(crate) fn new(chain: &Arc<HttpChain>, said: RouteFilters) -> Box<Self> {
+    pub(crate) fn new(chain: &HttpChain, said: RouteFilters) -> Box<Self> {
         let memory = |filter: &HttpFilter| {
             let disabled = said.of(&filter.name).map_or(filter.disabled, |it| it.disabled);
             if disabled { Memory::Disabled } else { Memory::Nothing }
         };
         let memories = chain.filters.iter().map(memory).collect();
-        Box::new(Self { chain: Arc::clone(chain), said, memories, next: 0 })
+        Box::new(Self { said, memories, next: 0 })
     }
 
     /// Whether formats of filters are made of what is known of the request when its answer comes.
-    pub(crate) fn asks_for_facts(&self) -> bool {
-        self.chain.filters.iter().any(|filter| {
+    pub(crate) fn asks_for_facts(&self, chain: &HttpChain) -> bool {
+        chain.filters.iter().any(|filter| {
             let HttpFilterKind::HeaderMutation { always, .. } = &filter.kind else { return false };
             always.response_has_formats()
                 || mutations_of(self.said.of(&filter.name)).any(|it| it.response_has_formats())
@@ -194,7 +185,7 @@ impl Passage {
 
     /// Lets the request pass on, from the filter where it was held.
     pub(crate) fn onward(&mut self, connection: &Connection, coming: &mut Coming) -> Verdict {
-        let chain = Arc::clone(&self.chain);
+        let chain = &connection.chain;
         while let Some((filter, memory)) =
             chain.filters.get(self.next).zip(self.memories.get_mut(self.next))
         {
@@ -237,7 +228,7 @@ impl Passage {
                 }
                 HttpFilterKind::Fault(always) => {
                     let rules = inject::rules(always, own);
-                    match inject(rules, &chain, memory, connection, coming) {
+                    match inject(rules, memory, connection, coming) {
                         Verdict::Passed => {}
                         waits @ Verdict::Waits(_) => {
                             // What comes after the delay is still to be asked.
@@ -261,8 +252,12 @@ impl Passage {
     }
 
     /// Lets the answer pass back.
-    pub(crate) fn back(&mut self, response: &mut Response<Body>, view: &View<'_>) {
-        let chain = Arc::clone(&self.chain);
+    pub(crate) fn back(
+        &mut self,
+        chain: &HttpChain,
+        response: &mut Response<Body>,
+        view: &View<'_>,
+    ) {
         for (filter, memory) in chain.filters.iter().zip(&mut self.memories).rev() {
             match (&filter.kind, memory) {
                 (_, Memory::Disabled) => {}
@@ -303,12 +298,11 @@ impl Passage {
 /// Does to a request what the rules say: it waits first, and fails then.
 fn inject(
     rules: &FaultRules,
-    chain: &Arc<HttpChain>,
     memory: &mut Memory,
     connection: &Connection,
     coming: &Coming,
 ) -> Verdict {
-    let worker = &connection.worker;
+    let (worker, chain) = (&connection.worker, &connection.chain);
     let headers = &coming.parts.headers;
     let active = match std::mem::replace(memory, Memory::Nothing) {
         Memory::Delayed(active) => active,
@@ -382,14 +376,15 @@ fn described(
 
 /// What is known of a request on its way through the filters.
 fn view<'a>(connection: &'a Connection, coming: &'a Coming) -> View<'a> {
-    let Ok(head) = Head::read(&coming.parts) else { return facts::of_connection(connection) };
-    let request = weft_format::Request {
-        method: coming.parts.method.as_str(),
-        path: head.path_and_query,
-        authority: head.authority.as_bytes(),
-        scheme: coming.origin.scheme,
-        headers: &coming.parts.headers,
-    };
+    match Head::read(&coming.parts) {
+        Ok(head) => view_of(connection, coming, head),
+        Err(_) => facts::of_connection(connection),
+    }
+}
+
+/// The same, where its head was read before.
+fn view_of<'a>(connection: &'a Connection, coming: &'a Coming, head: Head<'a>) -> View<'a> {
+    let request = head.request(&coming.parts, coming.origin.scheme);
     let names = coming.place.entry().map(|entry| &*entry.names);
     let (began, version) = (coming.record.began(), coming.parts.version);
     facts::view(connection, &coming.origin, names, began, version, request)
@@ -397,11 +392,23 @@ fn view<'a>(connection: &'a Connection, coming: &'a Coming) -> View<'a> {
 
 /// The changes of the levels of a route, from the least specific one.
 fn mutations_of(own: Option<&RouteFilter>) -> impl DoubleEndedIterator<Item = &MessageMutations> {
-    let levels = own.map_or(&[][..], |own| &own.levels);
-    levels.iter().filter_map(|level| match &**level {
+    levels(own).filter_map(|settings| match settings {
         FilterSettings::HeaderMutation(mutations) => Some(mutations),
         _ => None,
     })
+}
+
+/// What the levels of a route say to a filter, from the least specific one.
+fn levels(own: Option<&RouteFilter>) -> impl DoubleEndedIterator<Item = &FilterSettings> {
+    own.into_iter().flat_map(|own| own.levels.iter().map(|level| &**level))
+}
+
+/// The settings of the most specific level that has any of a kind.
+fn most_specific<'a, T>(
+    own: Option<&'a RouteFilter>,
+    pick: impl Fn(&'a FilterSettings) -> Option<T>,
+) -> Option<T> {
+    levels(own).rev().find_map(pick)
 }
 
 /// The filter's own changes, then those of the levels of the route in the order that is asked for.
@@ -432,18 +439,9 @@ fn change_request(mutations: &MessageMutations, connection: &Connection, coming:
     let mut headers = std::mem::take(&mut coming.parts.headers);
     let view = match said.as_ref().and_then(Option::as_ref) {
         None => View::default(),
-        Some((authority, path)) => {
-            let request = weft_format::Request {
-                method: coming.parts.method.as_str(),
-                path,
-                authority: authority.as_bytes(),
-                scheme: coming.origin.scheme,
-                // Those of the moment are looked at.
-                headers: &coming.parts.headers,
-            };
-            let names = coming.place.entry().map(|entry| &*entry.names);
-            let (began, version) = (coming.record.began(), coming.parts.version);
-            facts::view(connection, &coming.origin, names, began, version, request)
+        // Of the headers those of the moment are looked at.
+        Some((authority, path_and_query)) => {
+            view_of(connection, coming, Head { authority, path_and_query })
         }
     };
     mutation::apply_each(&mutations.request, &mut headers, Side::Request, &view);

@@ -440,7 +440,7 @@ fn pass_back(
         let view = kept.view(connection, cluster, began);
         View { status, details: Some(details), flags, ..view }
     });
-    passage.back(response, &view);
+    passage.back(&connection.chain, response, &view);
 }
 
 fn is_switch(head: &response::Parts) -> bool {

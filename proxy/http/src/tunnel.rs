@@ -29,7 +29,7 @@ pub(crate) enum Tunnel {
 }
 
 /// What a request asks for.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) enum Wanted {
     /// To be answered, nothing else.
     Answer,

@@ -11,7 +11,7 @@ use bytes::BytesMut;
 use http::{HeaderMap, HeaderValue, header::CONTENT_LENGTH};
 use weft_compile::{Action, FilterSettings, RouteFilter};
 
-use super::Coming;
+use super::{Coming, most_specific};
 use crate::{
     body::Limits,
     downstream::{Connection, RequestBody},
@@ -36,8 +36,7 @@ pub(super) fn hold(
     own: Option<&RouteFilter>,
     coming: &Coming,
 ) -> Result<Option<Buffering>, Fault> {
-    let levels = own.map_or(&[][..], |own| &own.levels);
-    let most_specific = levels.iter().rev().find_map(|level| match &**level {
+    let most_specific = most_specific(own, |settings| match settings {
         FilterSettings::Unbuffered => Some(None),
         FilterSettings::Buffer { max_bytes } => Some(Some(*max_bytes)),
         _ => None,

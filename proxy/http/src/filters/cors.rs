@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 use weft_compile::{CorsPolicy, FilterSettings, RouteFilter, RouteFilters};
 use weft_telemetry::HttpStats;
 
-use super::Coming;
+use super::{Coming, levels};
 
 const REQUEST_PRIVATE_NETWORK: HeaderName =
     HeaderName::from_static("access-control-request-private-network");
@@ -28,8 +28,7 @@ pub(super) type Policies<'a> = SmallVec<[&'a CorsPolicy; 4]>;
 
 /// The policies that the filter is told; without any, those that are fields of the route.
 pub(super) fn policies<'a>(said: &'a RouteFilters, own: Option<&'a RouteFilter>) -> Policies<'a> {
-    let levels = own.map_or(&[][..], |own| &own.levels);
-    let told = levels.iter().rev().filter_map(|level| match &**level {
+    let told = levels(own).rev().filter_map(|settings| match settings {
         FilterSettings::Cors(policy) => Some(policy),
         _ => None,
     });

@@ -10,7 +10,7 @@ use weft_compile::{
 use weft_route::Fraction;
 use weft_telemetry::GaugeGuard;
 
-use super::Coming;
+use super::{Coming, most_specific};
 use crate::local_reply::Answer;
 
 const DELAY: HeaderName = HeaderName::from_static("x-envoy-fault-delay-request");
@@ -24,8 +24,7 @@ pub(super) type Active = GaugeGuard<Arc<HttpChain>>;
 
 /// The rules for a request: the most specific ones of its route, or else those of the filter.
 pub(super) fn rules<'a>(always: &'a FaultRules, own: Option<&'a RouteFilter>) -> &'a FaultRules {
-    let levels = own.map_or(&[][..], |own| &own.levels);
-    let most_specific = levels.iter().rev().find_map(|level| match &**level {
+    let most_specific = most_specific(own, |settings| match settings {
         FilterSettings::Fault(rules) => Some(rules),
         _ => None,
     });

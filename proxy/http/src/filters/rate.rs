@@ -10,7 +10,7 @@ use weft_format::View;
 use weft_limit::TokenBucket;
 use weft_telemetry::HttpRateStats;
 
-use super::descriptors::Descriptor;
+use super::{descriptors::Descriptor, most_specific};
 use crate::{
     local_reply::Answer,
     mutation::{self, Side},
@@ -24,8 +24,7 @@ pub(super) fn settings(
     always: &Arc<LocalRateLimit>,
     own: Option<&RouteFilter>,
 ) -> Arc<LocalRateLimit> {
-    let levels = own.map_or(&[][..], |own| &own.levels);
-    let most_specific = levels.iter().rev().find_map(|level| match &**level {
+    let most_specific = most_specific(own, |settings| match settings {
         FilterSettings::LocalRateLimit(limit) => Some(limit),
         _ => None,
     });

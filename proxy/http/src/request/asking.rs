@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header::LOCATION, request::Parts};
 use weft_compile::{Action, Cluster, Forward, RouteEntry, RouteFilters, RouteNames, Tables};
 use weft_format::{Format, Upstream, View};
-use weft_route::{HeaderKey, Outcome, RequestView};
+use weft_route::{HeaderKey, Outcome};
 
 use super::{Decision, Head, Memory, head};
 use crate::{
@@ -198,13 +198,7 @@ impl<'c, 'p> Asking<'c, 'p> {
 
     /// What formats are told where the request goes nowhere.
     fn view<'v>(&'v self, names: Option<&'v RouteNames>, head: &Head<'v>) -> View<'v> {
-        let request = weft_format::Request {
-            method: self.parts.method.as_str(),
-            path: head.path_and_query,
-            authority: head.authority.as_bytes(),
-            scheme: self.origin.scheme,
-            headers: &self.parts.headers,
-        };
+        let request = head.request(self.parts, self.origin.scheme);
         let version = self.parts.version;
         facts::view(self.connection, &self.origin, names, self.began, version, request)
     }
@@ -241,7 +235,7 @@ impl<'c, 'p> Asking<'c, 'p> {
         let head = Head::read(self.parts).unwrap_or(Head { authority: "", path_and_query: "" });
         let status = Some(response.status().as_u16());
         let view = View { status, details: Some(details), flags, ..self.view(None, &head) };
-        passage.back(response, &view);
+        passage.back(&self.connection.chain, response, &view);
     }
 
     /// What the route says to filters, and the cluster of its weights that will be chosen.
@@ -274,15 +268,7 @@ impl<'c, 'p> Asking<'c, 'p> {
         let Some(routes) = tables.routes_of(&self.connection.chain, said) else {
             return Ok(Found::Nothing);
         };
-        let view = RequestView {
-            authority: head.authority,
-            path_and_query: head.path_and_query,
-            method: self.parts.method.as_str(),
-            scheme: self.origin.scheme,
-            is_internal: self.origin.is_internal,
-            headers: &self.parts.headers,
-            random: self.random,
-        };
+        let view = head.matched(self.parts, &self.origin, self.random);
         Ok(match routes.table.find(&view) {
             Outcome::Matched { route, .. } => Found::Route(&route.action),
             Outcome::NeedsTls(_) => Found::NeedsTls,

@@ -1,9 +1,10 @@
 //! The parts of a request that name what is asked for.
 
 use http::{HeaderValue, Method, header::HOST, request::Parts};
-use weft_route::HeaderKey;
+use weft_format::Request;
+use weft_route::{HeaderKey, RequestView};
 
-use crate::fault::Fault;
+use crate::{fault::Fault, head_rules::Origin};
 
 /// The parts of a request that name what is asked for.
 #[derive(Clone, Copy)]
@@ -38,6 +39,30 @@ impl<'a> Head<'a> {
         };
         let path_and_query = parts.uri.path_and_query().map_or("/", |path| path.as_str());
         Ok(Self { authority, path_and_query })
+    }
+
+    /// What matchers look at.
+    pub(crate) fn matched(self, parts: &'a Parts, origin: &Origin, random: u64) -> RequestView<'a> {
+        RequestView {
+            authority: self.authority,
+            path_and_query: self.path_and_query,
+            method: parts.method.as_str(),
+            scheme: origin.scheme,
+            is_internal: origin.is_internal,
+            headers: &parts.headers,
+            random,
+        }
+    }
+
+    /// What formats look at.
+    pub(crate) fn request(self, parts: &'a Parts, scheme: &'static str) -> Request<'a> {
+        Request {
+            method: parts.method.as_str(),
+            path: self.path_and_query,
+            authority: self.authority.as_bytes(),
+            scheme,
+            headers: &parts.headers,
+        }
     }
 }
 

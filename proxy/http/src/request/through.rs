@@ -33,10 +33,15 @@ impl Coming {
     }
 
     fn asking<'c>(&self, connection: &'c Connection) -> Asking<'c, '_> {
-        let began = self.record.began();
-        let asking = Asking::about(connection, &self.parts, self.origin, self.random, began);
-        // A filter may have made gRPC of what is none.
-        Asking { is_grpc: self.is_grpc, ..asking }
+        Asking {
+            connection,
+            parts: &self.parts,
+            origin: self.origin,
+            random: self.random,
+            began: self.record.began(),
+            // Not by what it is now: a filter may have made gRPC of what is none.
+            is_grpc: self.is_grpc,
+        }
     }
 }
 
@@ -90,10 +95,12 @@ fn go_through(connection: &Rc<Connection>, mut coming: Coming, passage: &mut Mem
         }
     }
     let tables = connection.worker.tables();
+    let wanted = std::mem::replace(&mut coming.wanted, Wanted::Answer);
     let asking = coming.asking(connection);
     let found = coming.place.found();
-    let keeps_facts = passage.as_ref().is_some_and(|passage| passage.asks_for_facts());
-    match asking.plan(&tables, found, coming.wanted.clone()) {
+    let keeps_facts =
+        passage.as_ref().is_some_and(|passage| passage.asks_for_facts(&connection.chain));
+    match asking.plan(&tables, found, wanted) {
         Ok(plan) => {
             let Coming { parts, body, caller, record, trail, .. } = coming;
             let plan = Choice { trail, keeps_facts, ..plan };
