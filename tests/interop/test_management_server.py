@@ -364,6 +364,25 @@ def test_the_names_of_one_update_are_asked_for_together(driven, server, http_ups
     assert {f"c{i}" for i in range(500)} <= lists.pop()
 
 
+@pytest.mark.parametrize("attempt", range(6))
+def test_an_update_right_behind_the_last_of_the_first_is_followed(driven, server, http_upstream, attempt):
+    """Both responses lie in the proxy's socket when it looks; chance decides what it does between them."""
+    up = http_upstream("up")
+    put_world(server, up.port)
+    server.mute(RDS)
+    proxy = driven(wait=False)
+    until(lambda: server.of(RDS), "the routes to be asked for")
+    server.wait_settled(CDS, EDS, LDS)
+    proxy.process.signal(signal.SIGSTOP)
+    sent = len(server.sent)
+    server.unmute(RDS)
+    until(lambda: len(server.sent) > sent, "the routes to be sent")
+    server.put(clusters=[eds_cluster("late")], assignments=[assignment("late", up.port)], routes=[to("late")])
+    until(lambda: len(server.sent) > sent + 1, "the cluster to be sent")
+    proxy.process.signal(signal.SIGCONT)
+    until(lambda: http1.request(proxy.port()).status == 200, "the new cluster to serve", 10)
+
+
 def test_a_tcp_listener_by_ads(driven, server):
     from harness.upstream import Tcp
 

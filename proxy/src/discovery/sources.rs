@@ -7,7 +7,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 use weft_admin::{SubscriptionError, SubscriptionState, SubscriptionView};
 use weft_compile::{ApiSource, FetchTimeout, Origin, ResourceType as Kind};
 use weft_proto::discovery::Node;
@@ -70,7 +70,7 @@ pub(crate) struct Sources {
 
 struct Running {
     client: SharedClient,
-    wants: mpsc::UnboundedSender<Vec<Want>>,
+    wants: watch::Sender<Vec<Want>>,
 }
 
 /// A protocol machine, which the admin interface looks at. Never locked across an await.
@@ -122,10 +122,10 @@ impl Sources {
         let mut own = Vec::new();
         for (id, wants) in wants {
             if asking == Some(&id) {
-                own = wants;
-            } else if let Some(running) = self.running.get(&id) {
-                // It ends only when this sender is dropped.
-                let _ = running.wants.send(wants);
+                own.clone_from(&wants);
+            }
+            if let Some(running) = self.running.get(&id) {
+                running.wants.send_replace(wants);
             } else {
                 let running = self.start(proxy, &id, wants);
                 self.running.insert(id, running);
@@ -174,10 +174,9 @@ impl Sources {
             SourceId::Own(..) => None,
         };
         let client = Arc::new(Mutex::new(Client::new(self.settings(api.as_deref()))));
-        let (wants, inbox) = mpsc::unbounded_channel();
-        // Nobody but the task just made could have closed it.
-        let _ = wants.send(first);
-        let subscriber = Subscriber::new(Arc::clone(proxy), id.clone(), Arc::clone(&client), inbox);
+        let (wants, mut told) = watch::channel(first);
+        told.mark_changed();
+        let subscriber = Subscriber::new(Arc::clone(proxy), id.clone(), Arc::clone(&client), told);
         match (id, api) {
             (SourceId::Own(of, Origin::File(source)), _) => {
                 tokio::spawn(file::follow(subscriber, *of, Arc::clone(source)));

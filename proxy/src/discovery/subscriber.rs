@@ -5,7 +5,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 use weft_compile::{Source, Update, Upsert, name_of_key};
 use weft_xds::{
     Request,
@@ -23,7 +23,9 @@ pub(crate) struct Subscriber {
     proxy: Arc<Proxy>,
     id: SourceId,
     client: SharedClient,
-    wants: mpsc::UnboundedReceiver<Vec<Want>>,
+    /// What is wanted now, not one after the other what was: a verdict may have told the machine of
+    /// something newer already.
+    wants: watch::Receiver<Vec<Want>>,
 }
 
 impl Subscriber {
@@ -31,7 +33,7 @@ impl Subscriber {
         proxy: Arc<Proxy>,
         id: SourceId,
         client: SharedClient,
-        wants: mpsc::UnboundedReceiver<Vec<Want>>,
+        wants: watch::Receiver<Vec<Want>>,
     ) -> Self {
         Self { proxy, id, client, wants }
     }
@@ -59,8 +61,10 @@ impl Subscriber {
             }
         };
         tokio::select! {
-            wants = self.wants.recv() => {
-                Some(wants?.into_iter().map(|(of, wanted)| Event::Want(of, wanted)).collect())
+            changed = self.wants.changed() => {
+                changed.ok()?;
+                let wants = self.wants.borrow_and_update().clone();
+                Some(wants.into_iter().map(|(of, wanted)| Event::Want(of, wanted)).collect())
             }
             () = due => Some(vec![Event::Tick]),
         }
