@@ -7,6 +7,7 @@ use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
     header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use weft_compile::RouteNames;
 
 use crate::{body::Body, fault::Fault};
@@ -117,7 +118,7 @@ fn grpc_trailers_only(code: u16, message: &[u8], headers: HeaderMap) -> Response
     headers.insert(CONTENT_TYPE, GRPC);
     headers.insert("grpc-status", HeaderValue::from(code));
     if !message.is_empty()
-        && let Ok(value) = HeaderValue::try_from(percent_encode(message))
+        && let Some(value) = grpc_message(message)
     {
         headers.insert("grpc-message", value);
     }
@@ -137,22 +138,12 @@ pub(crate) fn grpc_code(status: StatusCode) -> u16 {
     }
 }
 
-/// `grpc-message` encoding: printable ASCII but `%` stays, the rest is percent-encoded.
-pub(crate) fn percent_encode(message: &[u8]) -> String {
-    let mut out = String::with_capacity(message.len());
-    for &byte in message {
-        if (0x20..0x7f).contains(&byte) && byte != b'%' {
-            out.push(char::from(byte));
-        } else {
-            out.push('%');
-            for nibble in [byte >> 4, byte & 0xf] {
-                out.push(
-                    char::from_digit(u32::from(nibble), 16).unwrap_or('0').to_ascii_uppercase(),
-                );
-            }
-        }
-    }
-    out
+/// What `grpc-message` escapes: all but printable ASCII, and the sign of escapes itself.
+const UNPRINTABLE: &AsciiSet = &CONTROLS.add(b'%');
+
+/// A text as the value of `grpc-message`.
+pub(crate) fn grpc_message(text: &[u8]) -> Option<HeaderValue> {
+    HeaderValue::try_from(percent_encode(text, UNPRINTABLE).to_string()).ok()
 }
 
 #[cfg(test)]
@@ -181,6 +172,7 @@ mod tests {
 
     #[test]
     fn messages_are_encoded_for_grpc() {
-        assert_eq!(percent_encode("50% größer\n".as_bytes()), "50%25 gr%C3%B6%C3%9Fer%0A");
+        let message = grpc_message("50% größer\n".as_bytes()).unwrap();
+        assert_eq!(message, "50%25 gr%C3%B6%C3%9Fer%0A");
     }
 }

@@ -130,7 +130,7 @@ pub(crate) async fn read_as_message(response: &mut Response<Body>) {
     }
     let code = local_reply::grpc_code(response.status());
     let headers = response.headers_mut();
-    if let Ok(message) = HeaderValue::try_from(local_reply::percent_encode(&message)) {
+    if let Some(message) = local_reply::grpc_message(&message) {
         headers.insert(GRPC_MESSAGE, message);
     }
     headers.insert(GRPC_STATUS, HeaderValue::from(code));

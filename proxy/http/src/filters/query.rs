@@ -3,8 +3,12 @@
 use std::borrow::Cow;
 
 use http::{HeaderMap, Uri, uri::PathAndQuery};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use weft_compile::{AppendAction, QueryChange};
 use weft_format::{Request, View};
+
+/// Everything but what RFC 3986 §2.3 leaves unreserved is escaped.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The target with its query changed; `None` where nothing is to be. Parameters that are left alone
 /// stay as they came, byte by byte.
@@ -33,7 +37,7 @@ pub(super) fn changed(
 pub(super) fn first(query: &str, name: &str) -> Option<String> {
     let found = query.split('&').find(|parameter| is(parameter, name))?;
     let value = found.split_once('=').map_or("", |(_, value)| value);
-    Some(String::from_utf8_lossy(&decoded(value)).into_owned())
+    Some(percent_decode_str(value).decode_utf8_lossy().into_owned())
 }
 
 fn apply(query: &str, changes: &[QueryChange], view: &View<'_>) -> String {
@@ -46,7 +50,11 @@ fn apply(query: &str, changes: &[QueryChange], view: &View<'_>) -> String {
                 let mut text = Vec::new();
                 value.render(view, "", &mut text);
                 let first = parameters.iter().position(|it| is(it, key));
-                let new = Cow::Owned(format!("{}={}", encoded(key.as_bytes()), encoded(&text)));
+                let new = Cow::Owned(format!(
+                    "{}={}",
+                    percent_encode(key.as_bytes(), RESERVED),
+                    percent_encode(&text, RESERVED)
+                ));
                 match (append, first) {
                     (AppendAction::AppendIfExistsOrAdd, _)
                     | (AppendAction::AddIfAbsent | AppendAction::OverwriteIfExistsOrAdd, None) => {
@@ -77,40 +85,7 @@ fn apply(query: &str, changes: &[QueryChange], view: &View<'_>) -> String {
 /// Whether a parameter has this key.
 fn is(parameter: &str, key: &str) -> bool {
     let name = parameter.split_once('=').map_or(parameter, |(name, _)| name);
-    name == key || (name.contains('%') && decoded(name) == key.as_bytes())
-}
-
-fn decoded(text: &str) -> Vec<u8> {
-    let mut bytes = text.bytes();
-    let mut out = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        let mut ahead = bytes.clone();
-        let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
-        let escape = (byte == b'%').then(|| Some((digit(ahead.next())?, digit(ahead.next())?)));
-        match escape.flatten() {
-            Some((high, low)) => {
-                out.extend(u8::try_from(high * 16 + low));
-                bytes = ahead;
-            }
-            None => out.push(byte),
-        }
-    }
-    out
-}
-
-/// Everything but what RFC 3986 §2.3 leaves unreserved is escaped.
-fn encoded(text: &[u8]) -> String {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    let digit = |nibble: u8| HEX.get(usize::from(nibble)).map_or('0', |digit| char::from(*digit));
-    let mut out = String::with_capacity(text.len());
-    for byte in text {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
-            out.push(char::from(*byte));
-        } else {
-            out.extend(['%', digit(byte >> 4), digit(byte & 15)]);
-        }
-    }
-    out
+    name == key || (name.contains('%') && percent_decode_str(name).eq(key.bytes()))
 }
 
 #[cfg(test)]
