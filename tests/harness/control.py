@@ -206,10 +206,17 @@ class Registration:
         self._channel.close()
 
 
-class XdsClient:
-    """A grpcio channel on an `xds:///` target, in a process of its own as its bootstrap is per process."""
+#: How the channel of each gRPC library is driven: they take the same arguments.
+GRPC_CLIENTS = {
+    "grpcio": [sys.executable, "-m", "harness.grpc_client"],
+    "grpc-js": ["node", ROOT / "tests" / "harness" / "grpc_client.js"],
+}
 
-    def __init__(self, directory, control, target, name="grpc-client", bootstrap=None):
+
+class XdsClient:
+    """A gRPC channel on an `xds:///` target, in a process of its own as its bootstrap is per process."""
+
+    def __init__(self, directory, control, target, name="grpc-client", bootstrap=None, library="grpcio"):
         bootstrap = bootstrap or {
             "xds_servers": [
                 {
@@ -224,10 +231,11 @@ class XdsClient:
         self._replies.touch()
         self._commands = Path(directory) / f"{name}.commands"
         self._commands.touch()
-        argv = [sys.executable, "-m", "harness.grpc_client", target, self._commands, self._replies]
+        argv = [*GRPC_CLIENTS[library], target, self._commands, self._replies]
         env = {
             "GRPC_XDS_BOOTSTRAP_CONFIG": json.dumps(bootstrap),
             "PYTHONPATH": str(ROOT / "tests"),
+            "NODE_PATH": str(ROOT / ".cache" / "node" / "node_modules"),
         }
         self.process = Process(name, argv, directory, env)
         self._asked = 0

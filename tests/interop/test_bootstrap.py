@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from harness import http1
-from harness.control import ControlPlane, XdsClient
+from harness.control import GRPC_CLIENTS, ControlPlane, XdsClient
 from harness.grpcs import Server as GrpcServer
 from harness.mesh import service
 from harness.proxy import Proxy, binary
@@ -35,12 +35,13 @@ def test_proxies_start_with_it(control, http_upstream, tmp_path, kind, arguments
         assert (answer.status, answer.json()["upstream"]) == (200, "catalog")
 
 
-def test_grpc_clients_start_with_it(control, tmp_path):
+@pytest.mark.parametrize("library", GRPC_CLIENTS)
+def test_grpc_clients_start_with_it(control, tmp_path, library):
     server = GrpcServer("one")
     try:
         control.put(service("catalog", server.address, protocol="grpc"))
         made = json.loads(bootstrap("grpc", control))
-        with XdsClient(tmp_path, control, "xds:///catalog", bootstrap=made) as client:
+        with XdsClient(tmp_path, control, "xds:///catalog", bootstrap=made, library=library) as client:
             assert client.call()["upstream"] == "one"
     finally:
         server.stop()
