@@ -58,36 +58,23 @@ pub(crate) fn prefixes(
     at: &At<'_>,
     notes: &mut Notes,
 ) -> Vec<Prefix> {
-    let mut prefixes = Vec::with_capacity(ranges.len());
-    for (index, range) in ranges.iter().enumerate() {
-        let at = at.item(field, index);
+    at.each(field, ranges, notes, |range, at, notes| {
         let Ok(address) = range.address_prefix.parse() else {
             let problem = Problem::Address(range.address_prefix.clone());
-            notes.refuse::<()>(&at.field("address_prefix"), problem);
-            continue;
+            return notes.refuse(&at.field("address_prefix"), problem);
         };
         match Prefix::new(address, range.prefix_len.map_or(0, |length| length.value)) {
-            Ok(prefix) => prefixes.push(prefix),
-            Err(error) => {
-                notes.refuse::<()>(&at.field("prefix_len"), Problem::Prefix(error));
-            }
+            Ok(prefix) => Some(prefix),
+            Err(error) => notes.refuse(&at.field("prefix_len"), Problem::Prefix(error)),
         }
-    }
-    prefixes
+    })
 }
 
 fn server_names(names: &[String], at: &At<'_>, notes: &mut Notes) -> Vec<ServerName> {
-    let mut parsed = Vec::with_capacity(names.len());
-    for (index, name) in names.iter().enumerate() {
-        match ServerName::parse(name) {
-            Some(name) => parsed.push(name),
-            None => {
-                let problem = Problem::ServerName(name.clone());
-                notes.refuse::<()>(&at.item("server_names", index), problem);
-            }
-        }
-    }
-    parsed
+    at.each("server_names", names, notes, |name, at, notes| match ServerName::parse(name) {
+        Some(name) => Some(name),
+        None => notes.refuse(at, Problem::ServerName(name.clone())),
+    })
 }
 
 fn source_type(number: i32, at: &At<'_>, notes: &mut Notes) -> SourceType {
@@ -104,10 +91,7 @@ fn source_type(number: i32, at: &At<'_>, notes: &mut Notes) -> SourceType {
 }
 
 fn source_ports(ports: &[u32], at: &At<'_>, notes: &mut Notes) -> Vec<u16> {
-    let ports = ports.iter().enumerate();
-    ports
-        .filter_map(|(index, number)| port(*number, &at.item("source_ports", index), notes))
-        .collect()
+    at.each("source_ports", ports, notes, |number, at, notes| port(*number, at, notes))
 }
 
 fn port(number: u32, at: &At<'_>, notes: &mut Notes) -> Option<u16> {

@@ -58,13 +58,10 @@ pub(crate) fn read(
     at: &At<'_>,
     notes: &mut Notes,
 ) -> Box<[HashPolicy]> {
-    let mut policies = Vec::with_capacity(message.len());
-    for (index, policy) in message.iter().enumerate() {
-        let at = at.item("hash_policy", index);
-        let input = input(policy, &at, notes);
-        policies.extend(input.map(|input| HashPolicy { input, is_terminal: policy.terminal }));
-    }
-    policies.into()
+    at.each("hash_policy", message, notes, |policy, at, notes| {
+        let input = input(policy, at, notes)?;
+        Some(HashPolicy { input, is_terminal: policy.terminal })
+    })
 }
 
 fn input(

@@ -110,27 +110,24 @@ pub(crate) fn level(
     notes: &mut Notes,
 ) -> (HeaderMutations, HeaderMutations) {
     let request = HeaderMutations {
-        remove: names(level.request_remove, "request_headers_to_remove", at, notes),
+        remove: at.each(
+            "request_headers_to_remove",
+            level.request_remove,
+            notes,
+            |text, at, notes| modifiable(text, at, notes),
+        ),
         set: sets(level.request_add, "request_headers_to_add", at, notes),
     };
     let response = HeaderMutations {
-        remove: names(level.response_remove, "response_headers_to_remove", at, notes),
+        remove: at.each(
+            "response_headers_to_remove",
+            level.response_remove,
+            notes,
+            |text, at, notes| modifiable(text, at, notes),
+        ),
         set: sets(level.response_add, "response_headers_to_add", at, notes),
     };
     (request, response)
-}
-
-fn names(
-    list: &[String],
-    field: &'static str,
-    at: &At<'_>,
-    notes: &mut Notes,
-) -> Box<[HeaderName]> {
-    let mut names = Vec::with_capacity(list.len());
-    for (index, text) in list.iter().enumerate() {
-        names.extend(modifiable(text, &at.item(field, index), notes));
-    }
-    names.into()
 }
 
 /// Reads a list of names, whichever they are.
@@ -140,11 +137,7 @@ pub(crate) fn plain_names(
     at: &At<'_>,
     notes: &mut Notes,
 ) -> Box<[HeaderName]> {
-    let mut names = Vec::with_capacity(list.len());
-    for (index, text) in list.iter().enumerate() {
-        names.extend(header_name(text, &at.item(field, index), notes));
-    }
-    names.into()
+    at.each(field, list, notes, |text, at, notes| header_name(text, at, notes))
 }
 
 /// Reads a list of headers to be set.
@@ -154,11 +147,7 @@ pub(crate) fn sets(
     at: &At<'_>,
     notes: &mut Notes,
 ) -> Box<[HeaderSet]> {
-    let mut sets = Vec::with_capacity(list.len());
-    for (index, option) in list.iter().enumerate() {
-        sets.extend(set(option, &at.item(field, index), notes));
-    }
-    sets.into()
+    at.each(field, list, notes, set)
 }
 
 /// Reads one header to be set; `None` where nothing would be.

@@ -365,21 +365,16 @@ fn ranges(
     at: &At<'_>,
     notes: &mut Notes,
 ) -> Box<[Range<u16>]> {
-    let mut ranges = Vec::with_capacity(message.len());
-    for (index, &Int64Range { start, end }) in message.iter().enumerate() {
-        let at = at.item(field, index);
+    at.each(field, message, notes, |&Int64Range { start, end }, at, notes| {
         match (u16::try_from(start), u16::try_from(end)) {
-            _ if start >= end => {
-                notes.refuse::<()>(&at, Problem::EmptyRange { start, end });
-            }
-            (Ok(first @ 100..), Ok(last @ ..=600)) => ranges.push(first..last),
+            _ if start >= end => notes.refuse(at, Problem::EmptyRange { start, end }),
+            (Ok(first @ 100..), Ok(last @ ..=600)) => Some(first..last),
             _ => {
                 let what = format!("[{start}, {end})");
-                notes.unsupported::<()>(&at, what, "statuses from 100 to 599 are");
+                notes.unsupported(at, what, "statuses from 100 to 599 are")
             }
         }
-    }
-    ranges.into()
+    })
 }
 
 fn literals(
@@ -404,8 +399,7 @@ fn sent(message: Option<&wire::health_check::Payload>, at: &At<'_>, notes: &mut 
 }
 
 fn received(list: &[wire::health_check::Payload], at: &At<'_>, notes: &mut Notes) -> Box<[Bytes]> {
-    let read = list.iter().enumerate();
-    read.filter_map(|(index, each)| payload(each, &at.item("receive", index), notes)).collect()
+    at.each("receive", list, notes, payload)
 }
 
 /// `text` is in hexadecimal.

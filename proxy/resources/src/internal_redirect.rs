@@ -92,12 +92,10 @@ fn read(
     for (index, predicate) in message.predicates.iter().enumerate() {
         read_predicate(predicate, &mut policy, &at.item("predicates", index), notes);
     }
-    let mut copied = Vec::with_capacity(message.response_headers_to_copy.len());
-    for (index, name) in message.response_headers_to_copy.iter().enumerate() {
-        let at = at.item("response_headers_to_copy", index);
-        copied.extend(headers::modifiable(name, &at, notes));
-    }
-    policy.copied = copied.into();
+    let names = &message.response_headers_to_copy;
+    policy.copied = at.each("response_headers_to_copy", names, notes, |name, at, notes| {
+        headers::modifiable(name, at, notes)
+    });
     policy
 }
 

@@ -20,22 +20,13 @@ pub(crate) fn route_match(
 ) -> Option<RouteMatch> {
     refuse_unmatched(message, at, notes);
     let path = path(message, at, notes);
-    let mut headers = Vec::with_capacity(message.headers.len());
-    for (index, header) in message.headers.iter().enumerate() {
-        headers.extend(self::header(header, &at.item("headers", index), notes));
-    }
-    let mut query = Vec::with_capacity(message.query_parameters.len());
-    for (index, parameter) in message.query_parameters.iter().enumerate() {
-        query.extend(query_parameter(parameter, &at.item("query_parameters", index), notes));
-    }
+    let headers = at.each("headers", &message.headers, notes, header);
+    let query = at.each("query_parameters", &message.query_parameters, notes, query_parameter);
     let runtime_fraction = message
         .runtime_fraction
         .as_ref()
         .and_then(|share| scalar::fraction(share, &at.field("runtime_fraction"), notes));
-    let mut cookies = Vec::with_capacity(message.cookies.len());
-    for (index, cookie) in message.cookies.iter().enumerate() {
-        cookies.extend(self::cookie(cookie, &at.item("cookies", index), notes));
-    }
+    let cookies = at.each("cookies", &message.cookies, notes, cookie);
     let grpc = message.grpc.is_some();
     Some(RouteMatch { path: path?, headers, query, cookies, grpc, runtime_fraction })
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write};
 
+use crate::problem::Notes;
+
 /// A place in the message being read: a chain of steps on the stack, so that walking a valid
 /// resource allocates nothing. It becomes text only when there is something to say about it.
 #[derive(Clone, Copy)]
@@ -32,6 +34,19 @@ impl<'a> At<'a> {
     /// An item of a repeated field of the message here.
     pub(crate) fn item(&'a self, name: &'static str, index: usize) -> Self {
         At { parent: Some(self), step: Step::Item(name, index) }
+    }
+
+    /// Reads each item of a repeated field of the message here; those that are refused are left
+    /// out.
+    pub(crate) fn each<M, T, C: FromIterator<T>>(
+        &self,
+        name: &'static str,
+        list: &[M],
+        notes: &mut Notes,
+        mut read: impl FnMut(&M, &At<'_>, &mut Notes) -> Option<T>,
+    ) -> C {
+        let read = |(index, item)| read(item, &self.item(name, index), notes);
+        list.iter().enumerate().filter_map(read).collect()
     }
 
     /// A value of a map field of the message here.

@@ -182,18 +182,11 @@ pub(crate) fn options(
     at: &At<'_>,
     notes: &mut Notes,
 ) -> Box<[SocketOption]> {
-    let mut options = Vec::with_capacity(messages.len());
-    for (index, message) in messages.iter().enumerate() {
-        let at = at.item("socket_options", index);
+    at.each("socket_options", messages, notes, |message, at, notes| {
         let is_for_datagrams =
             message.r#type.is_some_and(|kind| kind.stream.is_none() && kind.datagram.is_some());
-        if let Some(option) = option(message, &at, notes)
-            && !is_for_datagrams
-        {
-            options.push(option);
-        }
-    }
-    options.into()
+        option(message, at, notes).filter(|_| !is_for_datagrams)
+    })
 }
 
 fn option(message: &core::SocketOption, at: &At<'_>, notes: &mut Notes) -> Option<SocketOption> {

@@ -140,8 +140,7 @@ pub(crate) fn changes(
     at: &At<'_>,
     notes: &mut Notes,
 ) -> Vec<HeaderChange> {
-    let read = list.iter().enumerate();
-    read.filter_map(|(index, message)| change(message, &at.item(field, index), notes)).collect()
+    at.each(field, list, notes, change)
 }
 
 fn change(message: &rules::HeaderMutation, at: &At<'_>, notes: &mut Notes) -> Option<HeaderChange> {
@@ -182,11 +181,7 @@ fn fixed_change(change: HeaderChange, at: &At<'_>, notes: &mut Notes) -> Option<
 }
 
 fn queries(list: &[core::KeyValueMutation], at: &At<'_>, notes: &mut Notes) -> Box<[QueryChange]> {
-    let read = list.iter().enumerate();
-    read.filter_map(|(index, message)| {
-        query(message, &at.item("query_parameter_mutations", index), notes)
-    })
-    .collect()
+    at.each("query_parameter_mutations", list, notes, query)
 }
 
 fn query(message: &core::KeyValueMutation, at: &At<'_>, notes: &mut Notes) -> Option<QueryChange> {
