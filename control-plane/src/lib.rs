@@ -6,7 +6,6 @@
 
 pub mod cli;
 pub mod explain;
-pub mod files;
 mod folder;
 mod memory;
 mod plane;

@@ -16,10 +16,10 @@ use tonic::transport::server::TcpIncoming;
 use weft_config::{Mesh, Places, Problems};
 use weft_control_admin::{Admin, Documents, DocumentsError, Guard, Preview, Readiness, router};
 use weft_discovery::{Limits, Registry, RegistryService};
+use weft_proxy::files::{self, FilesError};
 use weft_serve::{Discovery, Ledger, Translated};
 use weft_store::{Sqlite, Store, StoreError};
 
-use crate::files::{self, FilesError};
 use crate::memory::Memory;
 use crate::socket::{self, SocketFile};
 use crate::world::{self, Changed};

@@ -130,7 +130,7 @@ pub(crate) struct SidecarArgs {
     /// xDS address of the control plane, `http://HOST:PORT` or `unix:PATH`.
     #[arg(long, value_name = "URL", env = "WEFT_CONTROL_PLANE", conflicts_with_all = ["config_path", "config_yaml", "mesh"])]
     pub(crate) control_plane: Option<String>,
-    /// Mesh files or folders to run from, without a control plane.
+    /// Mesh files to run from, or folders with them at any depth, without a control plane. `-` is standard input.
     #[arg(long, value_name = "PATH", env = "WEFT_MESH", conflicts_with_all = ["config_path", "config_yaml"])]
     pub(crate) mesh: Vec<PathBuf>,
     /// The service that the application belongs to.

@@ -13,6 +13,7 @@ mod bootstrap;
 mod cli;
 mod discovery;
 mod events;
+pub mod files;
 mod health;
 mod known_good;
 mod logging;

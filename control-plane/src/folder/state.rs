@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 
 use weft_config::{Mesh, Places, Source};
 use weft_control_admin::Trouble;
+use weft_proxy::files;
 use weft_watch::Stamp;
-
-use crate::files;
 
 /// How often files that change while they are read are read again.
 const ATTEMPTS: usize = 5;

@@ -6,7 +6,7 @@ use clap::Args;
 use http::Method;
 use weft_config::Source;
 use weft_control_admin::api::{self, Outcome};
-use weft_control_plane::files;
+use weft_proxy::files;
 
 use crate::client::{Ask, Server, ask};
 use crate::exit::Failure;

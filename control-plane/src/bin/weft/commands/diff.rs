@@ -7,7 +7,7 @@ use clap::Args;
 use similar::TextDiff;
 use weft_config::{Document, DocumentId, Mesh};
 use weft_control_admin::api::Resources;
-use weft_control_plane::files;
+use weft_proxy::files;
 
 use crate::client::{Ask, Server, ask};
 use crate::exit::Failure;

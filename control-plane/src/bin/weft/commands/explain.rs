@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use weft_config::{Document, Key, Mesh, Places};
 use weft_control_admin::api::{Proxy, Resource, Resources, Workload};
 use weft_control_plane::explain::{self, Explanation, Question};
-use weft_control_plane::files;
+use weft_proxy::files;
 use weft_translate::Workloads;
 
 use crate::client::{Ask, Server, ask};

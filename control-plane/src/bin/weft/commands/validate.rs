@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use weft_config::{Kind, Mesh};
-use weft_control_plane::files;
+use weft_proxy::files;
 
 use crate::exit::Failure;
 

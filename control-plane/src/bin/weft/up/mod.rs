@@ -22,7 +22,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use weft_config::{Mesh, Source};
-use weft_control_plane::files;
+use weft_proxy::files;
 
 use crate::exit::Failure;
 use crate::table::Table;

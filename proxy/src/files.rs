@@ -61,7 +61,10 @@ fn read_path(path: &Path) -> io::Result<Vec<Source>> {
 
 /// The file itself; of a folder its document files and those of the folders in it, by path.
 /// Names that begin with a dot are left out: they are what editors and volumes keep for themselves.
-pub(crate) fn documents_of(path: &Path) -> io::Result<Vec<PathBuf>> {
+///
+/// # Errors
+/// When a folder cannot be listed.
+pub fn documents_of(path: &Path) -> io::Result<Vec<PathBuf>> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
