@@ -6,17 +6,11 @@ import subprocess
 import pytest
 
 from harness import http1
-from harness.control import GRPC_CLIENTS, ControlPlane, XdsClient
+from harness.control import GRPC_CLIENTS, XdsClient
 from harness.grpcs import Server as GrpcServer
 from harness.mesh import service
 from harness.proxy import Proxy, binary
 from harness.waiting import until
-
-
-@pytest.fixture
-def control(tmp_path, processes):
-    with ControlPlane(tmp_path) as running:
-        yield running
 
 
 def bootstrap(client, control, *arguments):

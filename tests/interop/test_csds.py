@@ -8,21 +8,10 @@ from google.protobuf.json_format import ParseDict
 
 from harness import http1
 from harness.config import ads_bootstrap, assignment, eds_cluster, hcm, listener, route, routes, virtual_host
-from harness.management import CDS, EDS, LDS, MESSAGES, RDS, ManagementServer
+from harness.management import CDS, EDS, LDS, MESSAGES, RDS
 from harness.waiting import until
 
 pytestmark = pytest.mark.weft_only
-
-
-@pytest.fixture(params=["sotw", "delta"])
-def mode(request):
-    return request.param
-
-
-@pytest.fixture
-def server():
-    with ManagementServer() as running:
-        yield running
 
 
 @pytest.fixture

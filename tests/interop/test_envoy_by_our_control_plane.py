@@ -26,12 +26,6 @@ def side(request):
 
 
 @pytest.fixture
-def control(tmp_path, processes):
-    with ControlPlane(tmp_path, name="control") as running:
-        yield running
-
-
-@pytest.fixture
 def sidecar(side, control, tmp_path, processes):
     """Starts the proxy with the way to the control plane and its own metadata."""
     kind, mode = side

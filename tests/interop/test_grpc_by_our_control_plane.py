@@ -11,12 +11,6 @@ from harness.waiting import until
 
 
 @pytest.fixture
-def control(tmp_path, processes):
-    with ControlPlane(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
 def backend():
     made = []
 

@@ -12,7 +12,7 @@ import pytest
 
 from harness import http1
 from harness.config import ads_bootstrap
-from harness.control import ControlPlane, XdsClient
+from harness.control import XdsClient
 from harness.grpcs import Server as GrpcServer
 from harness.grpcs import unary
 from harness.mesh import (
@@ -30,12 +30,6 @@ from harness.upstream import Tcp
 from harness.waiting import until
 
 SHARE = 200
-
-
-@pytest.fixture
-def control(tmp_path, processes):
-    with ControlPlane(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture(params=["envoy", "envoy-older", "weft"])

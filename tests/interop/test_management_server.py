@@ -18,19 +18,8 @@ from harness.config import (
     tcp_proxy,
     virtual_host,
 )
-from harness.management import CDS, EDS, LDS, RDS, ManagementServer, any_pb2
+from harness.management import CDS, EDS, LDS, RDS, any_pb2
 from harness.waiting import until
-
-
-@pytest.fixture(params=["sotw", "delta"])
-def mode(request):
-    return request.param
-
-
-@pytest.fixture
-def server():
-    with ManagementServer() as running:
-        yield running
 
 
 @pytest.fixture

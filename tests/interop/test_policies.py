@@ -5,17 +5,10 @@ import pytest
 
 from harness import http1
 from harness.config import ads_bootstrap
-from harness.control import ControlPlane
 from harness.mesh import http_route, rule, service, traffic_policy
 from harness.proxy import Proxy
 from harness.upstream import Tcp
 from harness.waiting import until
-
-
-@pytest.fixture
-def control(tmp_path, processes):
-    with ControlPlane(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture(params=["envoy", "envoy-older", "weft"])

@@ -28,11 +28,6 @@ from harness.management import CDS, EDS, LDS, RDS, ManagementServer
 from harness.waiting import until
 
 
-@pytest.fixture(params=["sotw", "delta"])
-def mode(request):
-    return request.param
-
-
 @pytest.fixture
 def servers():
     """Makes management servers."""
