@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use prost::Message as _;
 use prost::encoding::{WireType, encode_key, encode_varint};
+use weft_config::model::policy::TrafficSettings;
 use weft_config::model::service::{Protocol, Service};
 use weft_config::model::{MeshConfig, TrafficPolicy};
 use weft_config::{BoundRoute, Key, Mesh};
@@ -23,30 +24,33 @@ const VIRTUAL_HOSTS: u32 = 2;
 #[derive(Debug, Default)]
 pub(crate) struct EncodedHosts {
     services: BTreeMap<Key, BTreeMap<String, HostsOfService>>,
-    /// What all of them were made with.
     policies: Vec<Arc<TrafficPolicy>>,
     config: Option<MeshConfig>,
+    /// Counts changes of the two.
+    rules: u64,
 }
 
 #[derive(Debug)]
 struct HostsOfService {
     service: Arc<Service>,
     routes: Vec<Arc<BoundRoute>>,
+    /// What holds for the Service and for whatever its routes lead to,
+    settings: Vec<TrafficSettings>,
+    /// as it was at this count of changes.
+    rules: u64,
     fields: Vec<u8>,
 }
 
 impl EncodedHosts {
-    /// Forgets what is not of this mesh: Services that left and, when any policy changed, everything,
-    /// because a policy is about whatever leads to its target.
+    /// Forgets Services that left, and notes whether any policy is another than before.
     pub(crate) fn follow(&mut self, mesh: &Mesh) {
+        self.services.retain(|key, _| mesh.services().contains_key(key));
         let policies = mesh.policies();
         let same = policies.len() == self.policies.len()
             && policies.values().zip(&self.policies).all(|(now, then)| Arc::ptr_eq(now, then))
             && mesh.config() == self.config.as_ref();
-        if same {
-            self.services.retain(|key, _| mesh.services().contains_key(key));
-        } else {
-            self.services.clear();
+        if !same {
+            self.rules += 1;
             self.policies = policies.values().cloned().collect();
             self.config = mesh.config().cloned();
         }
@@ -62,11 +66,15 @@ impl EncodedHosts {
     ) {
         let ports = service.ports.iter();
         let routes = || ports.clone().flat_map(|port| mesh.bound_routes(key, port.port));
+        let rules = self.rules;
         let namespaces = self.services.entry(key.clone()).or_default();
-        let known = namespaces.get(namespace).filter(|known| {
-            Arc::ptr_eq(&known.service, service) && known.routes.iter().eq(routes())
+        let known = namespaces.get_mut(namespace).filter(|known| {
+            Arc::ptr_eq(&known.service, service)
+                && known.routes.iter().eq(routes())
+                && (known.rules == rules || known.settings == settings(mesh, key, routes()))
         });
         if let Some(known) = known {
+            known.rules = rules;
             return to.extend_from_slice(&known.fields);
         }
         let mut fields = Vec::new();
@@ -77,10 +85,23 @@ impl EncodedHosts {
         let made = HostsOfService {
             service: service.clone(),
             routes: routes().cloned().collect(),
+            settings: settings(mesh, key, routes()),
+            rules,
             fields,
         };
         namespaces.insert(namespace.to_owned(), made);
     }
+}
+
+/// All settings that the hosts of a Service are made with.
+fn settings<'a>(
+    mesh: &Mesh,
+    key: &Key,
+    routes: impl Iterator<Item = &'a Arc<BoundRoute>>,
+) -> Vec<TrafficSettings> {
+    let backends = routes.flat_map(|route| &route.rules).flat_map(|rule| &rule.backends);
+    let led_to = backends.map(|backend| mesh.settings(&backend.service, backend.subset.as_deref()));
+    std::iter::once(mesh.settings(key, None)).chain(led_to).collect()
 }
 
 /// Appends a virtual host to an encoded `RouteConfiguration`.
@@ -161,9 +182,25 @@ mod tests {
         let after = places(&mut hosts, &changed(&mesh, route));
         let others = after.into_iter().zip(before).filter(|(now, then)| now != then);
         assert_eq!(others.map(|((name, _), _)| name).collect::<Vec<_>>(), ["a"]);
-        let policy = "{apiVersion: weft.dev/v1, kind: TrafficPolicy, metadata: {name: p}, \
-             spec: {targetRef: {kind: Service, name: c}, timeouts: {request: 2s}}}";
-        hosts.follow(&changed(&mesh, policy));
-        assert!(hosts.services.is_empty(), "whatever leads to c may be about it");
+        let policy = |target: &str| {
+            format!(
+                "{{apiVersion: weft.dev/v1, kind: TrafficPolicy, metadata: {{name: p}}, \
+                 spec: {{targetRef: {{kind: Service, name: {target}}}, timeouts: {{request: 2s}}}}}}"
+            )
+        };
+        let before = places(&mut hosts, &mesh);
+        let moved =
+            |before: &[(String, *const u8)], after: &[(String, *const u8)]| -> Vec<String> {
+                let others = after.iter().zip(before).filter(|(now, then)| now != then);
+                others.map(|((name, _), _)| name.clone()).collect()
+            };
+        let after = places(&mut hosts, &changed(&mesh, &policy("c")));
+        assert_eq!(moved(&before, &after), ["c"]);
+        let again = places(&mut hosts, &changed(&mesh, &policy("b")));
+        assert_eq!(
+            moved(&after, &again),
+            ["a", "b", "c"],
+            "a leads to b, and c has no policy any more"
+        );
     }
 }
