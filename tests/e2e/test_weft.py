@@ -186,7 +186,7 @@ def test_explain_says_which_rule_takes_a_request_and_why_not_the_others(tmp_path
     assert canary["route"]["document"] == "HTTPRoute/inventory spec.rules[0]"
     assert [one["address"] for one in canary["destinations"][0]["endpoints"]] == ["127.0.0.1:1002"]
     assert {"what": "the whole answer", "milliseconds": 700} in canary["timeouts"]
-    assert "more specific" in canary["others"][0]["why"][0]
+    assert "an earlier route takes" in canary["others"][0]["why"][0]
 
     for arguments, said in [
         (("GET", "http://inventory/other"), "no rule of this host matches"),
@@ -198,6 +198,50 @@ def test_explain_says_which_rule_takes_a_request_and_why_not_the_others(tmp_path
     assert explain("GET", "http://nobody/").returncode == 1
     stranger = run([binary("weft"), "explain", "request", "--from", "x", "-f", path, "GET", "http://a/"], tmp_path)
     assert stranger.returncode == 4 and "storefront" in stranger.stderr
+
+
+def test_explain_says_where_connections_go_and_why(tmp_path):
+    path = tmp_path / "stores.yaml"
+    documents = [
+        mesh.service("storefront"),
+        mesh.service("orders", "127.0.0.1:1001", protocol="tcp", port=5432, listen="127.0.0.1:15432"),
+        mesh.service("archive", "127.0.0.1:1002", protocol="tcp", port=5432),
+        mesh.service("vault", "127.0.0.1:1003", protocol="tls", port=443, listen="127.0.0.1:15443"),
+        mesh.stream_route("TCPRoute", "moved", "orders", ("orders", 3), ("archive", 1)),
+        mesh.stream_route("TLSRoute", "vault", "vault", ("vault", 1), hostnames=["vault.example.com"]),
+        mesh.stream_route("TLSRoute", "rest", "vault", ("archive", 1), hostnames=["*.example.com"]),
+    ]
+    path.write_text(mesh.documents(documents))
+
+    def explain(*arguments):
+        command = [binary("weft"), "explain", "connection", "--from", "storefront", "-f", path, *arguments]
+        return run(command, tmp_path)
+
+    split = explain("orders:5432", "-o", "json")
+    assert split.returncode == 0, split.stderr
+    told = json.loads(split.stdout)
+    assert told["listener"] == "orders.default:5432 (127.0.0.1:15432)"
+    assert told["route"]["document"] == "TCPRoute/moved spec.rules[0]"
+    assert told["route"]["place"].startswith(str(path))
+    assert [(one["percent"], one["endpoints"][0]["address"]) for one in told["destinations"]] == [
+        (75.0, "127.0.0.1:1001"),
+        (25.0, "127.0.0.1:1002"),
+    ]
+
+    named = explain("--server-name", "Vault.example.com", "vault:443")
+    assert named.returncode == 0 and "TLSRoute/vault" in named.stdout, named.stdout + named.stderr
+    assert "it is for the server name *.example.com" in named.stdout
+    for arguments, said in [
+        (("vault:443",), "it names no server"),
+        (("--server-name", "else.test", "vault:443"), "no route is for the server name"),
+        (("archive:5432",), "give it a `listen` address"),
+        (("orders:1",), "has no port 1 (there are: 5432)"),
+        (("nobody:1",), "no Service is called"),
+        (("storefront:80",), "weft explain request"),
+    ]:
+        outcome = explain(*arguments)
+        assert outcome.returncode == 1 and said in outcome.stdout, outcome.stdout + outcome.stderr
+    assert "has no port" in explain("orders").stderr
 
 
 def test_explain_tells_what_really_happens(weft, control, tmp_path, http_upstream):
@@ -226,5 +270,6 @@ def test_every_command_has_help_with_examples(tmp_path, command):
     outcome = run([binary("weft"), command, "--help"], tmp_path)
     assert outcome.returncode == 0
     if command == "explain":
+        assert "Example" in run([binary("weft"), command, "connection", "--help"], tmp_path).stdout
         outcome = run([binary("weft"), command, "request", "--help"], tmp_path)
     assert "Example" in outcome.stdout and f"weft {command}" in outcome.stdout

@@ -1,11 +1,13 @@
-//! What becomes of a request, and why: asked of the very code that decides it.
+//! What becomes of a request or of a connection, and why: asked of the very code that decides it.
 //!
-//! The mesh is translated as for a sidecar, compiled as a proxy compiles it, and the request is
-//! looked up in the tables that would serve it. So the answer cannot differ from what happens.
+//! The mesh is translated as for a sidecar, compiled as a proxy compiles it, and what is asked about
+//! is looked up in the tables that would serve it. So the answer cannot differ from what happens.
 
+mod connection;
 mod node;
 mod table;
 
+pub use connection::{Dial, explain_connection};
 pub use node::{Names, meant, workloads};
 
 use std::collections::BTreeMap;
@@ -17,7 +19,7 @@ use serde::Serialize;
 use weft_compile::{Action, Tables};
 use weft_config::{DocumentId, Key, Kind, Mesh, Places};
 pub use weft_explain::{Destination, Endpoint, Limit};
-use weft_explain::{destinations, limits};
+use weft_explain::{Tried, destinations, limits, tried};
 use weft_route::{Outcome, RequestView};
 use weft_translate::Workloads;
 
@@ -39,11 +41,11 @@ pub struct Question {
     pub headers: HeaderMap,
 }
 
-/// What becomes of a request.
+/// What becomes of a request, or of a connection that is not looked into.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Explanation {
-    /// The request in a line.
+    /// The request or the connection in a line.
     pub request: String,
     /// What becomes of it, in a sentence.
     pub verdict: String,
@@ -110,17 +112,8 @@ pub fn explain(
 ) -> Result<Explanation, ExplainError> {
     let tables = table::tables(mesh, workloads, &question.from, OUTBOUND)?;
     let Question { method, authority, path, .. } = question;
-    let mut explanation = Explanation {
-        request: format!("{method} http://{authority}{path} from {}", question.from),
-        verdict: String::new(),
-        forwarded: false,
-        listener: None,
-        virtual_host: None,
-        route: None,
-        timeouts: Vec::new(),
-        destinations: Vec::new(),
-        others: Vec::new(),
-    };
+    let asked = format!("{method} http://{authority}{path} from {}", question.from);
+    let mut explanation = Explanation::of(asked);
     let Some((listener, routes)) = table::outbound_routes(&tables, OUTBOUND) else {
         "refused: the sidecar has no listener for what its application calls"
             .clone_into(&mut explanation.verdict);
@@ -159,19 +152,12 @@ pub fn explain(
         }
     };
     let host = explanation.virtual_host.clone().unwrap_or_default();
-    let mut passed = false;
-    for (_, route) in routes.table.routes().filter(|(of, _)| *of == host) {
+    for (route, tried) in tried(routes, &host, matched, &request) {
         let rule = rule_name(mesh, places, route.name.as_deref().unwrap_or_default(), &route.rule);
-        if matched.is_some_and(|matched| std::ptr::eq(matched, route)) {
-            explanation.route = Some(rule);
-            passed = true;
-            continue;
+        match tried {
+            Tried::Takes => explanation.route = Some(rule),
+            Tried::Passes(why) => explanation.others.push(Other { rule, why }),
         }
-        let mut why = weft_explain::failures(&route.rule, &request);
-        if why.is_empty() && passed {
-            why.push("an earlier rule takes the request: it is more specific".to_owned());
-        }
-        explanation.others.push(Other { rule, why });
     }
     if let Some(route) = matched {
         act(&mut explanation, &tables, &route.action.action);
@@ -179,21 +165,42 @@ pub fn explain(
     Ok(explanation)
 }
 
+impl Explanation {
+    fn of(request: String) -> Self {
+        Self {
+            request,
+            verdict: String::new(),
+            forwarded: false,
+            listener: None,
+            virtual_host: None,
+            route: None,
+            timeouts: Vec::new(),
+            destinations: Vec::new(),
+            others: Vec::new(),
+        }
+    }
+
+    /// It goes to one of these; `refused` says what happens where none of them takes anything.
+    fn send(&mut self, destinations: Vec<Destination>, refused: &str) {
+        let able = destinations.iter().any(|each| each.trouble.is_none());
+        let names: Vec<_> = destinations.iter().map(|each| each.cluster.as_str()).collect();
+        let names = names.join(" or ");
+        self.forwarded = true;
+        self.verdict = if able {
+            format!("sent to {names}")
+        } else {
+            format!("{refused}: nobody takes requests behind {names}")
+        };
+        self.destinations = destinations;
+    }
+}
+
 /// Fills in what a matching rule does.
 fn act(explanation: &mut Explanation, tables: &Tables, action: &Action) {
     explanation.verdict = match action {
         Action::Forward(forward) => {
-            explanation.forwarded = true;
-            explanation.destinations = destinations(tables, forward);
             explanation.timeouts = limits(tables, forward);
-            let able = explanation.destinations.iter().any(|each| each.trouble.is_none());
-            let names: Vec<_> =
-                explanation.destinations.iter().map(|each| each.cluster.as_str()).collect();
-            if able {
-                format!("sent to {}", names.join(" or "))
-            } else {
-                format!("answered with 503: nobody takes requests behind {}", names.join(" or "))
-            }
+            return explanation.send(destinations(tables, forward), "answered with 503");
         }
         Action::Redirect(_) => "answered with a redirect".to_owned(),
         Action::Direct(answer) => format!("answered with {}", answer.status.as_u16()),
@@ -230,17 +237,31 @@ fn rule_name(
         let is_route = |id: &DocumentId| {
             matches!(id.kind, Kind::HttpRoute | Kind::GrpcRoute) && id.key.to_string() == route
         };
-        let id = mesh.ids().find(is_route)?;
-        let field = format!("spec.rules[{rule}]");
-        let place = places.place(&id, &field);
-        Some((format!("{id} {field}"), place))
+        Some((mesh.ids().find(is_route)?, rule))
     });
-    let (document, place) = found.unzip();
-    RuleName {
-        name: name.to_owned(),
-        document,
-        place: place.flatten(),
-        conditions: weft_explain::texts(conditions),
+    let conditions = weft_explain::texts(conditions);
+    match found {
+        Some((id, rule)) => RuleName::written(name, &id, rule, places, conditions),
+        None => RuleName { name: name.to_owned(), document: None, place: None, conditions },
+    }
+}
+
+impl RuleName {
+    /// A rule of a document.
+    fn written(
+        name: &str,
+        id: &DocumentId,
+        rule: usize,
+        places: &Places,
+        conditions: Vec<String>,
+    ) -> Self {
+        let field = format!("spec.rules[{rule}]");
+        Self {
+            name: name.to_owned(),
+            document: Some(format!("{id} {field}")),
+            place: places.place(id, &field),
+            conditions,
+        }
     }
 }
 

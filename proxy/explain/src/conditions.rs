@@ -17,7 +17,7 @@ pub fn texts(rule: &RouteMatch) -> Vec<String> {
 }
 
 /// What of it a request does not have.
-pub fn failures(rule: &RouteMatch, request: &RequestView<'_>) -> Vec<String> {
+pub(crate) fn failures(rule: &RouteMatch, request: &RequestView<'_>) -> Vec<String> {
     let has = |what: String, found: &str| format!("asks that {what}; the request has {found}");
     // Each condition is tried alone, by the code that decides.
     let only = |path: PathMatch| RouteMatch::path(path);

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use weft_balance::{Condition, EndpointAddress, Host, Verdict};
-use weft_compile::{Cluster, ClusterChoice, ClusterId, Forward, RouteTarget, Tables};
+use weft_compile::{Cluster, ClusterChoice, ClusterId, Forward, RouteTarget, Tables, Target};
 
 /// Picks that are drawn to see how they fall.
 const DRAWS: u32 = 1000;
@@ -51,19 +51,35 @@ pub fn destinations(tables: &Tables, forward: &Forward) -> Vec<Destination> {
         RouteTarget::Cluster(id) => vec![destination(tables, *id, 100.0)],
         RouteTarget::Header(name) => vec![by_header(name.as_str(), 100.0)],
         RouteTarget::Weighted(weighted) => {
-            let mut before = 0;
-            let shares = weighted.clusters.iter().map(|each| {
-                let weight = each.up_to - before;
-                before = each.up_to;
-                let percent = f64::from(weight) * 100.0 / f64::from(weighted.total.max(1));
-                match &each.cluster {
-                    ClusterChoice::Id(id) => destination(tables, *id, percent),
-                    ClusterChoice::Header(name) => by_header(name.as_str(), percent),
-                }
+            let clusters = weighted.clusters.iter().map(|each| (each.up_to, &each.cluster));
+            let shares = shares(weighted.total, clusters).map(|(percent, cluster)| match cluster {
+                ClusterChoice::Id(id) => destination(tables, *id, percent),
+                ClusterChoice::Header(name) => by_header(name.as_str(), percent),
             });
             shares.collect()
         }
     }
+}
+
+/// Every cluster that the bytes of a connection may be sent to.
+pub fn carried(tables: &Tables, target: &Target) -> Vec<Destination> {
+    match target {
+        Target::Cluster(id) => vec![destination(tables, *id, 100.0)],
+        Target::Weighted(weighted) => {
+            let clusters = weighted.clusters.iter().copied();
+            let shares = shares(weighted.total, clusters);
+            shares.map(|(percent, id)| destination(tables, id, percent)).collect()
+        }
+    }
+}
+
+/// Running sums of weights as shares of a hundred.
+fn shares<T>(total: u32, sums: impl Iterator<Item = (u32, T)>) -> impl Iterator<Item = (f64, T)> {
+    let mut before = 0;
+    sums.map(move |(up_to, cluster)| {
+        let weight = up_to - std::mem::replace(&mut before, up_to);
+        (f64::from(weight) * 100.0 / f64::from(total.max(1)), cluster)
+    })
 }
 
 fn by_header(name: &str, percent: f64) -> Destination {
@@ -71,7 +87,7 @@ fn by_header(name: &str, percent: f64) -> Destination {
     Destination { cluster, percent, trouble: None, endpoints: Vec::new() }
 }
 
-pub(crate) fn destination(tables: &Tables, id: ClusterId, percent: f64) -> Destination {
+fn destination(tables: &Tables, id: ClusterId, percent: f64) -> Destination {
     let Some(cluster) = tables.cluster(id) else {
         let trouble = Some("it is not there, or waits for its endpoints".to_owned());
         let cluster = "unknown".to_owned();

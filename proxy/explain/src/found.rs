@@ -6,14 +6,15 @@ use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 use weft_compile::{
     Action, BindAddress, Chain, FilterChain, HttpChain, Listener, RouteConfig, RouteEntry, Routes,
-    Tables, Target,
+    Tables,
 };
 use weft_route::{HeaderKey, Outcome, RequestView, Route};
 
 use crate::{
     Destination, Limit, conditions,
-    destination::{destination, destinations},
+    destination::{carried, destinations},
     limits, policy,
+    tried::{Tried, tried},
 };
 
 /// A request that might come.
@@ -126,19 +127,7 @@ fn in_chain(
         },
         Chain::Tcp(tcp) => {
             explanation.forwarded = true;
-            explanation.destinations = match &tcp.target {
-                Target::Cluster(id) => vec![destination(tables, *id, 100.0)],
-                Target::Weighted(weighted) => {
-                    let mut before = 0;
-                    let shares = weighted.clusters.iter().map(|(up_to, id)| {
-                        let weight = up_to - before;
-                        before = *up_to;
-                        let percent = f64::from(weight) * 100.0 / f64::from(weighted.total.max(1));
-                        destination(tables, *id, percent)
-                    });
-                    shares.collect()
-                }
-            };
+            explanation.destinations = carried(tables, &tcp.target);
             explanation.verdict = sent("not looked into: its bytes are sent", &explanation);
         }
         Chain::Direct(_) => {
@@ -201,20 +190,12 @@ fn look_up(
         Outcome::Matched { vhost, route } => (vhost, Some(route)),
     };
     explanation.virtual_host = Some(host.to_owned());
-    let mut passed = false;
-    let of_host = routes.table.routes().filter(|(of, _)| *of == host);
-    for (index, (_, route)) in of_host.enumerate() {
+    for (index, (route, tried)) in tried(routes, host, matched, &request).enumerate() {
         let rule = rule(route, index);
-        if matched.is_some_and(|matched| std::ptr::eq(matched, route)) {
-            explanation.route = Some(rule);
-            passed = true;
-            continue;
+        match tried {
+            Tried::Takes => explanation.route = Some(rule),
+            Tried::Passes(why) => explanation.others.push(Other { rule, why }),
         }
-        let mut why = conditions::failures(&route.rule, &request);
-        if why.is_empty() && passed {
-            why.push("an earlier route takes the request".to_owned());
-        }
-        explanation.others.push(Other { rule, why });
     }
     let entry = matched.map(|route| &*route.action);
     explanation.filters = policy::filters(chain, entry);

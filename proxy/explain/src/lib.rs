@@ -8,9 +8,11 @@ mod conditions;
 mod destination;
 mod found;
 mod policy;
+mod tried;
 mod words;
 
-pub use conditions::{failures, texts};
-pub use destination::{Destination, Endpoint, destinations};
+pub use conditions::texts;
+pub use destination::{Destination, Endpoint, carried, destinations};
 pub use found::{Explanation, Other, Question, Rule, explain};
 pub use policy::{Limit, limits};
+pub use tried::{Tried, tried};

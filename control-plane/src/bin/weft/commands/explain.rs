@@ -1,13 +1,13 @@
-//! `weft explain`: what becomes of a request, and what a proxy has or has not.
+//! `weft explain`: what becomes of a request or a connection, and what a proxy has or has not.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, uri::Authority};
 use weft_config::{Document, Key, Mesh, Places};
 use weft_control_admin::api::{Proxy, Resource, Resources, Workload};
-use weft_control_plane::explain::{self, Explanation, Question};
+use weft_control_plane::explain::{self, Dial, ExplainError, Explanation, Question};
 use weft_proxy::files;
 use weft_translate::Workloads;
 
@@ -16,10 +16,10 @@ use crate::exit::Failure;
 use crate::output::Format;
 use crate::table::Table;
 
-/// Explains what becomes of a request, or why a proxy has a resource or has not.
+/// Explains what becomes of a request or a connection, or why a proxy has a resource or has not.
 ///
 /// The answer comes from the code that decides: the mesh is translated and compiled as for a
-/// sidecar, and the request is looked up as the sidecar would.
+/// sidecar, and what is asked about is looked up as the sidecar would.
 #[derive(Args, Debug)]
 pub(crate) struct Explain {
     #[command(subcommand)]
@@ -29,6 +29,7 @@ pub(crate) struct Explain {
 #[derive(Debug, Subcommand)]
 enum What {
     Request(OfRequest),
+    Connection(OfConnection),
     Proxy(OfProxy),
 }
 
@@ -43,10 +44,7 @@ Examples:
   weft explain request --from storefront -f shop/ GET http://inventory/stock   without a control plane")]
 struct OfRequest {
     #[command(flatten)]
-    server: Server,
-    /// The service that calls; its namespace may stand before it, as in shop/storefront.
-    #[arg(long, value_name = "SERVICE")]
-    from: String,
+    by: By,
     /// The method.
     method: http::Method,
     /// The URL that is called. https is not looked into by sidecars.
@@ -55,6 +53,35 @@ struct OfRequest {
     /// A header field of the request, as `name: value`. May be given several times.
     #[arg(short = 'H', long = "header", value_name = "FIELD", value_parser = header)]
     headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// What becomes of a connection to a tcp or tls port: which route takes it, where its bytes go.
+///
+/// Exits with 1 when its bytes are not sent anywhere.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  weft explain connection --from storefront orders-db:5432
+  weft explain connection --from storefront --server-name a.example.com gate:443")]
+struct OfConnection {
+    #[command(flatten)]
+    by: By,
+    /// The Service that is called, and its port.
+    #[arg(value_name = "HOST:PORT")]
+    target: Authority,
+    /// What the client's TLS hello names.
+    #[arg(long, value_name = "NAME", default_value = "")]
+    server_name: String,
+}
+
+/// Who asks, and of what.
+#[derive(Args, Debug)]
+struct By {
+    #[command(flatten)]
+    server: Server,
+    /// The service that calls; its namespace may stand before it, as in shop/storefront.
+    #[arg(long, value_name = "SERVICE")]
+    from: String,
     /// Documents to explain from, in the place of a control plane: files, folders or -.
     #[arg(short, long = "file", value_name = "PATH")]
     files: Vec<PathBuf>,
@@ -90,6 +117,7 @@ impl Explain {
     pub(crate) async fn run(self) -> Result<bool, Failure> {
         match self.what {
             What::Request(request) => request.run().await,
+            What::Connection(connection) => connection.run().await,
             What::Proxy(proxy) => proxy.run().await.map(|()| true),
         }
     }
@@ -123,8 +151,9 @@ fn key(text: &str) -> Key {
     }
 }
 
-impl OfRequest {
-    async fn run(self) -> Result<bool, Failure> {
+impl By {
+    /// The world that is asked of, and the caller in it.
+    async fn world(&self) -> Result<(World, Key), Failure> {
         let world = if self.files.is_empty() {
             world(&self.server).await?
         } else {
@@ -134,24 +163,54 @@ impl OfRequest {
             let (places, workloads) = (Places::of(&sources), Workloads::new());
             World { mesh, places, resources: Vec::new(), workloads }
         };
-        let question = self.question()?;
-        if !world.mesh.services().contains_key(&question.from) {
+        let from = key(&self.from);
+        if !world.mesh.services().contains_key(&from) {
             let names: Vec<_> = world.mesh.services().keys().map(ToString::to_string).collect();
             let text = format!(
-                "there is no Service {} to call from (there are: {})",
-                question.from,
+                "there is no Service {from} to call from (there are: {})",
                 names.join(", ")
             );
             return Err(Failure::NotFound(text));
         }
-        let explained = explain::explain(&world.mesh, &world.places, &world.workloads, &question);
+        Ok((world, from))
+    }
+
+    fn tell(
+        &self,
+        explained: Result<Explanation, ExplainError>,
+        world: &World,
+    ) -> Result<bool, Failure> {
         let mut explained = explained.map_err(|error| Failure::No(error.to_string()))?;
         name_files(&mut explained, &world.resources);
         self.output.print(&explained, || text(&explained)).map_err(Failure::Unreachable)?;
         Ok(explained.forwarded)
     }
+}
 
-    fn question(&self) -> Result<Question, Failure> {
+impl OfConnection {
+    async fn run(self) -> Result<bool, Failure> {
+        let Some(port) = self.target.port_u16() else {
+            let text = format!("error: {} has no port\n  hint: write it as db:5432", self.target);
+            return Err(Failure::No(text));
+        };
+        let (world, from) = self.by.world().await?;
+        let (host, server_name) =
+            (self.target.host().to_owned(), self.server_name.to_ascii_lowercase());
+        let dial = Dial { from, host, port, server_name };
+        let World { mesh, places, workloads, .. } = &world;
+        self.by.tell(explain::explain_connection(mesh, places, workloads, &dial), &world)
+    }
+}
+
+impl OfRequest {
+    async fn run(self) -> Result<bool, Failure> {
+        let (world, from) = self.by.world().await?;
+        let question = self.question(from)?;
+        let World { mesh, places, workloads, .. } = &world;
+        self.by.tell(explain::explain(mesh, places, workloads, &question), &world)
+    }
+
+    fn question(&self, from: Key) -> Result<Question, Failure> {
         let wrong = |text: String| Failure::No(format!("error: {text}"));
         let authority = self.target.authority().ok_or_else(|| {
             wrong(format!(
@@ -162,7 +221,7 @@ impl OfRequest {
         let path = self.target.path_and_query().map_or("/", |path| path.as_str());
         let headers: HeaderMap = self.headers.iter().cloned().collect();
         Ok(Question {
-            from: key(&self.from),
+            from,
             method: self.method.to_string(),
             authority: authority.to_string(),
             path: path.to_owned(),
