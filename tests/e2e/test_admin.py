@@ -57,6 +57,18 @@ def test_config_dump_has_what_was_configured(proxy):
     assert [c["cluster"]["name"] for c in static] == ["up"]
 
 
+def test_clusters_say_where_hosts_are(start, http_upstream):
+    up = cluster("up", http_upstream("up").port)
+    place = {"region": "eu-1", "zone": "eu-1a", "sub_zone": "rack-7"}
+    up["load_assignment"]["endpoints"][0]["locality"] = place
+    main = routes("main", virtual_host("all", ["*"], route("/", "up")))
+    proxy = start(bootstrap([listener("main", hcm(main))], [up]))
+    [status] = [one for one in proxy.admin.json("/clusters?format=json")["cluster_statuses"] if one["name"] == "up"]
+    assert status["host_statuses"][0]["locality"] == place
+    text = proxy.admin.get("/clusters").text
+    assert all(f"::{part}::{value}\n" in text for part, value in place.items())
+
+
 def test_clusters_lists_hosts(proxy):
     statuses = proxy.admin.json("/clusters?format=json")["cluster_statuses"]
     (up,) = [status for status in statuses if status["name"] == "up"]

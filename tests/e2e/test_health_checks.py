@@ -1,5 +1,6 @@
 """Active health checks: endpoints are asked whether they are well."""
 
+import base64
 import json
 import socket
 
@@ -258,7 +259,7 @@ class Ponger(Server):
 
 
 def test_raw_servers_are_asked_in_bytes(begin):
-    question = {"send": {"text": b"PING".hex()}, "receive": [{"text": b"PO".hex()}, {"text": b"NG".hex()}]}
+    question = {"send": {"text": b"PING".hex()}, "receive": [{"text": b"PO".hex()}, {"binary": base64.b64encode(b"NG").decode()}]}
     with Ponger("good", b"+PO:NG+") as good, Ponger("bad", b"NGPO") as bad:
         proxy = begin([good.port, bad.port], check(tcp_health_check=question, timeout="0.3s"))
         assert taken_by(proxy) == {"good"}

@@ -20,6 +20,7 @@ class NameServer:
         self.zone = {}
         self.asked = []
         self.failing = False
+        self.silent = False
         self.truncating = False
         while True:
             self._tcp = socket.create_server(("127.0.0.1", 0))
@@ -56,7 +57,9 @@ class NameServer:
         while True:
             try:
                 query, peer = self._udp.recvfrom(4096)
-                self._udp.sendto(self._answer(query, "udp"), peer)
+                answer = self._answer(query, "udp")
+                if not self.silent:
+                    self._udp.sendto(answer, peer)
             except OSError:
                 return
 
@@ -73,6 +76,8 @@ class NameServer:
             while len(size := connection.recv(2, socket.MSG_WAITALL)) == 2:
                 query = connection.recv(struct.unpack("!H", size)[0], socket.MSG_WAITALL)
                 answer = self._answer(query, "tcp")
+                if self.silent:
+                    continue
                 connection.sendall(struct.pack("!H", len(answer)) + answer)
 
     def _answer(self, query, transport):

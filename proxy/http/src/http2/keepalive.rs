@@ -101,5 +101,23 @@ impl Keepalive {
 
 /// The interval and a part of its jitter, so that connections do not all ask at once.
 fn jittered(interval: Duration, rules: Rules) -> Duration {
-    interval + interval.mul_f64(fastrand::f64() * f64::from(rules.jitter_percent) / 100.0)
+    later(interval, rules.jitter_percent, fastrand::f64())
+}
+
+fn later(interval: Duration, jitter_percent: u8, part: f64) -> Duration {
+    interval + interval.mul_f64(part * f64::from(jitter_percent) / 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_come_later_by_a_part_of_the_jitter() {
+        let second = Duration::from_secs(1);
+        assert_eq!(later(10 * second, 0, 0.9), 10 * second);
+        assert_eq!(later(10 * second, 50, 0.0), 10 * second);
+        assert_eq!(later(10 * second, 50, 0.5), 12 * second + second / 2);
+        assert_eq!(later(10 * second, 100, 1.0), 20 * second);
+    }
 }

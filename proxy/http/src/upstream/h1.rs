@@ -94,8 +94,7 @@ impl Connection {
         if let Poll::Ready(Ok(n)) = &polled
             && *n >= self.read_size
         {
-            let most = READ_MAX.min(self.settings.buffer_limit as usize).max(READ_MIN);
-            self.read_size = (self.read_size * 2).min(most);
+            self.read_size = grown(self.read_size, self.settings.buffer_limit);
         }
         polled
     }
@@ -239,4 +238,30 @@ pub(super) async fn open(
     let io = connect(cluster, endpoint, &pool.greeting, limits.ends_at()).await?;
     let connection = Connection::new(io, cluster, slot);
     Ok(Lane { connection, pool, reused: false })
+}
+
+/// The size of reads after one that filled its memory: twice as much, and no more than may be read
+/// ahead.
+fn grown(read_size: usize, buffer_limit: u32) -> usize {
+    let limit = usize::try_from(buffer_limit).unwrap_or(usize::MAX);
+    (read_size * 2).min(READ_MAX.min(limit).max(READ_MIN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_grow_up_to_what_may_be_read_ahead() {
+        let largest = |limit| {
+            let mut size = READ_MIN;
+            for _ in 0..20 {
+                size = grown(size, limit);
+            }
+            size
+        };
+        assert_eq!(largest(u32::MAX), READ_MAX);
+        assert_eq!(largest(20_000), 20_000);
+        assert_eq!(largest(1), READ_MIN, "a head has to find room");
+    }
 }

@@ -93,8 +93,54 @@ pub(crate) fn destination(
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
+    use prost::Message as _;
+    use weft_compile::{Compiler, ResourceType, Update, Upsert};
+    use weft_proto::pb::{
+        envoy::config::cluster::v3::{
+            Cluster as Message,
+            cluster::{ClusterDiscoveryType, DiscoveryType, LbPolicy},
+        },
+        google::protobuf,
+    };
+    use weft_telemetry::Stats;
 
     use super::*;
+
+    /// An `ORIGINAL_DST` cluster that forgets after so many seconds.
+    fn cluster(cleanup_seconds: i64) -> Arc<Cluster> {
+        let kind = ClusterDiscoveryType::Type(DiscoveryType::OriginalDst.into());
+        let message = Message {
+            name: "any".to_owned(),
+            cluster_discovery_type: Some(kind),
+            lb_policy: LbPolicy::ClusterProvided.into(),
+            cleanup_interval: Some(protobuf::Duration { seconds: cleanup_seconds, nanos: 0 }),
+            ..Message::default()
+        };
+        let value = message.encode_to_vec().into();
+        let upsert = Upsert { name: Arc::from("any"), version: Arc::from("1"), value };
+        let mut compiler = Compiler::new(Stats::new(Instant::now()));
+        let update = Update::fixed(ResourceType::Cluster, vec![upsert]);
+        let report = compiler.apply(&update, std::time::SystemTime::now());
+        assert!(report.is_accepted(), "{:?}", report.rejected);
+        let tables = compiler.tables();
+        Arc::clone(tables.cluster(tables.cluster_named("any").unwrap()).unwrap())
+    }
+
+    #[test]
+    fn what_nobody_asks_for_is_forgotten_after_the_interval() {
+        let (cluster, endpoints, begun) =
+            (cluster(7), OriginalEndpoints::default(), Instant::now());
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let address: SocketAddr = "10.0.0.1:80".parse().unwrap();
+        let first = endpoints.at(&cluster, address, at(0)).unwrap();
+        endpoints.sweep(at(6));
+        let again = endpoints.at(&cluster, address, at(6)).unwrap();
+        assert!(Arc::ptr_eq(&first, &again), "kept for seven seconds");
+        endpoints.sweep(at(12));
+        assert_eq!(endpoints.known.borrow().len(), 1, "counted from when it was asked for last");
+        endpoints.sweep(at(13));
+        assert_eq!(endpoints.known.borrow().len(), 0);
+    }
 
     #[test]
     fn headers_come_before_connections() {
