@@ -20,6 +20,21 @@ fn every_honoured_field_names_a_test_that_exists() {
     assert!(missing.is_empty(), "no such tests: {missing:#?}");
 }
 
+/// Fields whose whole effect is in how they are read: what they say otherwise is refused.
+const READ_ALONE: [&str; 3] =
+    ["SocketAddress.protocol", "ScopedRouteConfiguration.name", "LeastRequest.selection_method"];
+
+#[test]
+fn what_is_honoured_shows_in_more_than_how_it_is_read() {
+    let unshown: Vec<_> = table()
+        .filter(|row| row.listed && matches!(row.verdict, Verdict::Honour))
+        .filter(|row| row.note.starts_with("proxy/resources/tests/"))
+        .map(|row| format!("{}.{}", row.message, row.field))
+        .filter(|field| !READ_ALONE.iter().any(|known| field.ends_with(&format!(".{known}"))))
+        .collect();
+    assert!(unshown.is_empty(), "no test shows what these do: {unshown:#?}");
+}
+
 #[test]
 fn every_rule_of_the_server_names_tests_that_exist() {
     let path = root().join("control-plane/serve/RULES.md");
