@@ -243,6 +243,7 @@ async fn live(args: &RunArgs, start: Start, proxy: Arc<Proxy>) -> anyhow::Result
             _ = interrupt.recv() => return Ok(()),
         }
     }
+    tokio::spawn(settle(Arc::clone(&proxy)));
     let check = health_check(&args.sidecar);
     let registering = start.workload.map(|(server, mut state)| {
         let proxy = Arc::clone(&proxy);
@@ -292,6 +293,16 @@ async fn live(args: &RunArgs, start: Start, proxy: Arc<Proxy>) -> anyhow::Result
         _ = interrupt.recv() => tracing::info!("ended without draining"),
     }
     Ok(())
+}
+
+/// Lets go of what only the start needed: most of a sidecar's memory is code, and most of its code
+/// reads configurations.
+async fn settle(proxy: Arc<Proxy>) {
+    proxy.until_live().await;
+    match weft_net::give_back_own_code() {
+        Ok(bytes) => tracing::debug!(bytes, "unmapped the code that started this process"),
+        Err(error) => tracing::debug!(%error, "the code that started this process stays mapped"),
+    }
 }
 
 fn health_check(args: &SidecarArgs) -> Option<Check> {

@@ -36,8 +36,18 @@ const POLICIES: &str = ", retry_policy: {retry_on: '5xx,reset,connect-failure', 
                         per_try_timeout: 2s, retry_back_off: {base_interval: 0.025s}}, \
                         hash_policy: [{header: {header_name: ':authority'}}]";
 
+/// Of a chain: a bucket of more tokens than anybody takes.
+const FILTERS: &str = "          - name: envoy.filters.http.local_ratelimit
+            typed_config:
+              \"@type\": type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit
+              stat_prefix: armed
+              token_bucket: {max_tokens: 1000000000, tokens_per_fill: 1000000000, fill_interval: 1s}
+              filter_enabled: {default_value: {numerator: 100, denominator: HUNDRED}}
+              filter_enforced: {default_value: {numerator: 100, denominator: HUNDRED}}
+";
+
 fn connection_manager(setup: &Setup, armed: bool) -> String {
-    let policies = if armed { POLICIES } else { "" };
+    let (policies, filters) = if armed { (POLICIES, FILTERS) } else { ("", "") };
     let routes: String = setup
         .clusters()
         .map(|(name, _)| {
@@ -74,7 +84,7 @@ fn connection_manager(setup: &Setup, armed: bool) -> String {
               - match: {{prefix: /}}
                 direct_response: {{status: 404}}
           http_filters:
-          - name: envoy.filters.http.router
+{filters}          - name: envoy.filters.http.router
             typed_config:
               \"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
 "
@@ -97,7 +107,7 @@ const THRESHOLDS: &str = "    circuit_breakers:
       thresholds: [{max_connections: 16384, max_requests: 16384, max_pending_requests: 16384}]
 ";
 
-/// The same, with a budget of retries, endpoints on a ring, and ejections.
+/// The same, with a budget of retries, endpoints on a ring, ejections, and checks of who is well.
 const ARMED: &str = "    lb_policy: RING_HASH
     circuit_breakers:
       thresholds:
@@ -106,6 +116,8 @@ const ARMED: &str = "    lb_policy: RING_HASH
         max_pending_requests: 16384
         retry_budget: {budget_percent: {value: 20}, min_retry_concurrency: 3}
     outlier_detection: {consecutive_5xx: 5, interval: 10s}
+    health_checks:
+    - {timeout: 1s, interval: 1s, unhealthy_threshold: 3, healthy_threshold: 1, tcp_health_check: {}}
 ";
 
 fn cluster(name: &str, endpoint: SocketAddr, protocol: Protocol, armed: bool) -> String {

@@ -81,6 +81,11 @@ impl<S> Rewind<S> {
         (self.prefix, self.stream)
     }
 
+    /// Whether everything that was put back was read again.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.prefix.is_empty()
+    }
+
     /// The stream behind what was put back.
     pub fn get_ref(&self) -> &S {
         &self.stream

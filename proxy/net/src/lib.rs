@@ -1,11 +1,14 @@
 //! Sockets: binding, connecting, telling protocols apart by their first bytes, and copying bytes
-//! both ways. Knows nothing of HTTP beyond the h2 preface, nothing of configuration.
+//! both ways; and what else only the system can do. Knows nothing of HTTP beyond the h2 preface,
+//! nothing of configuration.
 
 mod bind;
 mod connect;
 mod detect;
 mod inspect;
 mod option;
+mod own_code;
+mod pipes;
 mod splice;
 mod stream;
 
@@ -20,5 +23,6 @@ pub use inspect::{
     inspect_proxy_header,
 };
 pub use option::{SocketOption, When};
-pub use splice::{CopyEnd, Moved, copy_both_ways};
+pub use own_code::give_back_own_code;
+pub use splice::{CopyEnd, Moved, Side, copy_both_ways};
 pub use stream::{PeerAddress, Stream};

@@ -14,14 +14,37 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
+use crate::{Rewind, Stream, pipes::Pipe};
+
 /// Bytes that one direction moves at a time. As large as a socket's buffer, so that bulk costs few
 /// system calls; a direction has one only while it holds bytes.
 const BUFFER: usize = 64 * 1024;
 /// Buffers that a thread keeps for the next direction.
 const KEPT: usize = 64;
+/// Bytes at a time below which going through a pipe costs more than copying them.
+const BULK: usize = 32 * 1024;
 
 thread_local! {
     static SPARE: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// One side of a copy.
+pub trait Side: AsyncRead + AsyncWrite + Unpin {
+    /// The socket that bytes can be moved from and to by the kernel itself: none where they must be
+    /// seen, or where some were read already.
+    fn socket(&self) -> Option<&Stream>;
+}
+
+impl Side for Stream {
+    fn socket(&self) -> Option<&Stream> {
+        Some(self)
+    }
+}
+
+impl Side for Rewind<Stream> {
+    fn socket(&self) -> Option<&Stream> {
+        self.is_drained().then(|| self.get_ref())
+    }
 }
 
 /// How much went through, also while it does.
@@ -62,8 +85,8 @@ pub async fn copy_both_ways<A, B>(
     moved: &mut Moved,
 ) -> CopyEnd
 where
-    A: AsyncRead + AsyncWrite + Unpin,
-    B: AsyncRead + AsyncWrite + Unpin,
+    A: Side,
+    B: Side,
 {
     let mut up = Direction::default();
     let mut down = Direction::default();
@@ -124,6 +147,8 @@ impl Drop for Buffer {
 #[derive(Default)]
 struct Direction {
     state: State,
+    /// Whether as much came at a time as a pipe is good for.
+    is_bulk: bool,
 }
 
 #[derive(Default)]
@@ -137,6 +162,8 @@ enum State {
         from: usize,
         to: usize,
     },
+    /// What was not even read, but moved.
+    Draining(Pipe),
     Closing,
     Closed,
 }
@@ -150,20 +177,15 @@ impl Direction {
         moved: &mut u64,
     ) -> Poll<io::Result<()>>
     where
-        R: AsyncRead + Unpin,
-        W: AsyncWrite + Unpin,
+        R: Side,
+        W: Side,
     {
         loop {
             self.state = match &mut self.state {
-                State::Reading => {
-                    let mut buffer = Buffer::take();
-                    let mut buf = ReadBuf::new(buffer.bytes());
-                    ready!(Pin::new(&mut *from).poll_read(cx, &mut buf))?;
-                    match buf.filled().len() {
-                        0 => State::Closing,
-                        to => State::Writing { buffer, from: 0, to },
-                    }
-                }
+                State::Reading => match (from.socket(), to.socket()) {
+                    (Some(from), Some(_)) if self.is_bulk => ready!(self.fill(cx, from))?,
+                    _ => ready!(self.read(cx, from))?,
+                },
                 State::Writing { buffer, from, to: end } => {
                     let pending = buffer.bytes().get(*from..*end).unwrap_or_default();
                     let n = ready!(Pin::new(&mut *to).poll_write(cx, pending))?;
@@ -177,6 +199,20 @@ impl Direction {
                     }
                     State::Reading
                 }
+                State::Draining(pipe) => {
+                    let Some(socket) = to.socket() else {
+                        return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+                    };
+                    let n = ready!(socket.poll_writing(cx, |fd| pipe.drain(fd)))?;
+                    if n == 0 {
+                        return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                    }
+                    *moved += n as u64;
+                    if !pipe.is_empty() {
+                        continue;
+                    }
+                    State::Reading
+                }
                 State::Closing => {
                     ready!(Pin::new(&mut *to).poll_shutdown(cx))?;
                     State::Closed
@@ -184,6 +220,34 @@ impl Direction {
                 State::Closed => return Poll::Ready(Ok(())),
             };
         }
+    }
+
+    /// Reads into a buffer, by which small things go best.
+    fn read<R: Side>(&mut self, cx: &mut Context<'_>, from: &mut R) -> Poll<io::Result<State>> {
+        let mut buffer = Buffer::take();
+        let mut buf = ReadBuf::new(buffer.bytes());
+        ready!(Pin::new(from).poll_read(cx, &mut buf))?;
+        let to = buf.filled().len();
+        self.is_bulk = to == BUFFER;
+        Poll::Ready(Ok(match to {
+            0 => State::Closing,
+            to => State::Writing { buffer, from: 0, to },
+        }))
+    }
+
+    /// Lets the kernel put what came into a pipe.
+    fn fill(&mut self, cx: &mut Context<'_>, from: &Stream) -> Poll<io::Result<State>> {
+        ready!(from.poll_readable(cx))?;
+        let Some(mut pipe) = Pipe::take() else {
+            self.is_bulk = false;
+            return Poll::Ready(Ok(State::Reading));
+        };
+        let n = ready!(from.poll_reading(cx, |fd| pipe.fill(fd)))?;
+        self.is_bulk = n >= BULK;
+        Poll::Ready(Ok(match n {
+            0 => State::Closing,
+            _ => State::Draining(pipe),
+        }))
     }
 }
 
@@ -217,9 +281,92 @@ impl IdleWatch {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+    use bytes::Bytes;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex},
+        net::{TcpListener, TcpStream},
+    };
 
     use super::*;
+
+    impl Side for DuplexStream {
+        fn socket(&self) -> Option<&Stream> {
+            None
+        }
+    }
+
+    /// A connection: what the peer holds, and what the proxy does.
+    async fn connection() -> (TcpStream, Stream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap());
+        let (peer, accepted) = tokio::join!(peer, listener.accept());
+        (peer.unwrap(), Stream::Tcp(accepted.unwrap().0))
+    }
+
+    /// Bytes whose order shows.
+    fn bulk(length: usize) -> Vec<u8> {
+        (0..length).map(|n| (n % 251) as u8).collect()
+    }
+
+    #[tokio::test]
+    async fn bulk_goes_through_a_pipe_both_ways_and_arrives_whole() {
+        let (mut client, a) = connection().await;
+        let (mut server, mut b) = connection().await;
+        let mut a = Rewind::new(Bytes::from_static(b"first "), a);
+        let mut moved = Moved::default();
+        let (asked, answer) = (bulk(3_000_001), bulk(5_000_003));
+        let proxy = copy_both_ways(&mut a, &mut b, None, &mut moved);
+        let talk = async {
+            let (mut client_reads, mut client_writes) = client.split();
+            let (mut server_reads, mut server_writes) = server.split();
+            let (mut there, mut back) = (Vec::new(), Vec::new());
+            let ask = async {
+                client_writes.write_all(&asked).await.unwrap();
+                client_writes.shutdown().await.unwrap();
+            };
+            let tell = async {
+                server_writes.write_all(&answer).await.unwrap();
+                server_writes.shutdown().await.unwrap();
+            };
+            let hear = server_reads.read_to_end(&mut there);
+            let take = client_reads.read_to_end(&mut back);
+            let _ = tokio::join!(ask, tell, hear, take);
+            (there, back)
+        };
+        let (end, (there, back)) = tokio::join!(proxy, talk);
+        assert!(matches!(end, CopyEnd::Finished));
+        assert!(there == [&b"first "[..], &asked].concat(), "{} bytes", there.len());
+        assert!(back == answer, "{} bytes", back.len());
+        assert_eq!(moved, Moved { a_to_b: 3_000_007, b_to_a: 5_000_003 });
+        assert!(Pipe::spare() > 0, "no pipe was used");
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_stalls_holds_up_its_writer() {
+        let (mut client, mut a) = connection().await;
+        let (mut server, mut b) = connection().await;
+        let mut moved = Moved::default();
+        let flood = async {
+            let piece = bulk(BUFFER);
+            loop {
+                if client.write_all(&piece).await.is_err() {
+                    return;
+                }
+            }
+        };
+        let stalled = Duration::from_millis(300);
+        let proxy = copy_both_ways(&mut a, &mut b, Some(stalled), &mut moved);
+        let end = tokio::select! {
+            end = proxy => end,
+            () = flood => unreachable!("the proxy goes first"),
+        };
+        assert!(matches!(end, CopyEnd::Idle));
+        drop((a, b));
+        let mut there = Vec::new();
+        // What was in the pipe is lost with the connection, and nothing that was counted is.
+        let _ = server.read_to_end(&mut there).await;
+        assert_eq!(there.len() as u64, moved.a_to_b);
+    }
 
     #[tokio::test]
     async fn one_side_may_end_while_the_other_goes_on() {

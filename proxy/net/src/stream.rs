@@ -4,15 +4,16 @@ use std::{
     io::{self, IoSlice},
     mem::MaybeUninit,
     net::SocketAddr,
+    os::fd::{AsFd as _, BorrowedFd},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::BytesMut;
 use socket2::SockRef;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::{TcpStream, UnixStream},
 };
 
@@ -120,6 +121,61 @@ impl Stream {
             Self::Unix(stream) => stream.try_read_buf(buffer),
         }
     }
+}
+
+impl Stream {
+    /// Whether there may be something to read, as far as the runtime knows.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(cx),
+            Self::Unix(stream) => stream.poll_read_ready(cx),
+        }
+    }
+
+    /// Reads by a system call of the caller's, which says `WouldBlock` when there is nothing.
+    pub(crate) fn poll_reading<T>(
+        &self,
+        cx: &mut Context<'_>,
+        mut read: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        loop {
+            ready!(self.poll_readable(cx))?;
+            let done = match self {
+                Self::Tcp(stream) => stream.try_io(Interest::READABLE, || read(stream.as_fd())),
+                Self::Unix(stream) => stream.try_io(Interest::READABLE, || read(stream.as_fd())),
+            };
+            if !would_block(&done) {
+                return Poll::Ready(done);
+            }
+        }
+    }
+
+    /// Writes by a system call of the caller's, which says `WouldBlock` when there is no room.
+    pub(crate) fn poll_writing<T>(
+        &self,
+        cx: &mut Context<'_>,
+        mut write: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        loop {
+            let done = match self {
+                Self::Tcp(stream) => {
+                    ready!(stream.poll_write_ready(cx))?;
+                    stream.try_io(Interest::WRITABLE, || write(stream.as_fd()))
+                }
+                Self::Unix(stream) => {
+                    ready!(stream.poll_write_ready(cx))?;
+                    stream.try_io(Interest::WRITABLE, || write(stream.as_fd()))
+                }
+            };
+            if !would_block(&done) {
+                return Poll::Ready(done);
+            }
+        }
+    }
+}
+
+fn would_block<T>(done: &io::Result<T>) -> bool {
+    matches!(done, Err(e) if e.kind() == io::ErrorKind::WouldBlock)
 }
 
 /// An IPv4 address as such, also where a socket of both kinds shows it as IPv6.

@@ -4,6 +4,7 @@
 //! the scheduler, so that on a busy machine some of them run undisturbed: the table shows the
 //! median and the fastest.
 
+mod balancing;
 mod configuration;
 mod harness;
 mod headers;
@@ -33,7 +34,8 @@ struct Arguments {
     /// Also write everything to this file.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Fail when matching a route allocates, or takes much longer with more hosts or routes.
+    /// Fail when matching a route or picking an endpoint allocates, or matching takes much longer
+    /// with more hosts or routes.
     #[arg(long)]
     check: bool,
 }
@@ -49,6 +51,7 @@ fn main() -> Result<()> {
     let mut bench = Bench::new(arguments.rounds, arguments.round_ms, &arguments.only);
     println!("{}", Row::HEADING);
     routing::run(&mut bench)?;
+    balancing::run(&mut bench)?;
     headers::run(&mut bench)?;
     configuration::run(&mut bench)?;
     translation::run(&mut bench)?;
@@ -56,7 +59,11 @@ fn main() -> Result<()> {
     if let Some(path) = &arguments.json {
         std::fs::write(path, serde_json::to_vec_pretty(&report)?)?;
     }
-    let faults = if arguments.check { routing::faults(&report.rows) } else { Vec::new() };
+    let faults = if arguments.check {
+        [routing::faults(&report.rows), balancing::faults(&report.rows)].concat()
+    } else {
+        Vec::new()
+    };
     if !faults.is_empty() {
         bail!("{}", faults.join("\n"));
     }

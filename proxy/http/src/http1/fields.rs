@@ -53,6 +53,19 @@ impl Place {
     }
 }
 
+/// Whether every line of a head of `length` bytes ends in CRLF. A recipient may take a bare LF for the
+/// end of a line (RFC 9112 §2.2), and another may not: they would see different fields.
+#[inline]
+pub(crate) fn end_in_crlf(parsed: &[httparse::Header<'_>], buffer: &[u8], length: usize) -> bool {
+    let start = buffer.as_ptr() as usize;
+    let before = |field: &httparse::Header<'_>| {
+        let at = field.name.as_ptr() as usize - start;
+        buffer.get(..at).is_some_and(|before| before.ends_with(b"\r\n"))
+    };
+    buffer.get(..length).is_some_and(|head| head.ends_with(b"\r\n\r\n"))
+        && parsed.iter().all(before)
+}
+
 /// Where the fields are that were parsed from `buffer`.
 #[inline]
 pub(crate) fn places(parsed: &[httparse::Header<'_>], buffer: &[u8]) -> Result<Places, Malformed> {

@@ -209,6 +209,11 @@ fn trailers(buffer: &mut BytesMut) -> Result<Step, Malformed> {
     let mut parsed = [httparse::EMPTY_HEADER; MAX_FIELDS];
     match httparse::parse_headers(buffer, &mut parsed) {
         Ok(httparse::Status::Complete((length, parsed))) => {
+            if length < 4
+                || !fields::end_in_crlf(parsed.get(1..).unwrap_or_default(), buffer, length)
+            {
+                return Err(Malformed);
+            }
             let places = fields::places(parsed, buffer)?;
             let block = buffer.split_to(length).freeze();
             Ok(Step::Trailers(places.to_map(&block)?))
@@ -264,6 +269,12 @@ mod tests {
             b"11111111111111111\r\nx",
             b"1\r\nxx\r\n0\r\n\r\n",
             b"1 1\r\nx\r\n0\r\n\r\n",
+            b"1\nx\r\n0\r\n\r\n",
+            b"1\r\nx\n0\r\n\r\n",
+            b"1\r\nx\r\n0\r\n\n",
+            b"1\r\nx\r\n0\r\na: 1\n\n",
+            b"1\r\nx\r\n0\r\na: 1\nb: 2\r\n\r\n",
+            b"1\r\nx\r\n0\r\na: 1\r\n\n",
         ] {
             assert!(decode_chunked(&[wire]).is_err(), "{}", wire.escape_ascii());
         }

@@ -129,6 +129,9 @@ fn outline<'b>(
     else {
         return Err(Refusal::Malformed);
     };
+    if !fields::end_in_crlf(parsed.headers, bytes, length) {
+        return Err(Refusal::Malformed);
+    }
     let from = target.as_ptr() as usize - bytes.as_ptr() as usize;
     Ok(Some(Outline {
         length,
@@ -250,6 +253,8 @@ mod tests {
             "x: 1\r\n folded\r\n",
             " x: 1\r\n",
             "x: a\rb\r\n",
+            "x: a\ny: b\r\n",
+            "x: a\n",
             "x: a\0b\r\n",
             ": x\r\n",
             "nonsense\r\n",
@@ -271,6 +276,7 @@ mod tests {
             "GET /a b HTTP/1.1",
             "GET  / HTTP/1.1",
             "G\u{1}T / HTTP/1.1",
+            "GET / HTTP/1.1\nx: 1",
             "GET / http/1.1",
             "GET /\u{0} HTTP/1.1",
             "GET /<script> HTTP/1.1",
@@ -279,6 +285,15 @@ mod tests {
         ] {
             let text = format!("{line}\r\nhost: a\r\n\r\n");
             assert_eq!(refusal(&text), Refusal::Malformed, "{}", line.escape_debug());
+        }
+    }
+
+    #[test]
+    fn a_bare_line_feed_ends_no_head() {
+        for text in
+            ["GET / HTTP/1.1\n\n", "GET / HTTP/1.1\r\n\n", "GET / HTTP/1.1\r\nhost: a\r\n\n"]
+        {
+            assert_eq!(refusal(text), Refusal::Malformed, "{}", text.escape_debug());
         }
     }
 
