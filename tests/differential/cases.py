@@ -228,6 +228,12 @@ def malformed():
     yield raw("150 headers", "GET / HTTP/1.1", host, *(f"x-{i}: {i}" for i in range(150)))
     yield raw("leading empty line", "\r\nGET / HTTP/1.1", host)
     yield raw("bare line feeds", "GET / HTTP/1.1\nhost: weft.test\nx-a: 1")
+    yield raw("bare line feed behind a field", "GET / HTTP/1.1\nhost: weft.test\r\nx-a: 1")
+    yield raw("host with a user", "GET / HTTP/1.1", "host: else@weft.test")
+    yield raw("host with a path", "GET / HTTP/1.1", "host: weft.test/x")
+    yield raw("host with a space", "GET / HTTP/1.1", "host: weft.test else.test")
+    yield raw("absolute target of another scheme", "GET ftp://weft.test/x HTTP/1.1", host)
+    yield raw("absolute target with a user", "GET http://else@weft.test/x HTTP/1.1", host)
 
 
 def rewriting():

@@ -1,5 +1,7 @@
 """HTTP/1 that breaks the rules (RFC 9112 §11): refused with a status, counted, never passed on, and closed."""
 
+import socket
+
 import pytest
 
 from harness import http1
@@ -113,6 +115,8 @@ def answers(port, data):
         while True:
             try:
                 statuses.append(connection.read().status)
+                # Who says that it will send no more is not waited for.
+                connection.socket.shutdown(socket.SHUT_WR)
             except OSError:
                 return statuses
 

@@ -13,7 +13,7 @@ use std::{rc::Rc, sync::Arc, time::Instant};
 use http::{HeaderValue, Method, Request, Response, Version, request::Parts};
 use weft_compile::RouteConfig;
 
-pub(crate) use self::head::Head;
+pub(crate) use self::head::{Head, names_a_host};
 use self::{
     asking::{Asking, Found, fault, redirected},
     through::{go_on, pass},

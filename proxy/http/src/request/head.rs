@@ -37,6 +37,9 @@ impl<'a> Head<'a> {
                 .to_str()
                 .map_err(|_| Fault::BadRequest("host is not ASCII"))?,
         };
+        if !names_a_host(authority.as_bytes()) {
+            return Err(Fault::BadRequest("the host has characters that no host has"));
+        }
         let path_and_query = parts.uri.path_and_query().map_or("/", |path| path.as_str());
         Ok(Self { authority, path_and_query })
     }
@@ -77,5 +80,29 @@ pub(crate) fn said<'p>(parts: &'p Parts, name: &HeaderKey) -> Option<&'p [u8]> {
         },
         HeaderKey::Scheme => None,
         HeaderKey::Field(name) => parts.headers.get(name).map(HeaderValue::as_bytes),
+    }
+}
+
+/// Whether these may be a host and a port (RFC 3986 §3.2). Someone's name in front of the host, a
+/// path or a second host behind it would be the host to others. Nothing at all is no host in doubt.
+pub(crate) fn names_a_host(authority: &[u8]) -> bool {
+    authority
+        .iter()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-.:_~%!$&'()*+,;=[]".contains(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_nothing_but_a_host() {
+        for host in ["weft.test", "weft.test:8080", "[::1]:80", "a_b", "x%20y", "10.0.0.1", "", "*"]
+        {
+            assert!(names_a_host(host.as_bytes()), "{host}");
+        }
+        for host in ["a b", "a/b", "user@a", "a\\b", "a?b", "a#b", "a\tb", "a\"b", "<a>", "ä"] {
+            assert!(!names_a_host(host.as_bytes()), "{host}");
+        }
     }
 }

@@ -4,14 +4,18 @@ use std::{mem::MaybeUninit, ops::Range};
 
 use bytes::{Bytes, BytesMut};
 use http::{
-    HeaderMap, Method, Request, StatusCode, Uri, Version,
+    HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version,
     header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE},
+    uri::Scheme,
 };
 use weft_compile::Http1Settings;
 
-use crate::http1::{
-    BodyLength, Malformed, Spelling, fields,
-    framing::{connection_says, content_length, is_chunked, keeps_alive},
+use crate::{
+    http1::{
+        BodyLength, Malformed, Spelling, fields,
+        framing::{connection_says, content_length, is_chunked, keeps_alive},
+    },
+    request::names_a_host,
 };
 
 /// Fields that are parsed without an allocation; a setting may allow more.
@@ -163,8 +167,17 @@ impl Outline {
         }
         let uri =
             Uri::from_maybe_shared(block.slice(self.target)).map_err(|_| Refusal::Malformed)?;
+        if uri.scheme().is_some_and(|it| *it != Scheme::HTTP && *it != Scheme::HTTPS) {
+            // Nobody here can ask by it, and who hears of it next would.
+            return Err(Refusal::Malformed);
+        }
         let spelling = self.fields.spelling(block, settings.key_format);
         let mut headers = self.fields.to_map(block)?;
+        let authority = uri.authority().map(|it| it.as_str().as_bytes());
+        let hosts = headers.get_all(HOST).iter().map(HeaderValue::as_bytes);
+        if !authority.into_iter().chain(hosts).all(names_a_host) {
+            return Err(Refusal::Malformed);
+        }
         if !self.is_http_11
             && !headers.contains_key(HOST)
             && let Some(host) = &settings.default_host_for_http_10
@@ -256,6 +269,8 @@ mod tests {
             "x: a\ny: b\r\n",
             "x: a\n",
             "x: a\0b\r\n",
+            "host: user@b\r\n",
+            "host: b c\r\n",
             ": x\r\n",
             "nonsense\r\n",
         ] {
@@ -280,6 +295,8 @@ mod tests {
             "GET / http/1.1",
             "GET /\u{0} HTTP/1.1",
             "GET /<script> HTTP/1.1",
+            "GET ftp://a/ HTTP/1.1",
+            "GET http://user@a/ HTTP/1.1",
             "CONNECT a:1 HTTP/1.1\r\ncontent-length: 3",
             "(GET) / HTTP/1.1",
         ] {
