@@ -36,7 +36,7 @@ def opened(target):
     target.upstream.open_gate("flood")
 
 
-def test_rapid_reset_ends_the_connection_and_spares_the_upstream(target, flat):
+def test_rapid_reset_ends_the_connection_and_spares_the_upstream(target, counted, flat):
     """CVE-2023-44487: streams that are opened and given up at once."""
     get = block(request(path="/rapid"))
     with flat(16), Raw(target.port) as connection:
@@ -89,7 +89,7 @@ CONTINUATIONS = {
 
 
 @pytest.mark.parametrize("piece", CONTINUATIONS)
-def test_a_head_without_end_is_cut_off(target, flat, piece):
+def test_a_head_without_end_is_cut_off(target, counted, flat, piece):
     """CVE-2024-27316 and its like: CONTINUATION after CONTINUATION."""
     attack, count = CONTINUATIONS[piece]
     with flat(16), Raw(target.port) as connection:
@@ -215,7 +215,7 @@ def test_windows_of_one_byte_do_not_cost_a_buffer_each(target, flat):
         target.serves()
 
 
-def test_a_compression_bomb_is_not_inflated(target, flat):
+def test_a_compression_bomb_is_not_inflated(target, counted, flat):
     """A field of 4,000 bytes put into the table once, and named 16,000 times: 64 MB of head in 20 KB."""
     name, value = b"x-bomb", b"v" * 3_900
     entry = b"\x40" + bytes([len(name)]) + name + b"\x7f" + varint(len(value) - 127) + value
@@ -235,7 +235,7 @@ def varint(value):
     return out + bytes([value])
 
 
-def test_trailers_of_a_megabyte_are_refused(target, flat):
+def test_trailers_of_a_megabyte_are_refused(target, counted, flat):
     with flat(16), Raw(target.port) as connection:
         connection.send(headers(1, request("POST", "/bad", ("te", "trailers")), end=False))
         connection.send(frame(DATA, 0, 1, b"x"))

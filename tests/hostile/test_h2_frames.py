@@ -81,7 +81,7 @@ MALFORMED_FIELDS = {
 
 
 @pytest.mark.parametrize("fields", MALFORMED_FIELDS.values(), ids=MALFORMED_FIELDS.keys())
-def test_malformed_requests_are_refused_and_never_passed_on(target, fields):
+def test_malformed_requests_are_refused_and_never_passed_on(target, counted, fields):
     with Raw(target.port) as connection:
         connection.send(headers(1, fields))
         assert connection.outcome(1) in MALFORMED

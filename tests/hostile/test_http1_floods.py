@@ -123,7 +123,7 @@ ENDLESS_BODIES = {
 
 
 @pytest.mark.parametrize("part", ENDLESS_BODIES)
-def test_framing_without_end_is_cut_off(target, flat, part):
+def test_framing_without_end_is_cut_off(target, counted, flat, part):
     with flat(16), begun(target.port, POST) as connection:
         piece = ENDLESS_BODIES[part]
         flood(connection, piece, 1)
@@ -165,6 +165,16 @@ def test_slow_readers_of_large_answers_cost_no_large_buffers(target, flat):
         target.serves()
     for connection in connections:
         connection.close()
+
+
+def test_a_client_that_reads_nothing_is_given_up(target, flat):
+    """By `stream_idle_timeout`: no byte of its answer has moved."""
+    stats = target.proxy.admin.stats
+    before = stats()["http.hasty.downstream_rq_idle_timeout"]
+    asked = b'GET /slow HTTP/1.1\r\nhost: weft.test\r\nx-respond: {"fill": %d}\r\n\r\n' % (64 * MIB)
+    with flat(24), begun(target.hasty, asked):
+        until(lambda: stats()["http.hasty.downstream_rq_idle_timeout"] > before, "the client to be given up")
+        until(lambda: stats()["http.hasty.downstream_cx_active"] == 0, "its connection to end")
 
 
 def test_uploads_that_nobody_takes_are_held_up(target, flat):

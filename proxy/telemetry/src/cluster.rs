@@ -31,6 +31,9 @@ pub struct ClusterStats {
     pub upstream_cx_connect_attempts_exceeded: Counter,
     /// Connections not opened because of `max_connections`.
     pub upstream_cx_overflow: Counter,
+    /// HTTP/1.1 connections closed because what the endpoint said made no sense; `http2.*` tells
+    /// what is wrong with those of h2.
+    pub upstream_cx_protocol_error: Counter,
     /// Connections closed because they were idle for too long.
     pub upstream_cx_idle_timeout: Counter,
     /// Connections closed because they had carried all requests they may.
@@ -138,6 +141,7 @@ impl ClusterStats {
             upstream_cx_none_healthy,
             upstream_cx_connect_attempts_exceeded,
             upstream_cx_overflow,
+            upstream_cx_protocol_error,
             upstream_cx_idle_timeout,
             upstream_cx_max_requests,
             upstream_cx_max_duration_reached,
@@ -198,6 +202,7 @@ impl ClusterStats {
             ("upstream_cx_none_healthy", upstream_cx_none_healthy),
             ("upstream_cx_connect_attempts_exceeded", upstream_cx_connect_attempts_exceeded),
             ("upstream_cx_overflow", upstream_cx_overflow),
+            ("upstream_cx_protocol_error", upstream_cx_protocol_error),
             ("upstream_cx_idle_timeout", upstream_cx_idle_timeout),
             ("upstream_cx_max_requests", upstream_cx_max_requests),
             ("upstream_cx_max_duration_reached", upstream_cx_max_duration_reached),

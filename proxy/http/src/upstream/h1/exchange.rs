@@ -210,7 +210,7 @@ impl Exchange {
                     }
                     // Nobody asked for another protocol.
                     Ok(Some(head)) if head.response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                        return Poll::Ready(Err(Failure::unknown(Fault::UpstreamProtocol)));
+                        return Poll::Ready(Err(Failure::unknown(self.make_nothing_of_it())));
                     }
                     Ok(Some(head)) if head.response.status().is_informational() => {
                         return Poll::Ready(Ok(Answer::Interim(head.response)));
@@ -226,7 +226,7 @@ impl Exchange {
                         return Poll::Ready(Ok(Answer::Final(head.response)));
                     }
                     Err(Malformed) => {
-                        return Poll::Ready(Err(Failure::unknown(Fault::UpstreamProtocol)));
+                        return Poll::Ready(Err(Failure::unknown(self.make_nothing_of_it())));
                     }
                 }
             }
@@ -242,6 +242,14 @@ impl Exchange {
         self.tunnel == Some(TunnelState::Asked)
             && (status == StatusCode::SWITCHING_PROTOCOLS
                 || (self.method == Method::CONNECT && status.is_success()))
+    }
+
+    /// Counts an endpoint that breaks the rules.
+    fn make_nothing_of_it(&self) -> Fault {
+        if let Some(connection) = &self.connection {
+            connection.stats.upstream_cx_protocol_error.inc();
+        }
+        Fault::UpstreamProtocol
     }
 
     /// Takes note of how long the upstream keeps idle connections, if it says so.
@@ -277,7 +285,10 @@ impl Exchange {
             let Some(connection) = &mut self.connection else { return Poll::Ready(None) };
             let step = match self.body.step(&mut connection.read) {
                 Ok(step) => step,
-                Err(Malformed) => return self.break_off(Fault::UpstreamProtocol),
+                Err(Malformed) => {
+                    let fault = self.make_nothing_of_it();
+                    return self.break_off(fault);
+                }
             };
             let frame = match step {
                 http1::Step::Data(data) => Some(Frame::data(data)),
