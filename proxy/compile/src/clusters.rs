@@ -39,6 +39,8 @@ pub(crate) struct Clusters {
     aggregates: BTreeSet<Arc<str>>,
     /// Rings when a decision about endpoints is due.
     pub(crate) alarm: Arc<Alarm>,
+    /// Rings when a request names a host that is to be looked up.
+    pub(crate) named: Arc<Alarm>,
     /// Where this proxy is, and the cluster that it belongs to with its peers.
     pub(crate) place: Option<(Arc<Locality>, Arc<str>)>,
 }
@@ -257,7 +259,9 @@ impl Clusters {
             Discovery::Static(assignment) => Some(assignment),
             Discovery::Dns(dns) => Some(&dns.assignment),
             Discovery::Eds { .. } => eds.map(|version| &version.value),
-            Discovery::OriginalDestination(_) | Discovery::Aggregate(_) => None,
+            Discovery::OriginalDestination(_) | Discovery::Dynamic(_) | Discovery::Aggregate(_) => {
+                None
+            }
         };
         let leaves = self.leaves(name);
         Some(endpoints::build(Parts {
@@ -271,6 +275,7 @@ impl Clusters {
             previous: self.published(slot),
             members: leaves.iter().filter_map(|leaf| self.published_by_name(leaf)).collect(),
             alarm: Arc::clone(&self.alarm),
+            named: &self.named,
             place: version.value.balancing.zone_aware.and_then(|_| self.surroundings()),
         }))
     }

@@ -178,6 +178,12 @@ impl Compiler {
         &self.clusters.alarm
     }
 
+    /// Rings when a request has named a host that is to be looked up: see
+    /// [`HostCache`](crate::HostCache).
+    pub fn named(&self) -> &Arc<Alarm> {
+        &self.clusters.named
+    }
+
     /// What to subscribe to.
     pub fn wanted(&self) -> &Wanted {
         &self.wanted

@@ -10,11 +10,14 @@ use weft_balance::{
     Alarm, Balancer, Condition, DropOverload, DropOverloads, Group, Hashing, Host, Locality,
     OnPanic, Policy, Settings, Verdict, Zones,
 };
-use weft_resources::{Assignment, Cluster as Resource, Discovery, HashTable, Limits, Picker};
+use weft_resources::{
+    Assignment, Cluster as Resource, Discovery, DynamicHosts, HashTable, Limits, Picker,
+};
 use weft_telemetry::{ClusterStats, UnderWay};
 
 use crate::{
     checks::Checks,
+    dynamic_hosts::HostCache,
     hosts::{Made, hosts},
     names::Names,
     outliers::Outliers,
@@ -37,6 +40,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) members: Vec<Arc<Cluster>>,
     /// Rings when a decision about its endpoints is due.
     pub(crate) alarm: Arc<Alarm>,
+    /// Rings when a request names a host that is to be looked up.
+    pub(crate) named: &'a Arc<Alarm>,
     /// Where this proxy is, and how many of its healthy peers are where.
     pub(crate) place: Option<(Arc<Locality>, BTreeMap<Locality, u64>)>,
 }
@@ -95,7 +100,24 @@ pub(crate) fn build(parts: Parts<'_>) -> Cluster {
             Discovery::OriginalDestination(found) => Some(found.clone()),
             _ => None,
         },
+        dynamic_hosts: match &resource.discovery {
+            Discovery::Dynamic(settings) => Some(host_cache(settings, before, parts.named)),
+            _ => None,
+        },
         hash: hash(&[parts.resource_bytes, parts.assignment_bytes]),
+    }
+}
+
+/// The hosts that are known already, unless they are to be found in another way.
+fn host_cache(
+    settings: &Arc<DynamicHosts>,
+    before: Option<&Cluster>,
+    named: &Arc<Alarm>,
+) -> Arc<HostCache> {
+    let known = before.and_then(|before| before.dynamic_hosts.as_ref());
+    match known.filter(|known| **known.settings() == **settings) {
+        Some(known) => Arc::clone(known),
+        None => Arc::new(HostCache::new(Arc::clone(settings), Arc::clone(named))),
     }
 }
 

@@ -38,6 +38,7 @@ mod checks;
 mod clusters;
 mod compiler;
 mod dump;
+mod dynamic_hosts;
 mod endpoints;
 mod entry;
 mod files;
@@ -64,6 +65,7 @@ pub use compiler::{Compiler, Warming};
 pub use dump::{
     ClusterView, Dump, RefusedDump, ResourceDump, ResourceStatus, TypeDump, VersionDump,
 };
+pub use dynamic_hosts::{Asked, HostCache, Waiting};
 pub use files::ReadFile;
 pub use hosts::speed;
 pub use names::{Answer, Lead, Names, Question, ServiceRecord};

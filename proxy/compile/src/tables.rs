@@ -22,7 +22,10 @@ pub use scopes::Scopes;
 
 use weft_resources::{HeadRules, HttpFilter, LocalReplies, Priority, SlowStart, Upgrade};
 
-use crate::{checks::Checks, outliers::Outliers, routing::RouteConfig, slots::SharedNames};
+use crate::{
+    checks::Checks, dynamic_hosts::HostCache, outliers::Outliers, routing::RouteConfig,
+    slots::SharedNames,
+};
 
 // Values that are the same before and after compilation.
 pub use weft_resources::{
@@ -250,6 +253,8 @@ pub struct Cluster {
     pub members: Box<[Arc<Cluster>]>,
     /// `ORIGINAL_DST`: the request or its connection says where it goes.
     pub original_destination: Option<OriginalDestination>,
+    /// `dynamic_forward_proxy`: the request names the host that it goes to.
+    pub dynamic_hosts: Option<Arc<HostCache>>,
     /// Identifies cluster resource + endpoints; see [`Listener::hash`].
     pub hash: u64,
 }

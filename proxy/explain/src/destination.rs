@@ -96,7 +96,7 @@ fn destination(tables: &Tables, id: ClusterId, percent: f64) -> Destination {
     let endpoints = endpoints(cluster);
     let takes = endpoints.iter().any(|endpoint| endpoint.percent > 0.0);
     let trouble = match (endpoints.is_empty(), takes) {
-        _ if cluster.original_destination.is_some() => None,
+        _ if cluster.original_destination.is_some() || cluster.dynamic_hosts.is_some() => None,
         (true, _) => Some("it has no endpoints: nothing is registered or listed".to_owned()),
         (false, false) => Some("none of its endpoints is healthy".to_owned()),
         (false, true) => None,

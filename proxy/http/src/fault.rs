@@ -64,6 +64,12 @@ pub enum Fault {
     RequestTooLarge,
     /// What a gRPC-Web client sends as text is not base64.
     NotBase64,
+    /// The host that the request names is nowhere, or was not looked up in time.
+    DnsFailed,
+    /// As many hosts are known as may be, and the one that the request names is none of them.
+    DnsCacheOverflow,
+    /// As many requests wait for the hosts that they name as may.
+    DnsPendingOverflow,
 }
 
 /// What is known about a failed request at the upstream. Only the first may be sent again.
@@ -89,7 +95,10 @@ impl Fault {
             | Self::UpstreamOverflow
             | Self::DropOverload
             | Self::DropOverloadAlways
-            | Self::UpstreamRefused => StatusCode::SERVICE_UNAVAILABLE,
+            | Self::UpstreamRefused
+            | Self::DnsFailed
+            | Self::DnsCacheOverflow
+            | Self::DnsPendingOverflow => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamProtocol => StatusCode::BAD_GATEWAY,
             Self::RequestTimeout
             | Self::PerTryTimeout
@@ -145,6 +154,9 @@ impl Fault {
             Self::ClientGone => "downstream_remote_disconnect",
             Self::RequestTooLarge => "request_payload_too_large",
             Self::NotBase64 => "grpc_base_64_decode_failed",
+            Self::DnsFailed => "dns_resolution_failure",
+            Self::DnsCacheOverflow => "dns_cache_overflow",
+            Self::DnsPendingOverflow => "dynamic_forward_proxy_pending_request_overflow",
         }
     }
 
@@ -167,7 +179,12 @@ impl Fault {
             Self::StreamIdle | Self::RequestIdle => "SI",
             Self::RequestNotWhole | Self::Underscore => "",
             Self::BadRequest(_) => "DPE",
-            Self::UpgradeRefused | Self::RequestTooLarge | Self::NotBase64 => "",
+            Self::UpgradeRefused
+            | Self::RequestTooLarge
+            | Self::NotBase64
+            | Self::DnsCacheOverflow
+            | Self::DnsPendingOverflow => "",
+            Self::DnsFailed => "DF",
             Self::ClientGone => "DC",
         }
     }
@@ -220,6 +237,9 @@ impl Fault {
             Self::ClientGone => "downstream closed",
             Self::RequestTooLarge => "Payload Too Large",
             Self::NotBase64 => "Bad gRPC-web request, invalid base64 data.",
+            Self::DnsFailed => "DNS resolution failure",
+            Self::DnsCacheOverflow => "DNS cache overflow",
+            Self::DnsPendingOverflow => "Dynamic forward proxy pending request overflow",
         }
     }
 

@@ -8,6 +8,7 @@ mod cors;
 mod descriptors;
 mod grpc_web;
 mod inject;
+mod naming;
 mod query;
 mod rate;
 
@@ -30,6 +31,7 @@ use self::{
     descriptors::{Descriptor, Surroundings},
     grpc_web::GrpcWeb,
     inject::Active,
+    naming::{Looked, Naming},
     rate::Limited,
 };
 use crate::{
@@ -110,6 +112,8 @@ pub(crate) enum Wait {
     Body(Buffering),
     /// This moment.
     Until(Instant),
+    /// The host that it names.
+    Host(Naming),
 }
 
 /// A request that a filter holds back.
@@ -131,6 +135,7 @@ impl Held {
                 sleep_until((*moment).into()).await;
                 Ok(())
             }
+            Wait::Host(naming) => naming.known().await,
         }
     }
 }
@@ -238,6 +243,14 @@ impl Passage {
                         verdict => return verdict,
                     }
                 }
+                HttpFilterKind::DynamicForwardProxy => {
+                    let tables = connection.worker.tables();
+                    match naming::look(&tables, coming, Instant::now()) {
+                        Looked::Known => {}
+                        Looked::Waits(naming) => return Verdict::Waits(Wait::Host(naming)),
+                        Looked::Fails(fault) => return Verdict::Failed(fault),
+                    }
+                }
                 HttpFilterKind::LocalRateLimit(always) => {
                     let limit = rate::settings(always, own);
                     let refusal;
@@ -281,7 +294,8 @@ impl Passage {
                     | HttpFilterKind::GrpcWeb
                     | HttpFilterKind::Buffer { .. }
                     | HttpFilterKind::Fault(_)
-                    | HttpFilterKind::LocalRateLimit(_),
+                    | HttpFilterKind::LocalRateLimit(_)
+                    | HttpFilterKind::DynamicForwardProxy,
                     _,
                 ) => {}
             }

@@ -36,7 +36,10 @@ pub(crate) fn of_fault(fault: Fault) -> Option<Outcome> {
         | Fault::BadRequest(_)
         | Fault::ClientGone
         | Fault::RequestTooLarge
-        | Fault::NotBase64 => None,
+        | Fault::NotBase64
+        | Fault::DnsFailed
+        | Fault::DnsCacheOverflow
+        | Fault::DnsPendingOverflow => None,
     }
 }
 

@@ -30,7 +30,7 @@ use weft_compile::{Cluster, KeyFormat, Priority, UpstreamProtocol};
 use weft_net::{ConnectError, Stream};
 
 pub(crate) use limits::{Full, Limited, Place, take, take_connection};
-pub(crate) use original::destination;
+pub(crate) use original::{destination, host_of, named};
 pub(crate) use own::OwnPools;
 pub(crate) use pool::{Pool, Pools};
 pub(crate) use upload::{Framing, Upload};

@@ -1,6 +1,6 @@
 //! `envoy.config.cluster.v3.Cluster`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use weft_proto::pb::{envoy::config::cluster::v3 as wire, google::protobuf};
 
@@ -11,6 +11,7 @@ use crate::{
     config_source::{self, ConfigSource, FetchTimeout, Origin},
     custom_cluster::{self, OriginalDestination},
     dns::{self, Dns, DnsKind},
+    dynamic_hosts::DynamicHosts,
     health_check::{self, HealthCheck},
     http2_options::Http2Options,
     key_format::KeyFormat,
@@ -76,6 +77,8 @@ pub enum Discovery {
     Dns(Dns),
     /// `ORIGINAL_DST`.
     OriginalDestination(OriginalDestination),
+    /// `envoy.clusters.dynamic_forward_proxy`: the hosts that requests name.
+    Dynamic(Arc<DynamicHosts>),
     /// `envoy.clusters.aggregate`: the priorities of these clusters, one after the other.
     Aggregate(Vec<ClusterName>),
 }

@@ -1,18 +1,23 @@
 //! Clusters of a type that is not in the enum (`cluster_type`), and `ORIGINAL_DST`.
 
+use std::sync::Arc;
+
 use prost::Name as _;
 use weft_proto::pb::envoy::{
     config::cluster::v3::{
         self as wire,
         cluster::{CustomClusterType, LbConfig},
     },
-    extensions::clusters::{aggregate::v3::ClusterConfig, dns::v3::DnsCluster},
+    extensions::clusters::{
+        aggregate::v3::ClusterConfig, dns::v3::DnsCluster,
+        dynamic_forward_proxy::v3::ClusterConfig as DynamicCluster,
+    },
 };
 
 use crate::{
     balancing::{Balancing, Picker},
     cluster::{Discovery, optional},
-    dns, extension,
+    dns, dynamic_hosts, extension,
     name::ClusterName,
     path::At,
     problem::{Notes, Problem},
@@ -50,6 +55,9 @@ pub(crate) fn built_in(name: &str) -> Option<wire::cluster::DiscoveryType> {
     }
 }
 
+/// The types there are.
+const SUPPORTED: &str = "envoy.clusters.dns, .aggregate and .dynamic_forward_proxy are";
+
 /// Reads a cluster of an extension's type.
 pub(crate) fn read(
     message: &wire::Cluster,
@@ -61,7 +69,7 @@ pub(crate) fn read(
     let at_config = at_type.field("typed_config");
     let Some(any) = &custom.typed_config else {
         let what = format!("cluster type {:?}", custom.name);
-        return notes.unsupported(&at_type, what, "envoy.clusters.dns and .aggregate are");
+        return notes.unsupported(&at_type, what, SUPPORTED);
     };
     match extension::type_name(any) {
         name if name == DnsCluster::full_name() => {
@@ -77,7 +85,12 @@ pub(crate) fn read(
             let members = config.clusters.iter().map(|name| ClusterName::from(name.as_str()));
             Some(Discovery::Aggregate(members.collect()))
         }
-        other => notes.unsupported(&at_config, other, "envoy.clusters.dns and .aggregate are"),
+        name if name == DynamicCluster::full_name() => {
+            let config = extension::unpack::<DynamicCluster>(any, &at_config, notes)?;
+            let hosts = dynamic_hosts::of_cluster(&config, &at_config, notes)?;
+            Some(Discovery::Dynamic(Arc::new(hosts)))
+        }
+        other => notes.unsupported(&at_config, other, SUPPORTED),
     }
 }
 
@@ -117,7 +130,10 @@ pub(crate) fn check_policy(
     at: &At<'_>,
     notes: &mut Notes,
 ) {
-    let provides = matches!(discovery, Discovery::OriginalDestination(_) | Discovery::Aggregate(_));
+    let provides = matches!(
+        discovery,
+        Discovery::OriginalDestination(_) | Discovery::Aggregate(_) | Discovery::Dynamic(_)
+    );
     let provided = balancing.picker == Picker::ClusterProvided;
     let at = at.field("lb_policy");
     if provides && !provided {

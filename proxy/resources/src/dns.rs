@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Envoy's default `dns_refresh_rate`, and that of `dns_min_refresh_rate`.
-const REFRESH_RATE: Duration = Duration::from_secs(5);
+pub(crate) const REFRESH_RATE: Duration = Duration::from_secs(5);
 
 /// What a cluster found by name says about its names.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,10 +109,13 @@ impl Dns {
     }
 }
 
+/// `base_interval` and `max_interval`.
+type Intervals<'m> = (Option<&'m protobuf::Duration>, Option<&'m protobuf::Duration>);
+
 /// The settings of either form, `DnsCluster` or the fields of the cluster.
 struct Settings<'m> {
     rate: Option<&'m protobuf::Duration>,
-    failure: Option<(Option<&'m protobuf::Duration>, Option<&'m protobuf::Duration>)>,
+    failure: Option<Intervals<'m>>,
     respect_ttl: bool,
     min_rate: Option<&'m protobuf::Duration>,
     jitter: Option<&'m protobuf::Duration>,
@@ -127,11 +130,7 @@ pub(crate) fn by_fields(
     notes: &mut Notes,
 ) -> Option<Dns> {
     let family = match WireFamily::try_from(message.dns_lookup_family) {
-        Ok(WireFamily::Auto) => LookupFamily::Auto,
-        Ok(WireFamily::V4Only) => LookupFamily::V4Only,
-        Ok(WireFamily::V6Only) => LookupFamily::V6Only,
-        Ok(WireFamily::V4Preferred) => LookupFamily::V4Preferred,
-        Ok(WireFamily::All) => LookupFamily::All,
+        Ok(known) => family(known),
         Err(_) => {
             let unknown = Problem::UnknownEnum(message.dns_lookup_family);
             return notes.refuse(&at.field("dns_lookup_family"), unknown);
@@ -150,6 +149,17 @@ pub(crate) fn by_fields(
     };
     let refresh = refresh(&settings, at, notes)?;
     finish(message, kind, DnsQuery { family, resolver }, refresh, at, notes)
+}
+
+/// The family by its number.
+pub(crate) fn family(family: WireFamily) -> LookupFamily {
+    match family {
+        WireFamily::Auto => LookupFamily::Auto,
+        WireFamily::V4Only => LookupFamily::V4Only,
+        WireFamily::V6Only => LookupFamily::V6Only,
+        WireFamily::V4Preferred => LookupFamily::V4Preferred,
+        WireFamily::All => LookupFamily::All,
+    }
 }
 
 /// Reads a cluster of type `envoy.clusters.dns`.
@@ -197,18 +207,7 @@ fn refresh(settings: &Settings<'_>, at: &At<'_>, notes: &mut Notes) -> Option<Dn
         scalar::duration_or(settings.rate, REFRESH_RATE, &at.field("dns_refresh_rate"), notes);
     let failure = match settings.failure {
         None => None,
-        Some((base, max)) => {
-            let at = at.field("dns_failure_refresh_rate");
-            let base_at = at.field("base_interval");
-            let Some(base) = base else { return notes.refuse(&base_at, Problem::Missing) };
-            let base = scalar::duration(base, &base_at, notes)?;
-            let max_at = at.field("max_interval");
-            let max = scalar::duration_or(max, base * 10, &max_at, notes);
-            if max < base {
-                return notes.unsupported(&max_at, "less than base_interval", "as much or more is");
-            }
-            Some(FailureRefresh { base, max })
-        }
+        Some(intervals) => Some(failure(intervals, at, notes)?),
     };
     let min_at = at.field("dns_min_refresh_rate");
     Some(DnsRefresh {
@@ -223,6 +222,24 @@ fn refresh(settings: &Settings<'_>, at: &At<'_>, notes: &mut Notes) -> Option<Dn
         ),
         failure,
     })
+}
+
+/// Reads `dns_failure_refresh_rate`.
+pub(crate) fn failure(
+    (base, max): Intervals<'_>,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<FailureRefresh> {
+    let at = at.field("dns_failure_refresh_rate");
+    let base_at = at.field("base_interval");
+    let Some(base) = base else { return notes.refuse(&base_at, Problem::Missing) };
+    let base = scalar::duration(base, &base_at, notes)?;
+    let max_at = at.field("max_interval");
+    let max = scalar::duration_or(max, base * 10, &max_at, notes);
+    if max < base {
+        return notes.unsupported(&max_at, "less than base_interval", "as much or more is");
+    }
+    Some(FailureRefresh { base, max })
 }
 
 fn finish(

@@ -59,14 +59,14 @@ pub(crate) fn of_cluster(
     at: &At<'_>,
     notes: &mut Notes,
 ) -> Option<DnsResolver> {
-    if let Some(config) = &message.typed_dns_resolver_config {
-        return typed(config, &at.field("typed_dns_resolver_config"), notes);
-    }
-    if let Some(config) = &message.dns_resolution_config {
-        let at = at.field("dns_resolution_config");
-        let addresses = servers(&config.resolvers, &at, notes)?;
-        let options = config.dns_resolver_options.as_ref();
-        return Some(DnsResolver::Servers(with_options(addresses, options)));
+    if message.typed_dns_resolver_config.is_some() || message.dns_resolution_config.is_some() {
+        return of_hosts(
+            message.typed_dns_resolver_config.as_ref(),
+            message.dns_resolution_config.as_ref(),
+            message.use_tcp_for_dns_lookups,
+            at,
+            notes,
+        );
     }
     let addresses = message
         .dns_resolvers
@@ -76,6 +76,26 @@ pub(crate) fn of_cluster(
         .collect::<Option<_>>()?;
     let tcp_only = message.use_tcp_for_dns_lookups;
     Some(DnsResolver::Servers(DnsServers { addresses, tcp_only, ..DnsServers::default() }))
+}
+
+/// Reads what is said of a resolver in the forms that all have in common.
+pub(crate) fn of_hosts(
+    typed: Option<&core::TypedExtensionConfig>,
+    resolution: Option<&core::DnsResolutionConfig>,
+    tcp_only: bool,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<DnsResolver> {
+    if let Some(config) = typed {
+        return self::typed(config, &at.field("typed_dns_resolver_config"), notes);
+    }
+    if let Some(config) = resolution {
+        let at = at.field("dns_resolution_config");
+        let addresses = servers(&config.resolvers, &at, notes)?;
+        let options = config.dns_resolver_options.as_ref();
+        return Some(DnsResolver::Servers(with_options(addresses, options)));
+    }
+    Some(DnsResolver::Servers(DnsServers { tcp_only, ..DnsServers::default() }))
 }
 
 /// Reads `typed_dns_resolver_config`.

@@ -16,6 +16,7 @@ use weft_proto::pb::envoy::{
         http::{
             buffer::v3::{self as buffer, Buffer, BufferPerRoute},
             cors::v3::{Cors, CorsPolicy as CorsPolicyMessage},
+            dynamic_forward_proxy::v3::FilterConfig as DynamicForwardProxy,
             fault::v3::HttpFault,
             grpc_stats::v3::FilterConfig as GrpcStats,
             grpc_web::v3::GrpcWeb,
@@ -37,7 +38,7 @@ pub use self::{
     mutations::{HeaderChange, MessageMutations, QueryChange, TrailerChange},
 };
 use crate::{
-    extension,
+    dynamic_hosts, extension,
     path::At,
     problem::{Notes, Problem},
 };
@@ -76,6 +77,9 @@ pub enum HttpFilterKind {
     Fault(FaultRules),
     /// `local_ratelimit`: refuses requests that come too often.
     LocalRateLimit(Arc<LocalRateLimit>),
+    /// `dynamic_forward_proxy`: holds a request until the host that it names was looked up, where its
+    /// cluster goes by that.
+    DynamicForwardProxy,
 }
 
 /// What one level (route configuration, virtual host, route or weighted cluster) says to a filter.
@@ -304,6 +308,11 @@ fn kind(any: &Any, at: &At<'_>, notes: &mut Notes) -> Option<Option<HttpFilterKi
             extension::unpack::<LocalRateLimitMessage>(any, at, notes)
                 .and_then(|message| local_rate_limit::read(&message, at, notes))
                 .map(|limit| HttpFilterKind::LocalRateLimit(Arc::new(limit)))
+        }
+        name if name == DynamicForwardProxy::full_name() => {
+            extension::unpack::<DynamicForwardProxy>(any, at, notes)
+                .and_then(|message| dynamic_hosts::check_filter(&message, at, notes))
+                .map(|()| HttpFilterKind::DynamicForwardProxy)
         }
         _ => return None,
     })

@@ -12,7 +12,7 @@ use std::{
 use http::{HeaderValue, Response, StatusCode, Version};
 use smallvec::SmallVec;
 use weft_balance::{EndpointId, EndpointState, Outcome};
-use weft_compile::Cluster;
+use weft_compile::{Cluster, HostCache};
 
 use super::{Arrival, Journey, coming, is_safe};
 use crate::{
@@ -222,6 +222,9 @@ impl Journey {
             // There is no other place to try.
             return if tried.all.is_empty() { self.original(connection) } else { None };
         }
+        if let Some(hosts) = &self.cluster.dynamic_hosts {
+            return if tried.all.is_empty() { self.named(connection, hosts) } else { None };
+        }
         let balancer = &self.cluster.balancer;
         let hash = self.hash.map(NonZeroU64::get);
         let picked = if tried.all.is_empty() {
@@ -253,6 +256,16 @@ impl Journey {
                 None
             }
         }
+    }
+
+    /// The host that the request names.
+    fn named(&self, connection: &Connection, hosts: &HostCache) -> Option<Arc<EndpointState>> {
+        let authority = std::str::from_utf8(self.outgoing.authority.as_bytes()).ok()?;
+        let ways = upstream::named(hosts, authority)?;
+        let known = connection.worker.pools().original();
+        let endpoint = known.at(&self.cluster, *ways.first()?, Instant::now())?;
+        endpoint.set_ways(if ways.len() > 1 { &ways } else { &[] });
+        Some(endpoint)
     }
 
     /// One attempt. Puts the body back if nothing was taken from it.

@@ -3,14 +3,14 @@
 use std::{
     cell::RefCell,
     collections::HashMap,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use http::{HeaderMap, HeaderName};
 use weft_balance::{EndpointAddress, EndpointState};
-use weft_compile::{Cluster, ClusterId, ConnectionSettings, OriginalDestination};
+use weft_compile::{Cluster, ClusterId, ConnectionSettings, HostCache, OriginalDestination};
 
 /// Destinations that a worker remembers at a time: callers who name them themselves must not fill
 /// its memory.
@@ -39,7 +39,11 @@ impl OriginalEndpoints {
         address: SocketAddr,
         now: Instant,
     ) -> Option<Arc<EndpointState>> {
-        let kept_for = cluster.original_destination.as_ref()?.cleanup_interval;
+        let kept_for = match (&cluster.original_destination, &cluster.dynamic_hosts) {
+            (Some(rule), _) => rule.cleanup_interval,
+            (None, Some(hosts)) => hosts.settings().kept_for,
+            (None, None) => return None,
+        };
         let mut known = self.known.borrow_mut();
         let key = (cluster.id, address);
         let is_full = known.len() >= MOST;
@@ -88,6 +92,32 @@ pub(crate) fn destination(
         }
         address
     }))
+}
+
+/// Where the host of an authority is, which was looked up, or is an address: one way and the others.
+pub(crate) fn named(hosts: &HostCache, authority: &str) -> Option<Vec<SocketAddr>> {
+    let (host, port) = host_of(authority);
+    let port = port.unwrap_or(80);
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Some(vec![SocketAddr::new(ip, port)]);
+    }
+    let addresses = hosts.addresses(&host.to_ascii_lowercase())?;
+    Some(addresses.iter().map(|ip| SocketAddr::new(*ip, port)).collect())
+}
+
+/// The host of an authority, without the brackets of an IPv6 address, and its port.
+pub(crate) fn host_of(authority: &str) -> (&str, Option<u16>) {
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (host, rest) = rest.split_once(']').unwrap_or((rest, ""));
+            (host, rest.strip_prefix(':'))
+        }
+        None => match authority.rsplit_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (authority, None),
+        },
+    };
+    (host, port.and_then(|port| port.parse().ok()))
 }
 
 #[cfg(test)]
@@ -140,6 +170,16 @@ mod tests {
         assert_eq!(endpoints.known.borrow().len(), 1, "counted from when it was asked for last");
         endpoints.sweep(at(13));
         assert_eq!(endpoints.known.borrow().len(), 0);
+    }
+
+    #[test]
+    fn authorities_have_hosts_and_ports() {
+        assert_eq!(host_of("a.test"), ("a.test", None));
+        assert_eq!(host_of("a.test:8080"), ("a.test", Some(8080)));
+        assert_eq!(host_of("[::1]"), ("::1", None));
+        assert_eq!(host_of("[::1]:80"), ("::1", Some(80)));
+        assert_eq!(host_of("a.test:"), ("a.test", None));
+        assert_eq!(host_of("a.test:99999"), ("a.test", None));
     }
 
     #[test]
