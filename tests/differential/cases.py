@@ -311,6 +311,9 @@ def managers():
     for world in ("normal", "merged", "both-normal", "escaped-reject", "escaped-redirect"):
         for path in ROUGH_PATHS:
             yield from both(world, f"path {path}", target=path)
+    told = (("x-request-id", "7f8d1c2e-0000-4000-8000-000000000000"),)
+    yield from both("escaped-redirect", "redirect of a request with an id", target="/a%2Fb", headers=told)
+    yield from both("escaped-redirect", "redirect of gRPC", method="POST", target="/a%2Fb", body="", headers=(("content-type", "application/grpc"), ("te", "trailers"), *told))
     for world in ("strip-any", "strip-matching"):
         for host in ("weft.test:81", "weft.test.", "weft.test.:81", "[::1]:81", "[::1]", "weft.test:", "weft.test"):
             yield from both(world, f"host {host}", host=host)

@@ -227,7 +227,11 @@ MANAGERS = {
     "merged": {"merge_slashes": True},
     "both-normal": {"normalize_path": True, "merge_slashes": True, "path_with_escaped_slashes_action": "UNESCAPE_AND_FORWARD"},
     "escaped-reject": {"path_with_escaped_slashes_action": "REJECT_REQUEST"},
-    "escaped-redirect": {"path_with_escaped_slashes_action": "UNESCAPE_AND_REDIRECT", "normalize_path": True},
+    "escaped-redirect": {
+        "path_with_escaped_slashes_action": "UNESCAPE_AND_REDIRECT",
+        "normalize_path": True,
+        "always_set_request_id_in_response": True,
+    },
     "strip-any": {"strip_any_host_port": True, "strip_trailing_host_dot": True},
     "strip-matching": {"strip_matching_host_port": True},
     "preserve-request-id": {"preserve_external_request_id": True, "use_remote_address": True},

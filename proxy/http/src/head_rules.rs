@@ -12,7 +12,9 @@ use weft_compile::{HeadRules, RouteConfig, ServerHeader, StripPort, Underscores}
 use weft_net::PeerAddress;
 use weft_route::PathVerdict;
 
-use crate::{downstream::Connection, fault::Fault, headers, worker::Identity};
+use crate::{
+    downstream::Connection, fault::Fault, headers, local_reply::is_grpc, worker::Identity,
+};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
@@ -298,6 +300,8 @@ fn rewrite_path(rules: &HeadRules, parts: &mut Parts) -> Result<(), Turned> {
     match rules.path.apply(path.as_str()) {
         PathVerdict::Same => Ok(()),
         PathVerdict::Reject => Err(Turned::Away(Fault::BadRequest(""))),
+        // A caller of gRPC follows nothing.
+        PathVerdict::Redirect(_) if is_grpc(&parts.headers) => Err(refused(())),
         PathVerdict::Redirect(path) => {
             let location = HeaderValue::try_from(path).map_err(|_| refused(()))?;
             Err(Turned::To(StatusCode::TEMPORARY_REDIRECT, location))

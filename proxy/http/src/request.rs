@@ -134,7 +134,8 @@ fn enter(
 ) -> Result<Origin, Box<Answer>> {
     Head::read(parts).map_err(fault)?;
     let entered = head_rules::enter(connection, routes, parts);
-    let origin = entered.map_err(|turned| match turned {
+    *request_id = head_rules::returned_id(&connection.chain.heads, &parts.headers).map(Box::new);
+    entered.map_err(|turned| match turned {
         Turned::Away(Fault::Underscore) => {
             let mut refusal = Answer::fault(Fault::Underscore);
             headers::close_after(&mut refusal.headers, parts.version);
@@ -142,9 +143,7 @@ fn enter(
         }
         Turned::Away(why) => fault(why),
         Turned::To(status, location) => redirected(status, location),
-    })?;
-    *request_id = head_rules::returned_id(&connection.chain.heads, &parts.headers).map(Box::new);
-    Ok(origin)
+    })
 }
 
 /// A response has come, or will not. One that leads elsewhere may be followed.
