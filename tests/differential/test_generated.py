@@ -83,7 +83,7 @@ def test_a_difference_is_shrunk_to_what_it_needs():
 @pytest.mark.weft_only
 def test_enough_is_drawn_to_mean_something(request):
     """Of the drawn requests, many reach a route of their own and many the upstream."""
-    worlds = [World(request.config.getoption("--generated-seed"), number, REQUESTS) for number in range(20)]
+    worlds = [World(request.config.getoption("--generated-seed"), number, REQUESTS) for number in range(60)]
     text = json.dumps([world.bootstrap({"up": 1}) for world in worlds])
     for word in ("prefix_rewrite", "regex_rewrite", "redirect", "range_match", "safe_regex", "headers_to_remove"):
         assert text.count(word) >= 5, word

@@ -1,12 +1,15 @@
 """The command line of weft-proxy: validation, errors that say what to do, Envoy's flags."""
 
 import json
+import re
 
 import pytest
 
+from harness import http1
 from harness.config import bootstrap, cluster, direct, hcm, listener, route, routes, virtual_host
 from harness.process import run
 from harness.proxy import Proxy, binary
+from harness.waiting import until
 
 pytestmark = pytest.mark.weft_only
 
@@ -209,3 +212,16 @@ def test_an_address_in_use_is_said_plainly(tmp_path, http_upstream):
     outcome = run([binary("weft-proxy"), "-c", path], tmp_path)
     assert outcome.returncode not in (0, 101)
     assert str(up.port) in outcome.stderr + outcome.stdout
+
+
+def test_the_code_of_the_start_is_let_go_of(tmp_path, processes):
+    """What is mapped of the program afterwards is less than what it took to start."""
+    up = bootstrap([listener("main", hcm(routes("main", virtual_host("all", ["*"], direct("/", 200, "alive")))))], [])
+    proxy = Proxy("weft", up, tmp_path, arguments=("--log-level", "debug"))
+
+    def given_back():
+        found = re.search(r"unmapped the code that started this process bytes=(\d+)", proxy.process.tail())
+        return found and int(found.group(1))
+
+    assert until(given_back, "the code to be unmapped") > 1 << 20
+    assert http1.request(proxy.port(), target="/").text == "alive"

@@ -85,7 +85,8 @@ class Proxy:
         is_envoy = self.kind.startswith("envoy")
         program = binary(self.kind if is_envoy else "weft-proxy")
         level = "warning" if is_envoy else "info"
-        common = ["-c", config, "--concurrency", self._workers, "--disable-hot-restart", "-l", level]
+        common = ["-c", config, "--concurrency", self._workers, "--disable-hot-restart"]
+        common += [] if "--log-level" in arguments else ["-l", level]
         return [program, *common, "--admin-address-path", self._address, *arguments]
 
     @property
