@@ -307,16 +307,18 @@ fn mesh_config() -> Value {
         ],
     );
     let deny = object(&["policy"], &[("policy", json!({"const": "Deny"}))]);
-    let allow = object(
+    let listed = object(
         &["policy", "hosts"],
         &[("policy", json!({"const": "AllowList"})), ("hosts", list(&host, 1))],
     );
+    let allow =
+        object(&["policy"], &[("policy", json!({"const": "Allow"})), ("hosts", list(&host, 0))]);
     object(
         &[],
         &[
             ("trustDomain", text()),
             ("defaults", object(&[], &settings())),
-            ("egress", json!({"oneOf": [deny, allow]})),
+            ("egress", json!({"oneOf": [deny, listed, allow]})),
         ],
     )
 }

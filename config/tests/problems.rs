@@ -548,8 +548,8 @@ fn policies_fit_their_targets() {
             "a MeshConfig is named default, in the namespace default",
         ),
         (
-            document("MeshConfig", "default", "{egress: {policy: Allow}}"),
-            "egress to any host is not supported",
+            document("MeshConfig", "default", "{egress: {policy: Allowed}}"),
+            "\"Allowed\" is not one of Deny, AllowList, Allow, did you mean \"Allow\"?",
         ),
         (
             document(

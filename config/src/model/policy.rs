@@ -199,27 +199,38 @@ impl Resource for MeshConfig {
     }
 }
 
-/// What may be called outside of the mesh. Anything else is answered 404.
+/// What may be called outside of the mesh.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(tag = "policy")]
 pub enum Egress {
-    /// Nothing but Services.
+    /// Nothing but Services. Anything else is answered 404.
     #[default]
     Deny,
-    /// These hosts too.
+    /// These hosts too. Anything else is answered 404.
     AllowList {
         /// The hosts, at least one.
+        hosts: Vec<EgressHost>,
+    },
+    /// Whatever host a request names, looked up when it does.
+    Allow {
+        /// Hosts that are not spoken to over HTTP/1.1, or are to be found before they are asked for.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
         hosts: Vec<EgressHost>,
     },
 }
 
 impl Egress {
-    /// The hosts that may be called.
+    /// The hosts that are named here.
     pub fn hosts(&self) -> &[EgressHost] {
         match self {
             Self::Deny => &[],
-            Self::AllowList { hosts } => hosts,
+            Self::AllowList { hosts } | Self::Allow { hosts } => hosts,
         }
+    }
+
+    /// Whether others may be called too.
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Allow { .. })
     }
 }
 

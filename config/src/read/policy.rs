@@ -6,7 +6,7 @@ use crate::document::DEFAULT_NAMESPACE;
 use crate::model::policy::{Egress, EgressHost, PolicyTarget};
 use crate::model::service::Protocol;
 use crate::model::{MeshConfig, Metadata, TrafficPolicy};
-use crate::problem::{Conflict, Reason};
+use crate::problem::Conflict;
 use crate::reader::{Choices, Reader};
 use crate::syntax::{
     DNS_NAME, LABEL, SUBDOMAIN, TRUST_DOMAIN, is_dns_name, is_label, is_subdomain, is_trust_domain,
@@ -84,41 +84,43 @@ pub(super) fn mesh_config(
 enum EgressPolicy {
     Deny,
     AllowList,
+    Allow,
 }
 
 const EGRESS: Choices<EgressPolicy> = Choices {
-    names: &["Deny", "AllowList"],
-    values: &[EgressPolicy::Deny, EgressPolicy::AllowList],
+    names: &["Deny", "AllowList", "Allow"],
+    values: &[EgressPolicy::Deny, EgressPolicy::AllowList, EgressPolicy::Allow],
 };
 
 fn egress(reader: &mut Reader, node: &Node) -> Option<Egress> {
     reader.object(node, |reader, object| {
-        let policy = object.required(reader, "policy", |reader, node| {
-            if node.as_text() == Some("Allow") {
-                let what = "egress to any host".to_owned();
-                let instead = "use AllowList: a proxy that is spoken to by host name cannot look up hosts it was not told of";
-                return reader.refuse(node, Reason::Unsupported { what, instead });
-            }
-            reader.choice(node, &EGRESS)
-        });
+        let policy = object.required(reader, "policy", |reader, node| reader.choice(node, &EGRESS));
         match policy {
             Some(EgressPolicy::Deny) => Some(Egress::Deny),
             Some(EgressPolicy::AllowList) => {
                 let hosts = object.required(reader, "hosts", |reader, node| {
-                    let hosts = reader.list(node, egress_host);
-                    let hosts = non_empty(reader, node, hosts);
-                    unique(reader, node, hosts, |host| {
-                        let what = format!("the host {}:{}", host.host, host.port);
-                        Some(((host.host.clone(), host.port), what))
-                    })
+                    let hosts = egress_hosts(reader, node);
+                    non_empty(reader, node, hosts)
                 });
                 hosts.map(|hosts| Egress::AllowList { hosts })
+            }
+            Some(EgressPolicy::Allow) => {
+                let hosts = object.optional(reader, "hosts", egress_hosts);
+                hosts.map(|hosts| Egress::Allow { hosts: hosts.unwrap_or_default() })
             }
             None => {
                 object.leave(&["hosts"]);
                 None
             }
         }
+    })
+}
+
+fn egress_hosts(reader: &mut Reader, node: &Node) -> Option<Vec<EgressHost>> {
+    let hosts = reader.list(node, egress_host);
+    unique(reader, node, hosts, |host| {
+        let what = format!("the host {}:{}", host.host, host.port);
+        Some(((host.host.clone(), host.port), what))
     })
 }
 

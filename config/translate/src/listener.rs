@@ -34,14 +34,17 @@ pub const OUTBOUND: &str = "outbound";
 
 /// Takes the application's requests to any Service, told apart by host.
 pub(crate) fn outbound(mesh: &Mesh, at: SocketAddr) -> listener::Listener {
-    let filter = outgoing(mesh, OUTBOUND);
-    listen(OUTBOUND, at, vec![filter], TrafficDirection::Outbound)
+    let mut manager = outgoing(mesh, OUTBOUND);
+    if egress::is_open(mesh) {
+        manager.http_filters.insert(manager.http_filters.len() - 1, egress::filter());
+    }
+    listen(OUTBOUND, at, vec![http_filter(&manager)], TrafficDirection::Outbound)
 }
 
 /// Takes requests by the routes of this name.
-fn outgoing(mesh: &Mesh, routes: &str) -> listener::Filter {
+fn outgoing(mesh: &Mesh, routes: &str) -> hcm::HttpConnectionManager {
     let manager = manager(routes, by_discovery(routes));
-    http_filter(&if mesh.has_cors() { with_cors(manager) } else { manager })
+    if mesh.has_cors() { with_cors(manager) } else { manager }
 }
 
 fn by_discovery(routes: &str) -> hcm::http_connection_manager::RouteSpecifier {
@@ -109,7 +112,7 @@ pub(crate) fn port_listeners<'a>(
             let name = cluster_name(key, port.port);
             let at = port.listen?;
             if port.protocol.is_http() {
-                let filter = outgoing(mesh, &name);
+                let filter = http_filter(&outgoing(mesh, &name));
                 return Some((
                     name.clone(),
                     listen(&name, at, vec![filter], TrafficDirection::Outbound),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use weft_config::{Key, Mesh};
 
-use crate::cluster::{cluster_name, egress_cluster_name};
+use crate::cluster::cluster_name;
+use crate::egress;
 use crate::encoded::EncodedHosts;
 use crate::gateway;
 use crate::listener;
@@ -102,8 +103,7 @@ impl Viewpoint {
                 for service in dependencies(mesh, own) {
                     reach.extend(of_service(mesh, &service));
                 }
-                let egress = mesh.config().into_iter().flat_map(|config| config.egress.hosts());
-                reach.extend(egress.map(egress_cluster_name));
+                reach.extend(egress::cluster_names(mesh));
                 Some(Arc::new(reach))
             }
             Self::Namespace(_) | Self::Elsewhere => None,

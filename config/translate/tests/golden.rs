@@ -137,6 +137,11 @@ fn a_grpc_client_of_the_shop() {
     );
 }
 
+#[test]
+fn the_sidecar_of_a_mesh_that_is_open() {
+    compare("open-web.yaml", &translate(&mesh("open.yaml"), &workloads(), &sidecar("web")));
+}
+
 /// Beside what any client is sent, the listener of its own address.
 #[test]
 fn a_grpc_server_of_the_shop() {

@@ -387,9 +387,14 @@ fn policy() -> impl Strategy<Value = Value> {
 }
 
 fn mesh_config() -> impl Strategy<Value = Value> {
-    (settings(), any::<bool>()).prop_map(|(defaults, open)| {
+    (settings(), 0..4).prop_map(|(defaults, policy)| {
         let hosts = json!([{"host": "out.example.com"}, {"host": "out.example.com", "port": 81, "protocol": "grpc"}]);
-        let egress = if open { json!({"policy": "AllowList", "hosts": hosts}) } else { json!({"policy": "Deny"}) };
+        let egress = match policy {
+            0 => json!({"policy": "AllowList", "hosts": hosts}),
+            1 => json!({"policy": "Allow", "hosts": hosts}),
+            2 => json!({"policy": "Allow"}),
+            _ => json!({"policy": "Deny"}),
+        };
         json!({"defaults": defaults, "egress": egress})
     })
 }

@@ -262,8 +262,13 @@ impl Journey {
     fn named(&self, connection: &Connection, hosts: &HostCache) -> Option<Arc<EndpointState>> {
         let authority = std::str::from_utf8(self.outgoing.authority.as_bytes()).ok()?;
         let ways = upstream::named(hosts, authority)?;
+        let first = *ways.first()?;
+        // A request that names the listener it came by would come again and again.
+        if connection.local == Some(first) {
+            return None;
+        }
         let known = connection.worker.pools().original();
-        let endpoint = known.at(&self.cluster, *ways.first()?, Instant::now())?;
+        let endpoint = known.at(&self.cluster, first, Instant::now())?;
         endpoint.set_ways(if ways.len() > 1 { &ways } else { &[] });
         Some(endpoint)
     }
