@@ -307,3 +307,41 @@ def test_another_endpoint_is_tried(start, http_upstream):
         proxy = start(bootstrap([listener("main", hcm(routes("main", host)))], [both]))
         assert [ask(proxy).status for _ in range(10)] == [200] * 10
         assert counted(proxy, "upstream_rq_retry") >= 4
+
+
+def grpc_failure(*trailers):
+    """A gRPC call that fails before its first message: a head, and trailers as a frame of their own."""
+    fields = [["grpc-status", "14"], *trailers]
+    return answer(200, headers=[["content-type", "application/grpc"]], framing="chunked", trailers=fields) | {"body": ""}
+
+
+def grpc_call(proxy):
+    return ask(proxy, method="POST", headers=[("content-type", "application/grpc"), ("te", "trailers")], body=b"")
+
+
+@pytest.mark.weft_only
+def test_grpc_statuses_in_trailers_without_a_body_are_conditions(place):
+    """Envoy looks at the head only, which such a call leaves without a status."""
+    up, proxy = place({"retry_on": "unavailable", "num_retries": 2})
+    up.script = [grpc_failure(), grpc_failure()]
+    assert grpc_call(proxy).body == b"fine"
+    assert len(up.seen) == 3
+    assert counted(proxy, "upstream_rq_retry_success") == 1
+    up.script = [grpc_failure() for _ in range(3)]
+    assert dict(grpc_call(proxy).trailers)["grpc-status"] == "14", "the last one is passed on as it came"
+    message = grpc_failure() | {"body": "message"}
+    up.script = [message]
+    seen = len(up.seen)
+    got = grpc_call(proxy)
+    assert (got.body, dict(got.trailers)["grpc-status"]) == (b"message", "14"), "a call that has begun is not retried"
+    assert len(up.seen) == seen + 1
+
+
+@pytest.mark.weft_only
+@pytest.mark.parametrize(("pushback", "tries"), [("0", 2), ("20", 2), ("-1", 1), ("soon", 1)])
+def test_servers_of_grpc_push_back(place, pushback, tries):
+    up, proxy = place({"retry_on": "unavailable", "num_retries": 1})
+    up.script = [grpc_failure(["grpc-retry-pushback-ms", pushback])]
+    assert grpc_call(proxy).status == 200
+    assert len(up.seen) == tries
+    assert counted(proxy, "upstream_rq_retry_backoff_ratelimited") == tries - 1

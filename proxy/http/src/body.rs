@@ -174,7 +174,9 @@ impl Kind {
         match self {
             Self::Empty => true,
             Self::Full(_) => false,
-            Self::Upstream(streaming) => streaming.incoming.is_end_stream(),
+            Self::Upstream(streaming) => {
+                streaming.first.is_none() && streaming.incoming.is_end_stream()
+            }
             Self::Changed(changed) => changed.inner.is_end_stream(),
         }
     }
@@ -221,6 +223,8 @@ pub(crate) struct Streaming {
     limits: Limits,
     /// How long nothing of the response may come (`per_try_idle_timeout`).
     try_idle: Option<Duration>,
+    /// What was read already, to see whether the request is tried again.
+    first: Option<Box<Frame<Bytes>>>,
     last_moved: Instant,
     timer: Timer,
 }
@@ -268,12 +272,18 @@ impl Limits {
 
 impl Streaming {
     pub(crate) fn new(incoming: Incoming, record: Record, limits: Limits, timer: Timer) -> Self {
-        Self { incoming, record, limits, try_idle: None, last_moved: Instant::now(), timer }
+        let last_moved = Instant::now();
+        Self { incoming, record, limits, try_idle: None, first: None, last_moved, timer }
     }
 
     /// The same within the limit of one try.
     pub(crate) fn with_idle(self, try_idle: Option<Duration>) -> Self {
         Self { try_idle, ..self }
+    }
+
+    /// The same behind a frame that was read already.
+    pub(crate) fn begun_with(self, first: Option<Box<Frame<Bytes>>>) -> Self {
+        Self { first, ..self }
     }
 
     /// Only asked when the upstream keeps us waiting.
@@ -291,7 +301,11 @@ impl Streaming {
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        if let Poll::Ready(frame) = self.incoming.poll_frame(cx) {
+        let frame = match self.first.take() {
+            Some(first) => Poll::Ready(Some(Ok(*first))),
+            None => self.incoming.poll_frame(cx),
+        };
+        if let Poll::Ready(frame) = frame {
             match &frame {
                 Some(Ok(last)) if last.is_trailers() => self.record.ended(last.trailers_ref()),
                 // Before the first wait there is no timer to move.

@@ -2,6 +2,7 @@
 //! within the limits.
 
 mod attempts;
+mod behind;
 mod coming;
 pub(crate) mod follow;
 
@@ -387,7 +388,8 @@ impl Journey {
         let status = Some(head.status.as_u16());
         self.mutate(connection, &mut head.headers, status, ("via_upstream", ""));
         let spelling = exchange.spelling();
-        let body = if exchange.is_end_stream() {
+        let first = self.retries.as_mut().and_then(|retries| retries.first.take());
+        let body = if first.is_none() && exchange.is_end_stream() {
             Body::empty()
         } else if let Some(whole) = exchange.take_whole() {
             Body::full(whole)
@@ -396,7 +398,7 @@ impl Journey {
             let limits = self.limits.within(self.sent_until);
             let try_idle = self.retries.as_ref().and_then(|retries| retries.per_try_idle());
             let streaming = Streaming::new(exchange, self.record, limits, timer);
-            Body::upstream(streaming.with_idle(try_idle))
+            Body::upstream(streaming.with_idle(try_idle).begun_with(first))
         };
         let mut response = Response::from_parts(head, body.spelled(spelling));
         let facts = self.kept.as_deref().map(|kept| (kept, &*self.cluster.name));

@@ -168,7 +168,8 @@ impl Reflection {
         let Some(upload) = self.upload.take() else { return Ok(()) };
         let mut exchange = lane.begin(&mut self.outgoing, upload);
         let timer = self.worker.timer();
-        let limits = (&self.limits, None);
+        let mut none = None;
+        let limits = (&self.limits, &mut none);
         let head = await_head(&mut exchange, limits, timer, (&Interim::Unwanted, false))
             .await
             .map_err(reason)?;

@@ -9,7 +9,12 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use http::{HeaderMap, HeaderName, Response, StatusCode};
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, Response, StatusCode,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
+};
+use http_body::Frame;
 use weft_compile::{Cluster, Priority, ResetFormat, RetryOn, RetryPolicy, ToldBackoff};
 use weft_route::RequestView;
 
@@ -32,6 +37,10 @@ const PER_TRY_TIMEOUT: HeaderName =
 const TIMEOUT: HeaderName = HeaderName::from_static("x-envoy-upstream-rq-timeout-ms");
 const RATE_LIMITED: HeaderName = HeaderName::from_static("x-envoy-ratelimited");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
+
+/// A gRPC server that asks for a longer rest does not want the call again.
+const LONGEST_PUSHBACK: Duration = Duration::from_secs(300);
 
 /// What a caller inside the mesh asks for in headers, which end here.
 #[derive(Debug, Default)]
@@ -98,6 +107,8 @@ pub(crate) struct Retries {
     pub(crate) told: Told,
     /// Its place within `max_retries` while it is tried again.
     held: Option<Place>,
+    /// What has come behind the head of the response that is judged.
+    pub(crate) first: Option<Box<Frame<Bytes>>>,
     priority: Priority,
 }
 
@@ -129,7 +140,8 @@ impl Retries {
         let retries = asked.as_ref().and_then(|asked| asked.retries);
         let left = retries.unwrap_or_else(|| policy.map_or(1, |policy| policy.retries));
         let policy = policy.cloned();
-        Some(Box::new(Self { policy, asked, on, left, done: 0, told, held: None, priority }))
+        let (done, held, first) = (0, None, None);
+        Some(Box::new(Self { policy, asked, on, left, done, told, held, first, priority }))
     }
 
     /// How long one try may take until the head of its response has come.
@@ -176,6 +188,16 @@ impl Retries {
         self.left > 0 && !self.on.is_nothing()
     }
 
+    /// Whether trailers behind a head could ask for another try.
+    pub(crate) fn judges_trailers(&self) -> bool {
+        self.left > 0 && self.on.has_any(RetryOn::ANY_GRPC)
+    }
+
+    /// The trailers that came in place of a body.
+    fn trailers(&self) -> Option<&HeaderMap> {
+        self.first.as_ref()?.trailers_ref()
+    }
+
     fn wants_after_failure(&self, Failure { fault, processed }: Failure) -> bool {
         const BROKEN: RetryOn = RetryOn::SERVER_ERROR;
         let broken = BROKEN | RetryOn::GATEWAY_ERROR | RetryOn::RESET;
@@ -213,6 +235,7 @@ impl Retries {
             || (on(RetryOn::STATUS_CODES) && self.lists(status.as_u16()))
             || (on(RetryOn::HEADERS) && self.finds_header(headers))
             || grpc_condition(headers).is_some_and(on)
+            || self.trailers().and_then(grpc_condition).is_some_and(on)
     }
 
     fn lists(&self, status: u16) -> bool {
@@ -243,6 +266,10 @@ impl Retries {
             cluster.stats.upstream_rq_retry_limit_exceeded.inc();
             return None;
         }
+        let pushback = self.trailers().and_then(pushback).or_else(|| told.and_then(pushback));
+        if pushback == Some(Pushback::Never) {
+            return None;
+        }
         self.left -= 1;
         self.held = upstream::take(cluster, Limited::Retries, self.priority);
         if self.held.is_none() {
@@ -251,6 +278,10 @@ impl Retries {
         }
         cluster.stats.upstream_rq_retry.inc();
         self.done += 1;
+        if let Some(Pushback::After(pause)) = pushback {
+            cluster.stats.upstream_rq_retry_backoff_ratelimited.inc();
+            return Some(pause);
+        }
         let told = self.policy.as_ref().and_then(|policy| policy.told.as_ref()).zip(told);
         if let Some(pause) =
             told.and_then(|(rule, headers)| told_pause(rule, headers, SystemTime::now(), random))
@@ -264,6 +295,15 @@ impl Retries {
     }
 }
 
+/// Whether this head of a gRPC response leaves it to trailers how the call went.
+pub(crate) fn leaves_open(head: &Response<()>) -> bool {
+    let headers = head.headers();
+    let kind = headers.get(CONTENT_TYPE).map_or(&[][..], |value| value.as_bytes());
+    kind.starts_with(b"application/grpc")
+        && !headers.contains_key(GRPC_STATUS)
+        && !headers.contains_key(CONTENT_LENGTH)
+}
+
 /// The condition that a `grpc-status` in the head fulfils: of a response without messages.
 fn grpc_condition(headers: &HeaderMap) -> Option<RetryOn> {
     match headers.get(GRPC_STATUS)?.as_bytes() {
@@ -274,6 +314,21 @@ fn grpc_condition(headers: &HeaderMap) -> Option<RetryOn> {
         b"14" => Some(RetryOn::GRPC_UNAVAILABLE),
         _ => None,
     }
+}
+
+/// What a gRPC server says of another try (`grpc-retry-pushback-ms`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pushback {
+    /// Not before this long.
+    After(Duration),
+    /// Not at all: it says a negative number, nothing that is a number, or a time that is too long.
+    Never,
+}
+
+fn pushback(fields: &HeaderMap) -> Option<Pushback> {
+    let said = fields.get(GRPC_PUSHBACK)?.to_str().ok().and_then(|text| text.parse().ok());
+    let pause = said.map(Duration::from_millis).filter(|pause| *pause <= LONGEST_PUSHBACK);
+    Some(pause.map_or(Pushback::Never, Pushback::After))
 }
 
 /// How long a response asks to rest, unless that is more than is followed, and up to half as long
@@ -367,6 +422,42 @@ mod tests {
         assert!(wants("5xx", late) && !wants("refused-stream", late));
         for final_fault in [Fault::RequestTimeout, Fault::UpstreamOverflow, Fault::ClientGone] {
             assert!(!wants("5xx,reset,gateway-error", Failure::unsent(final_fault)));
+        }
+    }
+
+    #[test]
+    fn trailers_without_a_body_are_judged_as_a_head_is() {
+        let mut unavailable = retries("unavailable");
+        let call = head(200, &[("content-type", "application/grpc+proto")]);
+        assert!(unavailable.judges_trailers() && !retries("5xx").judges_trailers());
+        assert!(leaves_open(&call));
+        for other in [
+            head(200, &[("content-type", "text/plain")]),
+            head(200, &[("content-type", "application/grpc"), ("grpc-status", "0")]),
+            head(200, &[("content-type", "application/grpc"), ("content-length", "7")]),
+        ] {
+            assert!(!leaves_open(&other), "{other:?}");
+        }
+        assert!(!unavailable.wants_after_head(&call));
+        let trailers = head(200, &[("grpc-status", "14")]).headers().clone();
+        unavailable.first = Some(Box::new(Frame::trailers(trailers)));
+        assert!(unavailable.wants_after_head(&call));
+        unavailable.first = Some(Box::new(Frame::data(Bytes::from_static(b"message"))));
+        assert!(!unavailable.wants_after_head(&call));
+        unavailable.left = 0;
+        assert!(!unavailable.judges_trailers(), "nothing would come of it");
+    }
+
+    #[test]
+    fn servers_of_grpc_push_back() {
+        let said = |value: &'static str| {
+            pushback(head(200, &[("grpc-retry-pushback-ms", value)]).headers())
+        };
+        assert_eq!(pushback(head(200, &[]).headers()), None);
+        assert_eq!(said("0"), Some(Pushback::After(Duration::ZERO)));
+        assert_eq!(said("1500"), Some(Pushback::After(Duration::from_millis(1500))));
+        for never in ["-1", "", "soon", "300001", "99999999999999999999999"] {
+            assert_eq!(said(never), Some(Pushback::Never), "{never:?}");
         }
     }
 

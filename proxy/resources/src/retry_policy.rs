@@ -59,7 +59,19 @@ impl RetryOn {
     /// `unavailable`: `grpc-status` 14.
     pub const GRPC_UNAVAILABLE: Self = Self(1 << 14);
 
-    const NAMES: [(&'static str, Self); 15] = [
+    /// All that `grpc-status` decides.
+    pub const ANY_GRPC: Self = Self(
+        Self::GRPC_CANCELLED.0
+            | Self::GRPC_DEADLINE_EXCEEDED.0
+            | Self::GRPC_RESOURCE_EXHAUSTED.0
+            | Self::GRPC_INTERNAL.0
+            | Self::GRPC_UNAVAILABLE.0,
+    );
+
+    /// `http3-post-connect-failure`: of a protocol that is not spoken, so it never comes true.
+    const HTTP3_POST_CONNECT_FAILURE: Self = Self(1 << 15);
+
+    const NAMES: [(&'static str, Self); 16] = [
         ("5xx", Self::SERVER_ERROR),
         ("gateway-error", Self::GATEWAY_ERROR),
         ("reset", Self::RESET),
@@ -75,6 +87,7 @@ impl RetryOn {
         ("resource-exhausted", Self::GRPC_RESOURCE_EXHAUSTED),
         ("internal", Self::GRPC_INTERNAL),
         ("unavailable", Self::GRPC_UNAVAILABLE),
+        ("http3-post-connect-failure", Self::HTTP3_POST_CONNECT_FAILURE),
     ];
 
     /// The condition of this name.
@@ -340,9 +353,10 @@ mod tests {
 
     #[test]
     fn conditions_are_read_from_lists() {
-        let (on, unknown) = RetryOn::list(" 5xx, unavailable,,http3-post-connect-failure");
+        let (on, unknown) = RetryOn::list(" 5xx, unavailable,,http3-post-connect");
         assert_eq!(on, RetryOn::SERVER_ERROR | RetryOn::GRPC_UNAVAILABLE);
-        assert_eq!(unknown, ["http3-post-connect-failure"]);
+        assert_eq!(unknown, ["http3-post-connect"]);
+        assert!(RetryOn::list("http3-post-connect-failure").1.is_empty());
         assert!(on.has_any(RetryOn::SERVER_ERROR | RetryOn::RESET));
         assert!(!on.has_any(RetryOn::RESET) && RetryOn::list("").0.is_nothing());
     }

@@ -9,12 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, Version};
+use http_body::Frame;
 use smallvec::SmallVec;
 use weft_balance::{EndpointId, EndpointState, Outcome};
 use weft_compile::{Cluster, HostCache};
 
-use super::{Arrival, Journey, coming, is_safe};
+use super::{Arrival, Journey, behind::Behind, coming, is_safe};
 use crate::{
     body::Limits,
     downstream::{Connection, Interim},
@@ -87,7 +89,8 @@ impl Journey {
             self.record.begin_upstream(leaf, endpoint.begin_request());
             let pause = match self.attempt(connection, &endpoint).await {
                 Ok((head, exchange)) => {
-                    self.record.head_came(&head, self.is_grpc, exchange.is_end_stream());
+                    let is_end = self.first().is_none() && exchange.is_end_stream();
+                    self.record.head_came(&head, self.is_grpc, is_end);
                     if let Some(kept) = &mut self.kept {
                         kept.reached(&endpoint);
                     }
@@ -151,7 +154,15 @@ impl Journey {
         let leaf = self.member.as_ref().unwrap_or(&self.cluster);
         let pause = retries.after_head(leaf, head, connection.worker.random_u64())?;
         self.record.upstream_responded(head.status());
+        if let Some(first) = retries.first.take() {
+            self.record.ended(first.trailers_ref());
+        }
         Some(pause)
+    }
+
+    /// What has come of the response behind its head.
+    fn first(&self) -> Option<&Frame<Bytes>> {
+        self.retries.as_ref()?.first.as_deref()
     }
 
     /// After which pause there is another try, if there is one.
@@ -297,9 +308,13 @@ impl Journey {
         };
         let mut exchange = self.begin_on(lane, upload, connection);
         let timer = connection.worker.timer();
-        let times = self.times(connection);
+        let mut times = self.times(connection);
         let client = (&self.interim, connection.chain.client.proxies_continue);
-        match await_head(&mut exchange, (&limits, times), timer, client).await {
+        let came = await_head(&mut exchange, (&limits, &mut times), timer, client).await;
+        if let (Some(times), Some(retries)) = (times, &mut self.retries) {
+            retries.first = times.behind.and_then(|behind| behind.first);
+        }
+        match came {
             Ok(head) => Ok((head, exchange)),
             Err(failure) => {
                 match failure.fault {
@@ -319,8 +334,10 @@ impl Journey {
     fn times(&self, connection: &Connection) -> Option<Box<Times>> {
         let whole_by = self.whole_by(connection);
         let try_idle = self.retries.as_ref().and_then(|retries| retries.per_try_idle());
-        let any = whole_by.is_some() || try_idle.is_some();
-        any.then(|| Box::new(Times { whole_by, try_idle }))
+        let judges = self.retries.as_ref().is_some_and(|retries| retries.judges_trailers());
+        let behind = (judges && self.is_grpc).then(Behind::default);
+        let any = whole_by.is_some() || try_idle.is_some() || behind.is_some();
+        any.then(|| Box::new(Times { whole_by, try_idle, behind }))
     }
 
     /// When the whole request must have come.
@@ -435,20 +452,32 @@ pub(crate) struct Times {
     whole_by: Option<Instant>,
     /// How long nothing may come once it has.
     try_idle: Option<Duration>,
+    /// What comes behind the head may call for another try.
+    behind: Option<Behind>,
 }
 
 /// Waits for the response's head while the request's body goes up.
 pub(crate) async fn await_head(
     exchange: &mut Exchange,
-    (limits, times): (&Limits, Option<Box<Times>>),
+    (limits, times): (&Limits, &mut Option<Box<Times>>),
     mut timer: Timer,
     (client, wants_continue): (&Interim, bool),
 ) -> Result<Response<()>, Failure> {
     let began = Instant::now();
     poll_fn(|cx| {
+        let mut behind = times.as_mut().and_then(|times| times.behind.as_mut());
+        if let Some(kept) = behind.as_mut().and_then(|it| it.poll(cx, exchange, &mut timer)) {
+            return kept;
+        }
         while let Poll::Ready(answer) = exchange.poll_head(cx) {
             match answer {
-                Ok(Answer::Final(head)) => return Poll::Ready(Ok(head)),
+                Ok(Answer::Final(head)) => {
+                    let Some(behind) = &mut behind else { return Poll::Ready(Ok(head)) };
+                    if let Some(head) = behind.keep(head, exchange, limits.ends_at()) {
+                        return Poll::Ready(Ok(head));
+                    }
+                    return behind.poll(cx, exchange, &mut timer).unwrap_or(Poll::Pending);
+                }
                 // The client's 100 came from us, when its body was first asked for.
                 Ok(Answer::Interim(hint))
                     if hint.status() == StatusCode::CONTINUE && !wants_continue => {}
