@@ -8,6 +8,7 @@ import pytest
 from harness.config import ads_bootstrap
 from harness.control import ControlPlane, XdsClient
 from harness.proxy import ROOT, Proxy
+from harness.validation import Bootstrap, refusal
 from harness.waiting import until
 
 EXAMPLES = sorted((ROOT / "config/examples").glob("*.yaml"))
@@ -55,7 +56,7 @@ def nodes(text):
 
 
 @pytest.mark.parametrize("mode", ["sotw", "delta"])
-@pytest.mark.parametrize("kind", ["envoy", "weft"])
+@pytest.mark.parametrize("kind", ["envoy", "envoy-older", "weft"])
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_proxies_take_it(example, kind, mode, free_ports, tmp_path, processes):
     text = read(example, free_ports)
@@ -67,6 +68,39 @@ def test_proxies_take_it(example, kind, mode, free_ports, tmp_path, processes):
             with Proxy(kind, config, tmp_path, name=f"node-{index}"):
                 known = until(lambda name=f"node-{index}": settled(control, name), "everything to be acknowledged")
                 assert not refusals(known), refusals(known)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_validators_take_it(example, free_ports, tmp_path, processes):
+    text = read(example, free_ports)
+    bootstrap = Bootstrap()
+    with ControlPlane(tmp_path) as control:
+        answer = control.rest.put(text)
+        assert answer.status in (200, 201), answer.text
+        for index, node in enumerate(nodes(text)):
+            config = ads_bootstrap(control.xds_port, "delta", f"node-{index}", metadata={"weft": node})
+            with Proxy("weft", config, tmp_path, name=f"node-{index}") as proxy:
+                until(lambda name=f"node-{index}": settled(control, name), "everything to be acknowledged")
+                bootstrap.add(index, held(proxy))
+    for program in ("envoy", "envoy-older", "weft-proxy"):
+        said = refusal(program, bootstrap, tmp_path)
+        assert not said, f"{program}: {said}"
+
+
+def held(proxy):
+    """What a proxy was sent, by type and name."""
+    view = {"listeners": {}, "clusters": {}, "routes": {}, "endpoints": {}}
+    for dump in proxy.admin.json("/config_dump?include_eds")["configs"]:
+        for entry in dump.get("dynamic_listeners", []):
+            view["listeners"][entry["name"]] = entry["active_state"]["listener"]
+        for entry in dump.get("dynamic_active_clusters", []):
+            view["clusters"][entry["cluster"]["name"]] = entry["cluster"]
+        for entry in dump.get("dynamic_route_configs", []):
+            view["routes"][entry["route_config"]["name"]] = entry["route_config"]
+        for entry in dump.get("dynamic_endpoint_configs", []):
+            view["endpoints"][entry["endpoint_config"]["cluster_name"]] = entry["endpoint_config"]
+    assert view["listeners"] and view["clusters"], view
+    return view
 
 
 def test_grpc_clients_take_them(free_ports, tmp_path, processes):

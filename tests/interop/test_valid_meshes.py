@@ -1,13 +1,12 @@
 """Whatever mesh is valid: Envoy's validator and our own compiler take all that it is translated to."""
 
-import copy
 import json
 import subprocess
 
 import pytest
 
-from harness.process import run
-from harness.proxy import binaries, binary
+from harness.proxy import binaries
+from harness.validation import Bootstrap, refusal
 
 COUNT, SEEDS = 40, (1, 2)
 
@@ -18,76 +17,6 @@ def by_chance(seed):
         raise FileNotFoundError(f"{program} is not there: cargo build -p weft-translate --example meshes-by-chance")
     written = subprocess.run([program, str(COUNT), str(seed)], capture_output=True, text=True, check=True, timeout=120)
     return [json.loads(line) for line in written.stdout.splitlines()]
-
-
-class Bootstrap:
-    """What several nodes are sent, side by side as static resources of one bootstrap."""
-
-    def __init__(self):
-        self._listeners, self._clusters = [], []
-
-    def add(self, index, view):
-        self._index = index
-        for cluster in view["clusters"].values():
-            self._clusters.append(self._static(self._renamed(cluster), view["endpoints"]))
-        for name, listener in view["listeners"].items():
-            listener = self._renamed(listener) | {"name": f"{index}/{name}"}
-            # One address each, as each node has its own; validation binds none of them.
-            socket = {"address": "127.0.0.1", "port_value": 1024 + len(self._listeners)}
-            listener["address"] = {"socket_address": socket}
-            for chain in listener["filter_chains"]:
-                for one in chain["filters"]:
-                    self._inline(one["typed_config"], view["routes"])
-            self._listeners.append(listener)
-
-    def _name(self, name):
-        return f"{self._index}/{name}"
-
-    def _renamed(self, value):
-        """A copy in which clusters are those of this node."""
-        if isinstance(value, list):
-            return [self._renamed(item) for item in value]
-        if not isinstance(value, dict):
-            return value
-        made = {key: self._renamed(item) for key, item in value.items()}
-        for key in ("cluster", "cluster_name"):
-            if isinstance(made.get(key), str):
-                made[key] = self._name(made[key])
-        for weighted in made.get("weighted_clusters", {}).get("clusters", []):
-            weighted["name"] = self._name(weighted["name"])
-        return made
-
-    def _static(self, cluster, endpoints):
-        name = cluster["name"]
-        cluster["name"] = self._name(name)
-        if cluster.get("type") == "EDS":
-            cluster["type"] = "STATIC"
-            del cluster["eds_cluster_config"]
-            cluster["load_assignment"] = without_type(self._renamed(endpoints[name]))
-        return without_type(cluster)
-
-    def _inline(self, config, routes):
-        if rds := config.pop("rds", None):
-            config["route_config"] = without_type(self._renamed(routes[rds["route_config_name"]]))
-
-    def text(self):
-        listeners = [without_type(listener) for listener in self._listeners]
-        return json.dumps({"static_resources": {"listeners": listeners, "clusters": self._clusters}})
-
-
-def without_type(message):
-    message = copy.copy(message)
-    message.pop("@type", None)
-    return message
-
-
-def refusal(program, bootstrap, directory):
-    """What the program says against a bootstrap; empty when it takes it."""
-    path = directory / "bootstrap.json"
-    path.write_text(bootstrap.text())
-    arguments = ["--mode", "validate", "-c", path, "-l", "error"]
-    outcome = run([binary(program), *arguments], directory, deadline=200)
-    return "" if outcome.returncode == 0 else outcome.stderr + outcome.stdout
 
 
 def together(views):
