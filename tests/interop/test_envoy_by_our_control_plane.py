@@ -10,7 +10,8 @@ from harness import grpcs, http1
 from harness.config import ads_bootstrap
 from harness.control import ControlPlane, Registration
 from harness.grpcs import Server as GrpcServer
-from harness.mesh import documents, exact, http_route, prefix, rule, service, subset, with_header
+from harness.load import Load
+from harness.mesh import documents, exact, http_route, prefix, rule, service, subset, traffic_policy, with_header
 from harness.process import run
 from harness.proxy import Proxy, binary
 from harness.upstream import Tcp
@@ -81,9 +82,13 @@ def test_static_endpoints_move(control, sidecar, http_upstream):
     reaches(port, "catalog", "two")
 
 
+def versions_of(one, two):
+    return (one.address, {"version": "v1"}), (two.address, {"version": "v2"})
+
+
 def versions(one, two):
     return [
-        service("inventory", (one.address, {"version": "v1"}), (two.address, {"version": "v2"})),
+        service("inventory", *versions_of(one, two)),
         subset("v1", "inventory", version="v1"),
         subset("v2", "inventory", version="v2"),
     ]
@@ -102,6 +107,29 @@ def test_a_route_change_moves_the_traffic(control, sidecar, http_upstream):
     until(lambda: upstream(port, "inventory") == "one", "the first version again")
     counts = collections.Counter(upstream(port, "inventory") for _ in range(200))
     assert 60 <= counts["one"] <= 140, counts
+
+
+def test_nothing_is_lost_while_the_mesh_changes(control, sidecar, http_upstream):
+    """A Service is routed, moved and given policies, others come and go, and requests notice nothing."""
+    one, two = http_upstream("one"), http_upstream("two")
+    control.put(*versions(one, two))
+    port = sidecar().port("outbound")
+    until(lambda: ask(port, "inventory").status == 200, "the Service")
+    with Load(port, host="inventory", callers=2, rate=50) as load:
+        for turn in range(6):
+            weights = (1, 0) if turn % 2 else (0, 1)
+            control.put(http_route("inventory", "inventory", rule(("v1", weights[0]), ("v2", weights[1]))))
+            until(load.more(10), "requests by the route")
+            moved = [(one.address, {"version": "v2"}), (two.address, {"version": "v1"})]
+            control.put(service("inventory", *(moved if turn % 3 else versions_of(one, two))))
+            control.put(service(f"other-{turn}", one.address), traffic_policy("inventory", "inventory", timeouts={"request": f"{turn + 5}s"}))
+            until(load.more(10), "requests to where it moved")
+            control.delete("Service", f"other-{turn}")
+            control.delete("TrafficPolicy", "inventory")
+            control.delete("HTTPRoute", "inventory")
+            until(load.more(10), "requests without a route")
+    load.require_no_loss()
+    assert set(load.upstreams) == {"one", "two"}
 
 
 def test_rules_match_by_path_and_header(control, sidecar, http_upstream):
