@@ -18,6 +18,7 @@ from harness.config import (
 from harness.control import ControlPlane, Sidecar
 from harness.load import Load
 from harness.management import CDS, EDS, LDS, RDS, ManagementServer
+from harness.upstream import Http
 from harness.waiting import until
 
 STEP = 40
@@ -147,6 +148,34 @@ def test_a_sidecar_restarts_under_load(control, tmp_path, http_upstream, protoco
             )
             until(lambda: "one" in load.upstreams, "the restarted one to serve", 30)
     load.require_no_loss()
+
+
+@pytest.mark.weft_only
+def test_every_instance_is_replaced_under_load(control, tmp_path, protocol):
+    """As a rollout does it: one after the other goes, application and sidecar, and another comes in its place."""
+    drain = ["--drain-time-s", "5", "--instance"]
+
+    def begin(name):
+        app = Http(name)
+        return app, Sidecar(tmp_path, control, "catalog", app.port, name=f"sidecar-{name}", arguments=[*drain, name])
+
+    running = [begin(f"old-{index}") for index in range(3)]
+    caller = Sidecar(tmp_path, control, "client", name="caller")
+    until(lambda: len(control.workloads()) >= 3, "all workloads")
+    with Load(caller.outbound, host="catalog", protocol=protocol) as load:
+        until(lambda: {"old-0", "old-1", "old-2"} <= set(load.upstreams), "all to serve", 30)
+        for index in range(3):
+            app, sidecar = running[index]
+            sidecar.process.signal(signal.SIGTERM)
+            assert sidecar.process.wait(20) == 0
+            app.stop()
+            running[index] = begin(f"new-{index}")
+            until(lambda: f"new-{index}" in load.upstreams, "the new one to serve", 30)
+        load.upstreams.clear()
+        until(lambda: set(load.upstreams) == {"new-0", "new-1", "new-2"}, "the new ones to serve", 30)
+    load.require_no_loss()
+    for app, _ in running:
+        app.stop()
 
 
 @pytest.mark.weft_only
