@@ -31,8 +31,7 @@ pub struct ClusterStats {
     pub upstream_cx_connect_attempts_exceeded: Counter,
     /// Connections not opened because of `max_connections`.
     pub upstream_cx_overflow: Counter,
-    /// HTTP/1.1 connections closed because what the endpoint said made no sense; `http2.*` tells
-    /// what is wrong with those of h2.
+    /// Connections closed because what the endpoint said made no sense; of h2, `http2.*` tells why.
     pub upstream_cx_protocol_error: Counter,
     /// Connections closed because they were idle for too long.
     pub upstream_cx_idle_timeout: Counter,

@@ -264,6 +264,9 @@ async fn establish(
             client.load.finished.set(true);
             client.load.told.notify_waiters();
             let malformed = matches!(ended, Ended::Malformed(_));
+            if malformed {
+                cluster.stats.upstream_cx_protocol_error.inc();
+            }
             driver.link().end_all(if malformed { Broken::Malformed } else { Broken::Closed });
             tracing::debug!(cluster = %cluster.name, %ended, "h2 connection ended");
             drop(slot);
