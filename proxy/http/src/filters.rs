@@ -287,7 +287,7 @@ impl Passage {
                 (HttpFilterKind::Cors, Memory::Cors(cors)) => cors.mark(response.headers_mut()),
                 (HttpFilterKind::GrpcWeb, Memory::GrpcWeb(web)) => web.back(response),
                 (_, Memory::Limited(limited)) => {
-                    limited.say_what_is_left(response.headers_mut(), Instant::now());
+                    limited.say_what_is_left(response.headers_mut());
                 }
                 (
                     HttpFilterKind::Cors
@@ -378,6 +378,9 @@ fn described(
     connection: &Connection,
     coming: &Coming,
 ) -> Vec<Descriptor> {
+    if limit.by_descriptor.is_empty() {
+        return Vec::new();
+    }
     let tables = connection.worker.tables();
     let around = Surroundings {
         source: connection.worker.identity().cluster.as_ref(),

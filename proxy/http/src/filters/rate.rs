@@ -44,8 +44,8 @@ pub(super) enum Said {
     Refused,
 }
 
-/// A request that was asked for a token, and the bucket that says what is left: by the description of
-/// the request, or that of all.
+/// A request that was asked for a token and whose answer says what is left in the bucket: that of the
+/// request's description, or that of all.
 #[derive(Debug)]
 pub(super) struct Limited {
     limit: Arc<LocalRateLimit>,
@@ -61,8 +61,9 @@ impl Limited {
     }
 
     /// Says what is left (draft-polli-ratelimit-headers-03, as Envoy writes them).
-    pub(super) fn say_what_is_left(&self, headers: &mut HeaderMap, now: Instant) {
-        let Some(tokens) = self.tokens().filter(|_| self.limit.says_what_is_left) else { return };
+    pub(super) fn say_what_is_left(&self, headers: &mut HeaderMap) {
+        let Some(tokens) = self.tokens() else { return };
+        let now = Instant::now();
         let wait = tokens.wait(now);
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         for (name, number) in [
@@ -88,7 +89,9 @@ pub(super) fn ask(
         return (Said::Nothing, None);
     }
     stats.enabled.inc();
-    let limited = |descriptor| Some(Limited { limit: Arc::clone(limit), descriptor });
+    let limited = |descriptor| {
+        limit.says_what_is_left.then(|| Limited { limit: Arc::clone(limit), descriptor })
+    };
     match take(limit, descriptors, now) {
         Ok(descriptor) => {
             stats.ok.inc();
