@@ -132,6 +132,7 @@ fn forward(forward: resources::Forward, levels: &Levels<'_>, context: &mut Conte
         body_limit: forward.body_limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
         internal_redirect: forward.internal_redirect,
         retry: forward.retry,
+        hedges: forward.hedges.unwrap_or(false),
         mirrors: mirrors(&forward.mirrors, context),
     }
 }

@@ -115,6 +115,8 @@ pub struct Forward {
     pub internal_redirect: Option<Arc<InternalRedirect>>,
     /// `retry_policy`.
     pub retry: Option<Arc<RetryPolicy>>,
+    /// `hedge_on_per_try_timeout`.
+    pub hedges: bool,
     /// `priority`.
     pub priority: Priority,
     /// `request_mirror_policies`.

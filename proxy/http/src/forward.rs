@@ -5,8 +5,9 @@ mod attempts;
 mod behind;
 mod coming;
 pub(crate) mod follow;
+mod hedge;
 
-pub(crate) use self::attempts::await_head;
+pub(crate) use self::{attempts::await_head, hedge::Rivals};
 
 use std::{
     num::NonZeroU64,
@@ -228,6 +229,7 @@ impl Journey {
                 random,
             };
             Retries::new(to.retry.as_ref(), asked_retries, to.priority, told, &view)
+                .map(|retries| retries.hedging(to.hedges))
         } else {
             None
         };

@@ -3,7 +3,7 @@
 use std::{rc::Rc, sync::Arc, time::Instant};
 
 use http::{HeaderMap, HeaderName, Response, StatusCode};
-use weft_balance::{ActiveRequest, Outcome};
+use weft_balance::{ActiveRequest, EndpointState, Outcome};
 use weft_compile::{Cluster, HttpChain};
 use weft_telemetry::{GaugeGuard, HttpStats};
 
@@ -68,6 +68,21 @@ impl Record {
     pub(crate) fn begin_upstream(&mut self, cluster: &Arc<Cluster>, active: ActiveRequest) {
         self.upstream = None;
         self.upstream = Some(UpstreamRecord::begin(cluster, active));
+    }
+
+    /// The attempt goes on beside the next one, and is counted apart from here on.
+    pub(crate) fn part_with_upstream(&mut self) -> Option<UpstreamRecord> {
+        self.upstream.take()
+    }
+
+    /// An attempt that went on has answered.
+    pub(crate) fn resume_upstream(&mut self, upstream: UpstreamRecord) {
+        self.upstream = Some(upstream);
+    }
+
+    /// The endpoint that the request went to.
+    pub(crate) fn endpoint(&self) -> Option<&Arc<EndpointState>> {
+        self.upstream.as_ref().map(|upstream| upstream.active.endpoint())
     }
 
     /// What is seen says this of the endpoint.

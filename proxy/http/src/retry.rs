@@ -21,6 +21,7 @@ use weft_route::RequestView;
 use crate::{
     deadline::Told,
     fault::{Fault, Processed},
+    forward::Rivals,
     upstream::{self, Failure, Limited, Place},
 };
 
@@ -34,6 +35,7 @@ const STATUS_CODES: HeaderName = HeaderName::from_static("x-envoy-retriable-stat
 const HEADER_NAMES: HeaderName = HeaderName::from_static("x-envoy-retriable-header-names");
 const PER_TRY_TIMEOUT: HeaderName =
     HeaderName::from_static("x-envoy-upstream-rq-per-try-timeout-ms");
+const HEDGE: HeaderName = HeaderName::from_static("x-envoy-hedge-on-per-try-timeout");
 const TIMEOUT: HeaderName = HeaderName::from_static("x-envoy-upstream-rq-timeout-ms");
 const RATE_LIMITED: HeaderName = HeaderName::from_static("x-envoy-ratelimited");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -50,6 +52,8 @@ pub(crate) struct Asked {
     statuses: Vec<u16>,
     names: Vec<HeaderName>,
     per_try_timeout: Option<Duration>,
+    /// In place of what the route says of hedging.
+    hedges: Option<bool>,
     /// In place of the route's; `Some(None)` for none.
     pub(crate) timeout: Option<Option<Duration>>,
 }
@@ -83,6 +87,7 @@ impl Asked {
         };
         asked.per_try_timeout = millis(take(PER_TRY_TIMEOUT)).filter(|limit| !limit.is_zero());
         asked.timeout = millis(take(TIMEOUT)).map(|limit| Some(limit).filter(|it| !it.is_zero()));
+        asked.hedges = take(HEDGE).and_then(|text| text.trim().parse().ok());
         any.then(|| Box::new(asked))
     }
 }
@@ -106,7 +111,11 @@ pub(crate) struct Retries {
     /// What each try is told of the time it has.
     pub(crate) told: Told,
     /// Its place within `max_retries` while it is tried again.
-    held: Option<Place>,
+    pub(crate) held: Option<Place>,
+    /// Whether a try that takes too long goes on beside the next one.
+    pub(crate) hedges: bool,
+    /// Those that do.
+    pub(crate) rivals: Rivals,
     /// What has come behind the head of the response that is judged.
     pub(crate) first: Option<Box<Frame<Bytes>>>,
     priority: Priority,
@@ -140,8 +149,26 @@ impl Retries {
         let retries = asked.as_ref().and_then(|asked| asked.retries);
         let left = retries.unwrap_or_else(|| policy.map_or(1, |policy| policy.retries));
         let policy = policy.cloned();
-        let (done, held, first) = (0, None, None);
-        Some(Box::new(Self { policy, asked, on, left, done, told, held, first, priority }))
+        Some(Box::new(Self {
+            policy,
+            asked,
+            on,
+            left,
+            done: 0,
+            told,
+            held: None,
+            hedges: false,
+            rivals: Rivals::default(),
+            first: None,
+            priority,
+        }))
+    }
+
+    /// The same where the route says this of hedging, unless the caller said something else.
+    pub(crate) fn hedging(mut self: Box<Self>, by_route: bool) -> Box<Self> {
+        let asked = self.asked.as_ref().and_then(|asked| asked.hedges);
+        self.hedges = asked.unwrap_or(by_route);
+        self
     }
 
     /// How long one try may take until the head of its response has come.
@@ -161,10 +188,13 @@ impl Retries {
         failure: Failure,
         random: u64,
     ) -> Option<Pause> {
-        if !self.wants_after_failure(failure) {
+        // A try that goes on is not given up, so no condition has to allow the next one: it begins at once.
+        let hedges = matches!(failure.fault, Fault::PerTryTimeout) && !self.rivals.is_empty();
+        if !hedges && !self.wants_after_failure(failure) {
             return None;
         }
-        self.once_more(cluster, None, random)
+        let pause = self.once_more(cluster, None, random)?;
+        Some(if hedges { Pause::ZERO } else { pause })
     }
 
     /// After a try with a response, of which the head has come.
@@ -185,7 +215,7 @@ impl Retries {
 
     /// Whether the body of the request is kept for another try.
     pub(crate) fn may_try_again(&self) -> bool {
-        self.left > 0 && !self.on.is_nothing()
+        self.left > 0 && (self.hedges || !self.on.is_nothing())
     }
 
     /// Whether trailers behind a head could ask for another try.
@@ -302,6 +332,11 @@ pub(crate) fn leaves_open(head: &Response<()>) -> bool {
     kind.starts_with(b"application/grpc")
         && !headers.contains_key(GRPC_STATUS)
         && !headers.contains_key(CONTENT_LENGTH)
+}
+
+/// Whether the answer of another endpoint is worth waiting for, as it may be better.
+pub(crate) fn is_failure(head: &Response<()>) -> bool {
+    head.status().is_server_error() || grpc_condition(head.headers()).is_some()
 }
 
 /// The condition that a `grpc-status` in the head fulfils: of a response without messages.

@@ -344,6 +344,14 @@ impl Exchange {
         }
     }
 
+    /// The whole request's body to be sent once more while this exchange goes on.
+    pub(crate) fn copy_upload(&self) -> Option<Upload> {
+        match self {
+            Self::Http1(exchange) => exchange.upload().copied(),
+            Self::Http2(exchange) => exchange.upload()?.copied(),
+        }
+    }
+
     /// The request's body, if it can be sent from its beginning.
     pub(crate) fn recover_upload(self) -> Option<Upload> {
         let upload = match self {

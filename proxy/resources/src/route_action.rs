@@ -74,6 +74,8 @@ pub struct Forward {
     pub internal_redirect: Option<Arc<InternalRedirect>>,
     /// `retry_policy`, of the virtual host where the route has none.
     pub retry: Option<Arc<RetryPolicy>>,
+    /// `hedge_policy.hedge_on_per_try_timeout`, of the virtual host where the route has no policy.
+    pub hedges: Option<bool>,
     /// `priority`.
     pub priority: Priority,
     /// `request_mirror_policies`, of the virtual host or the route configuration where the route
@@ -194,6 +196,7 @@ fn forward(
         body_limit: None,
         internal_redirect,
         retry: retry.map(Arc::new),
+        hedges: message.hedge_policy.as_ref().map(|it| it.hedge_on_per_try_timeout),
         target: target?,
         host: host?,
         path: rewritten?,

@@ -102,6 +102,8 @@ struct Inherited<'a> {
     tell_timeouts: bool,
     body_limit: Option<u64>,
     retry: Option<&'a Arc<RetryPolicy>>,
+    /// `hedge_policy` of the virtual host.
+    hedges: Option<bool>,
     tell_attempts: bool,
     mirrors: &'a Arc<[Mirror<ClusterChoice>]>,
     direct_response_limit: u32,
@@ -150,6 +152,7 @@ pub(crate) fn read(
         tell_timeouts: false,
         body_limit: None,
         retry: None,
+        hedges: None,
         tell_attempts: false,
         mirrors: &mirrors,
         direct_response_limit: limit.map_or(DIRECT_RESPONSE_LIMIT, |limit| limit.value),
@@ -241,6 +244,7 @@ fn virtual_host(
         host: &host,
         filters: &filters,
         retry: retry.as_ref(),
+        hedges: message.hedge_policy.as_ref().map(|it| it.hedge_on_per_try_timeout),
         count_attempts: message.include_request_attempt_count,
         tell_timeouts: message.include_is_timeout_retry_header,
         body_limit: body_limit(
@@ -291,6 +295,7 @@ fn route(
     let path = matcher.as_ref().map(|matcher| &matcher.path);
     let mut action = route_action::read(message, path, inherited.direct_response_limit, at, notes);
     if let Some(RouteAction::Forward(forward)) = &mut action {
+        forward.hedges = forward.hedges.or(inherited.hedges);
         if forward.retry.is_none() {
             forward.retry = inherited.retry.cloned();
         }

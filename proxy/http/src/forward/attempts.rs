@@ -87,14 +87,24 @@ impl Journey {
             self.take_name(&endpoint);
             let leaf = self.member.as_ref().unwrap_or(&self.cluster);
             self.record.begin_upstream(leaf, endpoint.begin_request());
-            let pause = match self.attempt(connection, &endpoint).await {
+            let came = if self.has_rivals() {
+                // Rare, so only this future is boxed.
+                Box::pin(self.attempt_among_rivals(connection, &endpoint)).await
+            } else {
+                self.attempt(connection, &endpoint).await
+            };
+            let pause = match came {
                 Ok((head, exchange)) => {
                     let is_end = self.first().is_none() && exchange.is_end_stream();
                     self.record.head_came(&head, self.is_grpc, is_end);
                     if let Some(kept) = &mut self.kept {
-                        kept.reached(&endpoint);
+                        kept.reached(self.record.endpoint().unwrap_or(&endpoint));
                     }
                     match self.after_head(&head, exchange.can_start_again(), connection) {
+                        None if self.has_rivals() => {
+                            let otherwise = Ok((head, exchange));
+                            return Box::pin(self.await_rivals(connection, otherwise)).await;
+                        }
                         None => return Ok((head, exchange)),
                         Some(pause) => {
                             self.upload = exchange.recover_upload();
@@ -110,6 +120,9 @@ impl Journey {
                         tried.last_was_unreachable();
                     }
                     match self.after_failure(failure, tried.all.len(), connection) {
+                        None if self.has_rivals() => {
+                            return Box::pin(self.await_rivals(connection, Err(last))).await;
+                        }
                         None => return Err(last),
                         Some(pause) => pause,
                     }
@@ -122,6 +135,9 @@ impl Journey {
         }
         if tried.all.is_empty() {
             self.cluster.stats.upstream_cx_none_healthy.inc();
+        }
+        if self.has_rivals() {
+            return Box::pin(self.await_rivals(connection, Err(last))).await;
         }
         Err(last)
     }
@@ -285,7 +301,7 @@ impl Journey {
     }
 
     /// One attempt. Puts the body back if nothing was taken from it.
-    async fn attempt(
+    pub(super) async fn attempt(
         &mut self,
         connection: &Rc<Connection>,
         endpoint: &Arc<EndpointState>,
@@ -325,7 +341,7 @@ impl Journey {
                     }
                     _ => {}
                 }
-                self.upload = exchange.recover_upload();
+                self.set_aside(failure.fault, exchange);
                 Err(failure)
             }
         }

@@ -47,7 +47,7 @@ pub(crate) struct Upload {
 type Copies = SmallVec<[Copy; 1]>;
 
 /// The part of a body that was taken, within a limit.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Kept {
     frames: Vec<Replayed>,
     /// How many of them this try has taken again.
@@ -110,6 +110,21 @@ impl Upload {
             return Some(self);
         }
         self.untouched.then_some(self)
+    }
+
+    /// The whole body for someone else, if all of it has come and is kept.
+    pub(crate) fn copied(&self) -> Option<Self> {
+        if !matches!(self.body, RequestBody::None) {
+            return None;
+        }
+        let kept = match (&self.kept, self.framing) {
+            (Some(kept), _) => Some(Box::new(Kept { taken: 0, ..Kept::clone(kept) })),
+            (None, Framing::None) => None,
+            (None, _) => return None,
+        };
+        let last_moved = kept.as_ref().map(|_| Instant::now());
+        let (framing, body) = (self.framing, RequestBody::None);
+        Some(Self { body, framing, last_moved, untouched: self.untouched, kept, copies: None })
     }
 
     /// What will go through a tunnel.
