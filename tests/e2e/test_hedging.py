@@ -64,7 +64,7 @@ def test_the_first_answer_wins(place, http2):
     up.script = [held("never")]
     assert ask(proxy).body == b"fine"
     assert len(up.seen) == 2
-    assert counted(proxy, "upstream_rq_per_try_timeout") == 1
+    assert counted(proxy, "upstream_rq_retry") == 1
     until(lambda: counted(proxy, "upstream_rq_active") == 0, "the end of the one that lost")
     if not http2:
         until(lambda: counted(proxy, "upstream_cx_active") == 1, "the end of its connection")
@@ -83,7 +83,7 @@ def test_the_last_try_is_not_given_up_either(place):
     up, proxy = place(retries=0)
     up.script = [held("first")]
     asking = Asking(proxy)
-    until(lambda: counted(proxy, "upstream_rq_per_try_timeout") == 1, "the end of its time")
+    until(lambda: counted(proxy, "upstream_rq_retry_limit_exceeded") == 1, "the end of its time")
     up.open_gate("first")
     assert asking.answer().body == b"first"
 
@@ -110,7 +110,7 @@ def test_a_policy_of_the_virtual_host_holds_where_the_route_has_none(place, own,
     up, proxy = place(hedge=own, retries=0, host_more={"hedge_policy": HEDGE})
     up.script = [held("first")]
     asking = Asking(proxy)
-    until(lambda: counted(proxy, "upstream_rq_per_try_timeout") == 1, "the end of its time")
+    until(lambda: counted(proxy, "upstream_rq_retry_limit_exceeded") == 1, "the end of its time")
     up.open_gate("first")
     assert asking.answer().status == status
 
@@ -119,7 +119,7 @@ def test_callers_inside_ask_for_it(place):
     up, proxy = place(hedge=None, retries=0)
     up.script = [held("first")]
     asking = Asking(proxy, headers=[*INSIDE, ("x-envoy-hedge-on-per-try-timeout", "true")])
-    until(lambda: counted(proxy, "upstream_rq_per_try_timeout") == 1, "the end of its time")
+    until(lambda: counted(proxy, "upstream_rq_retry_limit_exceeded") == 1, "the end of its time")
     up.open_gate("first")
     assert asking.answer().body == b"first"
     assert not any("hedge" in name.lower() for name, _ in up.seen[0]["headers"])

@@ -87,13 +87,7 @@ impl Journey {
             self.take_name(&endpoint);
             let leaf = self.member.as_ref().unwrap_or(&self.cluster);
             self.record.begin_upstream(leaf, endpoint.begin_request());
-            let came = if self.has_rivals() {
-                // Rare, so only this future is boxed.
-                Box::pin(self.attempt_among_rivals(connection, &endpoint)).await
-            } else {
-                self.attempt(connection, &endpoint).await
-            };
-            let pause = match came {
+            let pause = match self.attempt_beside(connection, &endpoint).await {
                 Ok((head, exchange)) => {
                     let is_end = self.first().is_none() && exchange.is_end_stream();
                     self.record.head_came(&head, self.is_grpc, is_end);
@@ -102,8 +96,8 @@ impl Journey {
                     }
                     match self.after_head(&head, exchange.can_start_again(), connection) {
                         None if self.has_rivals() => {
-                            let otherwise = Ok((head, exchange));
-                            return Box::pin(self.await_rivals(connection, otherwise)).await;
+                            self.fall_back_on(head, exchange);
+                            break;
                         }
                         None => return Ok((head, exchange)),
                         Some(pause) => {
@@ -120,10 +114,7 @@ impl Journey {
                         tried.last_was_unreachable();
                     }
                     match self.after_failure(failure, tried.all.len(), connection) {
-                        None if self.has_rivals() => {
-                            return Box::pin(self.await_rivals(connection, Err(last))).await;
-                        }
-                        None => return Err(last),
+                        None => break,
                         Some(pause) => pause,
                     }
                 }
@@ -137,9 +128,22 @@ impl Journey {
             self.cluster.stats.upstream_cx_none_healthy.inc();
         }
         if self.has_rivals() {
-            return Box::pin(self.await_rivals(connection, Err(last))).await;
+            // Rare, so only this future is boxed.
+            return Box::pin(self.await_rivals(connection, last)).await;
         }
         Err(last)
+    }
+
+    /// An attempt, while those before it go on if there are any.
+    async fn attempt_beside(
+        &mut self,
+        connection: &Rc<Connection>,
+        endpoint: &Arc<EndpointState>,
+    ) -> Result<(Response<()>, Exchange), Failure> {
+        if self.has_rivals() {
+            return Box::pin(self.attempt_among_rivals(connection, endpoint)).await;
+        }
+        self.attempt(connection, endpoint).await
     }
 
     /// What the next try says of itself.

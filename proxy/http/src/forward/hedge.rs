@@ -36,32 +36,37 @@ struct Rival {
 
 /// The tries of a request that go on beside the latest one.
 #[derive(Debug, Default)]
-pub(crate) struct Rivals(Vec<Rival>);
+pub(crate) struct Rivals {
+    all: Vec<Rival>,
+    /// The failure that is passed on if none of them answers.
+    otherwise: Option<Box<(Response<()>, Exchange)>>,
+}
 
 impl Rivals {
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 
     /// The first that answers; `None` when no one is left. An answer that is a failure does not win as
     /// long as `others` are under way.
     fn poll(&mut self, cx: &mut Context<'_>, others: bool) -> Poll<Option<(Rival, Response<()>)>> {
         let mut at = 0;
-        while let Some(rival) = self.0.get_mut(at) {
+        while let Some(rival) = self.all.get_mut(at) {
             match rival.exchange.poll_head(cx) {
                 Poll::Pending => at += 1,
                 Poll::Ready(Ok(Answer::Interim(_))) => {}
                 Poll::Ready(Ok(Answer::Final(head))) => {
-                    let rival = self.0.swap_remove(at);
-                    if !retry::is_failure(&head) || !(others || !self.0.is_empty()) {
+                    let rival = self.all.swap_remove(at);
+                    let is_last = !others && self.all.is_empty();
+                    if is_last || !retry::is_failure(&head) {
                         return Poll::Ready(Some((rival, head)));
                     }
                     rival.record.responded(head.status());
                 }
-                Poll::Ready(Err(failure)) => self.0.swap_remove(at).record.failed(failure.fault),
+                Poll::Ready(Err(failure)) => self.all.swap_remove(at).record.failed(failure.fault),
             }
         }
-        if self.0.is_empty() { Poll::Ready(None) } else { Poll::Pending }
+        if self.all.is_empty() { Poll::Ready(None) } else { Poll::Pending }
     }
 }
 
@@ -89,7 +94,7 @@ impl Journey {
         };
         self.record.outcome(Outcome::TimedOut);
         let Some(record) = self.record.part_with_upstream() else { return };
-        retries.rivals.0.push(Rival {
+        retries.rivals.all.push(Rival {
             exchange,
             record,
             member: self.member.clone(),
@@ -138,17 +143,21 @@ impl Journey {
 
     fn go_on_with(&mut self, rivals: Rivals) {
         if let Some(retries) = &mut self.retries {
-            retries.rivals.0.extend(rivals.0);
+            retries.rivals.all.extend(rivals.all);
         }
     }
 
-    /// Waits for those that go on when there is no other try; `otherwise` is what came of the last one.
-    pub(super) async fn await_rivals(
-        &mut self,
-        connection: &Connection,
-        otherwise: Arrival,
-    ) -> Arrival {
+    /// This is the answer if none of those that go on has one.
+    pub(super) fn fall_back_on(&mut self, head: Response<()>, exchange: Exchange) {
+        if let Some(retries) = &mut self.retries {
+            retries.rivals.otherwise = Some(Box::new((head, exchange)));
+        }
+    }
+
+    /// Waits for those that go on when there is no other try; `last` is what came of the last one.
+    pub(super) async fn await_rivals(&mut self, connection: &Connection, last: Fault) -> Arrival {
         let mut rivals = self.take_rivals();
+        let otherwise = rivals.otherwise.take();
         let mut timer = connection.worker.timer();
         let (began, limits) = (Instant::now(), self.limits);
         let came = poll_fn(|cx| {
@@ -158,9 +167,11 @@ impl Journey {
             let Some((at, fault)) = limits.next(began) else { return Poll::Pending };
             timer.poll_at(cx, at).map(|()| Err(fault))
         });
-        let Some((rival, head)) = came.await? else { return otherwise };
-        if let Ok((failure, _)) = &otherwise {
-            self.record.upstream_responded(failure.status());
+        let Some((rival, head)) = came.await? else {
+            return otherwise.map_or(Err(last), |failure| Ok(*failure));
+        };
+        if let Some(failure) = otherwise {
+            self.record.upstream_responded(failure.0.status());
         }
         let exchange = self.adopt(rival);
         self.record.head_came(&head, self.is_grpc, exchange.is_end_stream());
