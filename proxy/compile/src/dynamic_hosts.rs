@@ -162,6 +162,10 @@ impl Waiting {
             return Poll::Ready(!addresses.is_empty());
         }
         if !host.wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
+            // Requests that have given up are still among them; whoever has not asks again.
+            if host.wakers.len() >= self.cache.settings.most_waiting {
+                host.wakers.drain(..).for_each(Waker::wake);
+            }
             host.wakers.push(cx.waker().clone());
         }
         Poll::Pending
@@ -251,6 +255,21 @@ mod tests {
         drop(waiting(cache.ask("b.test", now)));
         assert!(matches!(cache.ask("c.test", now), Asked::TooManyHosts), "two hosts are enough");
         drop(held);
+    }
+
+    #[test]
+    fn requests_that_gave_up_leave_nothing_behind() {
+        struct Task;
+        impl std::task::Wake for Task {
+            fn wake(self: Arc<Self>) {}
+        }
+        let (cache, now) = (cache(9, 3), Instant::now());
+        for _ in 0..100 {
+            let waker = Waker::from(Arc::new(Task));
+            let asked = waiting(cache.ask("a.test", now));
+            assert!(asked.poll_known(&mut Context::from_waker(&waker)).is_pending());
+        }
+        assert!(cache.locked()["a.test"].wakers.len() <= 3);
     }
 
     #[test]
