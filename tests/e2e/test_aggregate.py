@@ -1,20 +1,7 @@
 """Clusters that consist of others, and clusters that go where a request says."""
 
 from harness import http1
-from harness.config import bootstrap, cluster, hcm, listener, route, routes, virtual_host
-
-
-def aggregate(name, *members):
-    config = {
-        "@type": "type.googleapis.com/envoy.extensions.clusters.aggregate.v3.ClusterConfig",
-        "clusters": list(members),
-    }
-    return {
-        "name": name,
-        "connect_timeout": "1s",
-        "lb_policy": "CLUSTER_PROVIDED",
-        "cluster_type": {"name": "envoy.clusters.aggregate", "typed_config": config},
-    }
+from harness.config import aggregate, bootstrap, cluster, hcm, listener, route, routes, virtual_host
 
 
 def to(target, *clusters):

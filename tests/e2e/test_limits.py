@@ -186,6 +186,29 @@ def test_several_workers_keep_one_limit(start, http_upstream):
     assert sorted(answer.status for answer in answers) == [200] * 3 + [503] * 37
 
 
+def test_several_workers_let_no_more_wait_than_may(start, http_upstream):
+    """Every worker may have one connection, but what waits for one is counted over all of them."""
+    up = http_upstream("up")
+    proxy = start(limited(up, {"max_connections": 1, "max_pending_requests": 2}), workers=4)
+    held = Held(proxy.port())
+
+    def settled():
+        stats = proxy.admin.stats()
+        names = ("upstream_rq_pending_active", "upstream_rq_pending_overflow")
+        waiting, refused = (stats[f"cluster.up.{name}"] for name in names)
+        assert waiting <= 2
+        return len(up.seen) + waiting + refused
+
+    for number in range(1, 21):
+        held.send()
+        until(lambda sent=number: settled() == sent, f"request {number} to be sent, to wait or to be refused")
+    connections = proxy.admin.stats()["cluster.up.upstream_cx_active"]
+    assert 1 <= connections <= 4
+    up.open_gate("later")
+    served = connections + 2
+    assert sorted(answer.status for answer in held.answers()) == [200] * served + [503] * (20 - served)
+
+
 def test_a_share_of_the_requests_is_dropped(start, http_upstream):
     up = http_upstream("up")
     made = limited(up, {})

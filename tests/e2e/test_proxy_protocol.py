@@ -7,7 +7,7 @@ import pytest
 
 from differential.connections import listener_filter
 from harness import http1
-from harness.config import bootstrap, cluster, hcm, http2_options, listener, route, routes, virtual_host
+from harness.config import aggregate, bootstrap, cluster, hcm, http2_options, listener, route, routes, virtual_host
 from harness.raw import V2, proxy_v2
 from harness.upstream import Http
 from harness.waiting import until
@@ -103,6 +103,22 @@ def test_streams_of_a_client_share_its_connection(start, told):
                 assert client.request("GET", "/").status == 200
     assert len(told.told) == 2
     assert len({source for source, _, _ in told.told}) == 2
+
+
+def test_copies_begin_as_the_member_of_an_aggregate_asks(start, told, http_upstream):
+    """The aggregate says nothing of the PROXY protocol; the cluster that is chosen of it does."""
+    main = http_upstream("main")
+    entry = route("/", {"cluster": "main", "request_mirror_policies": [{"cluster": "all"}]})
+    socket_config = {"@type": KIND, "config": {"version": "V2"}, "transport_socket": RAW}
+    up = cluster("up", told.port, transport_socket={"name": "told", "typed_config": socket_config}, **http2_options())
+    clusters = [cluster("main", main.port), up, aggregate("all", "up")]
+    proxy = start(bootstrap([listener("main", hcm(routes("main", virtual_host("all", ["*"], entry))))], clusters))
+    with http1.Connection(proxy.port()) as client:
+        for _ in range(3):
+            assert client.request("GET", "/").header("x-upstream") == "main"
+        until(lambda: len(told.seen) == 3, "the copies")
+        here = client.socket.getsockname()[:2]
+    assert [source for source, _, _ in told.told] == [here]
 
 
 TLVS = [(0xE0, b"kept"), (0xE1, b"not kept"), (0xE2, b"replaced")]

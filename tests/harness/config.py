@@ -48,6 +48,20 @@ def cluster(name, *ports, http2=False, **more):
     }
 
 
+def aggregate(name, *members):
+    """A cluster that consists of others."""
+    config = {
+        "@type": "type.googleapis.com/envoy.extensions.clusters.aggregate.v3.ClusterConfig",
+        "clusters": list(members),
+    }
+    return {
+        "name": name,
+        "connect_timeout": "1s",
+        "lb_policy": "CLUSTER_PROVIDED",
+        "cluster_type": {"name": "envoy.clusters.aggregate", "typed_config": config},
+    }
+
+
 def eds_cluster(name, http2=False, source=ADS, **more):
     return {
         "name": name,

@@ -15,7 +15,8 @@ use std::{
 };
 
 use tokio::time::sleep;
-use weft_compile::{Codec, HttpChain};
+use weft_balance::EndpointState;
+use weft_compile::{Cluster, Codec, HttpChain, Priority};
 use weft_format::Metadata;
 use weft_net::{Detected, PeerAddress, Rewind, Stream, Tlv, detect_http};
 use weft_telemetry::GaugeGuard;
@@ -27,9 +28,11 @@ pub(crate) use request_body::{RequestBody, RequestBroken};
 
 use crate::{
     client::Client,
+    facts,
+    greeting::greeting,
     lives::Life,
     phase::{Phase, PhaseWatch},
-    upstream::OwnPools,
+    upstream::{OwnPools, Pool},
     worker::Worker,
 };
 
@@ -55,6 +58,19 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// The connections to an endpoint of `cluster` that requests of this client may take.
+    pub(crate) fn pool_for(
+        &self,
+        cluster: &Cluster,
+        endpoint: &Arc<EndpointState>,
+        priority: Priority,
+    ) -> Rc<Pool> {
+        self.own_pools.pool_for(self.worker.pools(), cluster, endpoint, priority, |asked| {
+            let addresses = self.peer.ip().zip(self.local);
+            greeting(asked, addresses, &self.tlvs, &facts::of_connection(self))
+        })
+    }
+
     /// Counts what was not HTTP, and says why the connection ended.
     fn ended(&self, malformed: bool, error: &dyn std::error::Error) {
         if malformed {

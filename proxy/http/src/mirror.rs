@@ -5,21 +5,19 @@ use std::{future::poll_fn, rc::Rc, sync::Arc, task::Poll, time::Instant};
 
 use http::{HeaderMap, HeaderValue};
 use smallvec::SmallVec;
-use weft_compile::{Cluster, Forward, HeaderChange, Mirror, Tables};
-use weft_compile::{ClusterChoice, Priority};
+use weft_balance::EndpointState;
+use weft_compile::{Cluster, ClusterChoice, Forward, HeaderChange, Mirror, Priority, Tables};
 use weft_format::View;
 
 use crate::{
     body::Limits,
     copied::Copy,
     downstream::{Connection, Interim, RequestBody},
-    facts,
     fault::Fault,
     forward::await_head,
-    greeting::greeting,
     mutation::{self, Side},
     record::UpstreamRecord,
-    upstream::{self, Authority, Exchange, Failure, Outgoing, OwnPools, Pool, Upload},
+    upstream::{self, Authority, Exchange, Failure, Outgoing, Pool, Upload},
     worker::Worker,
 };
 
@@ -54,6 +52,12 @@ pub(crate) fn send(
     view: &View<'_>,
 ) {
     for (mirror, to) in mirrors {
+        let random = connection.worker.random_u64();
+        let Some(picked) = to.balancer.pick_for(random, None) else {
+            to.stats.upstream_cx_none_healthy.inc();
+            continue;
+        };
+        let leaf = to.members.get(picked.group).unwrap_or(to);
         let body = if upload.is_finished() {
             RequestBody::None
         } else {
@@ -64,17 +68,15 @@ pub(crate) fn send(
         let mut outgoing = outgoing.copy();
         change_head(mirror, &mut outgoing, view);
         let one = Reflection {
-            upload: Some(Upload::new(body, &outgoing.headers)),
-            greeting: to.connection.proxy_protocol.as_ref().map(|asked| {
-                let addresses = connection.peer.ip().zip(connection.local);
-                greeting(asked, addresses, &connection.tlvs, &facts::of_connection(connection))
-            }),
+            // Chosen while the client is at hand, whose greeting its connections may begin with.
+            pool: connection.pool_for(leaf, picked.endpoint, Priority::Default),
             worker: Rc::clone(&connection.worker),
-            cluster: Arc::clone(to),
-            outgoing,
+            cluster: Arc::clone(leaf),
+            endpoint: Arc::clone(picked.endpoint),
             limits,
         };
-        tokio::task::spawn_local(one.run());
+        let upload = Upload::new(body, &outgoing.headers);
+        tokio::task::spawn_local(one.run(outgoing, upload));
     }
 }
 
@@ -111,30 +113,15 @@ pub(crate) fn has_formats(mirrors: &Mirrors<'_>) -> bool {
 struct Reflection {
     worker: Rc<Worker>,
     cluster: Arc<Cluster>,
-    outgoing: Outgoing,
-    upload: Option<Upload>,
-    greeting: Option<Vec<u8>>,
+    endpoint: Arc<EndpointState>,
+    pool: Rc<Pool>,
     limits: Limits,
 }
 
 impl Reflection {
-    async fn run(mut self) {
-        let random = self.worker.random_u64();
-        let Some(picked) = self.cluster.balancer.pick_for(random, None) else {
-            self.cluster.stats.upstream_cx_none_healthy.inc();
-            return;
-        };
-        let endpoint = Arc::clone(picked.endpoint);
-        let leaf = self.cluster.members.get(picked.group).unwrap_or(&self.cluster);
-        let leaf = Arc::clone(leaf);
-        let mut record = UpstreamRecord::begin(&leaf, endpoint.begin_request());
-        let pools = self.worker.pools();
-        let own = OwnPools::default();
-        let pool = match self.greeting.take() {
-            None => pools.of(&endpoint, Priority::Default),
-            Some(greeting) => own.of(pools, &endpoint, Priority::Default, || greeting),
-        };
-        match self.answer(pool, &leaf, &endpoint, &mut record).await {
+    async fn run(self, outgoing: Outgoing, upload: Upload) {
+        let mut record = UpstreamRecord::begin(&self.cluster, self.endpoint.begin_request());
+        match self.answer(outgoing, upload, &mut record).await {
             Ok(()) => {}
             Err(Fault::RequestTimeout) => record.timed_out(),
             Err(fault) => record.failed(fault),
@@ -144,35 +131,28 @@ impl Reflection {
 
     /// Sends the request, and reads its answer to the end.
     async fn answer(
-        &mut self,
-        pool: Rc<Pool>,
-        leaf: &Arc<Cluster>,
-        endpoint: &Arc<weft_balance::EndpointState>,
+        &self,
+        mut outgoing: Outgoing,
+        upload: Upload,
         record: &mut UpstreamRecord,
     ) -> Result<(), Fault> {
-        let protocol = upstream::protocol(leaf, self.outgoing.downstream);
+        let Self { cluster, endpoint, pool, limits, .. } = self;
+        let protocol = upstream::protocol(cluster, outgoing.downstream);
         let reason = |failure: Failure| failure.fault;
-        let lane = match upstream::reuse(&pool, leaf, protocol, true) {
+        let lane = match upstream::reuse(pool, cluster, protocol, true) {
             Some(lane) => lane,
-            None => {
-                upstream::open(pool, leaf, endpoint, protocol, self.limits).await.map_err(reason)?
-            }
+            None => upstream::open(Rc::clone(pool), cluster, endpoint, protocol, *limits)
+                .await
+                .map_err(reason)?,
         };
-        match upstream::begin_request(leaf, Priority::Default) {
-            Ok(place) => record.sent(place),
-            Err(failure) => {
-                lane.release();
-                return Err(failure.fault);
-            }
-        }
-        let Some(upload) = self.upload.take() else { return Ok(()) };
-        let mut exchange = lane.begin(&mut self.outgoing, upload);
+        let (lane, place) = lane.admitted(cluster, Priority::Default).map_err(reason)?;
+        record.sent(place);
+        let mut exchange = lane.begin(&mut outgoing, upload);
         let timer = self.worker.timer();
-        let mut none = None;
-        let limits = (&self.limits, &mut none);
-        let head = await_head(&mut exchange, limits, timer, (&Interim::Unwanted, false))
-            .await
-            .map_err(reason)?;
+        let head =
+            await_head(&mut exchange, (limits, &mut None), timer, (&Interim::Unwanted, false))
+                .await
+                .map_err(reason)?;
         record.responded(head.status());
         self.drain(&mut exchange).await
     }

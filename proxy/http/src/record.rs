@@ -210,7 +210,8 @@ impl UpstreamRecord {
         Self { cluster, active, sent: None, began, awaits_status: false }
     }
 
-    fn outcome(&self, outcome: Outcome) {
+    /// What is seen says this of the endpoint.
+    pub(crate) fn outcome(&self, outcome: Outcome) {
         self.cluster.record(self.active.endpoint(), outcome);
     }
 

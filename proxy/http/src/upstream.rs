@@ -190,7 +190,7 @@ pub(crate) async fn open(
 }
 
 /// Counts a request that is about to be sent, within `max_requests`.
-pub(crate) fn begin_request(cluster: &Arc<Cluster>, priority: Priority) -> Result<Place, Failure> {
+fn begin_request(cluster: &Arc<Cluster>, priority: Priority) -> Result<Place, Failure> {
     take(cluster, Limited::Requests, priority).ok_or_else(|| {
         cluster.stats.upstream_rq_active_overflow.inc();
         // Another endpoint of the cluster would not help.
@@ -222,8 +222,24 @@ impl Lane {
         }
     }
 
+    /// The lane with the place of the request that is about to be sent on it. Without a place it is left
+    /// to the next request.
+    pub(crate) fn admitted(
+        self,
+        cluster: &Arc<Cluster>,
+        priority: Priority,
+    ) -> Result<(Self, Place), Failure> {
+        match begin_request(cluster, priority) {
+            Ok(place) => Ok((self, place)),
+            Err(failure) => {
+                self.release();
+                Err(failure)
+            }
+        }
+    }
+
     /// Leaves it to the next request.
-    pub(crate) fn release(self) {
+    fn release(self) {
         match self {
             Self::Http1(lane) => lane.release(),
             // Its stream was not begun, and others share the connection.

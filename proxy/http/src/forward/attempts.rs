@@ -20,9 +20,7 @@ use super::{Arrival, Journey, behind::Behind, coming, is_safe};
 use crate::{
     body::Limits,
     downstream::{Connection, Interim},
-    facts,
     fault::{Fault, Processed},
-    greeting::greeting,
     headers,
     retry::Pause,
     rewrite,
@@ -313,13 +311,8 @@ impl Journey {
         let limits = self.limits_of_try();
         let lane = self.reach(connection, endpoint, limits).await?;
         self.record.outcome(Outcome::Connected);
-        match upstream::begin_request(self.leaf(), self.priority) {
-            Ok(slot) => self.record.sent(slot),
-            Err(failure) => {
-                lane.release();
-                return Err(failure);
-            }
-        }
+        let (lane, place) = lane.admitted(self.leaf(), self.priority)?;
+        self.record.sent(place);
         let longest = self.leaf().connection.max_stream_duration;
         self.sent_until = longest.and_then(|longest| Instant::now().checked_add(longest));
         let limits = limits.within(self.sent_until);
@@ -386,14 +379,7 @@ impl Journey {
         endpoint: &Arc<EndpointState>,
         limits: Limits,
     ) -> Result<Lane, Failure> {
-        let pools = connection.worker.pools();
-        let pool = match &self.leaf().connection.proxy_protocol {
-            None => pools.of(endpoint, self.priority),
-            Some(asked) => connection.own_pools.of(pools, endpoint, self.priority, || {
-                let addresses = connection.peer.ip().zip(connection.local);
-                greeting(asked, addresses, &connection.tlvs, &facts::of_connection(connection))
-            }),
-        };
+        let pool = connection.pool_for(self.leaf(), endpoint, self.priority);
         let protocol = match &self.outgoing.tunnel {
             Some(Tunnel::Terminated) => Protocol::Http1,
             _ => upstream::protocol(self.leaf(), self.outgoing.downstream),

@@ -10,10 +10,10 @@ use std::{
 };
 
 use bytes::{Buf as _, Bytes};
-use http::{HeaderMap, HeaderValue, Method, Response, Version, uri::PathAndQuery};
+use http::{HeaderMap, HeaderValue, Method, Version, uri::PathAndQuery};
 use smallvec::SmallVec;
 use tokio::time::{sleep, timeout};
-use weft_balance::{ActiveRequest, EndpointId, EndpointState, Outcome};
+use weft_balance::{EndpointId, EndpointState, Outcome};
 use weft_compile::{Cluster, KeyFormat, Priority, TcpChain, Tunneling};
 use weft_format::{Upstream, View};
 use weft_net::{Rewind, Stream};
@@ -25,17 +25,17 @@ use super::{
 };
 use crate::{
     body::Limits,
-    downstream::RequestBody,
+    downstream::{Interim, RequestBody},
     facts,
+    forward::await_head,
     greeting::greeting,
     http1::Spelling,
     mutation::{self, Side},
-    outcome,
+    record::UpstreamRecord,
     timer::Timer,
     tunnel::Tunnel,
     upstream::{
-        self, Answer, Authority, Exchange, Failure, Outgoing, OwnPools, Place, Pool, Protocol,
-        Upload,
+        self, Authority, Exchange, Failure, Lane, Outgoing, OwnPools, Pool, Protocol, Upload,
     },
     worker::Worker,
 };
@@ -46,7 +46,7 @@ const NO_LIMITS: Limits = Limits { deadline: None, idle: None };
 /// A tunnel that an upstream has agreed to, and what it counts for.
 struct Agreed {
     exchange: Exchange,
-    _held: (ActiveRequest, Place),
+    record: UpstreamRecord,
 }
 
 /// Asks as many endpoints for a tunnel as `max_connect_attempts` allows, and passes bytes through the
@@ -72,14 +72,10 @@ pub(super) async fn carry(
     let raw = Raw::new(stream);
     let own = OwnPools::default();
     let pool_of = |cluster: &Cluster, endpoint: &Arc<EndpointState>| {
-        let pools = worker.pools();
-        match &cluster.connection.proxy_protocol {
-            None => pools.of(endpoint, Priority::Default),
-            Some(asked) => own.of(pools, endpoint, Priority::Default, || {
-                let addresses = client.peer.ip().zip(local);
-                greeting(asked, addresses, &told(chain, client, &view), &view)
-            }),
-        }
+        own.pool_for(worker.pools(), cluster, endpoint, Priority::Default, |asked| {
+            let addresses = client.peer.ip().zip(local);
+            greeting(asked, addresses, &told(chain, client, &view), &view)
+        })
     };
     let mut tried: SmallVec<[EndpointId; 4]> = SmallVec::new();
     for attempt in 0..chain.max_connect_attempts.max(1) {
@@ -97,7 +93,7 @@ pub(super) async fn carry(
         tried.push(picked.endpoint.id());
         let leaf = cluster.members.get(picked.group).unwrap_or(cluster);
         let pool = pool_of(leaf, picked.endpoint);
-        let asking = agree(leaf, picked.endpoint, pool, (&request, &raw));
+        let asking = agree(worker, (leaf, picked.endpoint), pool, (&request, &raw));
         let agreed = match chain.idle_timeout {
             None => asking.await,
             Some(limit) => timeout(limit, asking).await.ok().flatten(),
@@ -153,75 +149,54 @@ impl Request {
 
 /// Asks one endpoint, of which it is noted what came of it.
 async fn agree(
-    cluster: &Arc<Cluster>,
-    endpoint: &Arc<EndpointState>,
+    worker: &Worker,
+    (cluster, endpoint): (&Arc<Cluster>, &Arc<EndpointState>),
     pool: Rc<Pool>,
     (request, raw): (&Request, &Rc<Raw>),
 ) -> Option<Agreed> {
-    let in_flight = endpoint.begin_request();
-    let asked = ask(cluster, endpoint, pool, (request, raw)).await;
-    let outcome = match &asked {
-        Ok((head, ..)) => Some(Outcome::Responded(head.status().as_u16())),
-        Err(failure) => outcome::of_fault(failure.fault),
+    let mut record = UpstreamRecord::begin(cluster, endpoint.begin_request());
+    let asked = async {
+        let lane = reach(cluster, endpoint, pool).await?;
+        let (lane, place) = lane.admitted(cluster, Priority::Default)?;
+        record.sent(place);
+        let mut exchange = lane.begin(&mut request.outgoing(), request.upload(raw));
+        let limits = (&NO_LIMITS, &mut None);
+        let client = (&Interim::Unwanted, false);
+        let head = await_head(&mut exchange, limits, worker.timer(), client).await?;
+        Ok::<_, Failure>((head, exchange))
     };
-    if let Some(outcome) = outcome {
-        cluster.record(endpoint, outcome);
-    }
-    let (head, exchange, place) = asked.ok()?;
+    let (head, exchange) = match asked.await {
+        Ok(answered) => answered,
+        Err(failure) => {
+            record.failed(failure.fault);
+            return None;
+        }
+    };
     let status = head.status();
-    cluster.stats.upstream_rq_completed.inc();
-    cluster.stats.upstream_rq_xx.count(status.as_u16());
-    let counts = endpoint.counts();
-    if status.is_server_error() { &counts.rq_error } else { &counts.rq_success }.inc();
+    record.outcome(Outcome::Responded(status.as_u16()));
+    record.responded(status);
     if !status.is_success() {
         tracing::debug!(cluster = %cluster.name, %status, "the upstream does not agree to a tunnel");
         return None;
     }
-    Some(Agreed { exchange, _held: (in_flight, place) })
+    Some(Agreed { exchange, record })
 }
 
-async fn ask(
+async fn reach(
     cluster: &Arc<Cluster>,
     endpoint: &Arc<EndpointState>,
     pool: Rc<Pool>,
-    (request, raw): (&Request, &Rc<Raw>),
-) -> Result<(Response<()>, Exchange, Place), Failure> {
+) -> Result<Lane, Failure> {
     let protocol = upstream::protocol(cluster, Version::HTTP_11);
     // Of HTTP/1.1 a tunnel takes the whole connection: one that nothing else was sent on.
     let shared = match protocol {
         Protocol::Http1 => None,
         Protocol::Http2 => upstream::reuse(&pool, cluster, protocol, false),
     };
-    let lane = match shared {
-        Some(lane) => lane,
-        None => upstream::open(pool, cluster, endpoint, protocol, NO_LIMITS).await?,
-    };
-    let place = match upstream::begin_request(cluster, Priority::Default) {
-        Ok(place) => place,
-        Err(failure) => {
-            lane.release();
-            return Err(failure);
-        }
-    };
-    cluster.stats.upstream_rq_total.inc();
-    endpoint.counts().rq_total.inc();
-    let mut exchange = lane.begin(&mut request.outgoing(), request.upload(raw));
-    let head = poll_fn(|cx| poll_final(&mut exchange, cx)).await?;
-    Ok((head, exchange, place))
-}
-
-fn poll_final(
-    exchange: &mut Exchange,
-    cx: &mut Context<'_>,
-) -> Poll<Result<Response<()>, Failure>> {
-    while let Poll::Ready(answer) = exchange.poll_head(cx) {
-        match answer {
-            Ok(Answer::Interim(_)) => {}
-            Ok(Answer::Final(head)) => return Poll::Ready(Ok(head)),
-            Err(failure) => return Poll::Ready(Err(failure)),
-        }
+    match shared {
+        Some(lane) => Ok(lane),
+        None => upstream::open(pool, cluster, endpoint, protocol, NO_LIMITS).await,
     }
-    Poll::Pending
 }
 
 /// Why nothing goes through a tunnel any more.
@@ -235,7 +210,7 @@ enum End {
 async fn pass(worker: &Worker, chain: &TcpChain, raw: &Raw, agreed: Agreed) {
     raw.open();
     let mut moving = Moving { moved: weft_net::Moved::default(), stats: &chain.stats };
-    let Agreed { exchange, _held } = agreed;
+    let Agreed { exchange, record } = agreed;
     let mut passing = Passing {
         exchange,
         raw,
@@ -267,6 +242,7 @@ async fn pass(worker: &Worker, chain: &TcpChain, raw: &Raw, agreed: Agreed) {
         End::Idle => chain.stats.idle_timeout.inc(),
         End::Broken => raw.reset_on_drop(),
     }
+    record.over(Instant::now());
 }
 
 struct Passing<'a> {

@@ -3,7 +3,7 @@
 use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
 
 use weft_balance::EndpointState;
-use weft_compile::Priority;
+use weft_compile::{Cluster, Priority, UpstreamProxyProtocol};
 
 use super::{Pool, Pools, pool::Key};
 
@@ -14,8 +14,23 @@ pub(crate) struct OwnPools {
 }
 
 impl OwnPools {
-    /// The client's pool for this endpoint, whose connections begin with `greeting`.
-    pub(crate) fn of(
+    /// The pool for an endpoint of `cluster`: the client's own if the cluster wants a `greeting` at the
+    /// start of each connection, otherwise the one that all clients of the worker share.
+    pub(crate) fn pool_for(
+        &self,
+        pools: &Pools,
+        cluster: &Cluster,
+        endpoint: &Arc<EndpointState>,
+        priority: Priority,
+        greeting: impl FnOnce(&UpstreamProxyProtocol) -> Vec<u8>,
+    ) -> Rc<Pool> {
+        match &cluster.connection.proxy_protocol {
+            None => pools.of(endpoint, priority),
+            Some(asked) => self.of(pools, endpoint, priority, || greeting(asked)),
+        }
+    }
+
+    fn of(
         &self,
         pools: &Pools,
         endpoint: &Arc<EndpointState>,
