@@ -11,7 +11,8 @@ use weft_proto::pb::{
             core::v3::{
                 Address as WireAddress, AggregatedConfigSource, ConfigSource, Http2ProtocolOptions,
                 HttpProtocolOptions, Pipe, SocketAddress, address,
-                config_source::ConfigSourceSpecifier, socket_address::PortSpecifier,
+                config_source::ConfigSourceSpecifier,
+                socket_address::{self, PortSpecifier},
             },
             listener::v3::{
                 ApiListener, Filter, FilterChain as WireChain, Listener as Wire, filter,
@@ -243,7 +244,16 @@ fn addresses_are_literal_and_all_of_them_count() {
     let ListenerKind::Sockets(sockets) = kind else { panic!("no sockets") };
     let addresses: Vec<_> = sockets.addresses.iter().map(|it| it.address.to_string()).collect();
     assert_eq!(addresses, ["127.0.0.1:8080", "/run/in.sock"]);
-    assert!(refusals(&Wire { address: None, ..message }).contains("address: is required"));
+    assert!(refusals(&Wire { address: None, ..message.clone() }).contains("address: is required"));
+    let mut datagrams = message;
+    let Some(address::Address::SocketAddress(socket)) =
+        datagrams.address.as_mut().and_then(|it| it.address.as_mut())
+    else {
+        panic!("no socket address")
+    };
+    socket.protocol = socket_address::Protocol::Udp.into();
+    let refused = "address.socket_address.protocol: UDP is not supported; supported: TCP\n";
+    assert_eq!(refusals(&datagrams), refused);
 }
 
 #[test]
