@@ -72,16 +72,57 @@ pub enum Fault {
     DnsPendingOverflow,
 }
 
-/// What is known about a failed request at the upstream. Only the first may be sent again.
+/// What is known of a request at the endpoint that it was meant for, when no response came of it.
+/// Without a policy only the first lets it be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Processed {
-    /// The upstream cannot have acted on it.
+    /// The endpoint cannot have acted on it: it was not sent, or the endpoint says so.
     No,
-    /// It may have.
+    /// The endpoint has begun to answer.
+    Yes,
+    /// The endpoint may have acted on it.
     Unknown,
 }
 
 impl Fault {
+    /// Whether it is the end of a request whatever is known of it at the endpoint: a limit of ours
+    /// was reached, or it is the client's doing, so that no other endpoint would help.
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::UpstreamOverflow
+            | Self::DropOverload
+            | Self::DropOverloadAlways
+            | Self::RequestTimeout
+            | Self::StreamDuration
+            | Self::SlowRequest
+            | Self::StreamIdle
+            | Self::RequestIdle
+            | Self::RequestNotWhole
+            | Self::RequestTooLarge
+            | Self::ClientGone
+            | Self::BadRequest(_)
+            | Self::NotBase64
+            | Self::Underscore
+            | Self::UpgradeRefused
+            | Self::NoRoute
+            | Self::NoCluster(_)
+            | Self::DnsFailed
+            | Self::DnsCacheOverflow
+            | Self::DnsPendingOverflow => true,
+            Self::NoHealthyUpstream
+            | Self::ConnectFailed
+            | Self::ConnectTimeout
+            | Self::UpstreamClosed
+            | Self::UpstreamReset
+            | Self::UpstreamRefused
+            | Self::UpstreamProtocol
+            | Self::PerTryTimeout
+            | Self::PerTryIdle
+            | Self::UpstreamDuration
+            | Self::SlowForUpstream => false,
+        }
+    }
+
     /// The status a plain HTTP client gets. Follows Envoy's choices.
     pub fn status(self) -> StatusCode {
         match self {

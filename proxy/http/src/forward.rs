@@ -396,6 +396,7 @@ impl Journey {
         } else if let Some(whole) = exchange.take_whole() {
             Body::full(whole)
         } else {
+            exchange.keep_no_more();
             let timer = connection.worker.timer();
             let limits = self.limits.within(self.sent_until);
             let try_idle = self.retries.as_ref().and_then(|retries| retries.per_try_idle());

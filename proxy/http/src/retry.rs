@@ -140,14 +140,15 @@ impl Retries {
         });
         let on = policy.map_or(RetryOn::NOTHING, |policy| policy.on) | own;
         let per_try = asked.as_ref().and_then(|asked| asked.per_try_timeout);
+        let retries = asked.as_ref().and_then(|asked| asked.retries);
+        let left = retries.unwrap_or_else(|| policy.map_or(1, |policy| policy.retries));
         if on.is_nothing()
+            && left > 0
             && per_try.is_none()
             && policy.is_none_or(|it| it.per_try_timeout.or(it.per_try_idle).is_none())
         {
             return None;
         }
-        let retries = asked.as_ref().and_then(|asked| asked.retries);
-        let left = retries.unwrap_or_else(|| policy.map_or(1, |policy| policy.retries));
         let policy = policy.cloned();
         Some(Box::new(Self {
             policy,
@@ -169,6 +170,12 @@ impl Retries {
         let asked = self.asked.as_ref().and_then(|asked| asked.hedges);
         self.hedges = asked.unwrap_or(by_route);
         self
+    }
+
+    /// Whether all is said about what is tried again. Otherwise it is what is tried again of any
+    /// request.
+    pub(crate) fn decides(&self) -> bool {
+        self.hedges || self.left == 0 || !self.on.is_nothing()
     }
 
     /// How long one try may take until the head of its response has come.
@@ -228,26 +235,14 @@ impl Retries {
         self.first.as_ref()?.trailers_ref()
     }
 
-    fn wants_after_failure(&self, Failure { fault, processed }: Failure) -> bool {
-        const BROKEN: RetryOn = RetryOn::SERVER_ERROR;
-        let broken = BROKEN | RetryOn::GATEWAY_ERROR | RetryOn::RESET;
-        match fault {
-            // What limits were reached for, or what the client did, is not helped by another try.
-            Fault::UpstreamOverflow
-            | Fault::RequestTimeout
-            | Fault::StreamDuration
-            | Fault::SlowRequest
-            | Fault::StreamIdle
-            | Fault::RequestIdle
-            | Fault::ClientGone
-            | Fault::BadRequest(_)
-            | Fault::UpgradeRefused => false,
-            _ if processed == Processed::No => !self.on.is_nothing(),
-            Fault::ConnectFailed | Fault::ConnectTimeout => {
-                self.on.has_any(broken | RetryOn::CONNECT_FAILURE)
+    fn wants_after_failure(&self, failure: Failure) -> bool {
+        let broken = RetryOn::SERVER_ERROR | RetryOn::GATEWAY_ERROR | RetryOn::RESET;
+        match failure.processed {
+            Processed::No => is_safe_after(failure),
+            // What may have been done would be done twice: only the policy knows whether it may.
+            Processed::Yes | Processed::Unknown => {
+                !failure.fault.is_final() && self.on.has_any(broken)
             }
-            Fault::UpstreamRefused => self.on.has_any(broken | RetryOn::REFUSED_STREAM),
-            _ => self.on.has_any(broken),
         }
     }
 
@@ -322,6 +317,14 @@ impl Retries {
         cluster.stats.upstream_rq_retry_backoff_exponential.inc();
         let backoff = self.policy.as_ref().map(|policy| policy.backoff).unwrap_or_default();
         Some(backoff.pause(self.done - 1, random))
+    }
+}
+
+/// Whether a request that failed like this may be sent again without being asked to.
+pub(crate) fn is_safe_after(Failure { fault, processed }: Failure) -> bool {
+    match processed {
+        Processed::No => !fault.is_final(),
+        Processed::Yes | Processed::Unknown => false,
     }
 }
 
@@ -451,8 +454,10 @@ mod tests {
         assert!(!wants("connect-failure,refused-stream,retriable-4xx", reset));
         let unsent = Failure::unsent(Fault::UpstreamClosed);
         assert!(wants("retriable-4xx", unsent), "what was not processed, under any condition");
-        let refused = Failure::unknown(Fault::UpstreamRefused);
-        assert!(wants("refused-stream", refused) && !wants("connect-failure", refused));
+        let refused = Failure::unsent(Fault::UpstreamRefused);
+        assert!(wants("refused-stream", refused) && wants("connect-failure", refused));
+        let torn = Failure::answered(Fault::UpstreamProtocol);
+        assert!(wants("reset", torn) && !wants("connect-failure,refused-stream", torn));
         let late = Failure::unknown(Fault::PerTryTimeout);
         assert!(wants("5xx", late) && !wants("refused-stream", late));
         for final_fault in [Fault::RequestTimeout, Fault::UpstreamOverflow, Fault::ClientGone] {
@@ -525,16 +530,29 @@ mod tests {
     }
 
     #[test]
-    fn without_conditions_there_are_no_retries() {
-        assert!(Retries::new(None, None, Priority::Default, TOLD, &request()).is_none());
-        let policy = Arc::new(RetryPolicy::default());
-        assert!(Retries::new(Some(&policy), None, Priority::Default, TOLD, &request()).is_none());
-        let limited =
-            RetryPolicy { per_try_timeout: Some(Duration::from_secs(1)), ..RetryPolicy::default() };
-        let limited =
-            Retries::new(Some(&Arc::new(limited)), None, Priority::Default, TOLD, &request())
-                .unwrap();
-        assert!(!limited.may_try_again() && limited.per_try_timeout().is_some());
+    fn without_conditions_only_what_is_safe_goes_again() {
+        let of = |policy: Option<RetryPolicy>| {
+            let policy = policy.map(Arc::new);
+            Retries::new(policy.as_ref(), None, Priority::Default, TOLD, &request())
+        };
+        assert!(of(None).is_none());
+        assert!(of(Some(RetryPolicy::default())).is_none());
+        let per_try_timeout = Some(Duration::from_secs(1));
+        let limited = of(Some(RetryPolicy { per_try_timeout, ..RetryPolicy::default() })).unwrap();
+        assert!(!limited.may_try_again() && !limited.decides());
+        assert_eq!(limited.per_try_timeout(), per_try_timeout);
+        let never = of(Some(RetryPolicy { retries: 0, ..RetryPolicy::default() })).unwrap();
+        assert!(never.decides(), "none were asked for");
+        assert!(retries("reset").decides() && limited.hedging(true).decides());
+    }
+
+    #[test]
+    fn only_what_was_not_processed_goes_again_unasked() {
+        assert!(is_safe_after(Failure::unsent(Fault::ConnectFailed)));
+        assert!(is_safe_after(Failure::unsent(Fault::UpstreamClosed)));
+        assert!(!is_safe_after(Failure::unknown(Fault::UpstreamClosed)));
+        assert!(!is_safe_after(Failure::answered(Fault::UpstreamClosed)));
+        assert!(!is_safe_after(Failure::unsent(Fault::UpstreamOverflow)), "a limit of ours");
     }
 
     #[test]

@@ -121,9 +121,14 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// Nothing left this process.
+    /// Nothing left this process, or the upstream says that it has not looked at it.
     pub(crate) fn unsent(fault: Fault) -> Self {
         Self { fault, processed: Processed::No }
+    }
+
+    /// The upstream has begun to answer.
+    pub(crate) fn answered(fault: Fault) -> Self {
+        Self { fault, processed: Processed::Yes }
     }
 
     /// The upstream may have seen the request.
@@ -180,7 +185,7 @@ pub(crate) async fn open(
 ) -> Result<Lane, Failure> {
     let Some(_pending) = take(cluster, Limited::PendingRequests, pool.priority) else {
         cluster.stats.upstream_rq_pending_overflow.inc();
-        return Err(Failure::unknown(Fault::UpstreamOverflow));
+        return Err(Failure::unsent(Fault::UpstreamOverflow));
     };
     cluster.stats.upstream_rq_pending_total.inc();
     match protocol {
@@ -194,7 +199,7 @@ fn begin_request(cluster: &Arc<Cluster>, priority: Priority) -> Result<Place, Fa
     take(cluster, Limited::Requests, priority).ok_or_else(|| {
         cluster.stats.upstream_rq_active_overflow.inc();
         // Another endpoint of the cluster would not help.
-        Failure::unknown(Fault::UpstreamOverflow)
+        Failure::unsent(Fault::UpstreamOverflow)
     })
 }
 
@@ -206,7 +211,7 @@ async fn until<L>(
     let came = match limits.next(Instant::now()) {
         None => turn.await,
         Some((at, fault)) => {
-            tokio::time::timeout_at(at.into(), turn).await.map_err(|_| Failure::unknown(fault))?
+            tokio::time::timeout_at(at.into(), turn).await.map_err(|_| Failure::unsent(fault))?
         }
     };
     // Nobody drops a turn without giving it, but the worker at its end.
@@ -360,6 +365,17 @@ impl Exchange {
         }
     }
 
+    /// There will be no other try: what was sent of the body is not kept any longer.
+    pub(crate) fn keep_no_more(&mut self) {
+        let upload = match self {
+            Self::Http1(exchange) => Some(exchange.upload_mut()),
+            Self::Http2(exchange) => exchange.upload_mut(),
+        };
+        if let Some(upload) = upload {
+            upload.keep_no_more();
+        }
+    }
+
     /// The whole request's body to be sent once more while this exchange goes on.
     pub(crate) fn copy_upload(&self) -> Option<Upload> {
         match self {
@@ -424,7 +440,7 @@ async fn open_socket(
     connected.map_err(|error| {
         tracing::debug!(cluster = %cluster.name, endpoint = ?endpoint.address(), %error, "connect failed");
         match error {
-            ConnectError::Timeout(_) if limit < whole => Failure::unknown(Fault::RequestTimeout),
+            ConnectError::Timeout(_) if limit < whole => Failure::unsent(Fault::RequestTimeout),
             ConnectError::Timeout(_) => {
                 cluster.stats.upstream_cx_connect_timeout.inc();
                 Failure::unsent(Fault::ConnectTimeout)

@@ -20,9 +20,9 @@ use super::{Arrival, Journey, behind::Behind, coming, is_safe};
 use crate::{
     body::Limits,
     downstream::{Connection, Interim},
-    fault::{Fault, Processed},
+    fault::Fault,
     headers,
-    retry::Pause,
+    retry::{self, Pause},
     rewrite,
     timer::Timer,
     tunnel::Tunnel,
@@ -191,21 +191,20 @@ impl Journey {
         connection: &Connection,
     ) -> Option<Pause> {
         let leaf = self.member.as_ref().unwrap_or(&self.cluster);
-        match &mut self.retries {
-            Some(_) if self.upload.is_none() => {
-                leaf.stats.retry_or_shadow_abandoned.inc();
-                None
-            }
-            Some(retries) => retries.after_failure(leaf, failure, connection.worker.random_u64()),
-            None if failure.processed == Processed::No
-                && tries < ATTEMPTS
-                && self.upload.is_some() =>
-            {
-                leaf.stats.upstream_rq_retry.inc();
-                Some(Pause::ZERO)
-            }
-            None => None,
+        let asked = self.retries.as_mut().filter(|retries| retries.decides());
+        if asked.is_none() && (tries >= ATTEMPTS || !retry::is_safe_after(failure)) {
+            return None;
         }
+        if self.upload.is_none() {
+            // More of the body has gone than is kept.
+            leaf.stats.retry_or_shadow_abandoned.inc();
+            return None;
+        }
+        if let Some(retries) = asked {
+            return retries.after_failure(leaf, failure, connection.worker.random_u64());
+        }
+        leaf.stats.upstream_rq_retry.inc();
+        Some(Pause::ZERO)
     }
 
     /// Waits before another try, unless the time of the whole request is over before.
@@ -361,7 +360,11 @@ impl Journey {
     }
 
     /// Apart from `attempt`, whose future would keep a place for a lane that was lent.
-    fn begin_on(&mut self, lane: Lane, upload: Upload, connection: &Connection) -> Exchange {
+    fn begin_on(&mut self, lane: Lane, mut upload: Upload, connection: &Connection) -> Exchange {
+        if let Lane::Http2(_) = &lane {
+            // Its server may say that it did not look at a request of which everything was sent.
+            upload.keep_unless_kept(retry::REPLAYED, &self.outgoing.headers);
+        }
         if let (Some(Tunnel::Upgrade(to)), Lane::Http1(_)) = (&self.outgoing.tunnel, &lane)
             && self.outgoing.downstream >= Version::HTTP_2
             && websocket::is(to)
@@ -436,7 +439,7 @@ impl Journey {
         if let (true, Lane::Http2(lane)) = (asks, &lane)
             && !lane.takes_protocols(limits).await?
         {
-            return Err(Failure::unknown(Fault::UpgradeRefused));
+            return Err(Failure::unsent(Fault::UpgradeRefused));
         }
         Ok(lane)
     }

@@ -84,7 +84,8 @@ impl Inbox {
 
     /// A message that is complete cannot break off any more.
     pub(super) fn put_end(&mut self, broken: Broken) {
-        if !self.ended {
+        // The first reason counts: a peer that has said GOAWAY closes next, and still did not look.
+        if !self.ended && self.broken.is_none() {
             self.broken = Some(broken);
         }
         self.wake();

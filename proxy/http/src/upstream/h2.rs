@@ -141,7 +141,7 @@ impl Lane {
                 None => told.await,
                 Some((at, fault)) => {
                     let came = tokio::time::timeout_at(at.into(), told).await;
-                    came.map_err(|_| Failure::unknown(fault))?;
+                    came.map_err(|_| Failure::unsent(fault))?;
                 }
             }
         }
@@ -206,7 +206,7 @@ async fn connected(
         None => done.await,
         Some((at, fault)) => {
             let ended = tokio::time::timeout_at(at.into(), done).await;
-            ended.map_err(|_| Failure::unknown(fault))?;
+            ended.map_err(|_| Failure::unsent(fault))?;
         }
     }
     connecting.failed.get().map_or(Ok(()), Err)

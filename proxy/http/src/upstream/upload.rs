@@ -49,7 +49,7 @@ type Copies = SmallVec<[Copy; 1]>;
 /// The part of a body that was taken, within a limit.
 #[derive(Clone, Debug, Default)]
 struct Kept {
-    frames: Vec<Replayed>,
+    frames: SmallVec<[Replayed; 1]>,
     /// How many of them this try has taken again.
     taken: usize,
     /// Bytes that may still be kept.
@@ -59,7 +59,7 @@ struct Kept {
 #[derive(Clone, Debug)]
 enum Replayed {
     Data(Bytes),
-    Trailers(HeaderMap),
+    Trailers(Box<HeaderMap>),
 }
 
 impl Upload {
@@ -90,6 +90,32 @@ impl Upload {
     pub(crate) fn keep(&mut self, limit: usize) {
         if self.framing != Framing::None {
             self.kept = Some(Box::new(Kept { room: limit, ..Kept::default() }));
+        }
+    }
+
+    /// The same, unless bytes were taken before. A body that says it is longer is not worth the copy.
+    pub(crate) fn keep_unless_kept(&mut self, limit: usize, headers: &HeaderMap) {
+        if self.kept.is_some() || !self.untouched {
+            return;
+        }
+        if self.framing == Framing::Length {
+            let said = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+            let length = said.and_then(|length| length.parse::<usize>().ok());
+            if length.is_none_or(|length| length > limit) {
+                return;
+            }
+        }
+        self.keep(limit);
+    }
+
+    /// There will be no other try: what was sent is not needed any more.
+    pub(crate) fn keep_no_more(&mut self) {
+        let Some(kept) = &mut self.kept else { return };
+        if kept.taken < kept.frames.len() {
+            // The rest goes when it has been sent, as there is no room for more.
+            kept.room = 0;
+        } else {
+            self.kept = None;
         }
     }
 
@@ -232,7 +258,7 @@ impl Kept {
         self.taken += 1;
         Some(match frame {
             Replayed::Data(data) => Frame::data(data),
-            Replayed::Trailers(trailers) => Frame::trailers(trailers),
+            Replayed::Trailers(trailers) => Frame::trailers(*trailers),
         })
     }
 
@@ -243,7 +269,7 @@ impl Kept {
                 self.room = self.room.saturating_sub(data.len());
                 Replayed::Data(data)
             }
-            Err(frame) => Replayed::Trailers(frame.into_trailers().unwrap_or_default()),
+            Err(frame) => Replayed::Trailers(Box::new(frame.into_trailers().unwrap_or_default())),
         };
         self.frames.push(frame);
     }
@@ -256,7 +282,7 @@ impl Kept {
                 // A copy: what is kept must not hold the block that it was read into.
                 Replayed::Data(Bytes::copy_from_slice(data))
             }
-            (None, Some(trailers)) => Replayed::Trailers(trailers.clone()),
+            (None, Some(trailers)) => Replayed::Trailers(Box::new(trailers.clone())),
             _ => return false,
         };
         self.frames.push(frame);

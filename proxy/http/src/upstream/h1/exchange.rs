@@ -144,6 +144,10 @@ impl Exchange {
         &self.upload
     }
 
+    pub(crate) fn upload_mut(&mut self) -> &mut Upload {
+        &mut self.upload
+    }
+
     pub(crate) fn into_upload(self) -> Upload {
         self.upload
     }
@@ -210,7 +214,7 @@ impl Exchange {
                     }
                     // Nobody asked for another protocol.
                     Ok(Some(head)) if head.response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                        return Poll::Ready(Err(Failure::unknown(self.make_nothing_of_it())));
+                        return Poll::Ready(Err(Failure::answered(self.make_nothing_of_it())));
                     }
                     Ok(Some(head)) if head.response.status().is_informational() => {
                         return Poll::Ready(Ok(Answer::Interim(head.response)));
@@ -226,7 +230,7 @@ impl Exchange {
                         return Poll::Ready(Ok(Answer::Final(head.response)));
                     }
                     Err(Malformed) => {
-                        return Poll::Ready(Err(Failure::unknown(self.make_nothing_of_it())));
+                        return Poll::Ready(Err(Failure::answered(self.make_nothing_of_it())));
                     }
                 }
             }
@@ -266,7 +270,9 @@ impl Exchange {
     fn closed_before_response(&self) -> Failure {
         let harmless = !self.anything_written
             || (self.reused && is_safe(&self.method) && self.upload.framing() == Framing::None);
-        if harmless && !self.anything_read {
+        if self.anything_read {
+            Failure::answered(Fault::UpstreamClosed)
+        } else if harmless {
             Failure::unsent(Fault::UpstreamClosed)
         } else {
             Failure::unknown(Fault::UpstreamClosed)

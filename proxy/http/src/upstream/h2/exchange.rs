@@ -9,7 +9,7 @@ use weft_h2::{Code, RequestHead, ResetCause, StreamKey};
 
 use super::StreamSlot;
 use crate::{
-    fault::{Fault, Processed},
+    fault::Fault,
     http2::{Broken, Handle},
     tunnel::Tunnel,
     upstream::{Answer, Authority, Failure, Outgoing, Upload},
@@ -87,6 +87,10 @@ impl Exchange {
 
     pub(crate) fn upload(&self) -> Option<&Upload> {
         self.upload.as_ref()
+    }
+
+    pub(crate) fn upload_mut(&mut self) -> Option<&mut Upload> {
+        self.upload.as_mut()
     }
 
     pub(crate) fn into_upload(mut self) -> Option<Upload> {
@@ -206,7 +210,7 @@ impl Drop for Exchange {
 
 fn open_stream(link: &Handle, outgoing: &Outgoing, end: bool) -> Result<StreamKey, Failure> {
     if matches!(outgoing.authority, Authority::Field(_)) && outgoing.authority.to_uri().is_none() {
-        return Err(Failure::unknown(Fault::BadRequest("authority is not valid for h2")));
+        return Err(Failure::unsent(Fault::BadRequest("authority is not valid for h2")));
     }
     let protocol = match &outgoing.tunnel {
         Some(Tunnel::Upgrade(to)) => Some(to.as_bytes()),
@@ -226,14 +230,12 @@ fn open_stream(link: &Handle, outgoing: &Outgoing, end: bool) -> Result<StreamKe
 fn failure_of(broken: Broken) -> Failure {
     match broken {
         Broken::Reset(ResetCause::Peer(Code::RefusedStream)) => {
-            Failure { fault: Fault::UpstreamRefused, processed: Processed::No }
+            Failure::unsent(Fault::UpstreamRefused)
         }
-        Broken::Reset(ResetCause::NotProcessed) => {
-            Failure { fault: Fault::UpstreamClosed, processed: Processed::No }
-        }
+        Broken::Reset(ResetCause::NotProcessed) => Failure::unsent(Fault::UpstreamClosed),
         Broken::Reset(ResetCause::Peer(_)) => Failure::unknown(Fault::UpstreamReset),
         Broken::Reset(ResetCause::Refused(_)) | Broken::Malformed => {
-            Failure::unknown(Fault::UpstreamProtocol)
+            Failure::answered(Fault::UpstreamProtocol)
         }
         Broken::Closed => Failure::unknown(Fault::UpstreamClosed),
     }
