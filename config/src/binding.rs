@@ -16,8 +16,8 @@ use request::RequestRoute;
 use crate::document::{DocumentId, Key, Kind};
 use crate::link::Origins;
 use crate::mesh::Mesh;
-use crate::model::Metadata;
 use crate::model::route::{Filters, Match, MirrorShare, RouteRetry};
+use crate::model::{Metadata, RateLimitPolicy};
 use crate::problem::Problem;
 
 /// A route as it applies to one port of a Service, or to one listener of a Gateway.
@@ -58,6 +58,8 @@ pub struct BoundRule {
     pub try_timeout: Option<Duration>,
     /// What is tried again, when the rule says so.
     pub retry: Option<RouteRetry>,
+    /// How often its requests may come.
+    pub rate_limit: Option<Arc<RateLimitPolicy>>,
 }
 
 impl BoundRule {

@@ -33,6 +33,8 @@ pub enum Kind {
     TlsRoute,
     /// How requests to a Service are treated: time, balancing, limits.
     TrafficPolicy,
+    /// How often requests may come.
+    RateLimitPolicy,
     /// What holds for the whole mesh.
     MeshConfig,
     /// What `weft up` starts on this machine.
@@ -41,7 +43,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order in which they refer to each other.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Service,
         Self::Subset,
         Self::Gateway,
@@ -50,6 +52,7 @@ impl Kind {
         Self::TcpRoute,
         Self::TlsRoute,
         Self::TrafficPolicy,
+        Self::RateLimitPolicy,
         Self::MeshConfig,
         Self::Workload,
     ];
@@ -62,6 +65,7 @@ impl Kind {
         "TCPRoute",
         "TLSRoute",
         "TrafficPolicy",
+        "RateLimitPolicy",
         "MeshConfig",
         "Workload",
     ];
@@ -77,6 +81,7 @@ impl Kind {
             Self::TcpRoute => "TCPRoute",
             Self::TlsRoute => "TLSRoute",
             Self::TrafficPolicy => "TrafficPolicy",
+            Self::RateLimitPolicy => "RateLimitPolicy",
             Self::MeshConfig => "MeshConfig",
             Self::Workload => "Workload",
         }
@@ -90,6 +95,7 @@ impl Kind {
             Self::Service
             | Self::Subset
             | Self::TrafficPolicy
+            | Self::RateLimitPolicy
             | Self::MeshConfig
             | Self::Workload => WEFT_API,
         }

@@ -1,6 +1,8 @@
 //! What documents say about each other, routes aside: references that must exist, and
 //! claims that must not collide.
 
+mod rate_limits;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -85,6 +87,7 @@ pub(crate) fn link(mesh: &Mesh, origins: &Origins, problems: &mut Vec<Problem>) 
     link_hostnames(mesh, origins, problems);
     link_policies(mesh, origins, problems);
     link_checks(mesh, origins, problems);
+    rate_limits::link(mesh, origins, problems);
 }
 
 fn link_services_named(mesh: &Mesh, origins: &Origins, problems: &mut Vec<Problem>) {

@@ -9,9 +9,10 @@ use crate::binding::{
 use crate::document::{Document, DocumentId, Key, Kind};
 use crate::link::{Origins, link};
 use crate::model::policy::{PolicyTarget, TrafficSettings};
+use crate::model::rate_limit::RateLimitTarget;
 use crate::model::{
-    Gateway, GrpcRoute, HttpRoute, MeshConfig, Resource, Service, Subset, TcpRoute, TlsRoute,
-    TrafficPolicy, Workload,
+    Gateway, GrpcRoute, HttpRoute, MeshConfig, RateLimitPolicy, Resource, Service, Subset,
+    TcpRoute, TlsRoute, TrafficPolicy, Workload,
 };
 use crate::problem::{Problem, Problems, Reason};
 use crate::read::{AnyResource, claimed_id, document};
@@ -48,10 +49,12 @@ pub struct Mesh {
     pub(crate) tcp_routes: BTreeMap<Key, Arc<TcpRoute>>,
     pub(crate) tls_routes: BTreeMap<Key, Arc<TlsRoute>>,
     pub(crate) policies: BTreeMap<Key, Arc<TrafficPolicy>>,
+    pub(crate) rate_limits: BTreeMap<Key, Arc<RateLimitPolicy>>,
     pub(crate) configs: BTreeMap<Key, Arc<MeshConfig>>,
     pub(crate) workloads: BTreeMap<Key, Arc<Workload>>,
     /// The policies by namespace and target.
     targets: BTreeMap<String, BTreeMap<PolicyTarget, Arc<TrafficPolicy>>>,
+    limited: BTreeMap<String, BTreeMap<RateLimitTarget, Arc<RateLimitPolicy>>>,
     bindings: Bindings,
 }
 
@@ -125,6 +128,7 @@ impl Mesh {
                 Kind::TcpRoute => mesh.tcp_routes.remove(key).is_some(),
                 Kind::TlsRoute => mesh.tls_routes.remove(key).is_some(),
                 Kind::TrafficPolicy => mesh.policies.remove(key).is_some(),
+                Kind::RateLimitPolicy => mesh.rate_limits.remove(key).is_some(),
                 Kind::MeshConfig => mesh.configs.remove(key).is_some(),
                 Kind::Workload => mesh.workloads.remove(key).is_some(),
             };
@@ -195,6 +199,7 @@ impl Mesh {
             AnyResource::TcpRoute(route) => put(&mut self.tcp_routes, key, route),
             AnyResource::TlsRoute(route) => put(&mut self.tls_routes, key, route),
             AnyResource::TrafficPolicy(policy) => put(&mut self.policies, key, policy),
+            AnyResource::RateLimitPolicy(policy) => put(&mut self.rate_limits, key, policy),
             AnyResource::MeshConfig(config) => put(&mut self.configs, key, config),
             AnyResource::Workload(workload) => put(&mut self.workloads, key, workload),
         }
@@ -203,6 +208,11 @@ impl Mesh {
     /// Checks what documents say about each other.
     fn settle(mut self, origins: &Origins, mut problems: Vec<Problem>) -> Result<Self, Problems> {
         link(&self, origins, &mut problems);
+        self.limited.clear();
+        for (key, policy) in &self.rate_limits {
+            let of_namespace = self.limited.entry(key.namespace.clone()).or_default();
+            of_namespace.insert(policy.target_ref.clone(), Arc::clone(policy));
+        }
         let bindings = bind(&self, origins, &mut problems);
         Problems::check(problems)?;
         self.bindings = bindings;
@@ -242,6 +252,20 @@ impl Mesh {
     /// The TrafficPolicies.
     pub fn policies(&self) -> &BTreeMap<Key, Arc<TrafficPolicy>> {
         &self.policies
+    }
+
+    /// The RateLimitPolicies.
+    pub fn rate_limits(&self) -> &BTreeMap<Key, Arc<RateLimitPolicy>> {
+        &self.rate_limits
+    }
+
+    /// How often requests may come to a target in a namespace.
+    pub fn rate_limit(
+        &self,
+        namespace: &str,
+        target: &RateLimitTarget,
+    ) -> Option<&Arc<RateLimitPolicy>> {
+        self.limited.get(namespace)?.get(target)
     }
 
     /// The settings for requests to a Service, or to a Subset of it: the most specific of the
@@ -311,6 +335,7 @@ impl Mesh {
             .chain(self.tcp_routes.keys().map(of(Kind::TcpRoute)))
             .chain(self.tls_routes.keys().map(of(Kind::TlsRoute)))
             .chain(self.policies.keys().map(of(Kind::TrafficPolicy)))
+            .chain(self.rate_limits.keys().map(of(Kind::RateLimitPolicy)))
             .chain(self.configs.keys().map(of(Kind::MeshConfig)))
             .chain(self.workloads.keys().map(of(Kind::Workload)))
     }
@@ -326,6 +351,7 @@ impl Mesh {
             Kind::TcpRoute => self.tcp_routes.get(&id.key).map(|route| route.document()),
             Kind::TlsRoute => self.tls_routes.get(&id.key).map(|route| route.document()),
             Kind::TrafficPolicy => self.policies.get(&id.key).map(|policy| policy.document()),
+            Kind::RateLimitPolicy => self.rate_limits.get(&id.key).map(|policy| policy.document()),
             Kind::MeshConfig => self.configs.get(&id.key).map(|config| config.document()),
             Kind::Workload => self.workloads.get(&id.key).map(|workload| workload.document()),
         }

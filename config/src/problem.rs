@@ -285,6 +285,12 @@ pub enum Conflict {
         /// The Service.
         service: String,
     },
+    /// Nobody stands in front of the endpoints of a Service who could count.
+    #[error("Service {service:?} has no registered endpoints, so no sidecars that could limit")]
+    LimitWithoutSidecars {
+        /// The Service.
+        service: String,
+    },
     /// The health service of gRPC cannot be asked where nothing speaks gRPC.
     #[error("healthCheck.grpc is for ports with grpc or http2, and Service {service:?} has none")]
     GrpcCheck {
@@ -490,9 +496,12 @@ impl Conflict {
             Self::ListenAddress { .. } => "give each port a listen address of its own",
             Self::AmbiguousPort { .. } => "add the field port",
             Self::TcpPort { .. } | Self::NoHttpPort { .. } => {
-                "an HTTPRoute needs a port with protocol http, http2 or grpc"
+                "requests come to a port with protocol http, http2 or grpc"
             }
             Self::TryLongerThanRequest => "give request at least as much time, or none (0s)",
+            Self::LimitWithoutSidecars { .. } => {
+                "target an HTTPRoute of the Service: callers limit then; or register its endpoints"
+            }
             Self::GrpcCheck { .. } => "use http or tcp, or give the port its protocol",
             Self::TwoShares => "remove one of the two",
             Self::HashWithoutUse => "write policy: RingHash or policy: Maglev beside it",
@@ -510,7 +519,7 @@ impl Conflict {
                 "a TCPRoute needs a port with protocol tcp, a TLSRoute one with protocol tls"
             }
             Self::NoGrpcPort { .. } => "a GRPCRoute needs a port with protocol grpc or http2",
-            Self::SecondPolicy { .. } => "put all settings for a target into one TrafficPolicy",
+            Self::SecondPolicy { .. } => "put everything about a target into one policy",
             Self::ServerName { .. } => "keep the name in one of the two routes",
             Self::ListenerProtocol { .. } => "give each protocol a port of its own",
             Self::ListenerHostname { .. } => {
@@ -520,7 +529,8 @@ impl Conflict {
                 "write kind: Service: a parent without a kind is a Gateway"
             }
             Self::NoListenerForKind { .. } => {
-                "HTTP listeners take HTTPRoute and GRPCRoute, TCP ones TCPRoute, TLS ones TLSRoute"
+                "HTTP listeners take HTTPRoute, GRPCRoute and RateLimitPolicy, TCP ones TCPRoute, \
+                 TLS ones TLSRoute"
             }
             Self::RouteNotAllowed { .. } => {
                 "set allowedRoutes.namespaces.from: All on the listener, or move the route"

@@ -3,9 +3,11 @@
 //! What it cannot say (references, conflicts, most syntax of names) is left to the reader.
 
 mod filters;
+mod rate_limit;
 mod settings;
 
 use filters::{call_filter, filter, header_filter};
+use rate_limit::rate_limit_policy;
 use serde_json::{Value, json};
 use settings::settings;
 
@@ -44,6 +46,12 @@ pub fn json_schema() -> Value {
                 WEFT_API,
                 "How requests to a Service are treated.",
                 &traffic_policy(),
+            ),
+            document(
+                "RateLimitPolicy",
+                WEFT_API,
+                "How often requests may come.",
+                &rate_limit_policy(),
             ),
             document("MeshConfig", WEFT_API, "What holds for the whole mesh.", &mesh_config()),
             document("Workload", WEFT_API, "What `weft up` starts on this machine.", &workload()),

@@ -156,6 +156,7 @@ impl Mesh {
             | Kind::Subset
             | Kind::TrafficPolicy
             | Kind::MeshConfig
+            | Kind::RateLimitPolicy
             | Kind::Workload => return None,
         };
         let attachments = self.attachments(id);

@@ -121,6 +121,14 @@ spec: SPEC
     ] {
         fields.extend(fields_of("TrafficPolicy", weft, spec));
     }
+    for spec in [
+        "{x: 1}",
+        "{targetRef: {kind: HTTPRoute, x: 1}}",
+        "{limits: [{x: 1}]}",
+        "{limits: [{match: {x: 1}}]}",
+    ] {
+        fields.extend(fields_of("RateLimitPolicy", weft, spec));
+    }
     assert!(fields.len() > 40, "{fields:?}");
     for field in fields {
         let named = |code: &str| code.rsplit('.').next() == Some(field.as_str());

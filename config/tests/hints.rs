@@ -68,7 +68,12 @@ fn hints_lead_out() {
         ),
         (
             policy("rateLimit: {}"),
-            "spec.rateLimit: rateLimit is not supported yet by this version",
+            "spec.rateLimit: rateLimit is not supported",
+            "write a RateLimitPolicy for the target",
+        ),
+        (
+            policy("authorization: {}"),
+            "spec.authorization: authorization is not supported yet by this version",
             "remove it; a later version will take it",
         ),
         (

@@ -82,7 +82,7 @@ spec: {service: none, labels: {version: 2}}
             "first.yaml:10:1: the field \"apiVersion\" is missing",
             "first.yaml:10:1: the field \"metadata\" is missing",
             "first.yaml:10:1: the field \"spec\" is missing",
-            "first.yaml:10:7: kind: \"Pod\" is not one of Service, Subset, Gateway, HTTPRoute, GRPCRoute, TCPRoute, TLSRoute, TrafficPolicy, MeshConfig, Workload",
+            "first.yaml:10:7: kind: \"Pod\" is not one of Service, Subset, Gateway, HTTPRoute, GRPCRoute, TCPRoute, TLSRoute, TrafficPolicy, RateLimitPolicy, MeshConfig, Workload",
             "second.yaml:1:13: Subset/shop/v1 apiVersion: \"weft.dev/v2\" is not the apiVersion of \
              Subset: weft.dev/v1",
             "second.yaml:4:41: Subset/shop/v1 spec.labels.version: expected a string, found the number 2",
@@ -484,7 +484,7 @@ fn policies_fit_their_targets() {
         ),
         (
             policy("p", &format!("{{{target}, rateLimit: {{}}}}")),
-            "rateLimit is not supported yet by this version",
+            "rateLimit is not supported",
         ),
         (
             policy("p", &format!("{{{target}, retries: {{on: [5x]}}}}")),

@@ -104,6 +104,23 @@ spec:
   connectionPool: {idleTimeout: 0s, maxRequestsPerConnection: 1}
 ---
 apiVersion: weft.dev/v1
+kind: RateLimitPolicy
+metadata: {name: shop, namespace: prod}
+spec:
+  targetRef: {kind: HTTPRoute, name: shop, sectionName: first}
+  limits:
+    - {requests: 2147483647, per: 50ms}
+    - {name: some, requests: 1, per: 24h, burst: 9, match: {method: PUT, path: {type: Exact, value: /a}, headers: [{name: X-A, value: '1'}]}}
+  mode: Observe
+  status: 503
+  headers: XRateLimit
+---
+apiVersion: weft.dev/v1
+kind: RateLimitPolicy
+metadata: {name: shop}
+spec: {targetRef: {kind: Service, name: shop}, limits: [{requests: 1, per: 1s}]}
+---
+apiVersion: weft.dev/v1
 kind: MeshConfig
 metadata: {name: default}
 spec:
@@ -156,7 +173,7 @@ fn through_yaml_text() {
 fn unchanged_documents_keep_their_allocation() {
     let mesh = everything();
     let again = mesh.apply(&[Source::new("t", EVERYTHING)]).expect("valid");
-    assert_eq!(again.documents.len(), 12);
+    assert_eq!(again.documents.len(), 14);
     for (key, service) in mesh.services() {
         assert!(std::sync::Arc::ptr_eq(service, &again.mesh.services()[key]));
     }

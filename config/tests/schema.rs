@@ -76,6 +76,7 @@ fn every_example_satisfies_it() {
         "traffic.yaml",
         "ingress.yaml",
         "local.yaml",
+        "limits.yaml",
     ] {
         let mesh =
             Mesh::parse(&[Source::new(name, read(&format!("examples/{name}")))]).expect("valid");
@@ -161,6 +162,7 @@ fn it_has_the_fields_of_the_reader() {
         "traffic.yaml",
         "ingress.yaml",
         "local.yaml",
+        "limits.yaml",
     ] {
         let mesh =
             Mesh::parse(&[Source::new(name, read(&format!("examples/{name}")))]).expect("valid");

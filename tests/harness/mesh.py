@@ -73,6 +73,11 @@ def traffic_policy(name, target, kind="Service", **settings):
     return {"apiVersion": "weft.dev/v1", "kind": "TrafficPolicy", "metadata": _metadata(name), "spec": spec}
 
 
+def rate_limit_policy(name, target, *limits, **more):
+    spec = {"targetRef": target, "limits": list(limits), **more}
+    return {"apiVersion": "weft.dev/v1", "kind": "RateLimitPolicy", "metadata": _metadata(name), "spec": spec}
+
+
 def mesh_config(**spec):
     return {"apiVersion": "weft.dev/v1", "kind": "MeshConfig", "metadata": _metadata("default"), "spec": spec}
 

@@ -11,6 +11,8 @@ use super::{
 use crate::document::{DocumentId, Key, Kind};
 use crate::link::{Origins, missing_service, names};
 use crate::mesh::Mesh;
+use crate::model::RateLimitPolicy;
+use crate::model::rate_limit::RateLimitTarget;
 use crate::model::route::{BackendKind, BackendRef, Filters, Match, ParentKind, ParentRef};
 use crate::model::service::{Protocol, Service};
 use crate::problem::{Conflict, Problem, Reason};
@@ -296,7 +298,17 @@ impl<'a> Binder<'a> {
             timeout: rule.timeouts.request,
             try_timeout: rule.timeouts.backend_request,
             retry: rule.retry.cloned(),
+            rate_limit: self.rate_limit(rule.name),
         })
+    }
+
+    /// How often requests of a rule may come: as is said of it or, without that, of the route.
+    fn rate_limit(&self, rule: Option<&str>) -> Option<Arc<RateLimitPolicy>> {
+        let of = |rule| {
+            let target = RateLimitTarget::of_route(self.kind, &self.key.name, rule)?;
+            self.mesh.rate_limit(&self.key.namespace, &target)
+        };
+        rule.and_then(|rule| of(Some(rule))).or_else(|| of(None)).cloned()
     }
 
     fn mirrors(

@@ -48,6 +48,7 @@ impl<'a> RequestRoute<'a> {
 
 /// A rule of either kind of route for requests.
 pub(super) struct RequestRule<'a> {
+    pub(super) name: Option<&'a str>,
     pub(super) matches: Cow<'a, [Match]>,
     pub(super) filters: &'a Filters,
     pub(super) backend_refs: &'a [BackendRef],
@@ -58,6 +59,7 @@ pub(super) struct RequestRule<'a> {
 impl<'a> RequestRule<'a> {
     fn of_http(rule: &'a Rule) -> Self {
         Self {
+            name: rule.name.as_deref(),
             matches: rule.matches.as_slice().into(),
             filters: &rule.filters,
             backend_refs: &rule.backend_refs,
@@ -68,6 +70,7 @@ impl<'a> RequestRule<'a> {
 
     fn of_grpc(rule: &'a GrpcRule) -> Self {
         Self {
+            name: rule.name.as_deref(),
             matches: rule.matches.iter().map(GrpcMatch::to_http).collect(),
             filters: &rule.filters,
             backend_refs: &rule.backend_refs,

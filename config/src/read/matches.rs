@@ -75,7 +75,7 @@ pub(super) fn header_list(reader: &mut Reader, node: &Node) -> Option<Vec<NamedM
     })
 }
 
-fn method(reader: &mut Reader, node: &Node) -> Option<Method> {
+pub(super) fn method(reader: &mut Reader, node: &Node) -> Option<Method> {
     if node.as_text() == Some("CONNECT") {
         let what = "matching the method CONNECT".to_owned();
         return reader.refuse(node, Reason::Unsupported { what, instead: "remove this match" });
@@ -83,7 +83,7 @@ fn method(reader: &mut Reader, node: &Node) -> Option<Method> {
     reader.choice(node, &METHODS)
 }
 
-fn path(reader: &mut Reader, node: &Node) -> Option<PathMatch> {
+pub(super) fn path(reader: &mut Reader, node: &Node) -> Option<PathMatch> {
     reader.object(node, |reader, object| {
         let kind = object
             .optional(reader, "type", |reader, node| reader.choice(node, &PATH_KINDS))

@@ -8,6 +8,7 @@ mod health;
 mod matches;
 mod mirror;
 mod policy;
+mod rate_limit;
 mod refs;
 mod route;
 mod service;
@@ -17,8 +18,8 @@ mod workload;
 
 use crate::document::{DEFAULT_NAMESPACE, DocumentId, Key, Kind};
 use crate::model::{
-    Gateway, GrpcRoute, HttpRoute, MeshConfig, Metadata, Service, Subset, TcpRoute, TlsRoute,
-    TrafficPolicy, Workload,
+    Gateway, GrpcRoute, HttpRoute, MeshConfig, Metadata, RateLimitPolicy, Service, Subset,
+    TcpRoute, TlsRoute, TrafficPolicy, Workload,
 };
 use crate::problem::Reason;
 use crate::reader::{Choices, Object, Reader};
@@ -36,6 +37,7 @@ pub(crate) enum AnyResource {
     TcpRoute(TcpRoute),
     TlsRoute(TlsRoute),
     TrafficPolicy(TrafficPolicy),
+    RateLimitPolicy(RateLimitPolicy),
     MeshConfig(MeshConfig),
     Workload(Workload),
 }
@@ -105,6 +107,9 @@ fn spec(reader: &mut Reader, node: &Node, kind: Kind, metadata: Metadata) -> Opt
         }
         Kind::TrafficPolicy => {
             policy::traffic_policy(reader, node, metadata).map(AnyResource::TrafficPolicy)
+        }
+        Kind::RateLimitPolicy => {
+            rate_limit::rate_limit_policy(reader, node, metadata).map(AnyResource::RateLimitPolicy)
         }
         Kind::MeshConfig => {
             policy::mesh_config(reader, node, metadata).map(AnyResource::MeshConfig)

@@ -14,8 +14,7 @@ use crate::syntax::{DURATION, HEADER_NAME, PATH, is_header_name, is_path, parse_
 use crate::tree::Node;
 
 /// The places of settings that are still to come.
-const LATER: [&str; 7] =
-    ["tls", "authorization", "rateLimit", "fault", "mirror", "locality", "sessionAffinity"];
+const LATER: [&str; 6] = ["tls", "authorization", "fault", "mirror", "locality", "sessionAffinity"];
 
 /// The settings among the fields of `object`.
 pub(super) fn settings(reader: &mut Reader, object: &mut Object<'_>) -> Option<TrafficSettings> {
@@ -26,6 +25,7 @@ pub(super) fn settings(reader: &mut Reader, object: &mut Object<'_>) -> Option<T
     let health_check = object.optional(reader, "healthCheck", health_check);
     let circuit_breaker = object.optional(reader, "circuitBreaker", circuit_breaker);
     let connection_pool = object.optional(reader, "connectionPool", connection_pool);
+    object.unsupported(reader, "rateLimit", "write a RateLimitPolicy for the target")?;
     let refused = LATER.map(|name| object.not_yet(reader, name));
     refused.into_iter().collect::<Option<()>>()?;
     Some(TrafficSettings {

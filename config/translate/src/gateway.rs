@@ -8,7 +8,9 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use weft_config::model::RateLimitPolicy;
 use weft_config::model::gateway::{Gateway, GatewayListener, ListenerProtocol};
+use weft_config::model::rate_limit::RateLimitTarget;
 use weft_config::model::route::Scheme;
 use weft_config::model::service::Protocol;
 use weft_config::{Backend, BoundRoute, BoundRule, Key, ListenerRoutes, Mesh};
@@ -19,6 +21,7 @@ use weft_proto::pb::envoy::extensions::filters::network::http_connection_manager
 
 use crate::cors::with_cors;
 use crate::listener::{destination, http_filter, listen, manager, tcp, tls_inspector};
+use crate::rate_limit;
 use crate::resources::{Resource, ResourceMap};
 use crate::route::{Candidate, by_precedence};
 use crate::rule;
@@ -81,7 +84,8 @@ pub(crate) fn listeners(
     let mut listeners = Vec::new();
     for (port, sides) in ports(mesh, key, gateway) {
         let name = port_name(key, port);
-        let Some(chains) = chains(&name, &sides) else { continue };
+        let always = rate_limit::of_target(mesh, key, RateLimitTarget::Gateway);
+        let Some(chains) = chains(&name, &sides, always) else { continue };
         let by_name = sides.iter().any(|side| side.listener.protocol == ListenerProtocol::Tls);
         for at in gateway.sockets(port) {
             let name = format!("gateway/{key}/{at}");
@@ -94,14 +98,18 @@ pub(crate) fn listeners(
     listeners
 }
 
-fn chains(name: &str, sides: &[Side<'_>]) -> Option<Vec<listener::FilterChain>> {
+fn chains(
+    name: &str,
+    sides: &[Side<'_>],
+    limited: Option<&RateLimitPolicy>,
+) -> Option<Vec<listener::FilterChain>> {
     let chain = |filter| listener::FilterChain { filters: vec![filter], ..Default::default() };
     let [first, ..] = sides else { return None };
     match first.listener.protocol {
         ListenerProtocol::Http => {
-            let mut rules =
-                sides.iter().flat_map(|side| &side.routes.requests).flat_map(|r| &r.rules);
-            Some(vec![chain(requests(name, rules.any(|rule| rule.filters.cors.is_some())))])
+            let routes: Vec<&BoundRoute> =
+                sides.iter().flat_map(|side| &side.routes.requests).map(AsRef::as_ref).collect();
+            Some(vec![chain(requests(name, &routes, limited))])
         }
         ListenerProtocol::Tcp => {
             let route = first.routes.connections.as_ref()?;
@@ -130,16 +138,23 @@ fn chains(name: &str, sides: &[Side<'_>]) -> Option<Vec<listener::FilterChain>> 
 
 /// Takes requests of strangers: what they say of addresses before them is not believed, and paths
 /// are made plain before anything is decided by them.
-fn requests(name: &str, has_cors: bool) -> listener::Filter {
+fn requests(
+    name: &str,
+    takes: &[&BoundRoute],
+    limited: Option<&RateLimitPolicy>,
+) -> listener::Filter {
     let rds = hcm::Rds { config_source: Some(ads()), route_config_name: name.to_owned() };
     let routes = hcm::http_connection_manager::RouteSpecifier::Rds(rds);
-    let manager = hcm::HttpConnectionManager {
+    let mut manager = hcm::HttpConnectionManager {
         use_remote_address: Some(bool_value(true)),
         normalize_path: Some(bool_value(true)),
         merge_slashes: true,
         request_headers_timeout: Some(duration(HEAD_TIMEOUT)),
         ..manager(name, routes)
     };
+    rate_limit::with_limits(&mut manager, limited, &rate_limit::of_routes(takes.iter().copied()));
+    let mut rules = takes.iter().flat_map(|route| &route.rules);
+    let has_cors = rules.any(|rule| rule.filters.cors.is_some());
     http_filter(&if has_cors { with_cors(manager) } else { manager })
 }
 

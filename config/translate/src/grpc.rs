@@ -167,6 +167,13 @@ fn client_routes(
             notes.push(note);
         }
     }
+    if let Some(policy) = &candidate.rule.rate_limit {
+        let policy = DocumentId::new(Kind::RateLimitPolicy, policy.metadata.key());
+        let note = Note::LimitInGrpc { policy };
+        if !notes.contains(&note) {
+            notes.push(note);
+        }
+    }
     specifiers(matched.path.as_ref(), None, Dialect::Grpc)
         .into_iter()
         .map(|(path, _)| route::Route {

@@ -24,6 +24,7 @@ mod health;
 mod listener;
 mod node;
 mod path;
+mod rate_limit;
 mod resources;
 mod retry;
 mod route;

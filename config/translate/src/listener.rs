@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use prost::Message as _;
+use weft_config::model::RateLimitPolicy;
 use weft_config::model::service::{Protocol, Service, ServicePort};
-use weft_config::{Backend, Key, Mesh};
+use weft_config::{Backend, BoundRoute, Key, Mesh};
 use weft_proto::pb::envoy::config::core::v3::TrafficDirection;
 use weft_proto::pb::envoy::config::listener::v3 as listener;
 use weft_proto::pb::envoy::config::route::v3 as route;
@@ -19,6 +20,7 @@ use crate::cluster::{Inbound, cluster_name};
 use crate::cors::with_cors;
 use crate::egress;
 use crate::encoded::{EncodedHosts, append};
+use crate::rate_limit;
 use crate::resources::{Resource, ResourceMap};
 use crate::route::{backend_cluster, by_precedence};
 use crate::rule;
@@ -33,17 +35,31 @@ pub const INBOUND: &str = "inbound";
 pub const OUTBOUND: &str = "outbound";
 
 /// Takes the application's requests to any Service, told apart by host.
-pub(crate) fn outbound(mesh: &Mesh, at: SocketAddr) -> listener::Listener {
-    let mut manager = outgoing(mesh, OUTBOUND);
+pub(crate) fn outbound(mesh: &Mesh, from: &Viewpoint, at: SocketAddr) -> listener::Listener {
+    let routes = routes_of(mesh, mesh.services().keys().filter(|key| from.can_dial(mesh, key)));
+    let mut manager = outgoing(mesh, OUTBOUND, &rate_limit::of_routes(routes));
     if egress::is_open(mesh) {
         manager.http_filters.insert(manager.http_filters.len() - 1, egress::filter());
     }
     listen(OUTBOUND, at, vec![http_filter(&manager)], TrafficDirection::Outbound)
 }
 
+/// The routes that decide about requests to any of these Services.
+fn routes_of<'a>(
+    mesh: &'a Mesh,
+    services: impl Iterator<Item = &'a Key>,
+) -> impl Iterator<Item = &'a BoundRoute> {
+    // Only limits ask, and most meshes have none.
+    let services = services.filter(|_| !mesh.rate_limits().is_empty());
+    let ports = services.filter_map(|key| Some((key, mesh.services().get(key)?)));
+    let ports = ports.flat_map(|(key, service)| service.ports.iter().map(move |port| (key, port)));
+    ports.flat_map(|(key, port)| mesh.bound_routes(key, port.port)).map(AsRef::as_ref)
+}
+
 /// Takes requests by the routes of this name.
-fn outgoing(mesh: &Mesh, routes: &str) -> hcm::HttpConnectionManager {
-    let manager = manager(routes, by_discovery(routes));
+fn outgoing(mesh: &Mesh, routes: &str, limits: &[&RateLimitPolicy]) -> hcm::HttpConnectionManager {
+    let mut manager = manager(routes, by_discovery(routes));
+    rate_limit::with_limits(&mut manager, None, limits);
     if mesh.has_cors() { with_cors(manager) } else { manager }
 }
 
@@ -53,13 +69,20 @@ fn by_discovery(routes: &str) -> hcm::http_connection_manager::RouteSpecifier {
 }
 
 /// Takes requests to the application.
-pub(crate) fn inbound(at: SocketAddr, speaks: Inbound) -> listener::Listener {
+pub(crate) fn inbound(
+    at: SocketAddr,
+    speaks: Inbound,
+    limited: Option<&RateLimitPolicy>,
+) -> listener::Listener {
     let filter = match speaks {
         Inbound::Tcp => tcp(INBOUND, ClusterSpecifier::Cluster(INBOUND.to_owned())),
-        Inbound::Http1 | Inbound::Http2 | Inbound::AsCalled => http(
-            INBOUND,
-            hcm::http_connection_manager::RouteSpecifier::RouteConfig(inbound_routes()),
-        ),
+        Inbound::Http1 | Inbound::Http2 | Inbound::AsCalled => {
+            let routes =
+                hcm::http_connection_manager::RouteSpecifier::RouteConfig(inbound_routes());
+            let mut manager = manager(INBOUND, routes);
+            rate_limit::with_limits(&mut manager, limited, &[]);
+            http_filter(&manager)
+        }
     };
     listen(INBOUND, at, vec![filter], TrafficDirection::Inbound)
 }
@@ -112,7 +135,9 @@ pub(crate) fn port_listeners<'a>(
             let name = cluster_name(key, port.port);
             let at = port.listen?;
             if port.protocol.is_http() {
-                let filter = http_filter(&outgoing(mesh, &name));
+                let routes = mesh.bound_routes(key, port.port).iter().map(AsRef::as_ref);
+                let limits = rate_limit::of_routes(routes);
+                let filter = http_filter(&outgoing(mesh, &name, &limits));
                 return Some((
                     name.clone(),
                     listen(&name, at, vec![filter], TrafficDirection::Outbound),
@@ -269,13 +294,6 @@ pub(crate) fn listen(
         traffic_direction: direction.into(),
         ..Default::default()
     }
-}
-
-fn http(
-    stat_prefix: &str,
-    routes: hcm::http_connection_manager::RouteSpecifier,
-) -> listener::Filter {
-    http_filter(&manager(stat_prefix, routes))
 }
 
 pub(crate) fn http_filter(manager: &hcm::HttpConnectionManager) -> listener::Filter {

@@ -139,6 +139,12 @@ pub enum Note {
         /// The settings, as paths within the policy.
         ignored: Vec<&'static str>,
     },
+    /// A proxyless gRPC client or server cannot count how often calls come.
+    #[error("{policy}: proxyless gRPC applies no rate limits, so calls of this node go unlimited")]
+    LimitInGrpc {
+        /// The policy.
+        policy: DocumentId,
+    },
     /// The node says it serves a Service that the mesh has not got.
     #[error("there is no {service}: requests to this node are served, but nobody is sent here")]
     UnknownService {

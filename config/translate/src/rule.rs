@@ -9,6 +9,7 @@ use weft_proto::pb::envoy::config::core::v3 as core;
 use weft_proto::pb::envoy::config::route::v3 as route;
 use weft_proto::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
 use weft_proto::pb::envoy::r#type::matcher::v3 as matcher;
+use weft_proto::pb::google::protobuf::Any;
 
 use crate::node::Dialect;
 use crate::path::{regex, specifiers};
@@ -35,7 +36,7 @@ pub(crate) fn routes(
                     ..Default::default()
                 }),
                 action: Some(action(rule, replacement, treatment)),
-                typed_per_filter_config: filters.cors.iter().map(crate::cors::of_route).collect(),
+                typed_per_filter_config: settings(rule),
                 ..Default::default()
             };
             change_headers(&mut route, filters);
@@ -43,6 +44,12 @@ pub(crate) fn routes(
             [Some(route), asked_before].into_iter().flatten()
         })
         .collect()
+}
+
+/// What a rule says to filters, by their names.
+fn settings(rule: &BoundRule) -> std::collections::HashMap<String, Any> {
+    let cors = rule.filters.cors.iter().map(crate::cors::of_route);
+    cors.chain(rule.rate_limit.as_deref().map(crate::rate_limit::of_route)).collect()
 }
 
 /// The route of the question that browsers ask before a request that a rule with `CORS` matches.
@@ -141,10 +148,14 @@ fn headers(matched: &Match) -> Vec<route::HeaderMatcher> {
 
 /// The header matches without the method.
 pub(crate) fn plain_headers(matched: &Match) -> impl Iterator<Item = route::HeaderMatcher> {
-    matched.headers.iter().map(|named| header(&named.name, string(&named.value)))
+    matched.headers.iter().map(named_header)
 }
 
-fn header(name: &str, value: matcher::StringMatcher) -> route::HeaderMatcher {
+pub(crate) fn named_header(named: &NamedMatch) -> route::HeaderMatcher {
+    header(&named.name, string(&named.value))
+}
+
+pub(crate) fn header(name: &str, value: matcher::StringMatcher) -> route::HeaderMatcher {
     header_match(name, HeaderMatchSpecifier::StringMatch(value))
 }
 
@@ -169,14 +180,18 @@ fn query_parameter(named: &NamedMatch) -> route::QueryParameterMatcher {
 fn string(value: &ValueMatch) -> matcher::StringMatcher {
     match value {
         ValueMatch::Exact(value) => exact(value),
-        ValueMatch::RegularExpression(pattern) => matcher::StringMatcher {
-            match_pattern: Some(matcher::string_matcher::MatchPattern::SafeRegex(regex(pattern))),
-            ..Default::default()
-        },
+        ValueMatch::RegularExpression(pattern) => safe_regex(regex(pattern)),
     }
 }
 
-fn exact(value: &str) -> matcher::StringMatcher {
+pub(crate) fn safe_regex(pattern: matcher::RegexMatcher) -> matcher::StringMatcher {
+    matcher::StringMatcher {
+        match_pattern: Some(matcher::string_matcher::MatchPattern::SafeRegex(pattern)),
+        ..Default::default()
+    }
+}
+
+pub(crate) fn exact(value: &str) -> matcher::StringMatcher {
     matcher::StringMatcher {
         match_pattern: Some(matcher::string_matcher::MatchPattern::Exact(value.to_owned())),
         ..Default::default()

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use weft_config::model::policy::TrafficSettings;
+use weft_config::model::rate_limit::RateLimitTarget;
 use weft_config::model::service::{Service, Subset};
 use weft_config::{DocumentId, Key, Kind, Mesh};
 
@@ -15,6 +16,7 @@ use crate::gateway;
 use crate::grpc::{self, ClientView};
 use crate::listener::{self, INBOUND, OUTBOUND};
 use crate::node::{Dialect, Node};
+use crate::rate_limit;
 use crate::resources::{Collection, Note, Resource, ResourceMap, Resources};
 use crate::view::{Viewpoint, within};
 use crate::workloads::{Instance, Workloads};
@@ -208,7 +210,9 @@ impl Translator {
             return resources;
         }
         if let (Some(outbound), Some(viewpoint)) = (node.outbound, &viewpoint) {
-            resources.listeners.insert(OUTBOUND, &listener::outbound(&self.mesh, outbound));
+            resources
+                .listeners
+                .insert(OUTBOUND, &listener::outbound(&self.mesh, viewpoint, outbound));
             for (name, listener) in listener::port_listeners(&self.mesh, viewpoint, own.as_ref()) {
                 resources.listeners.insert(name, &listener);
             }
@@ -217,7 +221,9 @@ impl Translator {
             let service = self.mesh.services().get(&key).map(AsRef::as_ref);
             let speaks = listener::speaks(service);
             resources.clusters.insert(INBOUND, &cluster::inbound(inbound.app, speaks));
-            resources.listeners.insert(INBOUND, &listener::inbound(inbound.listen, speaks));
+            let limited = rate_limit::of_target(&self.mesh, &key, RateLimitTarget::Service);
+            let listener = listener::inbound(inbound.listen, speaks, limited);
+            resources.listeners.insert(INBOUND, &listener);
             resources.notes = inbound_note(key, service, speaks).into_iter().collect();
         }
         resources
@@ -230,12 +236,20 @@ impl Translator {
             let name = grpc::server_listener_name(inbound.listen);
             listeners.insert(name, &grpc::server_listener(inbound.listen));
         }
+        let mut notes = view.notes;
+        let own = node.service_key();
+        let limited =
+            own.and_then(|key| rate_limit::of_target(&self.mesh, &key, RateLimitTarget::Service));
+        if let Some(policy) = limited {
+            let policy = DocumentId::new(Kind::RateLimitPolicy, policy.metadata.key());
+            notes = notes.iter().cloned().chain([Note::LimitInGrpc { policy }]).collect();
+        }
         Resources {
             listeners,
             routes: Collection::shared(view.routes),
             clusters: Collection::shared(self.grpc_clusters.clone()),
             endpoints: Collection::shared(self.endpoints.clone()),
-            notes: view.notes,
+            notes,
             generation: self.generation,
         }
     }

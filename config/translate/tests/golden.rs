@@ -211,6 +211,18 @@ fn a_gateway() {
 }
 
 #[test]
+fn limits_beside_an_instance_and_beside_its_callers() {
+    let mesh = mesh("limits.yaml");
+    compare("limits-checkout.yaml", &translate(&mesh, &Workloads::new(), &sidecar("checkout")));
+}
+
+#[test]
+fn limits_of_a_gateway() {
+    let mesh = mesh("limits.yaml");
+    compare("limits-front.yaml", &translate(&mesh, &Workloads::new(), &gateway("front")));
+}
+
+#[test]
 fn a_sidecar_of_a_service_that_says_what_it_calls() {
     compare("local-shop.yaml", &translate(&mesh("local.yaml"), &workloads(), &sidecar("shop")));
 }

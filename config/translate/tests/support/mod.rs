@@ -1,5 +1,7 @@
 //! Meshes by chance: mostly valid documents of every kind, over few names so that they meet.
 
+mod limits;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use weft_config::model::policy::Condition;
@@ -407,6 +409,7 @@ fn others() -> impl Strategy<Value = Vec<Value>> {
         attached(),
         attached(),
         policy().prop_map(|spec| ("TrafficPolicy", spec)),
+        limits::rate_limit_policy().prop_map(|spec| ("RateLimitPolicy", spec)),
         mesh_config().prop_map(|spec| ("MeshConfig", spec)),
         Just((
             "Service",

@@ -1,0 +1,51 @@
+//! Rate limits by chance.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::{NAMES, pick};
+
+/// One of a Service, a Gateway, or a route that is likely to be there.
+fn target() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        pick(&NAMES).prop_map(|name| json!({"kind": "Service", "name": name})),
+        Just(json!({"kind": "Gateway", "name": "g"})),
+        (pick(&NAMES), 0..2_u8).prop_map(
+            |(name, index)| json!({"kind": "HTTPRoute", "name": format!("{name}-{index}")})
+        ),
+        Just(json!({"kind": "GRPCRoute", "name": "o-0"})),
+    ]
+}
+
+fn limit() -> impl Strategy<Value = Value> {
+    let per = pick(&["50ms", "1s", "1m"]);
+    (1..9_u32, per, prop::option::of(10..20_u32), 0..4_u8).prop_map(
+        |(requests, per, burst, like)| {
+            let mut limit = json!({"requests": requests, "per": per});
+            if let Some(burst) = burst {
+                limit["burst"] = json!(burst);
+            }
+            match like {
+                0 => limit["match"] = json!({"method": "POST"}),
+                1 => limit["match"] = json!({"path": {"value": "/a.b"}}),
+                2 => limit["match"] = json!({"headers": [{"name": "x-a", "value": "1"}]}),
+                _ => {}
+            }
+            limit
+        },
+    )
+}
+
+pub(super) fn rate_limit_policy() -> impl Strategy<Value = Value> {
+    let limits = prop::collection::vec(limit(), 1..4);
+    (target(), limits, any::<bool>(), any::<bool>()).prop_map(|(target, limits, observe, tell)| {
+        let mut spec = json!({"targetRef": target, "limits": limits});
+        if observe {
+            spec["mode"] = json!("Observe");
+        }
+        if tell {
+            spec["headers"] = json!("XRateLimit");
+        }
+        spec
+    })
+}
