@@ -482,10 +482,7 @@ fn policies_fit_their_targets() {
             policy("p", &format!("{{{target}, circuitBreaker: {{maxRequests: 0}}}}")),
             "\"0\" is not a whole number from 1 to 2147483647",
         ),
-        (
-            policy("p", &format!("{{{target}, rateLimit: {{}}}}")),
-            "rateLimit is not supported",
-        ),
+        (policy("p", &format!("{{{target}, rateLimit: {{}}}}")), "rateLimit is not supported"),
         (
             policy("p", &format!("{{{target}, retries: {{on: [5x]}}}}")),
             "\"5x\" is not one of 5xx, gateway-error, reset, connect-failure, refused-stream, retriable-4xx, cancelled, deadline-exceeded, internal, resource-exhausted, unavailable, did you mean \"5xx\"?",

@@ -83,7 +83,7 @@ fn what_cannot_be_limited_is_said() {
         ),
         (
             limit("{requests: 0, per: 1s}"),
-            "limits[0].requests: \"0\" is not a number from 1 to 2147483647",
+            "limits[0].requests: \"0\" is not a whole number from 1 to 2147483647",
         ),
         (
             limit("{requests: 1, per: 49ms}"),
@@ -91,7 +91,7 @@ fn what_cannot_be_limited_is_said() {
         ),
         (
             limit("{requests: 10, per: 1s, burst: 9}"),
-            "limits[0].burst: \"9\" is not a number from 10 to 2147483647",
+            "limits[0].burst: \"9\" is not a whole number from 10 to 2147483647",
         ),
         (
             limit("{requests: 1, per: 1s, match: {}}"),
@@ -107,7 +107,7 @@ fn what_cannot_be_limited_is_said() {
         ),
         (
             limit("{requests: 1, per: 1s}").replace("limits:", "status: 200, limits:"),
-            "status: \"200\" is not a number from 400 to 599",
+            "status: \"200\" is not a whole number from 400 to 599",
         ),
     ];
     for (spec, expected) in cases {
