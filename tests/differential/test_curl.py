@@ -53,7 +53,7 @@ LINES = {
     "tls to plain": (["--insecure"], "https"),
 }
 # A header that each proxy writes in its own way, or a moment.
-OWN = {"date", "server", "x-upstream", "x-request-id", "x-envoy-upstream-service-time", "content-length"}
+OWN = {"date", "server", "proxy-status", "x-upstream", "x-request-id", "x-envoy-upstream-service-time", "content-length"}
 
 
 @pytest.fixture(scope="module")

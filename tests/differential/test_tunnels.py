@@ -20,7 +20,7 @@ from harness.tunnels import Tunnel, Tunnels, extended, plain
 from harness.upstream import Switch, Tcp
 
 #: What differs from run to run, or is each proxy's own to say.
-OWN = {"date", "server", "x-request-id", "sec-websocket-key", "x-forwarded-proto", "sec-websocket-accept", "connection"}
+OWN = {"proxy-status", "date", "server", "x-request-id", "sec-websocket-key", "x-forwarded-proto", "sec-websocket-accept", "connection"}
 VERSION = ("sec-websocket-version", "13")
 KEY = ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
 

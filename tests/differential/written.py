@@ -183,6 +183,7 @@ WORLDS = {
     "deadlines": deadlines(),
     "deadlines-inside": deadlines(**INSIDE),
     "deadlines-respected": deadlines(**INSIDE, http_filters=[RESPECTING]),
+    "deadlines-outside": deadlines(http_filters=[RESPECTING]),
     "deadlines-suppressed": deadlines(
         **INSIDE, http_filters=[{**RESPECTING, "typed_config": {**RESPECTING["typed_config"], "suppress_envoy_headers": True}}]
     ),

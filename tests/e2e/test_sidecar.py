@@ -139,3 +139,24 @@ def test_a_mesh_file_with_an_error_is_refused_with_its_place(tmp_path):
     outcome = run([binary("weft-proxy"), "--mesh", path, "--service", "storefront"], tmp_path)
     assert outcome.returncode not in (0, 101)
     assert "mesh.yaml:" in outcome.stderr and "nobody" in outcome.stderr
+
+
+def test_what_is_left_of_the_time_is_all_that_the_next_sidecar_has(control, tmp_path, http_upstream):
+    app = http_upstream("app")
+    sidecar = Sidecar(tmp_path, control, "catalog", app.port)
+    never = ("x-respond", '{"gate": "never"}')
+    got = http1.request(sidecar.inbound, headers=[never, ("x-envoy-expected-rq-timeout-ms", "50")], host="catalog")
+    assert got.status == 504
+    assert "x-envoy-expected-rq-timeout-ms of the request" in got.header("proxy-status")
+
+
+def test_the_deadline_of_a_call_holds_on_its_whole_way(control, tmp_path, http_upstream):
+    app = http_upstream("app")
+    Sidecar(tmp_path, control, "catalog", app.port)
+    caller = Sidecar(tmp_path, control, "storefront")
+    until(lambda: http1.request(caller.outbound, host="catalog").status == 200, "the catalog to be reached")
+    call = [("content-type", "application/grpc"), ("te", "trailers"), ("x-respond", '{"gate": "never"}')]
+    got = http1.request(caller.outbound, "POST", headers=[*call, ("grpc-timeout", "200m")], host="catalog")
+    assert got.header("grpc-status") == "4"
+    assert "grpc-timeout of the request" in got.header("proxy-status")
+    assert int(dict(app.seen[-1]["headers"])["grpc-timeout"].rstrip("m")) <= 200

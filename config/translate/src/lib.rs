@@ -8,9 +8,9 @@
 //! change it rebuilds what the change touches and keeps the rest, byte for byte the same
 //! allocation.
 //!
-//! Timeouts: a rule's own wins; without one a request to an `http` port has 15 seconds, and to a
-//! `grpc` or `http2` port no limit, because a stream may live as long as it likes. Where a request
-//! has no limit, neither has the silence within it. What is tried again is for the rule to say as a
+//! Timeouts: a rule's own wins; without one a stream may live as long as it likes, but to an `http`
+//! port not in silence for more than five minutes. A caller's `grpc-timeout` holds everywhere, and
+//! what one sidecar has left of the time is all that the next one has. What is tried again is for the rule to say as a
 //! whole; without a word of it there, the policy of the Service that is dialled holds.
 
 mod cluster;

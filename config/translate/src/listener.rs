@@ -24,7 +24,7 @@ use crate::rate_limit;
 use crate::resources::{Resource, ResourceMap};
 use crate::route::{backend_cluster, by_precedence};
 use crate::rule;
-use crate::treatment::{Treatment, within};
+use crate::treatment::{Lasts, Treatment, lasting};
 use crate::view::Viewpoint;
 use crate::virtual_host::{Host, hosts};
 use crate::wire::{address, ads, any, duration};
@@ -91,7 +91,7 @@ pub(crate) fn inbound(
 fn inbound_routes() -> route::RouteConfiguration {
     let action = route::RouteAction {
         cluster_specifier: Some(route::route_action::ClusterSpecifier::Cluster(INBOUND.to_owned())),
-        ..within(Duration::ZERO)
+        ..lasting(Lasts::ForEver)
     };
     route::RouteConfiguration {
         name: INBOUND.to_owned(),
@@ -305,11 +305,13 @@ pub(crate) fn manager(
     stat_prefix: &str,
     routes: hcm::http_connection_manager::RouteSpecifier,
 ) -> hcm::HttpConnectionManager {
+    // What the proxy before has left of the time is all that there is.
+    let router = Router { respect_expected_rq_timeout: true, ..Default::default() };
     hcm::HttpConnectionManager {
         stat_prefix: stat_prefix.to_owned(),
         http_filters: vec![hcm::HttpFilter {
             name: "envoy.filters.http.router".to_owned(),
-            config_type: Some(hcm::http_filter::ConfigType::TypedConfig(any(&Router::default()))),
+            config_type: Some(hcm::http_filter::ConfigType::TypedConfig(any(&router))),
             ..Default::default()
         }],
         route_specifier: Some(routes),

@@ -20,9 +20,6 @@ use crate::retry::Tries;
 use crate::route::backend_cluster;
 use crate::wire::duration;
 
-/// How long a request to an `http` port may take when its rule does not say.
-const HTTP_TIMEOUT: Duration = Duration::from_secs(15);
-
 /// What holds for requests to a port, as far as no rule says otherwise.
 #[derive(Clone, Debug)]
 pub(crate) struct Treatment<'a> {
@@ -45,7 +42,7 @@ impl<'a> Treatment<'a> {
 
     /// The action for requests to this very port.
     pub(crate) fn forward(&self) -> route::RouteAction {
-        let timeout = self.settings.timeouts.request.unwrap_or(self.default_timeout());
+        let timeout = self.lasts(self.settings.timeouts.request);
         let tries = Tries::of_policy(&self.settings.retries);
         let hash_policy = hash_policies(hash_on(&self.settings));
         self.action(timeout, self.settings.retries.per_try_timeout, tries, hash_policy)
@@ -57,34 +54,46 @@ impl<'a> Treatment<'a> {
         let per_try = rule.try_timeout.or(self.settings.retries.per_try_timeout);
         let tries = Tries::of(rule, &self.settings.retries);
         let hash_policy = hash_policies(&self.told_apart_by(&rule.backends));
-        let timeout = timeout.unwrap_or(self.default_timeout());
         route::RouteAction {
             request_mirror_policies: rule.mirrors.iter().map(mirror_policy).collect(),
-            ..self.action(timeout, per_try.filter(|time| !time.is_zero()), tries, hash_policy)
+            ..self.action(
+                self.lasts(timeout),
+                per_try.filter(|time| !time.is_zero()),
+                tries,
+                hash_policy,
+            )
         }
     }
 
     fn action(
         &self,
-        timeout: Duration,
+        lasts: Lasts,
         per_try: Option<Duration>,
         tries: Option<Tries<'_>>,
         hash_policy: Vec<HashPolicy>,
     ) -> route::RouteAction {
-        let timeout = match (&tries, per_try) {
+        let lasts = match (&tries, per_try, lasts) {
             // The only try there is ends the request.
-            (None, Some(per_try)) if timeout.is_zero() || per_try < timeout => per_try,
-            _ => timeout,
+            (None, Some(per_try), Lasts::AtMost(limit)) => Lasts::AtMost(per_try.min(limit)),
+            (None, Some(per_try), _) => Lasts::AtMost(per_try),
+            _ => lasts,
         };
         route::RouteAction {
             retry_policy: tries.map(|tries| tries.for_proxies(per_try)),
             hash_policy,
-            ..within(timeout)
+            ..lasting(lasts)
         }
     }
 
-    fn default_timeout(&self) -> Duration {
-        if self.protocol.is_http2() { Duration::ZERO } else { HTTP_TIMEOUT }
+    /// A stream may live as long as it likes, unless somebody has said otherwise: nobody can tell a
+    /// live stream over HTTP/1.1 from a slow answer. Streams of calls may even say nothing for long.
+    fn lasts(&self, said: Option<Duration>) -> Lasts {
+        match said {
+            Some(limit) if limit.is_zero() => Lasts::ForEver,
+            Some(limit) => Lasts::AtMost(limit),
+            None if self.protocol.is_http2() => Lasts::ForEver,
+            None => Lasts::WhileAlive,
+        }
     }
 
     /// What the first of the destinations that hashes tells requests apart by.
@@ -97,12 +106,29 @@ impl<'a> Treatment<'a> {
     }
 }
 
-/// An action that ends requests when this time is over; zero lets them go on for ever.
-pub(crate) fn within(timeout: Duration) -> route::RouteAction {
+/// How long a request with its answer may last.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Lasts {
+    AtMost(Duration),
+    /// Until nothing has moved for the connection manager's five minutes.
+    WhileAlive,
+    ForEver,
+}
+
+/// An action that lets requests last so long, and those that bring a `grpc-timeout` no longer than
+/// that says.
+pub(crate) fn lasting(lasts: Lasts) -> route::RouteAction {
+    let timeout = match lasts {
+        Lasts::AtMost(limit) => limit,
+        Lasts::WhileAlive | Lasts::ForEver => Duration::ZERO,
+    };
     route::RouteAction {
         timeout: Some(duration(timeout)),
-        // Otherwise the connection manager's five minutes would end a quiet stream.
-        idle_timeout: timeout.is_zero().then(|| duration(Duration::ZERO)),
+        idle_timeout: matches!(lasts, Lasts::ForEver).then(|| duration(Duration::ZERO)),
+        max_stream_duration: Some(route::route_action::MaxStreamDuration {
+            grpc_timeout_header_max: Some(duration(Duration::ZERO)),
+            ..Default::default()
+        }),
         ..Default::default()
     }
 }

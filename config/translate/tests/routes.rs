@@ -157,7 +157,7 @@ fn time_limits() {
     };
     let hosts = hosts(&text, "default");
     let (none, short) = ((Some((0, 0)), true), (Some((0, 90_000_000)), false));
-    assert_eq!(limits(&hosts[0]), [none, short, (Some((15, 0)), false)], "http");
+    assert_eq!(limits(&hosts[0]), [none, short, (Some((0, 0)), false)], "http");
     assert_eq!(limits(&hosts[1]), [none, short, none], "grpc");
 }
 

@@ -12,7 +12,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use weft_compile::{KeyFormat, TrailerChange};
 
 use crate::{
-    fault::Fault,
+    fault::{Fault, SetBy},
     filters::Encoding,
     http1::{Names, Spelling},
     mutation,
@@ -243,7 +243,9 @@ impl Limits {
     pub(crate) fn answered_by(self, at: Option<Instant>) -> Self {
         match (at, self.deadline) {
             (Some(at), Some((whole, _))) if whole <= at => self,
-            (Some(at), _) => Self { deadline: Some((at, Fault::RequestTimeout)), ..self },
+            (Some(at), _) => {
+                Self { deadline: Some((at, Fault::RequestTimeout(SetBy::Route))), ..self }
+            }
             (None, _) => self,
         }
     }
@@ -318,9 +320,9 @@ impl Streaming {
         }
         let fault = ready!(self.poll_limit(cx));
         match fault {
-            Fault::RequestTimeout => self.record.timed_out(),
+            Fault::RequestTimeout(_) => self.record.timed_out(),
             Fault::PerTryIdle => self.record.try_idle(),
-            Fault::StreamDuration | Fault::SlowRequest => self.record.too_long(),
+            Fault::StreamDuration(_) | Fault::SlowRequest(_) => self.record.too_long(),
             Fault::UpstreamDuration => self.record.upstream_too_long(),
             _ => self.record.stream_idle(),
         }

@@ -5,23 +5,32 @@ use std::time::{Duration, Instant};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use weft_compile::{Forward, GrpcTimeout, StreamLimit};
 
-use crate::{fault::Fault, headers};
+use crate::{
+    fault::{Fault, SetBy},
+    headers,
+};
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// Digits a `grpc-timeout` may have.
 const DIGITS: usize = 8;
 
-/// How long the whole answer may take: as `asked` by a caller inside, or as the route says.
+/// How long the whole answer may take, as `asked` by a caller inside or as the route says, and
+/// which of them it was.
 pub(crate) fn timeout(
     to: &Forward,
     asked: Option<Option<Duration>>,
     is_grpc: bool,
     fields: &HeaderMap,
-) -> Option<Duration> {
+) -> Option<(Duration, SetBy)> {
     match (asked, to.grpc_timeout.filter(|_| is_grpc)) {
-        (Some(asked), _) => asked,
-        (None, None) => to.timeout,
-        (None, Some(rule)) => granted(rule, fields.get(GRPC_TIMEOUT).and_then(parse)),
+        (Some(asked), _) => asked.map(|limit| (limit, SetBy::Caller)),
+        (None, None) => to.timeout.map(|limit| (limit, SetBy::Route)),
+        (None, Some(rule)) => {
+            let asked = fields.get(GRPC_TIMEOUT).and_then(parse);
+            let limit = granted(rule, asked)?;
+            let is_own = asked.is_none() || rule.max == Some(limit);
+            Some((limit, if is_own { SetBy::Route } else { SetBy::GrpcTimeout }))
+        }
     }
 }
 
@@ -36,6 +45,15 @@ fn granted(rule: GrpcTimeout, asked: Option<Duration>) -> Option<Duration> {
         (Some(left), Some(max)) => Some(left.min(max)),
         (one, other) => one.or(other),
     }
+}
+
+/// The same for a caller outside, who may have less time than the route says, and never gets more.
+pub(crate) fn at_most(
+    timeout: Option<(Duration, SetBy)>,
+    fields: &HeaderMap,
+) -> Option<(Duration, SetBy)> {
+    let expected = expected(fields).flatten().map(|limit| (limit, SetBy::Caller));
+    timeout.into_iter().chain(expected).min_by_key(|(limit, _)| *limit)
 }
 
 /// What a proxy before this one has told of the time; `Some(None)` for no limit.
@@ -81,8 +99,8 @@ impl Told {
 /// What holds for a request where its route has nothing to say.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timing {
-    /// The route's timeout, which a tunnel does not have.
-    pub(crate) timeout: Option<Duration>,
+    /// The time for the answer, which a tunnel does not have.
+    pub(crate) timeout: Option<(Duration, SetBy)>,
     /// The connection manager's `max_stream_duration`.
     pub(crate) limit: Option<Duration>,
 }
@@ -97,9 +115,9 @@ pub(crate) fn of(
     is_grpc: bool,
     fields: &mut HeaderMap,
 ) -> Option<(Instant, Fault)> {
-    let timeout = timing.timeout.map(|timeout| (timeout, Fault::RequestTimeout));
+    let timeout = timing.timeout.map(|(timeout, by)| (timeout, Fault::RequestTimeout(by)));
     let limit = stream_limit(&to.stream_limit, timing.limit, is_grpc, fields);
-    let limit = limit.map(|limit| (limit, Fault::StreamDuration));
+    let limit = limit.map(|(limit, by)| (limit, Fault::StreamDuration(by)));
     let nearer = match (timeout, limit) {
         (Some(timeout), Some(limit)) => Some(if limit.0 < timeout.0 { limit } else { timeout }),
         (one, other) => one.or(other),
@@ -112,19 +130,24 @@ fn stream_limit(
     default: Option<Duration>,
     is_grpc: bool,
     fields: &mut HeaderMap,
-) -> Option<Duration> {
+) -> Option<(Duration, SetBy)> {
     let asked = limit.grpc_max.and_then(|cap| Some((cap, parse(fields.get(GRPC_TIMEOUT)?)?)));
-    let left = match asked {
-        None => limit.limit.or(default).filter(|limit| !limit.is_zero())?,
+    let (left, by) = match asked {
+        None => {
+            let by = if limit.limit.is_some() { SetBy::Route } else { SetBy::ConnectionManager };
+            (limit.limit.or(default).filter(|limit| !limit.is_zero())?, by)
+        }
         Some((cap, asked)) => {
-            let capped = if cap.is_zero() { asked } else { asked.min(cap) };
-            capped.saturating_sub(limit.grpc_offset.unwrap_or_default())
+            let is_capped = !cap.is_zero() && cap < asked;
+            let capped = if is_capped { cap } else { asked };
+            let by = if is_capped { SetBy::Route } else { SetBy::GrpcTimeout };
+            (capped.saturating_sub(limit.grpc_offset.unwrap_or_default()), by)
         }
     };
     if is_grpc {
         fields.insert(GRPC_TIMEOUT, print(left));
     }
-    Some(left)
+    Some((left, by))
 }
 
 /// Reads a `grpc-timeout`: up to eight digits and a unit.
@@ -167,7 +190,7 @@ mod tests {
         }
         let limit = stream_limit(&limit, None, true, &mut fields);
         let told = fields.get(GRPC_TIMEOUT).map(|told| told.to_str().unwrap().to_owned());
-        (limit.map(|limit| u64::try_from(limit.as_millis()).unwrap()), told)
+        (limit.map(|(limit, _)| u64::try_from(limit.as_millis()).unwrap()), told)
     }
 
     #[test]
@@ -199,6 +222,21 @@ mod tests {
         let open = rule(None, 0);
         assert_eq!(granted(open, Some(ms(900))), Some(ms(900)));
         assert_eq!(granted(open, None), None);
+    }
+
+    #[test]
+    fn callers_outside_may_only_have_less_time() {
+        let at_most = |route: Option<u64>, said: &'static str| {
+            let said = HeaderValue::from_static(said);
+            let fields = [(HeaderName::from_static("x-envoy-expected-rq-timeout-ms"), said)];
+            let route = route.map(|millis| (Duration::from_millis(millis), SetBy::Route));
+            at_most(route, &fields.into_iter().collect()).map(|(left, by)| (left.as_millis(), by))
+        };
+        assert_eq!(at_most(Some(500), "300"), Some((300, SetBy::Caller)));
+        assert_eq!(at_most(Some(500), "700"), Some((500, SetBy::Route)));
+        assert_eq!(at_most(None, "700"), Some((700, SetBy::Caller)));
+        assert_eq!(at_most(Some(500), "0"), Some((500, SetBy::Route)), "no limit is no less");
+        assert_eq!(at_most(None, "soon"), None);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Everything that can go wrong with a request, as one closed list.
 
+mod proxy_status;
+
 use http::{HeaderName, StatusCode};
 
 /// Why a request was not answered by an upstream.
@@ -30,18 +32,17 @@ pub enum Fault {
     DropOverloadAlways,
     /// The upstream's answer is not HTTP.
     UpstreamProtocol,
-    /// The route's timeout passed before the response ended.
-    RequestTimeout,
+    /// The time for the response passed before it ended.
+    RequestTimeout(SetBy),
     /// One try took longer than the retry policy lets it (`per_try_timeout`), and was the last one.
     PerTryTimeout,
     /// Nothing of one try's response came for as long as the retry policy waits
     /// (`per_try_idle_timeout`), and it was the last one.
     PerTryIdle,
-    /// The route's `max_stream_duration`, or what the client's `grpc-timeout` made of it, passed
-    /// before the response ended.
-    StreamDuration,
+    /// The time for the whole stream passed before the response ended.
+    StreamDuration(SetBy),
     /// The same while the client had not sent all of its request.
-    SlowRequest,
+    SlowRequest(SetBy),
     /// The cluster's `max_stream_duration` passed before the response ended.
     UpstreamDuration,
     /// The same while the client had not sent all of its request.
@@ -72,6 +73,19 @@ pub enum Fault {
     DnsPendingOverflow,
 }
 
+/// Who has set how long a request may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetBy {
+    /// The route: its `timeout`, or its `max_stream_duration`.
+    Route,
+    /// The connection manager's `max_stream_duration`.
+    ConnectionManager,
+    /// The caller by its `grpc-timeout`, as far as the route lets it.
+    GrpcTimeout,
+    /// A caller inside, or a proxy before this one, by a header.
+    Caller,
+}
+
 /// What is known of a request at the endpoint that it was meant for, when no response came of it.
 /// Without a policy only the first lets it be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,9 +106,9 @@ impl Fault {
             Self::UpstreamOverflow
             | Self::DropOverload
             | Self::DropOverloadAlways
-            | Self::RequestTimeout
-            | Self::StreamDuration
-            | Self::SlowRequest
+            | Self::RequestTimeout(_)
+            | Self::StreamDuration(_)
+            | Self::SlowRequest(_)
             | Self::StreamIdle
             | Self::RequestIdle
             | Self::RequestNotWhole
@@ -141,14 +155,14 @@ impl Fault {
             | Self::DnsCacheOverflow
             | Self::DnsPendingOverflow => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamProtocol => StatusCode::BAD_GATEWAY,
-            Self::RequestTimeout
+            Self::RequestTimeout(_)
             | Self::PerTryTimeout
             | Self::PerTryIdle
-            | Self::StreamDuration
+            | Self::StreamDuration(_)
             | Self::UpstreamDuration
             | Self::StreamIdle => StatusCode::GATEWAY_TIMEOUT,
             Self::RequestIdle
-            | Self::SlowRequest
+            | Self::SlowRequest(_)
             | Self::SlowForUpstream
             | Self::RequestNotWhole => StatusCode::REQUEST_TIMEOUT,
             Self::UpgradeRefused => StatusCode::FORBIDDEN,
@@ -180,10 +194,10 @@ impl Fault {
             Self::DropOverload => "drop_overload",
             Self::DropOverloadAlways => "unconditional_drop_overload",
             Self::UpstreamProtocol => "upstream_reset_before_response_started{protocol_error}",
-            Self::RequestTimeout => "response_timeout",
+            Self::RequestTimeout(_) => "response_timeout",
             Self::PerTryTimeout => "upstream_per_try_timeout",
             Self::PerTryIdle => "upstream_per_try_idle_timeout",
-            Self::StreamDuration | Self::SlowRequest => "max_duration_timeout",
+            Self::StreamDuration(_) | Self::SlowRequest(_) => "max_duration_timeout",
             Self::UpstreamDuration | Self::SlowForUpstream => {
                 "upstream_max_stream_duration_reached"
             }
@@ -214,8 +228,8 @@ impl Fault {
             Self::DropOverload => "DO",
             Self::DropOverloadAlways => "UDO",
             Self::UpstreamProtocol => "UPE",
-            Self::RequestTimeout | Self::PerTryTimeout | Self::PerTryIdle => "UT",
-            Self::StreamDuration | Self::SlowRequest => "DT",
+            Self::RequestTimeout(_) | Self::PerTryTimeout | Self::PerTryIdle => "UT",
+            Self::StreamDuration(_) | Self::SlowRequest(_) => "DT",
             Self::UpstreamDuration | Self::SlowForUpstream => "UMSDR",
             Self::StreamIdle | Self::RequestIdle => "SI",
             Self::RequestNotWhole | Self::Underscore => "",
@@ -264,10 +278,10 @@ impl Fault {
                 "upstream connect error or disconnect/reset before headers. reset reason: \
                  protocol error"
             }
-            Self::RequestTimeout | Self::PerTryTimeout | Self::PerTryIdle => {
+            Self::RequestTimeout(_) | Self::PerTryTimeout | Self::PerTryIdle => {
                 "upstream request timeout"
             }
-            Self::StreamDuration | Self::SlowRequest => "downstream duration timeout",
+            Self::StreamDuration(_) | Self::SlowRequest(_) => "downstream duration timeout",
             Self::UpstreamDuration | Self::SlowForUpstream => {
                 "upstream max stream duration reached"
             }

@@ -174,17 +174,24 @@ impl Journey {
         }
         let limit = chain.client.max_stream_duration;
         let own_timeout = asked_retries.as_ref().and_then(|asked| asked.timeout);
-        let expected = deadline::expected(&fields).filter(|_| chain.respect_expected_timeout);
-        let timeout = deadline::timeout(to, expected.or(own_timeout), is_grpc, &fields);
+        let expected = if chain.respect_expected_timeout && origin.is_internal {
+            deadline::expected(&fields)
+        } else {
+            None
+        };
+        let mut timeout = deadline::timeout(to, expected.or(own_timeout), is_grpc, &fields);
+        if chain.respect_expected_timeout && !origin.is_internal {
+            timeout = deadline::at_most(timeout, &fields);
+        }
         // The timeout of a route is for answers: a tunnel must be agreed to by then, and may last.
         let agreed_by = tunnel.as_ref().and(timeout);
-        let agreed_by = agreed_by.and_then(|limit| record.began().checked_add(limit));
+        let agreed_by = agreed_by.and_then(|(limit, _)| record.began().checked_add(limit));
         let timing = Timing { timeout: timeout.filter(|_| tunnel.is_none()), limit };
         // A filter may have made gRPC of it.
         let is_call = is_grpc || (!chain.filters.is_empty() && local_reply::is_grpc(&fields));
         let deadline = deadline::of(to, timing, record.began(), is_call, &mut fields);
         let told = Told {
-            whole: timeout,
+            whole: timeout.map(|(limit, _)| limit),
             per_try: retry::per_try_timeout(to.retry.as_deref(), asked_retries.as_deref()),
             as_header: keep_originals,
             as_grpc: is_call && to.grpc_timeout.is_some(),
@@ -302,8 +309,8 @@ impl Journey {
             Ok((head, exchange)) => self.respond(connection, head, exchange, passage),
             Err(fault) => {
                 match fault {
-                    Fault::RequestTimeout => self.record.timed_out(),
-                    Fault::StreamDuration | Fault::SlowRequest => self.record.too_long(),
+                    Fault::RequestTimeout(_) => self.record.timed_out(),
+                    Fault::StreamDuration(_) | Fault::SlowRequest(_) => self.record.too_long(),
                     Fault::StreamIdle | Fault::RequestIdle => self.record.stream_idle(),
                     Fault::RequestNotWhole => self.record.not_whole(),
                     _ => {}

@@ -13,7 +13,7 @@ use weft_net::PeerAddress;
 use weft_route::PathVerdict;
 
 use crate::{
-    downstream::Connection, fault::Fault, headers, local_reply::is_grpc, worker::Identity,
+    deadline, downstream::Connection, fault::Fault, headers, local_reply::is_grpc, worker::Identity,
 };
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -86,7 +86,8 @@ pub(crate) fn enter(
         fields.entry(X_FORWARDED_PORT).or_insert_with(|| HeaderValue::from(local.port()));
     }
     let is_internal = is_alone && is_inside(rules, remote);
-    mark_origin(rules, fields, remote, is_internal);
+    let may_shorten = connection.chain.respect_expected_timeout && !rules.use_remote_address;
+    mark_origin(rules, fields, remote, (is_internal, may_shorten));
     if let Some(routes) = routes.filter(|_| !is_internal) {
         for name in &routes.internal_only {
             fields.remove(name);
@@ -220,14 +221,23 @@ fn is_inside(rules: &HeadRules, remote: PeerAddress) -> bool {
     }
 }
 
-/// Says who is internal and who is not, and believes nobody else who says so.
-fn mark_origin(rules: &HeadRules, fields: &mut HeaderMap, remote: PeerAddress, is_internal: bool) {
+/// Says who is internal and who is not, and believes nobody else who says so. Whoever is outside
+/// may at most say that there is less time.
+fn mark_origin(
+    rules: &HeadRules,
+    fields: &mut HeaderMap,
+    remote: PeerAddress,
+    (is_internal, may_shorten): (bool, bool),
+) {
     if is_internal {
         fields.insert(X_ENVOY_INTERNAL, HeaderValue::from_static("true"));
         return;
     }
     if fields.keys().any(|name| name.as_str().starts_with("x-envoy-")) {
         headers::remove_forged(fields, rules.use_remote_address);
+        if !may_shorten || deadline::expected(fields).flatten().is_none() {
+            headers::remove_expected_timeout(fields);
+        }
     }
     if rules.use_remote_address
         && let PeerAddress::Ip(address) = remote

@@ -82,8 +82,7 @@ fn remove_named_by_connection(headers: &mut HeaderMap) {
 /// What only a hop of the mesh may say, and a caller must not be able to.
 #[cold]
 pub(crate) fn remove_forged(headers: &mut HeaderMap, is_edge: bool) {
-    const ANYWHERE: [&str; 15] = [
-        "x-envoy-expected-rq-timeout-ms",
+    const ANYWHERE: [&str; 14] = [
         "x-envoy-force-trace",
         "x-envoy-hedge-on-per-try-timeout",
         "x-envoy-internal",
@@ -143,6 +142,11 @@ pub(crate) fn join_cookies(headers: &mut HeaderMap) {
 /// `x-envoy-expected-rq-timeout-ms`: what is left of the route's timeout.
 pub(crate) fn set_expected_timeout(headers: &mut HeaderMap, millis: u64) {
     headers.insert(X_ENVOY_EXPECTED_TIMEOUT, HeaderValue::from(millis));
+}
+
+/// What a caller who is not believed says of the time.
+pub(crate) fn remove_expected_timeout(headers: &mut HeaderMap) {
+    headers.remove(X_ENVOY_EXPECTED_TIMEOUT);
 }
 
 /// `x-envoy-is-timeout-retry`: whether the try before took too long.

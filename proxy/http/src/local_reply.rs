@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Response, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
     header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
@@ -15,6 +15,7 @@ use crate::{body::Body, fault::Fault};
 /// gRPC's status of what took too long.
 const DEADLINE_EXCEEDED: u16 = 4;
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain");
 
 /// An answer of our own, until it has the form in which its client takes it.
@@ -33,19 +34,22 @@ pub(crate) struct Answer {
     pub(crate) names: Option<Arc<RouteNames>>,
     /// gRPC's status, where the status of HTTP does not say it.
     pub(crate) grpc_code: Option<u16>,
+    /// What went wrong, as `Proxy-Status` says it; empty where nothing did.
+    pub(crate) proxy_status: &'static str,
 }
 
 impl Answer {
     /// To a request that failed.
     pub(crate) fn fault(fault: Fault) -> Self {
         let body = Bytes::from_static(fault.message().as_bytes());
-        let grpc_code = matches!(fault, Fault::StreamDuration | Fault::SlowRequest);
+        let grpc_code = matches!(fault, Fault::StreamDuration(_) | Fault::SlowRequest(_));
         // Envoy sets the flag of a protocol error after the answer has got its form.
         let flags = if matches!(fault, Fault::BadRequest(_)) { "" } else { fault.flags() };
         Self {
             details: fault.details(),
             flags,
             grpc_code: grpc_code.then_some(DEADLINE_EXCEEDED),
+            proxy_status: fault.proxy_status(),
             ..Self::direct(fault.status(), body, HeaderMap::new())
         }
     }
@@ -58,13 +62,26 @@ impl Answer {
     /// A `direct_response`, or a redirect, whose headers say where to.
     pub(crate) fn direct(status: StatusCode, body: Bytes, headers: HeaderMap) -> Self {
         let details = "direct_response";
-        Self { status, body, headers, details, flags: "", names: None, grpc_code: None }
+        let proxy_status = "";
+        Self {
+            status,
+            body,
+            headers,
+            details,
+            flags: "",
+            names: None,
+            grpc_code: None,
+            proxy_status,
+        }
     }
 
     /// The response. A gRPC client gets one of trailers only, because it treats any other HTTP
     /// status as UNKNOWN and never shows the body.
     pub(crate) fn into_response(self, request_is_grpc: bool) -> Response<Body> {
-        let Self { status, body, headers, grpc_code, .. } = self;
+        let Self { status, body, mut headers, grpc_code, proxy_status, .. } = self;
+        if !proxy_status.is_empty() {
+            headers.insert(PROXY_STATUS, HeaderValue::from_static(proxy_status));
+        }
         if request_is_grpc {
             let code = grpc_code.unwrap_or_else(|| self::grpc_code(status));
             grpc_trailers_only(code, &body, headers)

@@ -123,7 +123,7 @@ impl Reflection {
         let mut record = UpstreamRecord::begin(&self.cluster, self.endpoint.begin_request());
         match self.answer(outgoing, upload, &mut record).await {
             Ok(()) => {}
-            Err(Fault::RequestTimeout) => record.timed_out(),
+            Err(Fault::RequestTimeout(_)) => record.timed_out(),
             Err(fault) => record.failed(fault),
         }
         record.over(Instant::now());

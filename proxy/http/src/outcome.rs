@@ -16,7 +16,9 @@ pub(crate) fn of_fault(fault: Fault) -> Option<Outcome> {
         | Fault::UpstreamReset
         | Fault::UpstreamRefused
         | Fault::UpstreamProtocol => Some(Outcome::Broken),
-        Fault::RequestTimeout | Fault::PerTryTimeout | Fault::PerTryIdle => Some(Outcome::TimedOut),
+        Fault::RequestTimeout(_) | Fault::PerTryTimeout | Fault::PerTryIdle => {
+            Some(Outcome::TimedOut)
+        }
         // The limits of the cluster, the client, or settings that speak of both sides together.
         Fault::NoRoute
         | Fault::NoCluster(_)
@@ -24,8 +26,8 @@ pub(crate) fn of_fault(fault: Fault) -> Option<Outcome> {
         | Fault::UpstreamOverflow
         | Fault::DropOverload
         | Fault::DropOverloadAlways
-        | Fault::StreamDuration
-        | Fault::SlowRequest
+        | Fault::StreamDuration(_)
+        | Fault::SlowRequest(_)
         | Fault::UpstreamDuration
         | Fault::SlowForUpstream
         | Fault::StreamIdle

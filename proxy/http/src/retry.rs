@@ -394,6 +394,7 @@ fn told_pause(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::SetBy;
 
     fn request() -> RequestView<'static> {
         static NONE: std::sync::LazyLock<HeaderMap> = std::sync::LazyLock::new(HeaderMap::new);
@@ -460,7 +461,9 @@ mod tests {
         assert!(wants("reset", torn) && !wants("connect-failure,refused-stream", torn));
         let late = Failure::unknown(Fault::PerTryTimeout);
         assert!(wants("5xx", late) && !wants("refused-stream", late));
-        for final_fault in [Fault::RequestTimeout, Fault::UpstreamOverflow, Fault::ClientGone] {
+        for final_fault in
+            [Fault::RequestTimeout(SetBy::Route), Fault::UpstreamOverflow, Fault::ClientGone]
+        {
             assert!(!wants("5xx,reset,gateway-error", Failure::unsent(final_fault)));
         }
     }

@@ -400,7 +400,7 @@ pub(crate) async fn connect(
     cluster: &Cluster,
     endpoint: &Arc<EndpointState>,
     greeting: &[u8],
-    deadline: Option<Instant>,
+    deadline: Option<(Instant, Fault)>,
 ) -> Result<Stream, Failure> {
     endpoint.counts().cx_total.inc();
     let connected = open_and_greet(cluster, endpoint, greeting, deadline).await;
@@ -415,7 +415,7 @@ async fn open_and_greet(
     cluster: &Cluster,
     endpoint: &EndpointState,
     greeting: &[u8],
-    deadline: Option<Instant>,
+    deadline: Option<(Instant, Fault)>,
 ) -> Result<Stream, Failure> {
     let mut stream = open_socket(cluster, endpoint, deadline).await?;
     if !greeting.is_empty() {
@@ -430,20 +430,22 @@ async fn open_and_greet(
 async fn open_socket(
     cluster: &Cluster,
     endpoint: &EndpointState,
-    deadline: Option<Instant>,
+    deadline: Option<(Instant, Fault)>,
 ) -> Result<Stream, Failure> {
-    let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+    let left = deadline.map(|(at, fault)| (at.saturating_duration_since(Instant::now()), fault));
     let whole = cluster.connection.connect_timeout;
-    let limit = left.map_or(whole, |left| left.min(whole));
+    let (limit, fault) =
+        left.filter(|(left, _)| *left < whole).unwrap_or((whole, Fault::ConnectTimeout));
     let ways = endpoint.ways();
     let connected = dial(&cluster.connection, endpoint.address(), &ways, limit).await;
     connected.map_err(|error| {
         tracing::debug!(cluster = %cluster.name, endpoint = ?endpoint.address(), %error, "connect failed");
         match error {
-            ConnectError::Timeout(_) if limit < whole => Failure::unsent(Fault::RequestTimeout),
             ConnectError::Timeout(_) => {
-                cluster.stats.upstream_cx_connect_timeout.inc();
-                Failure::unsent(Fault::ConnectTimeout)
+                if fault == Fault::ConnectTimeout {
+                    cluster.stats.upstream_cx_connect_timeout.inc();
+                }
+                Failure::unsent(fault)
             }
             ConnectError::Io(_) => Failure::unsent(Fault::ConnectFailed),
         }

@@ -506,7 +506,7 @@ pub(crate) async fn await_head(
         let Some((at, fault)) = next else { return Poll::Pending };
         timer.poll_at(cx, at).map(|()| {
             let fault = match fault {
-                Fault::StreamDuration if exchange.takes_more() => Fault::SlowRequest,
+                Fault::StreamDuration(by) if exchange.takes_more() => Fault::SlowRequest(by),
                 Fault::UpstreamDuration if exchange.takes_more() => Fault::SlowForUpstream,
                 Fault::StreamIdle if exchange.takes_more() => Fault::RequestIdle,
                 fault => fault,

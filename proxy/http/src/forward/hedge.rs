@@ -194,9 +194,9 @@ impl Journey {
 fn ends_request(fault: Fault) -> bool {
     matches!(
         fault,
-        Fault::RequestTimeout
-            | Fault::StreamDuration
-            | Fault::SlowRequest
+        Fault::RequestTimeout(_)
+            | Fault::StreamDuration(_)
+            | Fault::SlowRequest(_)
             | Fault::StreamIdle
             | Fault::RequestIdle
             | Fault::RequestNotWhole

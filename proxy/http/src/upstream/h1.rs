@@ -235,7 +235,7 @@ pub(super) async fn open(
             Turn::Take(connection) => return Ok(Lane { connection, pool, reused: true }),
         },
     };
-    let io = connect(cluster, endpoint, &pool.greeting, limits.ends_at()).await?;
+    let io = connect(cluster, endpoint, &pool.greeting, limits.deadline).await?;
     let connection = Connection::new(io, cluster, slot);
     Ok(Lane { connection, pool, reused: false })
 }
