@@ -16,7 +16,7 @@ use request::RequestRoute;
 use crate::document::{DocumentId, Key, Kind};
 use crate::link::Origins;
 use crate::mesh::Mesh;
-use crate::model::route::{Filters, Match, MirrorShare, RouteRetry};
+use crate::model::route::{Filters, Match, RouteRetry, Share};
 use crate::model::{Metadata, RateLimitPolicy};
 use crate::problem::Problem;
 
@@ -75,7 +75,7 @@ pub struct BoundMirror {
     /// The destination.
     pub to: Backend,
     /// Of how many requests; of all without it.
-    pub share: Option<MirrorShare>,
+    pub share: Option<Share>,
 }
 
 /// A destination that exists.

@@ -207,9 +207,15 @@ fn link_policies(mesh: &Mesh, origins: &Origins, problems: &mut Vec<Problem>) {
     }
 }
 
-/// A policy that has endpoints asked in gRPC is about some that speak it.
+/// A policy that has endpoints asked in gRPC is about some that speak it, and one with faults about
+/// a Service.
 fn link_checks(mesh: &Mesh, origins: &Origins, problems: &mut Vec<Problem>) {
     for (key, policy) in &mesh.policies {
+        if let (PolicyTarget::Subset(_), Some(_)) = (&policy.target_ref, &policy.settings.fault) {
+            let id = DocumentId::new(Kind::TrafficPolicy, key.clone());
+            let field = "spec.fault".to_owned();
+            problems.push(origins.problem(id, field, Conflict::FaultOfSubset.into()));
+        }
         let probe = policy.settings.health_check.as_ref().map(|check| &check.probe);
         let service = match &policy.target_ref {
             PolicyTarget::Service(name) => Some(name),

@@ -56,6 +56,7 @@ pub struct Mesh {
     targets: BTreeMap<String, BTreeMap<PolicyTarget, Arc<TrafficPolicy>>>,
     limited: BTreeMap<String, BTreeMap<RateLimitTarget, Arc<RateLimitPolicy>>>,
     bindings: Bindings,
+    has_faults: bool,
 }
 
 /// A mesh with changes in it, and which documents they came from.
@@ -216,6 +217,9 @@ impl Mesh {
         let bindings = bind(&self, origins, &mut problems);
         Problems::check(problems)?;
         self.bindings = bindings;
+        let of_policies = self.policies.values().map(|policy| &policy.settings);
+        let of_all = self.configs.values().map(|config| &config.defaults);
+        self.has_faults = of_policies.chain(of_all).any(|settings| settings.fault.is_some());
         self.targets.clear();
         for (key, policy) in &self.policies {
             let of_namespace = self.targets.entry(key.namespace.clone()).or_default();
@@ -287,6 +291,11 @@ impl Mesh {
     /// Whether any rule of a route says what pages of other origins may do.
     pub fn has_cors(&self) -> bool {
         self.bindings.has_cors()
+    }
+
+    /// Whether any policy has faults made on purpose.
+    pub fn has_faults(&self) -> bool {
+        self.has_faults
     }
 
     /// The Workloads.

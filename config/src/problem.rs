@@ -285,6 +285,12 @@ pub enum Conflict {
         /// The Service.
         service: String,
     },
+    /// The number of retries is bounded in two ways.
+    #[error("circuitBreaker.maxRetries and retries.budget cannot be given both")]
+    RetriesTwice,
+    /// Faults are chosen before it is known where a request goes.
+    #[error("fault is about a Service as a whole, not about a Subset of it")]
+    FaultOfSubset,
     /// Nobody stands in front of the endpoints of a Service who could count.
     #[error("Service {service:?} has no registered endpoints, so no sidecars that could limit")]
     LimitWithoutSidecars {
@@ -499,6 +505,8 @@ impl Conflict {
                 "requests come to a port with protocol http, http2 or grpc"
             }
             Self::TryLongerThanRequest => "give request at least as much time, or none (0s)",
+            Self::RetriesTwice => "keep the budget: it grows with what is under way",
+            Self::FaultOfSubset => "put it into the policy of the Service, with a match",
             Self::LimitWithoutSidecars { .. } => {
                 "target an HTTPRoute of the Service: callers limit then; or register its endpoints"
             }

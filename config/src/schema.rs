@@ -4,6 +4,7 @@
 
 mod filters;
 mod rate_limit;
+mod request_match;
 mod settings;
 
 use filters::{call_filter, filter, header_filter};

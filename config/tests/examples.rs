@@ -117,6 +117,10 @@ spec: SPEC
         "{outlierDetection: {x: 1}}",
         "{outlierDetection: {failurePercentage: {x: 1}}}",
         "{circuitBreaker: {x: 1}}",
+        "{timeouts: {x: 1}}",
+        "{fault: {x: 1}}",
+        "{fault: {delay: {x: 1}}}",
+        "{fault: {abort: {x: 1}}}",
         "{connectionPool: {x: 1}}",
     ] {
         fields.extend(fields_of("TrafficPolicy", weft, spec));

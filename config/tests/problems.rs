@@ -541,6 +541,48 @@ fn policies_fit_their_targets() {
             "Service/plain already has a policy, TrafficPolicy/p",
         ),
         (
+            policy("p", &format!("{{{target}, fault: {{maxActive: 1}}}}")),
+            "none of these is given: delay, abort",
+        ),
+        (
+            policy("p", &format!("{{{target}, fault: {{abort: {{percent: 1}}}}}}")),
+            "exactly one of the fields status, grpcStatus must be given",
+        ),
+        (
+            policy("p", &format!("{{{target}, fault: {{abort: {{grpcStatus: OK}}}}}}")),
+            "\"OK\" is not one of CANCELLED, UNKNOWN, INVALID_ARGUMENT, DEADLINE_EXCEEDED, NOT_FOUND, ALREADY_EXISTS, PERMISSION_DENIED, RESOURCE_EXHAUSTED, FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS, UNAUTHENTICATED",
+        ),
+        (
+            policy(
+                "p",
+                &format!(
+                    "{{{target}, fault: {{delay: {{time: 1s, percent: 1, fraction: {{numerator: 1}}}}}}}}"
+                ),
+            ),
+            "percent and fraction cannot be given both",
+        ),
+        (
+            policy("p", &format!("{{{target}, timeouts: {{maxStream: 0s}}}}")),
+            "\"0s\" is not a duration above zero",
+        ),
+        (
+            policy(
+                "p",
+                &format!(
+                    "{{{target}, circuitBreaker: {{maxRetries: 1}}, retries: {{budget: {{percent: 1}}}}}}"
+                ),
+            ),
+            "circuitBreaker.maxRetries and retries.budget cannot be given both",
+        ),
+        (
+            format!(
+                "{}---\n{}",
+                document("Subset", "s", "{service: plain, labels: {v: '1'}}"),
+                policy("p", "{targetRef: {kind: Subset, name: s}, fault: {delay: {time: 1s}}}")
+            ),
+            "fault is about a Service as a whole, not about a Subset of it",
+        ),
+        (
             document("MeshConfig", "other", "{}"),
             "a MeshConfig is named default, in the namespace default",
         ),

@@ -99,7 +99,7 @@ fn what_cannot_be_limited_is_said() {
         ),
         (
             limit("{requests: 1, per: 1s, match: {path: {type: RegularExpression, value: /a}}}"),
-            "limits[0].match.path: a regular expression for the path of a limit is not supported",
+            "limits[0].match.path: a regular expression for the path of a policy's match is not supported",
         ),
         (
             limit("{name: x, requests: 1, per: 1s}, {name: x, requests: 2, per: 1s}"),

@@ -125,7 +125,15 @@ kind: MeshConfig
 metadata: {name: default}
 spec:
   trustDomain: prod.example
-  defaults: {timeouts: {request: 1s}}
+  defaults:
+    timeouts: {request: 1s, streamIdle: 0s, maxStream: 1h, requestHeaders: 1s}
+    circuitBreaker: {maxRetries: 0, maxConnectionsPerEndpoint: 1}
+    connectionPool: {maxConnectionDuration: 1h}
+    fault:
+      delay: {time: 1s, percent: 0}
+      abort: {status: 503, fraction: {numerator: 1, denominator: 1000}}
+      match: {method: GET}
+      maxActive: 1
   egress: {policy: AllowList, hosts: [{host: api.example.com}, {host: rpc.example.com, port: 81, protocol: grpc}]}
 ---
 apiVersion: weft.dev/v1

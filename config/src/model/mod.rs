@@ -4,6 +4,7 @@
 
 pub(crate) mod balancing;
 pub(crate) mod cors;
+pub(crate) mod fault;
 pub(crate) mod filter;
 pub mod gateway;
 pub mod grpc_route;
@@ -12,9 +13,11 @@ pub(crate) mod mirror;
 pub(crate) mod outlier;
 pub mod policy;
 pub mod rate_limit;
+pub(crate) mod request_match;
 pub(crate) mod retry;
 pub mod route;
 pub mod service;
+pub(crate) mod share;
 pub mod stream_route;
 pub mod workload;
 

@@ -5,8 +5,10 @@ use std::time::Duration;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 pub use super::balancing::{BalancingPolicy, HashCookie, HashOn, LoadBalancer};
+pub use super::fault::{Abort, AbortAnswer, Delay, Fault, GrpcStatus};
 pub use super::health::{GrpcProbe, HealthCheck, HttpProbe, Probe};
 pub use super::outlier::{FailureShare, OutlierDetection};
+pub use super::request_match::RequestMatch;
 pub use super::retry::{Condition, Retries, RetryBudget};
 use super::service::Protocol;
 use super::{Metadata, Resource};
@@ -90,6 +92,9 @@ pub struct TrafficSettings {
     /// How connections are used.
     #[serde(skip_serializing_if = "is_default")]
     pub connection_pool: ConnectionPool,
+    /// What is done wrong on purpose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
 }
 
 pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -98,6 +103,7 @@ pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct TrafficTimeouts {
     /// A whole request, when its route does not say; zero for ever.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "duration")]
@@ -105,6 +111,15 @@ pub struct TrafficTimeouts {
     /// Connecting to an endpoint; more than zero.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "duration")]
     pub connect: Option<Duration>,
+    /// Silence within a request; zero for ever.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "duration")]
+    pub stream_idle: Option<Duration>,
+    /// A whole request, however much goes to and fro; more than zero.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "duration")]
+    pub max_stream: Option<Duration>,
+    /// The head of a request, once a connection has begun with it; more than zero.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "duration")]
+    pub request_headers: Option<Duration>,
 }
 
 /// Limits to what is under way.
@@ -120,6 +135,12 @@ pub struct CircuitBreaker {
     /// Requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_requests: Option<u32>,
+    /// Retries; never along with a budget of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_retries: Option<u32>,
+    /// Connections to one endpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_connections_per_endpoint: Option<u32>,
 }
 
 impl CircuitBreaker {
@@ -139,6 +160,9 @@ pub struct ConnectionPool {
     /// How long a connection without requests is kept; zero for ever.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "duration")]
     pub idle_timeout: Option<Duration>,
+    /// How old a connection may be that gets another request; more than zero.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "duration")]
+    pub max_connection_duration: Option<Duration>,
 }
 
 impl TrafficSettings {
@@ -151,6 +175,9 @@ impl TrafficSettings {
             timeouts: TrafficTimeouts {
                 request: self.timeouts.request.or(base.timeouts.request),
                 connect: self.timeouts.connect.or(base.timeouts.connect),
+                stream_idle: self.timeouts.stream_idle.or(base.timeouts.stream_idle),
+                max_stream: self.timeouts.max_stream.or(base.timeouts.max_stream),
+                request_headers: self.timeouts.request_headers.or(base.timeouts.request_headers),
             },
             retries: self.retries.over(base.retries),
             load_balancer: LoadBalancer {
@@ -162,13 +189,21 @@ impl TrafficSettings {
                 max_connections: breaker.max_connections.or(base_breaker.max_connections),
                 max_pending: breaker.max_pending.or(base_breaker.max_pending),
                 max_requests: breaker.max_requests.or(base_breaker.max_requests),
+                max_retries: breaker.max_retries.or(base_breaker.max_retries),
+                max_connections_per_endpoint: breaker
+                    .max_connections_per_endpoint
+                    .or(base_breaker.max_connections_per_endpoint),
             },
             connection_pool: ConnectionPool {
                 max_requests_per_connection: pool
                     .max_requests_per_connection
                     .or(base_pool.max_requests_per_connection),
                 idle_timeout: pool.idle_timeout.or(base_pool.idle_timeout),
+                max_connection_duration: pool
+                    .max_connection_duration
+                    .or(base_pool.max_connection_duration),
             },
+            fault: self.fault.or(base.fault),
         }
     }
 }
@@ -243,6 +278,10 @@ pub struct EgressHost {
     pub port: u16,
     /// What is spoken to it, one of those over HTTP.
     pub protocol: Protocol,
+}
+
+pub(super) fn time<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    write_duration(*value).serialize(serializer)
 }
 
 #[expect(clippy::ref_option, reason = "the signature serde asks for")]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-use super::policy::{duration, is_default};
-use super::route::{Method, NamedMatch, PathMatch};
+use super::policy::{is_default, time};
+pub use super::request_match::RequestMatch;
 use super::{Metadata, Resource};
 use crate::document::Kind;
 
@@ -128,25 +128,7 @@ pub struct RateLimit {
     pub burst: Option<u32>,
     /// Only requests like this; all without it.
     #[serde(rename = "match", skip_serializing_if = "Option::is_none")]
-    pub matched: Option<LimitMatch>,
-}
-
-fn time<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    duration(&Some(*value), serializer)
-}
-
-/// Conditions that must all hold, at least one.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct LimitMatch {
-    /// The method.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub method: Option<Method>,
-    /// The path; never a regular expression.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub path: Option<PathMatch>,
-    /// Headers, each name once.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub headers: Vec<NamedMatch>,
+    pub matched: Option<RequestMatch>,
 }
 
 /// What becomes of requests above a limit.

@@ -9,8 +9,9 @@ use super::{Metadata, Resource};
 use crate::document::Kind;
 
 pub use super::cors::{AllowedOrigin, Cors, Listed};
-pub use super::mirror::{Mirror, MirrorShare};
+pub use super::mirror::Mirror;
 pub use super::retry::RouteRetry;
+pub use super::share::Share;
 
 pub use super::filter::{
     Filters, Header, HeaderModifier, PathModifier, Redirect, RedirectStatus, Rewrite, Scheme,

@@ -1,6 +1,7 @@
 //! Trees → the typed model, one file per kind.
 
 mod cors;
+mod fault;
 mod filters;
 mod gateway;
 mod grpc_route;
@@ -10,9 +11,11 @@ mod mirror;
 mod policy;
 mod rate_limit;
 mod refs;
+mod request_match;
 mod route;
 mod service;
 mod settings;
+mod share;
 mod stream_route;
 mod workload;
 

@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
-use super::matches::{header_list, method, path};
+use super::request_match::request_match;
 use super::settings::{error_code, span};
 use super::{non_empty, unique};
-use crate::model::rate_limit::{
-    LimitHeaders, LimitMatch, LimitMode, RateLimit, RateLimitTarget, RouteTarget,
-};
-use crate::model::route::PathMatch;
+use crate::model::rate_limit::{LimitHeaders, LimitMode, RateLimit, RateLimitTarget, RouteTarget};
 use crate::model::{Metadata, RateLimitPolicy};
 use crate::problem::Reason;
 use crate::reader::{Choices, Reader};
@@ -124,7 +121,7 @@ fn limit(reader: &mut Reader, node: &Node) -> Option<RateLimit> {
             // Fewer could never come as often as they may.
             reader.integer(node, requests.unwrap_or(1), MOST)
         });
-        let matched = object.optional(reader, "match", limit_match);
+        let matched = object.optional(reader, "match", request_match);
         Some(RateLimit {
             name: name?,
             requests: requests?,
@@ -132,28 +129,5 @@ fn limit(reader: &mut Reader, node: &Node) -> Option<RateLimit> {
             burst: burst?,
             matched: matched?,
         })
-    })
-}
-
-fn limit_match(reader: &mut Reader, node: &Node) -> Option<LimitMatch> {
-    reader.object(node, |reader, object| {
-        let method = object.optional(reader, "method", method);
-        let path = object.optional(reader, "path", |reader, node| match path(reader, node) {
-            // The query is no part of a path, and no regular expression over both could tell.
-            Some(PathMatch::RegularExpression(_)) => {
-                let what = "a regular expression for the path of a limit".to_owned();
-                let instead = "use Exact or PathPrefix, or target a rule of an HTTPRoute";
-                reader.refuse(node, Reason::Unsupported { what, instead })
-            }
-            path => path,
-        });
-        let headers = object.optional(reader, "headers", header_list);
-        let matched =
-            LimitMatch { method: method?, path: path?, headers: headers?.unwrap_or_default() };
-        if matched == LimitMatch::default() {
-            let fields = &["method", "path", "headers"];
-            return reader.refuse(object.node(), Reason::AtLeastOne { fields });
-        }
-        Some(matched)
     })
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::fault::fault;
 use super::health::health_check;
 use super::{non_empty, unique};
 use crate::model::policy::{
@@ -14,7 +15,7 @@ use crate::syntax::{DURATION, HEADER_NAME, PATH, is_header_name, is_path, parse_
 use crate::tree::Node;
 
 /// The places of settings that are still to come.
-const LATER: [&str; 6] = ["tls", "authorization", "fault", "mirror", "locality", "sessionAffinity"];
+const LATER: [&str; 5] = ["tls", "authorization", "mirror", "locality", "sessionAffinity"];
 
 /// The settings among the fields of `object`.
 pub(super) fn settings(reader: &mut Reader, object: &mut Object<'_>) -> Option<TrafficSettings> {
@@ -25,17 +26,26 @@ pub(super) fn settings(reader: &mut Reader, object: &mut Object<'_>) -> Option<T
     let health_check = object.optional(reader, "healthCheck", health_check);
     let circuit_breaker = object.optional(reader, "circuitBreaker", circuit_breaker);
     let connection_pool = object.optional(reader, "connectionPool", connection_pool);
+    let fault = object.optional(reader, "fault", fault);
     object.unsupported(reader, "rateLimit", "write a RateLimitPolicy for the target")?;
     let refused = LATER.map(|name| object.not_yet(reader, name));
     refused.into_iter().collect::<Option<()>>()?;
+    let (retries, circuit_breaker): (Option<Retries>, Option<CircuitBreaker>) =
+        (retries?, circuit_breaker?);
+    let counts = circuit_breaker.is_some_and(|breaker| breaker.max_retries.is_some());
+    let shares = retries.as_ref().is_some_and(|it| it.budget != RetryBudget::default());
+    if counts && shares {
+        return reader.refuse(object.node(), Conflict::RetriesTwice.into());
+    }
     Some(TrafficSettings {
         timeouts: timeouts?.unwrap_or_default(),
-        retries: retries?.unwrap_or_default(),
+        retries: retries.unwrap_or_default(),
         load_balancer: load_balancer?.unwrap_or_default(),
         outlier_detection: outlier_detection?,
         health_check: health_check?,
-        circuit_breaker: circuit_breaker?.unwrap_or_default(),
+        circuit_breaker: circuit_breaker.unwrap_or_default(),
         connection_pool: connection_pool?.unwrap_or_default(),
+        fault: fault?,
     })
 }
 
@@ -55,8 +65,17 @@ fn timeouts(reader: &mut Reader, node: &Node) -> Option<TrafficTimeouts> {
     reader.object(node, |reader, object| {
         let request = object.optional(reader, "request", span);
         let connect = object.optional(reader, "connect", some_time);
+        let stream_idle = object.optional(reader, "streamIdle", span);
+        let max_stream = object.optional(reader, "maxStream", some_time);
+        let request_headers = object.optional(reader, "requestHeaders", some_time);
         object.unsupported(reader, "perTry", "use retries.perTryTimeout")?;
-        Some(TrafficTimeouts { request: request?, connect: connect? })
+        Some(TrafficTimeouts {
+            request: request?,
+            connect: connect?,
+            stream_idle: stream_idle?,
+            max_stream: max_stream?,
+            request_headers: request_headers?,
+        })
     })
 }
 
@@ -255,10 +274,14 @@ fn circuit_breaker(reader: &mut Reader, node: &Node) -> Option<CircuitBreaker> {
         let max_connections = at_most(reader, object, "maxConnections", 1);
         let max_pending = at_most(reader, object, "maxPending", 0);
         let max_requests = at_most(reader, object, "maxRequests", 1);
+        let max_retries = at_most(reader, object, "maxRetries", 0);
+        let per_endpoint = at_most(reader, object, "maxConnectionsPerEndpoint", 1);
         Some(CircuitBreaker {
             max_connections: max_connections?,
             max_pending: max_pending?,
             max_requests: max_requests?,
+            max_retries: max_retries?,
+            max_connections_per_endpoint: per_endpoint?,
         })
     })
 }
@@ -267,9 +290,11 @@ fn connection_pool(reader: &mut Reader, node: &Node) -> Option<ConnectionPool> {
     reader.object(node, |reader, object| {
         let max_requests = at_most(reader, object, "maxRequestsPerConnection", 1);
         let idle_timeout = object.optional(reader, "idleTimeout", span);
+        let max_duration = object.optional(reader, "maxConnectionDuration", some_time);
         Some(ConnectionPool {
             max_requests_per_connection: max_requests?,
             idle_timeout: idle_timeout?,
+            max_connection_duration: max_duration?,
         })
     })
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::request_match::share;
 use super::{about_it, backend, choice, integer, list, object, of_type, port_number, text};
 
 /// Those of a GRPCRoute.
@@ -12,22 +13,8 @@ pub(super) fn call_filter() -> Value {
 }
 
 fn mirror() -> Value {
-    let most = i32::MAX.unsigned_abs();
-    let fraction = object(
-        &["numerator"],
-        &[
-            ("numerator", integer(0, most)),
-            ("denominator", about_it(integer(1, most), "100 without it.")),
-        ],
-    );
-    let mirror = object(
-        &["backendRef"],
-        &[
-            ("backendRef", backend()),
-            ("percent", about_it(integer(0, 100), "Of the requests; all without it.")),
-            ("fraction", fraction),
-        ],
-    );
+    let [percent, fraction] = share();
+    let mirror = object(&["backendRef"], &[("backendRef", backend()), percent, fraction]);
     of_type("RequestMirror", "requestMirror", mirror)
 }
 

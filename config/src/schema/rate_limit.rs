@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{about_it, choice, integer, list, named_match, object, text};
+use super::request_match::request_match;
+use super::{about_it, choice, integer, list, object, text};
 
 const MOST: u32 = i32::MAX.unsigned_abs();
 
@@ -43,11 +44,6 @@ fn target() -> Value {
 }
 
 fn limit() -> Value {
-    let path = object(&[], &[("type", choice(&["Exact", "PathPrefix"])), ("value", text())]);
-    let methods = choice(&["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"]);
-    let mut matched =
-        object(&[], &[("method", methods), ("path", path), ("headers", list(&named_match(), 0))]);
-    matched["minProperties"] = json!(1);
     object(
         &["requests", "per"],
         &[
@@ -58,7 +54,7 @@ fn limit() -> Value {
                 "burst",
                 about_it(integer(1, MOST), "At once after a quiet time; requests without it."),
             ),
-            ("match", about_it(matched, "Only requests like this.")),
+            ("match", request_match()),
         ],
     )
 }

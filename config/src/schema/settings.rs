@@ -2,25 +2,32 @@
 
 use serde_json::Value;
 
+use super::request_match::{request_match, share};
 use super::{about_it, choice, integer, list, object, text};
-use crate::model::policy::Condition;
+use crate::model::policy::{Condition, GrpcStatus};
 
 const MOST: u32 = i32::MAX.unsigned_abs();
 
 /// The fields.
-pub(super) fn settings() -> [(&'static str, Value); 7] {
+pub(super) fn settings() -> [(&'static str, Value); 8] {
     let timeouts = [
         ("request", about_it(text(), "When the route does not say; 0s is no limit.")),
         ("connect", about_it(text(), "Connecting to an endpoint.")),
+        ("streamIdle", about_it(text(), "Silence within a request; 0s is no limit.")),
+        ("maxStream", about_it(text(), "A request, however much goes to and fro.")),
+        ("requestHeaders", about_it(text(), "The head of a request that has begun.")),
     ];
     let breaker = [
         ("maxConnections", integer(1, MOST)),
         ("maxPending", integer(0, MOST)),
         ("maxRequests", integer(1, MOST)),
+        ("maxRetries", about_it(integer(0, MOST), "Not along with retries.budget.")),
+        ("maxConnectionsPerEndpoint", integer(1, MOST)),
     ];
     let pool = [
         ("maxRequestsPerConnection", integer(1, MOST)),
         ("idleTimeout", about_it(text(), "0s keeps idle connections for ever.")),
+        ("maxConnectionDuration", about_it(text(), "Older connections get no further requests.")),
     ];
     [
         ("timeouts", object(&[], &timeouts)),
@@ -33,7 +40,28 @@ pub(super) fn settings() -> [(&'static str, Value); 7] {
         ("healthCheck", about_it(health_check(), "Endpoints are asked whether they are well.")),
         ("circuitBreaker", object(&[], &breaker)),
         ("connectionPool", object(&[], &pool)),
+        ("fault", about_it(fault(), "What is done wrong on purpose, by the proxies of callers.")),
     ]
+}
+
+fn fault() -> Value {
+    let [percent, fraction] = share();
+    let delay =
+        [("time", about_it(text(), "Before it is sent on.")), percent.clone(), fraction.clone()];
+    let of_grpc = choice(&GrpcStatus::NAMES);
+    let abort = [("status", integer(400, 599)), ("grpcStatus", of_grpc), percent, fraction];
+    object(
+        &[],
+        &[
+            ("delay", about_it(object(&["time"], &delay), "Requests wait.")),
+            (
+                "abort",
+                about_it(object(&[], &abort), "Requests are answered in place of being sent."),
+            ),
+            ("match", request_match()),
+            ("maxActive", about_it(integer(1, MOST), "At once, in one proxy.")),
+        ],
+    )
 }
 
 fn retries() -> Value {

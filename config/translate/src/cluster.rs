@@ -136,10 +136,18 @@ pub(crate) fn ignored_by_grpc(settings: &TrafficSettings) -> Vec<&'static str> {
         ("loadBalancer.hashOn, but for headers", !by_header),
         ("outlierDetection by errors in a row", in_a_row),
         ("healthCheck", settings.health_check.is_some()),
+        ("timeouts.streamIdle", settings.timeouts.stream_idle.is_some()),
         ("circuitBreaker.maxConnections", breaker.max_connections.is_some()),
         ("circuitBreaker.maxPending", breaker.max_pending.is_some()),
+        ("circuitBreaker.maxRetries", breaker.max_retries.is_some()),
+        (
+            "circuitBreaker.maxConnectionsPerEndpoint",
+            breaker.max_connections_per_endpoint.is_some(),
+        ),
         ("connectionPool.maxRequestsPerConnection", pool.max_requests_per_connection.is_some()),
         ("connectionPool.idleTimeout", pool.idle_timeout.is_some()),
+        ("connectionPool.maxConnectionDuration", pool.max_connection_duration.is_some()),
+        ("fault with a match", settings.fault.as_ref().is_some_and(|it| it.matched.is_some())),
     ]
     .into_iter()
     .filter_map(|(field, is_set)| is_set.then_some(field))
@@ -190,15 +198,23 @@ fn breakers(limits: CircuitBreaker, budget: RetryBudget) -> Option<cluster::Circ
         ..Default::default()
     });
     let is_empty = limits.is_empty() && retry_budget.is_none();
+    let per_host =
+        limits.max_connections_per_endpoint.map(|most| cluster::circuit_breakers::Thresholds {
+            max_connections: Some(uint32(most)),
+            ..Default::default()
+        });
     let thresholds = cluster::circuit_breakers::Thresholds {
         max_connections: limits.max_connections.map(uint32),
         max_pending_requests: limits.max_pending.map(uint32),
         max_requests: limits.max_requests.map(uint32),
+        max_retries: limits.max_retries.map(uint32),
         retry_budget,
         ..Default::default()
     };
-    (!is_empty)
-        .then(|| cluster::CircuitBreakers { thresholds: vec![thresholds], ..Default::default() })
+    (!is_empty).then(|| cluster::CircuitBreakers {
+        thresholds: vec![thresholds],
+        per_host_thresholds: per_host.into_iter().collect(),
+    })
 }
 
 /// Judges by what is asked for only, and always leaves out one endpoint if it deserves it: ten
@@ -229,6 +245,7 @@ fn outliers(it: OutlierDetection) -> cluster::OutlierDetection {
 fn common_options(pool: ConnectionPool) -> Option<core::HttpProtocolOptions> {
     (pool != ConnectionPool::default()).then(|| core::HttpProtocolOptions {
         idle_timeout: pool.idle_timeout.map(duration),
+        max_connection_duration: pool.max_connection_duration.map(duration),
         max_requests_per_connection: pool.max_requests_per_connection.map(uint32),
         ..Default::default()
     })

@@ -13,7 +13,6 @@ use weft_proto::pb::envoy::extensions::filters::http::dynamic_forward_proxy::v3 
 use weft_proto::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
 
 use crate::cluster::{Source, egress_cluster_name};
-use crate::listener::everything;
 use crate::treatment::Treatment;
 use crate::wire::any;
 
@@ -123,13 +122,14 @@ fn virtual_host(
     protocol: Protocol,
     domains: Vec<String>,
 ) -> route::VirtualHost {
+    let treatment = Treatment::by_default(mesh, protocol);
     let action = route::RouteAction {
         cluster_specifier: Some(route::route_action::ClusterSpecifier::Cluster(name.clone())),
-        ..Treatment::by_default(mesh, protocol).forward()
+        ..treatment.forward()
     };
     route::VirtualHost {
         domains,
-        routes: vec![everything(&name, action)],
+        routes: vec![treatment.everything(&name, action)],
         name,
         ..Default::default()
     }

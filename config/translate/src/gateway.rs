@@ -20,6 +20,7 @@ use weft_proto::pb::envoy::config::route::v3 as route;
 use weft_proto::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
 
 use crate::cors::with_cors;
+use crate::fault;
 use crate::listener::{destination, http_filter, listen, manager, tcp, tls_inspector};
 use crate::rate_limit;
 use crate::resources::{Resource, ResourceMap};
@@ -85,7 +86,7 @@ pub(crate) fn listeners(
     for (port, sides) in ports(mesh, key, gateway) {
         let name = port_name(key, port);
         let always = rate_limit::of_target(mesh, key, RateLimitTarget::Gateway);
-        let Some(chains) = chains(&name, &sides, always) else { continue };
+        let Some(chains) = chains(mesh, &name, &sides, always) else { continue };
         let by_name = sides.iter().any(|side| side.listener.protocol == ListenerProtocol::Tls);
         for at in gateway.sockets(port) {
             let name = format!("gateway/{key}/{at}");
@@ -99,6 +100,7 @@ pub(crate) fn listeners(
 }
 
 fn chains(
+    mesh: &Mesh,
     name: &str,
     sides: &[Side<'_>],
     limited: Option<&RateLimitPolicy>,
@@ -109,7 +111,7 @@ fn chains(
         ListenerProtocol::Http => {
             let routes: Vec<&BoundRoute> =
                 sides.iter().flat_map(|side| &side.routes.requests).map(AsRef::as_ref).collect();
-            Some(vec![chain(requests(name, &routes, limited))])
+            Some(vec![chain(requests(mesh, name, &routes, limited))])
         }
         ListenerProtocol::Tcp => {
             let route = first.routes.connections.as_ref()?;
@@ -139,20 +141,25 @@ fn chains(
 /// Takes requests of strangers: what they say of addresses before them is not believed, and paths
 /// are made plain before anything is decided by them.
 fn requests(
+    mesh: &Mesh,
     name: &str,
     takes: &[&BoundRoute],
     limited: Option<&RateLimitPolicy>,
 ) -> listener::Filter {
     let rds = hcm::Rds { config_source: Some(ads()), route_config_name: name.to_owned() };
     let routes = hcm::http_connection_manager::RouteSpecifier::Rds(rds);
+    let head_timeout = mesh.config().and_then(|config| config.defaults.timeouts.request_headers);
     let mut manager = hcm::HttpConnectionManager {
         use_remote_address: Some(bool_value(true)),
         normalize_path: Some(bool_value(true)),
         merge_slashes: true,
-        request_headers_timeout: Some(duration(HEAD_TIMEOUT)),
+        request_headers_timeout: Some(duration(head_timeout.unwrap_or(HEAD_TIMEOUT))),
         ..manager(name, routes)
     };
     rate_limit::with_limits(&mut manager, limited, &rate_limit::of_routes(takes.iter().copied()));
+    if mesh.has_faults() {
+        fault::with_faults(&mut manager);
+    }
     let mut rules = takes.iter().flat_map(|route| &route.rules);
     let has_cors = rules.any(|rule| rule.filters.cors.is_some());
     http_filter(&if has_cors { with_cors(manager) } else { manager })

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use weft_config::model::policy::{HashOn, TrafficSettings};
+use weft_config::model::policy::{Fault, HashOn, TrafficSettings, TrafficTimeouts};
 use weft_config::model::service::Protocol;
 use weft_config::{BoundRule, DocumentId, Key, Kind, Mesh};
 use weft_proto::pb::envoy::config::core::v3::TrafficDirection;
@@ -12,6 +12,7 @@ use weft_proto::pb::envoy::config::listener::v3 as listener;
 use weft_proto::pb::envoy::config::route::v3 as route;
 use weft_proto::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
 
+use crate::fault;
 use crate::listener::{everything_as, http_filter, listen, manager};
 use crate::node::Dialect;
 use crate::path::specifiers;
@@ -41,12 +42,13 @@ pub(crate) fn view(mesh: &Mesh, namespace: &str) -> ClientView {
         if service.ports.iter().any(|port| port.protocol.is_http2()) {
             view.notes.extend(ignored_settings(mesh, key));
         }
+        let fault = mesh.settings(key, None).fault;
         for host in hosts(mesh, service, key, namespace, Protocol::is_http2) {
             let routes = route_configuration(mesh, &host, &mut view.notes);
             view.routes.insert(host.name.as_str().into(), Resource::new(&routes));
             // A wildcard cannot be dialled.
             for target in host.domains.iter().filter(|domain| !domain.starts_with('*')) {
-                let listener = api_listener(target, &host.name);
+                let listener = api_listener(target, &host.name, fault.as_ref());
                 view.listeners.insert(target.as_str().into(), Resource::new(&listener));
             }
         }
@@ -54,9 +56,12 @@ pub(crate) fn view(mesh: &Mesh, namespace: &str) -> ClientView {
     view
 }
 
-fn api_listener(target: &str, routes: &str) -> listener::Listener {
+fn api_listener(target: &str, routes: &str, said: Option<&Fault>) -> listener::Listener {
     let rds = hcm::Rds { config_source: Some(ads()), route_config_name: routes.to_owned() };
-    let manager = manager(routes, hcm::http_connection_manager::RouteSpecifier::Rds(rds));
+    let mut manager = manager(routes, hcm::http_connection_manager::RouteSpecifier::Rds(rds));
+    if let Some(said) = said {
+        fault::with_fault(&mut manager, said);
+    }
     listener::Listener {
         name: target.to_owned(),
         api_listener: Some(listener::ApiListener { api_listener: Some(any(&manager)) }),
@@ -113,7 +118,7 @@ fn route_configuration(
         let cluster = crate::cluster::cluster_name(host.service, host.port.port);
         let action = route::RouteAction {
             cluster_specifier: Some(route::route_action::ClusterSpecifier::Cluster(cluster)),
-            max_stream_duration: stream_limit(settings.timeouts.request),
+            max_stream_duration: stream_limit(None, settings.timeouts),
             retry_policy: Tries::of_policy(&settings.retries).and_then(|it| it.for_clients()),
             hash_policy: hash_policies(&settings),
             ..Default::default()
@@ -196,10 +201,16 @@ fn hash_policies(settings: &TrafficSettings) -> Vec<route::route_action::HashPol
 }
 
 /// gRPC clients ignore `timeout` (gRFC A31).
-fn stream_limit(limit: Option<Duration>) -> Option<route::route_action::MaxStreamDuration> {
-    limit.filter(|limit| !limit.is_zero()).map(|limit| route::route_action::MaxStreamDuration {
-        max_stream_duration: Some(duration(limit)),
-        ..Default::default()
+fn stream_limit(
+    of_rule: Option<Duration>,
+    policy: TrafficTimeouts,
+) -> Option<route::route_action::MaxStreamDuration> {
+    let request = of_rule.or(policy.request).filter(|limit| !limit.is_zero());
+    request.into_iter().chain(policy.max_stream).min().map(|limit| {
+        route::route_action::MaxStreamDuration {
+            max_stream_duration: Some(duration(limit)),
+            ..Default::default()
+        }
     })
 }
 
@@ -215,7 +226,7 @@ fn client_action(
     };
     route::route::Action::Route(route::RouteAction {
         cluster_specifier: Some(cluster_specifier),
-        max_stream_duration: stream_limit(rule.timeout.or(settings.timeouts.request)),
+        max_stream_duration: stream_limit(rule.timeout, settings.timeouts),
         retry_policy: Tries::of(rule, &settings.retries).and_then(|tries| tries.for_clients()),
         hash_policy: hash_policies(settings),
         ..Default::default()

@@ -20,6 +20,7 @@ use crate::cluster::{Inbound, cluster_name};
 use crate::cors::with_cors;
 use crate::egress;
 use crate::encoded::{EncodedHosts, append};
+use crate::fault;
 use crate::rate_limit;
 use crate::resources::{Resource, ResourceMap};
 use crate::route::{backend_cluster, by_precedence};
@@ -60,6 +61,9 @@ fn routes_of<'a>(
 fn outgoing(mesh: &Mesh, routes: &str, limits: &[&RateLimitPolicy]) -> hcm::HttpConnectionManager {
     let mut manager = manager(routes, by_discovery(routes));
     rate_limit::with_limits(&mut manager, None, limits);
+    if mesh.has_faults() {
+        fault::with_faults(&mut manager);
+    }
     if mesh.has_cors() { with_cors(manager) } else { manager }
 }
 
@@ -73,13 +77,17 @@ pub(crate) fn inbound(
     at: SocketAddr,
     speaks: Inbound,
     limited: Option<&RateLimitPolicy>,
+    head_timeout: Option<Duration>,
 ) -> listener::Listener {
     let filter = match speaks {
         Inbound::Tcp => tcp(INBOUND, ClusterSpecifier::Cluster(INBOUND.to_owned())),
         Inbound::Http1 | Inbound::Http2 | Inbound::AsCalled => {
             let routes =
                 hcm::http_connection_manager::RouteSpecifier::RouteConfig(inbound_routes());
-            let mut manager = manager(INBOUND, routes);
+            let mut manager = hcm::HttpConnectionManager {
+                request_headers_timeout: head_timeout.map(duration),
+                ..manager(INBOUND, routes)
+            };
             rate_limit::with_limits(&mut manager, limited, &[]);
             http_filter(&manager)
         }
@@ -259,7 +267,7 @@ pub(crate) fn virtual_host(mesh: &Mesh, host: &Host<'_>) -> route::VirtualHost {
             )),
             ..treatment.forward()
         };
-        vec![everything(&cluster, action)]
+        vec![treatment.everything(&cluster, action)]
     } else {
         by_precedence(&host.routes)
             .iter()

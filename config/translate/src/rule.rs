@@ -36,7 +36,7 @@ pub(crate) fn routes(
                     ..Default::default()
                 }),
                 action: Some(action(rule, replacement, treatment)),
-                typed_per_filter_config: settings(rule),
+                typed_per_filter_config: settings(rule, treatment),
                 ..Default::default()
             };
             change_headers(&mut route, filters);
@@ -47,9 +47,10 @@ pub(crate) fn routes(
 }
 
 /// What a rule says to filters, by their names.
-fn settings(rule: &BoundRule) -> std::collections::HashMap<String, Any> {
+fn settings(rule: &BoundRule, treatment: &Treatment<'_>) -> std::collections::HashMap<String, Any> {
     let cors = rule.filters.cors.iter().map(crate::cors::of_route);
-    cors.chain(rule.rate_limit.as_deref().map(crate::rate_limit::of_route)).collect()
+    let limit = rule.rate_limit.as_deref().map(crate::rate_limit::of_route);
+    cors.chain(limit).chain(treatment.filters()).collect()
 }
 
 /// The route of the question that browsers ask before a request that a rule with `CORS` matches.

@@ -222,7 +222,8 @@ impl Translator {
             let speaks = listener::speaks(service);
             resources.clusters.insert(INBOUND, &cluster::inbound(inbound.app, speaks));
             let limited = rate_limit::of_target(&self.mesh, &key, RateLimitTarget::Service);
-            let listener = listener::inbound(inbound.listen, speaks, limited);
+            let head_timeout = self.mesh.settings(&key, None).timeouts.request_headers;
+            let listener = listener::inbound(inbound.listen, speaks, limited, head_timeout);
             resources.listeners.insert(INBOUND, &listener);
             resources.notes = inbound_note(key, service, speaks).into_iter().collect();
         }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use weft_config::model::policy::{HashOn, TrafficSettings};
-use weft_config::model::route::MirrorShare;
+use weft_config::model::route::Share;
 use weft_config::model::service::Protocol;
 use weft_config::{Backend, BoundMirror, BoundRule, Key, Mesh};
 use weft_proto::pb::envoy::config::core::v3 as core;
@@ -13,12 +13,12 @@ use weft_proto::pb::envoy::config::route::v3::route_action::hash_policy::{
     ConnectionProperties, Cookie, Header, PolicySpecifier, QueryParameter,
 };
 use weft_proto::pb::envoy::config::route::v3::route_action::{HashPolicy, RequestMirrorPolicy};
-use weft_proto::pb::envoy::r#type::v3::FractionalPercent;
-use weft_proto::pb::envoy::r#type::v3::fractional_percent::DenominatorType;
+use weft_proto::pb::google::protobuf::Any;
 
+use crate::listener::everything;
 use crate::retry::Tries;
 use crate::route::backend_cluster;
-use crate::wire::duration;
+use crate::wire::{duration, fraction};
 
 /// What holds for requests to a port, as far as no rule says otherwise.
 #[derive(Clone, Debug)]
@@ -78,10 +78,43 @@ impl<'a> Treatment<'a> {
             (None, Some(per_try), _) => Lasts::AtMost(per_try),
             _ => lasts,
         };
+        let base = within(timeout);
+        let stream_idle = self.settings.timeouts.stream_idle.map(duration);
         route::RouteAction {
             retry_policy: tries.map(|tries| tries.for_proxies(per_try)),
             hash_policy,
+<<<<<<< HEAD
             ..lasting(lasts)
+=======
+            idle_timeout: stream_idle.or(base.idle_timeout),
+            max_stream_duration: self.stream_limit(),
+            ..base
+        }
+    }
+
+    /// Calls of gRPC end when their callers no longer wait, and no stream goes on for longer than
+    /// the policy says.
+    fn stream_limit(&self) -> Option<route::route_action::MaxStreamDuration> {
+        let most = self.settings.timeouts.max_stream;
+        let asked = self.protocol.is_http2().then(|| duration(most.unwrap_or_default()));
+        (most.is_some() || asked.is_some()).then(|| route::route_action::MaxStreamDuration {
+            max_stream_duration: most.map(duration),
+            grpc_timeout_header_max: asked,
+            ..Default::default()
+        })
+    }
+
+    /// What routes say to filters, by their names.
+    pub(crate) fn filters(&self) -> impl Iterator<Item = (String, Any)> {
+        self.settings.fault.as_ref().map(crate::fault::of_route).into_iter()
+    }
+
+    /// A route for every request, with this action.
+    pub(crate) fn everything(&self, name: &str, action: route::RouteAction) -> route::Route {
+        route::Route {
+            typed_per_filter_config: self.filters().collect(),
+            ..everything(name, action)
+>>>>>>> 175e037 (config: faults, and every time limit and breaker that proxies have)
         }
     }
 
@@ -134,11 +167,8 @@ pub(crate) fn lasting(lasts: Lasts) -> route::RouteAction {
 }
 
 fn mirror_policy(mirror: &BoundMirror) -> RequestMirrorPolicy {
-    let fraction = |share: MirrorShare| core::RuntimeFractionalPercent {
-        default_value: Some(FractionalPercent {
-            numerator: share.per_million(),
-            denominator: DenominatorType::Million.into(),
-        }),
+    let fraction = |share: Share| core::RuntimeFractionalPercent {
+        default_value: Some(fraction(share)),
         ..Default::default()
     };
     RequestMirrorPolicy {

@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration as StdDuration;
 
+use weft_config::model::route::Share;
 use weft_proto::pb::envoy::config::core::v3 as core;
+use weft_proto::pb::envoy::r#type::v3::FractionalPercent;
+use weft_proto::pb::envoy::r#type::v3::fractional_percent::DenominatorType;
 use weft_proto::pb::google::protobuf::{Any, BoolValue, Duration, UInt32Value};
 
 /// A message inside an `Any`.
@@ -41,6 +44,14 @@ pub(crate) fn host_and_port(host: &str, port: u16) -> core::Address {
             port_specifier: Some(core::socket_address::PortSpecifier::PortValue(u32::from(port))),
             ..Default::default()
         })),
+    }
+}
+
+/// A share of the requests.
+pub(crate) fn fraction(share: Share) -> FractionalPercent {
+    FractionalPercent {
+        numerator: share.per_million(),
+        denominator: DenominatorType::Million.into(),
     }
 }
 

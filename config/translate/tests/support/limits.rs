@@ -1,4 +1,4 @@
-//! Rate limits by chance.
+//! Rate limits and faults by chance.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -48,4 +48,14 @@ pub(super) fn rate_limit_policy() -> impl Strategy<Value = Value> {
         }
         spec
     })
+}
+
+/// Faults made on purpose, and the limits that go along with a policy of a Service.
+pub(super) fn fault() -> impl Strategy<Value = Value> {
+    pick(&[
+        r#"{"delay": {"time": "1ms", "percent": 50}}"#,
+        r#"{"abort": {"status": 503, "fraction": {"numerator": 1, "denominator": 3}}}"#,
+        r#"{"abort": {"grpcStatus": "ABORTED"}, "match": {"path": {"value": "/a.b"}}, "maxActive": 3}"#,
+    ])
+    .prop_map(|text| serde_json::from_str(text).unwrap_or_default())
 }

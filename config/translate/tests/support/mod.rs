@@ -349,25 +349,27 @@ fn settings() -> impl Strategy<Value = Value> {
         prop::option::of(load_balancer()),
         prop::option::of(outlier_detection()),
         prop::option::of(health_check()),
+        prop::option::of(limits::fault()),
     );
     (times.clone(), times, limit.clone(), limit, new).prop_map(
-        |(request, idle, requests, per_connection, (retries, balancer, outliers, check))| {
+        |(request, idle, requests, per_connection, (retries, balancer, outliers, check, fault))| {
             let mut settings = json!({});
             if let Some(request) = request {
-                settings["timeouts"] = json!({"request": request, "connect": "700ms"});
+                settings["timeouts"] = json!({"request": request, "connect": "700ms", "streamIdle": request, "maxStream": "2h"});
             }
             if let Some(most) = requests {
-                settings["circuitBreaker"] = json!({"maxRequests": most, "maxPending": 0});
+                settings["circuitBreaker"] = json!({"maxRequests": most, "maxPending": 0, "maxConnectionsPerEndpoint": most});
             }
             if let (Some(idle), Some(most)) = (idle, per_connection) {
                 settings["connectionPool"] =
-                    json!({"idleTimeout": idle, "maxRequestsPerConnection": most});
+                    json!({"idleTimeout": idle, "maxRequestsPerConnection": most, "maxConnectionDuration": "1h"});
             }
             let places = [
                 ("retries", retries),
                 ("loadBalancer", balancer),
                 ("outlierDetection", outliers),
                 ("healthCheck", check),
+                ("fault", fault),
             ];
             for (place, value) in places {
                 if let Some(value) = value {
