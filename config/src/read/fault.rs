@@ -48,12 +48,9 @@ fn abort(reader: &mut Reader, node: &Node) -> Option<Abort> {
             reader.choice(node, &STATUSES).map(AbortAnswer::GrpcStatus)
         });
         let share = share(reader, object);
-        let answer = match (status?, grpc?) {
-            (Some(answer), None) | (None, Some(answer)) => answer,
-            _ => {
-                let fields = &["status", "grpcStatus"];
-                return reader.refuse(object.node(), Reason::ExactlyOne { fields });
-            }
+        let ((Some(answer), None) | (None, Some(answer))) = (status?, grpc?) else {
+            let fields = &["status", "grpcStatus"];
+            return reader.refuse(object.node(), Reason::ExactlyOne { fields });
         };
         Some(Abort { answer, share: share? })
     })

@@ -6,19 +6,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use prost::Message as _;
-use prost::encoding::{WireType, encode_key, encode_varint};
 use weft_config::model::policy::TrafficSettings;
 use weft_config::model::service::{Protocol, Service};
 use weft_config::model::{MeshConfig, TrafficPolicy};
 use weft_config::{BoundRoute, Key, Mesh};
-use weft_proto::pb::envoy::config::route::v3 as route;
 
 use crate::listener::virtual_host;
+use crate::stable::append;
 use crate::virtual_host::hosts;
-
-/// `RouteConfiguration.virtual_hosts`.
-const VIRTUAL_HOSTS: u32 = 2;
 
 /// The hosts of every Service as dialled from every namespace that has asked.
 #[derive(Debug, Default)]
@@ -79,7 +74,7 @@ impl EncodedHosts {
         }
         let mut fields = Vec::new();
         for host in hosts(mesh, service, key, namespace, Protocol::is_http) {
-            append(&virtual_host(mesh, &host), &mut fields);
+            append(virtual_host(mesh, &host), &mut fields);
         }
         to.extend_from_slice(&fields);
         let made = HostsOfService {
@@ -104,35 +99,9 @@ fn settings<'a>(
     std::iter::once(mesh.settings(key, None)).chain(led_to).collect()
 }
 
-/// Appends a virtual host to an encoded `RouteConfiguration`.
-pub(crate) fn append(host: &route::VirtualHost, to: &mut Vec<u8>) {
-    encode_key(VIRTUAL_HOSTS, WireType::LengthDelimited, to);
-    // A length always fits.
-    encode_varint(u64::try_from(host.encoded_len()).unwrap_or(u64::MAX), to);
-    to.extend_from_slice(&host.encode_to_vec());
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn fields_put_together_are_the_message() {
-        let host = |name: &str| route::VirtualHost {
-            name: name.to_owned(),
-            domains: vec![name.to_owned()],
-            ..Default::default()
-        };
-        let whole = route::RouteConfiguration {
-            name: "outbound".to_owned(),
-            virtual_hosts: vec![host("a"), host(&"b".repeat(300))],
-            ..Default::default()
-        };
-        let mut parts = route::RouteConfiguration { virtual_hosts: Vec::new(), ..whole.clone() }
-            .encode_to_vec();
-        whole.virtual_hosts.iter().for_each(|host| append(host, &mut parts));
-        assert_eq!(parts, whole.encode_to_vec());
-    }
 
     fn mesh() -> Mesh {
         let service = |name: &str| {

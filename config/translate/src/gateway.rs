@@ -23,9 +23,10 @@ use crate::cors::with_cors;
 use crate::fault;
 use crate::listener::{destination, http_filter, listen, manager, tcp, tls_inspector};
 use crate::rate_limit;
-use crate::resources::{Resource, ResourceMap};
+use crate::resources::ResourceMap;
 use crate::route::{Candidate, by_precedence};
 use crate::rule;
+use crate::stable;
 use crate::treatment::Treatment;
 use crate::wire::{ads, bool_value, duration};
 
@@ -196,7 +197,7 @@ pub(crate) fn routes(mesh: &Mesh, key: &Key, gateway: &Gateway) -> ResourceMap {
                 name: name.clone(),
                 ..Default::default()
             };
-            map.insert(name.into(), Resource::new(&routes));
+            map.insert(name.into(), stable::configuration(routes));
         }
     }
     map

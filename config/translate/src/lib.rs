@@ -31,6 +31,7 @@ mod resources;
 mod retry;
 mod route;
 mod rule;
+mod stable;
 mod translator;
 mod treatment;
 mod view;

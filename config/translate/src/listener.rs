@@ -19,12 +19,13 @@ use weft_proto::pb::envoy::extensions::filters::network::tcp_proxy::v3::tcp_prox
 use crate::cluster::{Inbound, cluster_name};
 use crate::cors::with_cors;
 use crate::egress;
-use crate::encoded::{EncodedHosts, append};
+use crate::encoded::EncodedHosts;
 use crate::fault;
 use crate::rate_limit;
 use crate::resources::{Resource, ResourceMap};
 use crate::route::{backend_cluster, by_precedence};
 use crate::rule;
+use crate::stable::{self, append};
 use crate::treatment::{Lasts, Treatment, lasting};
 use crate::view::Viewpoint;
 use crate::virtual_host::{Host, hosts};
@@ -234,11 +235,11 @@ pub(crate) fn outbound_routes(
         for port in service.ports.iter().filter(listening) {
             let hosts = hosts(mesh, service, key, from.namespace(), Protocol::is_http);
             let routes = port_routes(mesh, key, port.port, &hosts);
-            map.insert(routes.name.as_str().into(), Resource::new(&routes));
+            map.insert(routes.name.as_str().into(), stable::configuration(routes));
         }
     }
     for host in egress::virtual_hosts(mesh) {
-        append(&host, &mut outbound);
+        append(host, &mut outbound);
     }
     map.insert(OUTBOUND.into(), Resource::encoded(outbound));
     map

@@ -78,30 +78,22 @@ impl<'a> Treatment<'a> {
             (None, Some(per_try), _) => Lasts::AtMost(per_try),
             _ => lasts,
         };
-        let base = within(timeout);
-        let stream_idle = self.settings.timeouts.stream_idle.map(duration);
+        let base = lasting(lasts);
+        let times = self.settings.timeouts;
+        let most = times.max_stream.map(duration);
+        // No call goes on for longer either, whatever its caller asks for.
+        let of_stream = most.map(|most| route::route_action::MaxStreamDuration {
+            max_stream_duration: Some(most),
+            grpc_timeout_header_max: Some(most),
+            ..Default::default()
+        });
         route::RouteAction {
             retry_policy: tries.map(|tries| tries.for_proxies(per_try)),
             hash_policy,
-<<<<<<< HEAD
-            ..lasting(lasts)
-=======
-            idle_timeout: stream_idle.or(base.idle_timeout),
-            max_stream_duration: self.stream_limit(),
+            idle_timeout: times.stream_idle.map(duration).or(base.idle_timeout),
+            max_stream_duration: of_stream.or(base.max_stream_duration),
             ..base
         }
-    }
-
-    /// Calls of gRPC end when their callers no longer wait, and no stream goes on for longer than
-    /// the policy says.
-    fn stream_limit(&self) -> Option<route::route_action::MaxStreamDuration> {
-        let most = self.settings.timeouts.max_stream;
-        let asked = self.protocol.is_http2().then(|| duration(most.unwrap_or_default()));
-        (most.is_some() || asked.is_some()).then(|| route::route_action::MaxStreamDuration {
-            max_stream_duration: most.map(duration),
-            grpc_timeout_header_max: asked,
-            ..Default::default()
-        })
     }
 
     /// What routes say to filters, by their names.
@@ -114,7 +106,6 @@ impl<'a> Treatment<'a> {
         route::Route {
             typed_per_filter_config: self.filters().collect(),
             ..everything(name, action)
->>>>>>> 175e037 (config: faults, and every time limit and breaker that proxies have)
         }
     }
 
