@@ -13,7 +13,7 @@ fn messages(text: &str) -> Vec<String> {
 /// A Service of each kind of port: `http`, `calls` (grpc) and `bytes` (tcp).
 fn with_services(text: &str) -> String {
     let named = |name: &str, protocol: &str| {
-        service(&format!("{{ports: [{{port: 80, protocol: {protocol}}}]}}"))
+        document("Service", "a", &format!("{{ports: [{{port: 80, protocol: {protocol}}}]}}"))
             .replace("name: a", &format!("name: {name}"))
     };
     let services = [named("plain", "http"), named("calls", "grpc"), named("bytes", "tcp")];
