@@ -12,11 +12,12 @@ use crate::Result;
 /// Where the crate keeps its descriptors, options and all.
 const IN_CRATE: &str = "src/generated/types.bin";
 
-/// Messages that Envoy's peers send and that `envoy-types` lacks, in our own words.
-const EXTRA: [&str; 3] = [
+/// Messages that Envoy's peers send and that `envoy-types` lacks, in our own words, and our own.
+const EXTRA: [&str; 4] = [
     "udpa/type/v1/typed_struct.proto",
     "xds/type/v3/typed_struct.proto",
     "xds/type/matcher/v3/inputs.proto",
+    "weft/balancing/v1/peak_ewma.proto",
 ];
 
 /// Reads the descriptors of `envoy-types` and adds the messages it lacks.

@@ -8,9 +8,11 @@
 //! - [`json`] reads and writes any message of it as YAML or JSON.
 //! - [`type_url`] names the types that travel in an `Any`.
 //! - [`node_match`] says which nodes a question of CSDS is about.
+//! - [`balancing`] holds policies that Envoy has none of.
 //! - [`registry`] is how workloads announce themselves to our control plane.
 
 pub mod admin;
+pub mod balancing;
 pub mod check;
 pub mod discovery;
 pub mod json;

@@ -43,6 +43,8 @@ pub const ROUND_ROBIN: &str =
 /// Least request, as a load balancing policy extension.
 pub const LEAST_REQUEST: &str =
     "type.googleapis.com/envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest";
+/// Peak EWMA, as a load balancing policy extension of our own.
+pub const PEAK_EWMA: &str = "type.googleapis.com/weft.balancing.v1.PeakEwma";
 /// A locality chosen by weight first, then an endpoint of it.
 pub const WRR_LOCALITY: &str =
     "type.googleapis.com/envoy.extensions.load_balancing_policies.wrr_locality.v3.WrrLocality";

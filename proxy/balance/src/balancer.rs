@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     bounded,
+    directory::Directory,
     draw::Draw,
     endpoint::{EndpointId, EndpointState},
     host::{Condition, Host, Locality},
@@ -124,8 +125,12 @@ pub struct Balancer {
     /// What the first group prefers.
     zones: Option<Zones>,
     /// Which hosts are in the zone of this proxy; empty where that does not matter.
-    near: Box<[bool]>,
-    hosts: Box<[Host]>,
+    pub(crate) near: Box<[bool]>,
+    pub(crate) hosts: Box<[Host]>,
+    /// Where the hosts of each group end.
+    pub(crate) group_ends: Box<[u32]>,
+    /// Finds hosts by their addresses.
+    pub(crate) directory: Directory,
     hashes: bool,
     /// Where picks go.
     tiers: Box<[Tier]>,
@@ -160,6 +165,7 @@ impl Balancer {
     pub fn of_groups(groups: Vec<Group>, settings: Settings) -> Self {
         let mut hosts = Vec::with_capacity(groups.iter().map(|group| group.hosts.len()).sum());
         let mut priorities = Vec::new();
+        let mut group_ends = Vec::with_capacity(groups.len());
         let first = groups.first().map(|group| (group.policy, group.overprovisioning));
         let zones = groups.first().and_then(|group| group.zones.clone());
         let own =
@@ -179,6 +185,7 @@ impl Balancer {
                 hosts.push(host);
             }
             priorities.extend(of_group.into_values());
+            group_ends.push(u32::try_from(hosts.len()).unwrap_or(u32::MAX));
         }
         let tiers = tiers(&hosts, &priorities, settings);
         let hashes = priorities.iter().any(|priority| priority.policy.hashing().is_some());
@@ -186,7 +193,16 @@ impl Balancer {
             hosts.iter().map(|host| host.locality.as_deref() == Some(&**own)).collect()
         };
         let near = own.as_ref().map(is_near).unwrap_or_default();
-        Self { first, zones, near, hosts: hosts.into_boxed_slice(), hashes, tiers }
+        Self {
+            first,
+            zones,
+            near,
+            hosts: hosts.into_boxed_slice(),
+            group_ends: group_ends.into_boxed_slice(),
+            directory: Directory::default(),
+            hashes,
+            tiers,
+        }
     }
 
     /// Every host, available or not.

@@ -1,6 +1,7 @@
 //! One upstream host: its address, and the state that outlives configuration updates.
 
 use std::{
+    fmt,
     net::SocketAddr,
     path::PathBuf,
     sync::{
@@ -23,6 +24,27 @@ pub enum EndpointAddress {
     Pipe(PathBuf),
     /// Wherever a name leads, as `host:port` (`LOGICAL_DNS`): see [`EndpointState::ways`].
     Name(Arc<str>),
+}
+
+impl EndpointAddress {
+    /// Reads what is written for an address. Whatever is no other address is a name.
+    pub fn read(text: &str) -> Self {
+        match text.parse() {
+            Ok(address) => Self::Ip(address),
+            Err(_) if text.starts_with('/') => Self::Pipe(text.into()),
+            Err(_) => Self::Name(text.into()),
+        }
+    }
+}
+
+impl fmt::Display for EndpointAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Pipe(path) => path.display().fmt(f),
+            Self::Name(name) => name.fmt(f),
+        }
+    }
 }
 
 /// Names one endpoint for the life of the process. Worker-local pools are keyed by it, so two

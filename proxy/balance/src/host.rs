@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    endpoint::{EndpointAddress, EndpointState},
+    endpoint::EndpointState,
     standing::{Standing, Verdict},
 };
 
@@ -75,13 +75,22 @@ impl Host {
         }
     }
 
+    /// Its state by all that is known now.
+    pub fn health_now(&self) -> Health {
+        let standing = self.endpoint.standing();
+        match self.health {
+            _ if !standing.is_usable() || standing.has(Verdict::AwaitsCheck) => Health::Unhealthy,
+            Health::Unhealthy | Health::Draining | Health::Timeout => self.health,
+            _ if standing.has(Verdict::DegradedByCheck) => Health::Degraded,
+            said => said,
+        }
+    }
+
     /// The text that it is placed by where requests are hashed.
     pub(crate) fn placed_by(&self) -> String {
-        match (&self.hash_key, self.endpoint.address()) {
-            (Some(key), _) => key.to_string(),
-            (None, EndpointAddress::Ip(address)) => address.to_string(),
-            (None, EndpointAddress::Pipe(path)) => path.to_string_lossy().into_owned(),
-            (None, EndpointAddress::Name(name)) => name.to_string(),
+        match &self.hash_key {
+            Some(key) => key.to_string(),
+            None => self.endpoint.address().to_string(),
         }
     }
 }

@@ -11,6 +11,7 @@
 mod alarm;
 mod balancer;
 mod bounded;
+mod directory;
 mod draw;
 mod endpoint;
 mod host;
@@ -26,6 +27,7 @@ mod zone;
 
 pub use alarm::Alarm;
 pub use balancer::{Balancer, Group, OnPanic, Picked, Policy, Settings};
+pub use directory::{Sought, Statuses};
 pub use endpoint::{
     ActiveConnection, ActiveRequest, Count, EndpointAddress, EndpointCounts, EndpointId,
     EndpointState, FULL_SPEED,

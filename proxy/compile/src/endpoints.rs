@@ -8,7 +8,7 @@ use std::{
 use foldhash::{fast::RandomState, quality::FixedState};
 use weft_balance::{
     Alarm, Balancer, Condition, DropOverload, DropOverloads, Group, Hashing, Host, Locality,
-    OnPanic, Policy, Settings, Verdict, Zones,
+    OnPanic, Policy, Settings, Statuses, Verdict, Zones,
 };
 use weft_resources::{
     Assignment, Cluster as Resource, Discovery, DynamicHosts, HashTable, Limits, Picker,
@@ -18,7 +18,7 @@ use weft_telemetry::{ClusterStats, UnderWay};
 use crate::{
     checks::Checks,
     dynamic_hosts::HostCache,
-    hosts::{Made, hosts},
+    hosts::{Made, health, hosts},
     names::Names,
     outliers::Outliers,
     tables::{Cluster, ClusterId},
@@ -95,6 +95,9 @@ pub(crate) fn build(parts: Parts<'_>) -> Cluster {
             .map(|settings| Outliers::new(settings, parts.alarm)),
         drop_overloads: drop_overloads(assignment),
         balancer: balancer(resource, assignment, hosts, &members, parts.place),
+        live: resource.override_statuses.as_ref().map_or_else(Statuses::default, |statuses| {
+            statuses.iter().map(|status| health(*status)).collect()
+        }),
         members: members.into_boxed_slice(),
         original_destination: match &resource.discovery {
             Discovery::OriginalDestination(found) => Some(found.clone()),

@@ -290,7 +290,7 @@ fn hostname(configured: &Endpoint) -> Option<&str> {
     }
 }
 
-fn health(status: HealthStatus) -> Health {
+pub(crate) fn health(status: HealthStatus) -> Health {
     match status {
         HealthStatus::Unknown => Health::Unknown,
         HealthStatus::Healthy => Health::Healthy,

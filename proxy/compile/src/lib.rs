@@ -90,14 +90,14 @@ pub use tables::{
 pub use update::{Source, Update, Upsert};
 pub use weft_resources::{
     Aborted, ApiSource, BodyFormat, BodyTemplate, CheckIntervals, CheckQuestion, Comparison,
-    ConfigSource, ConnectTermination, CorsPolicy, DescriptorEntry, DescriptorPart, DescriptorRule,
-    Enforcing, FaultRules, FetchTimeout, FileSource, FilterSettings, GrpcCheck, GrpcService,
-    GrpcTimeout, HashCookie, HashInput, HashPolicy, HeadRules, HeaderChange, HealthCheck,
+    ConfigSource, ConnectTermination, Cookie, CorsPolicy, DescriptorEntry, DescriptorPart,
+    DescriptorRule, Enforcing, FaultRules, FetchTimeout, FileSource, FilterSettings, GrpcCheck,
+    GrpcService, GrpcTimeout, HashInput, HashPolicy, HeadRules, HeaderChange, HealthCheck,
     HostDescriptors, Http1Settings, HttpCheck, HttpFilter, HttpFilterKind, Injection,
     InternalAddresses, InternalRedirect, KeyFormat, Limits, LocalRateLimit, LocalReplies,
     MessageMutations, Mirror, Origin, OutlierDetection, Priority, Problem, QueryChange, RateLimit,
     Reason, ReplyFilter, ReplyMapper, ResetFormat, ResourceType, RetryLimit, RetryOn, RetryPolicy,
-    RouteDescriptors, RouteFilter, RouteFilters, ServerHeader, SlowStart, StatusRanges,
-    StreamLimit, StripPort, TcpCheck, ToldBackoff, TrailerChange, Underscores, Upgrade, Warning,
-    name_of_key,
+    RouteDescriptors, RouteFilter, RouteFilters, ServerHeader, SessionRules, SessionState,
+    SlowStart, StatusRanges, StreamLimit, StripPort, TcpCheck, ToldBackoff, TrailerChange,
+    Underscores, Upgrade, Warning, name_of_key,
 };

@@ -177,6 +177,7 @@ fn target(
             RouteTarget::Weighted(WeightedRoute {
                 total,
                 random_header: weighted.random_header,
+                by_hash: weighted.by_hash,
                 clusters,
             })
         }

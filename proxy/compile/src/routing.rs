@@ -141,6 +141,8 @@ pub struct WeightedRoute {
     pub total: u32,
     /// The header whose number chooses, where it has one.
     pub random_header: Option<HeaderName>,
+    /// `use_hash_policy`: the hash of the request chooses, where it has one.
+    pub by_hash: bool,
     /// The clusters in order.
     pub clusters: Box<[WeightedCluster]>,
 }
@@ -172,19 +174,26 @@ pub enum ClusterChoice {
 }
 
 impl RouteTarget {
-    /// The cluster for a request, and its part of the weights if they decided.
+    /// Whether the hash of a request chooses.
+    #[inline]
+    pub fn is_by_hash(&self) -> bool {
+        matches!(self, Self::Weighted(weighted) if weighted.by_hash)
+    }
+
+    /// The cluster for a request, and its part of the weights if they decided: by this number, which
+    /// is a random one or the hash of the request.
     #[inline]
     pub fn choose(
         &self,
         tables: &Tables,
         headers: &HeaderMap,
-        random: u64,
+        number: u64,
     ) -> (Option<ClusterId>, Option<&WeightedCluster>) {
         match self {
             Self::Cluster(id) => (Some(*id), None),
             Self::Header(name) => (named(tables, headers, name), None),
             Self::Weighted(weighted) => {
-                let Some(chosen) = weighted.choose(headers, random) else { return (None, None) };
+                let Some(chosen) = weighted.choose(headers, number) else { return (None, None) };
                 (chosen.cluster.choose(tables, headers), Some(chosen))
             }
         }

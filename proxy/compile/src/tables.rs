@@ -10,7 +10,9 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::HeaderValue;
-use weft_balance::{Balancer, DropOverloads, EndpointState, Outcome, Picked, ZoneRouting};
+use weft_balance::{
+    Balancer, DropOverloads, EndpointState, Outcome, Picked, Statuses, ZoneRouting,
+};
 use weft_route::HeaderKey;
 use weft_telemetry::{ClusterStats, Http2Stats, HttpStats, Stats, TcpStats, UnderWay};
 
@@ -248,6 +250,8 @@ pub struct Cluster {
     pub drop_overloads: DropOverloads,
     /// Picks an endpoint.
     pub balancer: Balancer,
+    /// The states in which an endpoint takes requests that ask for it.
+    pub live: Statuses,
     /// Of an aggregate: the clusters that its endpoints belong to, by the group of a pick. Their
     /// settings and limits hold for what goes there.
     pub members: Box<[Arc<Cluster>]>,

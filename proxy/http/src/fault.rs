@@ -14,6 +14,9 @@ pub enum Fault {
     NoCluster(StatusCode),
     /// The cluster has no endpoint that may be picked.
     NoHealthyUpstream,
+    /// The request asks for an endpoint that the cluster has not, and no other will do
+    /// (`stateful_session`); the status is the one for that.
+    NoSuchEndpoint(StatusCode),
     /// No connection to any endpoint tried.
     ConnectFailed,
     /// No connection within `connect_timeout`.
@@ -120,6 +123,7 @@ impl Fault {
             | Self::UpgradeRefused
             | Self::NoRoute
             | Self::NoCluster(_)
+            | Self::NoSuchEndpoint(_)
             | Self::DnsFailed
             | Self::DnsCacheOverflow
             | Self::DnsPendingOverflow => true,
@@ -141,7 +145,7 @@ impl Fault {
     pub fn status(self) -> StatusCode {
         match self {
             Self::NoRoute => StatusCode::NOT_FOUND,
-            Self::NoCluster(status) => status,
+            Self::NoCluster(status) | Self::NoSuchEndpoint(status) => status,
             Self::NoHealthyUpstream
             | Self::ConnectFailed
             | Self::ConnectTimeout
@@ -178,7 +182,7 @@ impl Fault {
         match self {
             Self::NoRoute => "route_not_found",
             Self::NoCluster(_) => "cluster_not_found",
-            Self::NoHealthyUpstream => "no_healthy_upstream",
+            Self::NoHealthyUpstream | Self::NoSuchEndpoint(_) => "no_healthy_upstream",
             Self::ConnectFailed => {
                 "upstream_reset_before_response_started{remote_connection_failure}"
             }
@@ -220,7 +224,7 @@ impl Fault {
         match self {
             Self::NoRoute => "NR",
             Self::NoCluster(_) => "NC",
-            Self::NoHealthyUpstream => "UH",
+            Self::NoHealthyUpstream | Self::NoSuchEndpoint(_) => "UH",
             Self::ConnectFailed | Self::ConnectTimeout => "UF",
             Self::UpstreamClosed => "UC",
             Self::UpstreamReset | Self::UpstreamRefused => "UR",
@@ -248,7 +252,7 @@ impl Fault {
     pub fn message(self) -> &'static str {
         match self {
             Self::NoRoute | Self::NoCluster(_) | Self::UpgradeRefused => "",
-            Self::NoHealthyUpstream => "no healthy upstream",
+            Self::NoHealthyUpstream | Self::NoSuchEndpoint(_) => "no healthy upstream",
             Self::ConnectFailed => {
                 "upstream connect error or disconnect/reset before headers. reset reason: remote \
                  connection failure"

@@ -11,12 +11,14 @@ mod inject;
 mod naming;
 mod query;
 mod rate;
+mod session;
 
 use std::{sync::Arc, time::Instant};
 
 use http::{Response, request::Parts};
 use smallvec::SmallVec;
 use tokio::time::sleep_until;
+use weft_balance::EndpointState;
 use weft_compile::{
     Action, FaultRules, FilterSettings, HttpChain, HttpFilter, HttpFilterKind, LocalRateLimit,
     MessageMutations, RouteEntry, RouteFilter, RouteFilters,
@@ -33,6 +35,7 @@ use self::{
     inject::Active,
     naming::{Looked, Naming},
     rate::Limited,
+    session::Session,
 };
 use crate::{
     body::Body,
@@ -46,6 +49,7 @@ use crate::{
     record::Record,
     request::Head,
     tunnel::Wanted,
+    wish::Wish,
 };
 
 /// A request whose route was found, until it is sent there.
@@ -57,6 +61,10 @@ pub(crate) struct Coming {
     pub(crate) wanted: Wanted,
     pub(crate) origin: Origin,
     pub(crate) random: u64,
+    /// What chooses among the weights of its route.
+    pub(crate) number: u64,
+    /// The endpoint that its session asks for.
+    pub(crate) wish: Option<Box<Wish>>,
     pub(crate) trail: Option<Box<Trail>>,
     /// Whether faults are told the gRPC way: by what the request was when it came.
     pub(crate) is_grpc: bool,
@@ -166,6 +174,8 @@ enum Memory {
     },
     /// It was asked for a token.
     Limited(Limited),
+    /// It belongs to a session.
+    Session(Session),
 }
 
 impl Passage {
@@ -251,6 +261,11 @@ impl Passage {
                         Looked::Fails(fault) => return Verdict::Failed(fault),
                     }
                 }
+                HttpFilterKind::StatefulSession(always) => {
+                    let session = session::rules(always, own);
+                    let session = session.and_then(|rules| Session::begin(rules, coming));
+                    *memory = session.map_or(Memory::Nothing, Memory::Session);
+                }
                 HttpFilterKind::LocalRateLimit(always) => {
                     let limit = rate::settings(always, own);
                     let refusal;
@@ -262,6 +277,15 @@ impl Passage {
             }
         }
         Verdict::Passed
+    }
+
+    /// Notes which endpoint has answered.
+    pub(crate) fn reached(&mut self, endpoint: &Arc<EndpointState>) {
+        for memory in &mut self.memories {
+            if let Memory::Session(session) = memory {
+                session.reached(endpoint);
+            }
+        }
     }
 
     /// Lets the answer pass back.
@@ -286,6 +310,9 @@ impl Passage {
                 }
                 (HttpFilterKind::Cors, Memory::Cors(cors)) => cors.mark(response.headers_mut()),
                 (HttpFilterKind::GrpcWeb, Memory::GrpcWeb(web)) => web.back(response),
+                (_, Memory::Session(session)) => {
+                    session.back(response.headers_mut(), &chain.stats);
+                }
                 (_, Memory::Limited(limited)) => {
                     limited.say_what_is_left(response.headers_mut());
                 }
@@ -295,6 +322,7 @@ impl Passage {
                     | HttpFilterKind::Buffer { .. }
                     | HttpFilterKind::Fault(_)
                     | HttpFilterKind::LocalRateLimit(_)
+                    | HttpFilterKind::StatefulSession(_)
                     | HttpFilterKind::DynamicForwardProxy,
                     _,
                 ) => {}

@@ -48,6 +48,7 @@ use crate::{
     rewrite,
     tunnel::Tunnel,
     upstream::{Authority, Exchange, Outgoing, Upload},
+    wish::{Sticky, Wish},
 };
 
 /// What came of a request: a response's head with its body to follow, or a fault.
@@ -75,8 +76,8 @@ pub(crate) struct Journey {
     random: u64,
     /// Of the request, where the cluster asks for one. Zero counts as one, which saves a word.
     hash: Option<NonZeroU64>,
-    /// A cookie that the client is given so that its next request has the same hash.
-    cookie: Option<Box<HeaderValue>>,
+    /// What makes it stick to an endpoint, or the next one.
+    sticky: Option<Box<Sticky>>,
     is_grpc: bool,
     count_attempts: bool,
     tell_timeouts: bool,
@@ -124,6 +125,10 @@ pub(crate) struct Choice<'a> {
     pub(crate) keeps_facts: bool,
     /// Where copies of it go.
     pub(crate) mirrors: Mirrors<'a>,
+    /// The endpoint that its session asks for.
+    pub(crate) wish: Option<Box<Wish>>,
+    /// A cookie that the client is given so that its next request is sent the same way.
+    pub(crate) cookie: Option<HeaderValue>,
 }
 
 impl Journey {
@@ -137,6 +142,7 @@ impl Journey {
     ) -> Self {
         let Choice { entry, to, cluster, asked, path: rewritten, weighted, mirrors, .. } = choice;
         let Choice { random, origin, tunnel, is_grpc, trail, keeps_facts, .. } = choice;
+        let Choice { wish, cookie: given, .. } = choice;
         let chain = &connection.chain;
         let mut fields = parts.headers;
         // Whoever is outside has lost such wishes when the request came in.
@@ -292,7 +298,7 @@ impl Journey {
             trail,
             random,
             hash: hash.map(|hash| NonZeroU64::new(hash).unwrap_or(NonZeroU64::MIN)),
-            cookie: cookie.map(Box::new),
+            sticky: Sticky::new(wish, cookie.or(given)),
             is_grpc,
             interim: caller.interim,
         }
@@ -366,7 +372,7 @@ impl Journey {
         connection: &Connection,
         head: Response<()>,
         mut exchange: Exchange,
-        passage: Option<&mut Passage>,
+        mut passage: Option<&mut Passage>,
     ) -> Response<Body> {
         self.record.upstream_responded(head.status());
         let began = self.record.began();
@@ -390,10 +396,13 @@ impl Journey {
         {
             headers::set_upstream_time(&mut head.headers, millis);
         }
-        if let Some(cookie) = self.cookie.take() {
-            head.headers.append(SET_COOKIE, *cookie);
+        if let Some(cookie) = self.sticky.take().and_then(|sticky| sticky.cookie) {
+            head.headers.append(SET_COOKIE, cookie);
         }
         self.tell_attempts(&mut head.headers);
+        if let (Some(passage), Some(endpoint)) = (&mut passage, self.record.endpoint()) {
+            passage.reached(endpoint);
+        }
         let status = Some(head.status.as_u16());
         self.mutate(connection, &mut head.headers, status, ("via_upstream", ""));
         let spelling = exchange.spelling();

@@ -1,13 +1,13 @@
 //! The hash of a request, by the policy of its route, for clusters that place requests by it.
 
-use std::fmt::Write as _;
-
-use http::{HeaderMap, HeaderValue, Method, header::COOKIE};
+use http::{HeaderMap, HeaderValue, Method};
 use smallvec::SmallVec;
 use weft_balance::RequestHash;
-use weft_compile::{HashCookie, HashInput, HashPolicy};
+use weft_compile::{HashInput, HashPolicy};
 use weft_net::PeerAddress;
 use weft_route::{HeaderKey, first_query_value};
+
+use crate::cookie;
 
 /// What a request is hashed by.
 #[derive(Clone, Copy)]
@@ -42,12 +42,12 @@ pub(crate) fn of(
                     .collect();
                 add_sorted(&mut hash, rewritten.iter().map(String::as_bytes).collect());
             }
-            HashInput::Cookie(cookie) => match find_cookie(request.fields, &cookie.name) {
+            HashInput::Cookie(cookie) => match cookie::find(request.fields, &cookie.name) {
                 Some(value) => hash.add([value]),
                 None if cookie.ttl.is_some() => {
                     let value = generate(request);
                     hash.add([value.as_bytes()]);
-                    given = set_cookie(cookie, &value).or(given);
+                    given = cookie::given(cookie, &value).or(given);
                 }
                 None => {}
             },
@@ -97,22 +97,6 @@ fn add_sorted(hash: &mut RequestHash, mut lines: Lines<'_>) {
     }
 }
 
-/// The first value of a cookie that is not empty, without its quotes.
-fn find_cookie<'a>(fields: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
-    let pairs =
-        fields.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(|b| *b == b';'));
-    for pair in pairs {
-        let mut halves = pair.splitn(2, |byte| *byte == b'=');
-        let (key, value) = (halves.next()?.trim_ascii(), halves.next());
-        if key == name.as_bytes() {
-            let value = value?.trim_ascii();
-            let bare = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
-            return Some(bare.unwrap_or(value)).filter(|value| !value.is_empty());
-        }
-    }
-    None
-}
-
 /// The value of a cookie for a client that has none: the same for all requests of a connection.
 fn generate(request: Hashed<'_>) -> String {
     let mut ends = String::new();
@@ -127,31 +111,12 @@ fn generate(request: Hashed<'_>) -> String {
     format!("{:016x}", hash.get().unwrap_or_default())
 }
 
-fn set_cookie(cookie: &HashCookie, value: &str) -> Option<HeaderValue> {
-    let mut text = format!("{}=\"{value}\"", cookie.name);
-    let seconds = cookie.ttl.map_or(0, |ttl| ttl.as_secs());
-    // Writing to a text does not fail.
-    if seconds > 0 {
-        let _ = write!(text, "; Max-Age={seconds}");
-    }
-    if !cookie.path.is_empty() {
-        let _ = write!(text, "; Path={}", cookie.path);
-    }
-    for (name, value) in &cookie.attributes {
-        let _ = match value.is_empty() {
-            true => write!(text, "; {name}"),
-            false => write!(text, "; {name}={value}"),
-        };
-    }
-    text.push_str("; HttpOnly");
-    HeaderValue::try_from(text).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use http::HeaderName;
+    use weft_compile::Cookie;
     use weft_route::Substitution;
 
     use super::*;
@@ -165,7 +130,7 @@ mod tests {
     }
 
     fn cookie(ttl: Option<u64>) -> HashInput {
-        HashInput::Cookie(HashCookie {
+        HashInput::Cookie(Cookie {
             name: "who".into(),
             ttl: ttl.map(Duration::from_secs),
             path: "/p".into(),

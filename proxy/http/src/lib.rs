@@ -18,6 +18,7 @@ mod body;
 mod buffers;
 mod client;
 mod connection_limits;
+mod cookie;
 mod copied;
 mod date;
 mod deadline;
@@ -54,6 +55,7 @@ mod timer;
 mod tunnel;
 mod upstream;
 mod websocket;
+mod wish;
 mod worker;
 
 pub use connection_limits::ConnectionLimits;

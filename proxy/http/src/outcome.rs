@@ -23,6 +23,7 @@ pub(crate) fn of_fault(fault: Fault) -> Option<Outcome> {
         Fault::NoRoute
         | Fault::NoCluster(_)
         | Fault::NoHealthyUpstream
+        | Fault::NoSuchEndpoint(_)
         | Fault::UpstreamOverflow
         | Fault::DropOverload
         | Fault::DropOverloadAlways

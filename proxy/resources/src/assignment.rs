@@ -164,6 +164,19 @@ pub enum HealthStatus {
 }
 
 impl HealthStatus {
+    pub(crate) fn read(number: i32, at: &At<'_>, notes: &mut Notes) -> Option<Self> {
+        use core::HealthStatus as Wire;
+        Some(match Wire::try_from(number) {
+            Ok(Wire::Unknown) => Self::Unknown,
+            Ok(Wire::Healthy) => Self::Healthy,
+            Ok(Wire::Unhealthy) => Self::Unhealthy,
+            Ok(Wire::Draining) => Self::Draining,
+            Ok(Wire::Timeout) => Self::Timeout,
+            Ok(Wire::Degraded) => Self::Degraded,
+            Err(_) => return notes.refuse(at, Problem::UnknownEnum(number)),
+        })
+    }
+
     /// The name of the enum value on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -287,20 +300,8 @@ fn endpoint(
     at: &At<'_>,
     notes: &mut Notes,
 ) -> Option<Endpoint> {
-    use core::HealthStatus as Wire;
     use wire::lb_endpoint::HostIdentifier;
-    let health = match Wire::try_from(message.health_status) {
-        Ok(Wire::Unknown) => Some(HealthStatus::Unknown),
-        Ok(Wire::Healthy) => Some(HealthStatus::Healthy),
-        Ok(Wire::Unhealthy) => Some(HealthStatus::Unhealthy),
-        Ok(Wire::Draining) => Some(HealthStatus::Draining),
-        Ok(Wire::Timeout) => Some(HealthStatus::Timeout),
-        Ok(Wire::Degraded) => Some(HealthStatus::Degraded),
-        Err(_) => {
-            let at = at.field("health_status");
-            notes.refuse(&at, Problem::UnknownEnum(message.health_status))
-        }
-    };
+    let health = HealthStatus::read(message.health_status, &at.field("health_status"), notes);
     let weight = weight(message.load_balancing_weight.as_ref(), at, notes);
     match &message.host_identifier {
         None => notes.refuse(&at.field("endpoint"), Problem::Missing),

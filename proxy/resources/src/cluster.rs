@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use weft_proto::pb::{envoy::config::cluster::v3 as wire, google::protobuf};
 
 use crate::{
-    assignment::{self, Assignment},
+    assignment::{self, Assignment, HealthStatus},
     balancing::{self, Balancing},
     circuit_breakers::{self, CircuitBreakers},
     config_source::{self, ConfigSource, FetchTimeout, Origin},
@@ -56,6 +56,9 @@ pub struct Cluster {
     /// `common_lb_config.close_connections_on_host_set_change`: connections to all endpoints drain
     /// whenever one comes or goes.
     pub drain_on_host_set_change: bool,
+    /// `common_lb_config.override_host_status`: the states in which an endpoint takes requests that
+    /// ask for it; `None` for those in which any endpoint does.
+    pub override_statuses: Option<Box<[HealthStatus]>>,
 }
 
 /// Where a cluster's endpoints come from.
@@ -191,7 +194,21 @@ pub(crate) fn read(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> O
             .common_lb_config
             .as_ref()
             .is_some_and(|config| config.close_connections_on_host_set_change),
+        override_statuses: override_statuses(message, at, notes),
     })
+}
+
+fn override_statuses(
+    message: &wire::Cluster,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<Box<[HealthStatus]>> {
+    let set = message.common_lb_config.as_ref()?.override_host_status.as_ref()?;
+    let at = at.field("common_lb_config");
+    let at = at.field("override_host_status");
+    Some(at.each("statuses", &set.statuses, notes, |status, at, notes| {
+        HealthStatus::read(*status, at, notes)
+    }))
 }
 
 fn discovery(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> Option<Discovery> {

@@ -62,6 +62,8 @@ pub struct WeightedClusters {
     pub clusters: Box<[WeightedCluster]>,
     /// `header_name`: the header whose number chooses, where it has one.
     pub random_header: Option<HeaderName>,
+    /// `use_hash_policy`: the hash of the request chooses, where it has one.
+    pub by_hash: bool,
 }
 
 /// `WeightedCluster.ClusterWeight`.
@@ -142,17 +144,12 @@ fn weighted(
     notes: &mut Notes,
 ) -> Option<WeightedClusters> {
     use wire::weighted_cluster::RandomValueSpecifier as Random;
-    let random_header = match &message.random_value_specifier {
-        None => None,
+    let (random_header, by_hash) = match &message.random_value_specifier {
+        None => (None, false),
         Some(Random::HeaderName(name)) => {
-            headers::header_name(name, &at.field("header_name"), notes)
+            (headers::header_name(name, &at.field("header_name"), notes), false)
         }
-        Some(Random::UseHashPolicy(switch)) if !switch.value => None,
-        Some(Random::UseHashPolicy(_)) => notes.unsupported(
-            &at.field("use_hash_policy"),
-            "choosing by the hash policy",
-            "header_name is",
-        ),
+        Some(Random::UseHashPolicy(switch)) => (None, switch.value),
     };
     let mut clusters = Vec::with_capacity(message.clusters.len());
     for (index, cluster) in message.clusters.iter().enumerate() {
@@ -165,7 +162,7 @@ fn weighted(
     if !(1..=u64::from(u32::MAX)).contains(&sum) {
         return notes.refuse(&at.field("clusters"), Problem::Weights(sum));
     }
-    Some(WeightedClusters { clusters: clusters.into(), random_header })
+    Some(WeightedClusters { clusters: clusters.into(), random_header, by_hash })
 }
 
 fn one_of_several(

@@ -1,14 +1,13 @@
 //! `RouteAction.hash_policy`: what of a request decides where it goes, for policies that hash.
 
-use std::time::Duration;
-
 use weft_proto::pb::envoy::config::route::v3::{self as wire, route_action::hash_policy};
 use weft_route::{HeaderKey, Substitution};
 
 use crate::{
+    cookie::{self, Cookie},
     path::At,
     problem::{Notes, Problem},
-    rewrite, scalar,
+    rewrite,
 };
 
 /// One of the parts that make up a request's hash.
@@ -30,25 +29,12 @@ pub enum HashInput {
         /// `regex_rewrite`.
         rewrite: Option<Substitution>,
     },
-    /// `cookie`.
-    Cookie(HashCookie),
+    /// `cookie`; with a `ttl` it is given to clients that have none.
+    Cookie(Cookie),
     /// `connection_properties.source_ip`.
     SourceIp,
     /// `query_parameter`.
     Query(Box<str>),
-}
-
-/// A cookie that is hashed; with a `ttl` it is given to clients that have none.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HashCookie {
-    /// `name`.
-    pub name: Box<str>,
-    /// `ttl`: how long a given cookie lasts; zero for as long as the browser runs.
-    pub ttl: Option<Duration>,
-    /// `path` of a given cookie; empty for none.
-    pub path: Box<str>,
-    /// `attributes` of a given cookie, names and values.
-    pub attributes: Box<[(Box<str>, Box<str>)]>,
 }
 
 /// Reads the parts. A part that cannot be followed is left out with a warning, as none of them
@@ -85,14 +71,12 @@ fn input(
             Some(HashInput::Header { name: name.ok()?, rewrite })
         }
         Some(Kind::Cookie(cookie)) => {
-            let ttl_at = at.field("cookie");
-            let ttl = cookie.ttl.as_ref();
-            let ttl = ttl.and_then(|ttl| scalar::duration(ttl, &ttl_at.field("ttl"), notes));
+            let ttl = cookie::ttl(cookie.ttl.as_ref(), &at.field("cookie"), notes);
             let attributes = cookie
                 .attributes
                 .iter()
                 .map(|attribute| (attribute.name.as_str().into(), attribute.value.as_str().into()));
-            Some(HashInput::Cookie(HashCookie {
+            Some(HashInput::Cookie(Cookie {
                 name: cookie.name.as_str().into(),
                 ttl,
                 path: cookie.path.as_str().into(),

@@ -6,6 +6,7 @@ pub(crate) mod descriptors;
 mod fault;
 mod local_rate_limit;
 mod mutations;
+mod stateful_session;
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ use weft_proto::pb::envoy::{
             header_mutation::v3::{HeaderMutation, HeaderMutationPerRoute},
             local_ratelimit::v3::LocalRateLimit as LocalRateLimitMessage,
             router::v3::Router,
+            stateful_session::v3::{StatefulSession, StatefulSessionPerRoute},
         },
         network::http_connection_manager::v3 as wire,
     },
@@ -36,6 +38,7 @@ pub use self::{
     fault::{Aborted, FaultRules, Injection},
     local_rate_limit::{DescriptorEntry, HostDescriptors, LocalRateLimit},
     mutations::{HeaderChange, MessageMutations, QueryChange, TrailerChange},
+    stateful_session::{SessionRules, SessionState},
 };
 use crate::{
     dynamic_hosts, extension,
@@ -77,6 +80,8 @@ pub enum HttpFilterKind {
     Fault(FaultRules),
     /// `local_ratelimit`: refuses requests that come too often.
     LocalRateLimit(Arc<LocalRateLimit>),
+    /// `stateful_session`: keeps the requests of a session together, where there are sessions.
+    StatefulSession(Option<Arc<SessionRules>>),
     /// `dynamic_forward_proxy`: holds a request until the host that it names was looked up, where its
     /// cluster goes by that.
     DynamicForwardProxy,
@@ -111,6 +116,8 @@ pub enum FilterSettings {
     Fault(FaultRules),
     /// `LocalRateLimit`.
     LocalRateLimit(Arc<LocalRateLimit>),
+    /// `StatefulSessionPerRoute`; `None` for no sessions.
+    StatefulSession(Option<Arc<SessionRules>>),
 }
 
 /// What all levels of a route say to filters. Clones share it.
@@ -309,6 +316,11 @@ fn kind(any: &Any, at: &At<'_>, notes: &mut Notes) -> Option<Option<HttpFilterKi
                 .and_then(|message| local_rate_limit::read(&message, at, notes))
                 .map(|limit| HttpFilterKind::LocalRateLimit(Arc::new(limit)))
         }
+        name if name == StatefulSession::full_name() => {
+            extension::unpack::<StatefulSession>(any, at, notes)
+                .and_then(|message| stateful_session::read(&message, at, notes))
+                .map(HttpFilterKind::StatefulSession)
+        }
         name if name == DynamicForwardProxy::full_name() => {
             extension::unpack::<DynamicForwardProxy>(any, at, notes)
                 .and_then(|message| dynamic_hosts::check_filter(&message, at, notes))
@@ -360,6 +372,7 @@ fn is_known(any: &Any) -> bool {
         || extension::holds::<BufferPerRoute>(any)
         || extension::holds::<HttpFault>(any)
         || extension::holds::<LocalRateLimitMessage>(any)
+        || extension::holds::<StatefulSessionPerRoute>(any)
 }
 
 /// Reads the settings of a route for a filter; `None` where they are refused.
@@ -397,6 +410,10 @@ fn settings(any: &Any, at: &At<'_>, notes: &mut Notes) -> Option<Option<Arc<Filt
             }
             let limit = local_rate_limit::read(&message, at, notes)?;
             FilterSettings::LocalRateLimit(Arc::new(limit))
+        }
+        name if name == StatefulSessionPerRoute::full_name() => {
+            let message = extension::unpack::<StatefulSessionPerRoute>(any, at, notes)?;
+            FilterSettings::StatefulSession(stateful_session::of_route(&message, at, notes)?)
         }
         other => return notes.refuse(at, Problem::UnknownType(other.to_owned())),
     };

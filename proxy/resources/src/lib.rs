@@ -18,6 +18,7 @@ mod client_options;
 mod cluster;
 mod config_source;
 mod consistent_hashing;
+mod cookie;
 mod custom_cluster;
 mod decode;
 mod destination;
@@ -72,6 +73,7 @@ pub use client_options::{ClientOptions, Http1Settings};
 pub use cluster::{Cluster, ConnectionSettings, Discovery};
 pub use config_source::{ConfigSource, FetchTimeout, FileSource, Origin, name_of_key};
 pub use consistent_hashing::{ConsistentHashing, HashTable};
+pub use cookie::Cookie;
 pub use custom_cluster::OriginalDestination;
 pub use decode::{Decoded, Resource, ResourceType, decode};
 pub use destination::{ClusterChoice, Destination, RouteTarget, WeightedCluster, WeightedClusters};
@@ -79,7 +81,7 @@ pub use dns::{Dns, DnsKind, DnsQuery, DnsRefresh, FailureRefresh, LookupFamily};
 pub use dns_resolver::{DnsResolver, DnsServers};
 pub use dynamic_hosts::DynamicHosts;
 pub use filter_chain::{FilterChain, Gate, Terminal};
-pub use hash_policy::{HashCookie, HashInput, HashPolicy};
+pub use hash_policy::{HashInput, HashPolicy};
 pub use head_rules::{HeadRules, InternalAddresses, ServerHeader, StripPort, Underscores};
 pub use headers::{AppendAction, HeaderMutations, HeaderProgram, HeaderSet, HeaderText};
 pub use health_check::{
@@ -91,7 +93,7 @@ pub use http_filter::{
     Aborted, CorsPolicy, DescriptorEntry, DescriptorPart, DescriptorRule, FaultRules,
     FilterSettings, HeaderChange, HostDescriptors, HttpFilter, HttpFilterKind, Injection,
     LocalRateLimit, MessageMutations, QueryChange, RouteDescriptors, RouteFilter, RouteFilters,
-    TrailerChange,
+    SessionRules, SessionState, TrailerChange,
 };
 pub use http2_options::{Http2Options, Keepalive};
 pub use internal_redirect::InternalRedirect;

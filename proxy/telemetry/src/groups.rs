@@ -113,6 +113,14 @@ pub struct HttpStats {
     pub fault_overflow: Counter,
     /// Requests that something is done to on purpose now.
     pub fault_active: Gauge,
+    /// Requests that went to the endpoint of their session,
+    pub session_routed: Counter,
+    /// that went to another one,
+    pub session_failed_open: Counter,
+    /// that might not,
+    pub session_failed_closed: Counter,
+    /// and that had no session.
+    pub session_none: Counter,
     /// From the request's head to the end of the response.
     pub downstream_rq_time: Histogram,
 }
@@ -155,6 +163,10 @@ impl HttpStats {
             fault_aborts,
             fault_overflow,
             fault_active,
+            session_routed,
+            session_failed_open,
+            session_failed_closed,
+            session_none,
             downstream_rq_time,
         } = self;
         const CLASSES: [&str; 5] = [
@@ -207,6 +219,10 @@ impl HttpStats {
             ("fault.aborts_injected", fault_aborts),
             ("fault.delays_injected", fault_delays),
             ("fault.faults_overflow", fault_overflow),
+            ("stateful_session.routed", session_routed),
+            ("stateful_session.failed_open", session_failed_open),
+            ("stateful_session.failed_closed", session_failed_closed),
+            ("stateful_session.no_session", session_none),
         ] {
             see(name, Value::Counter(counter.get()));
         }

@@ -13,6 +13,9 @@ impl Fault {
             Self::NoHealthyUpstream => {
                 r#"weft; error=destination_unavailable; details="no endpoint of the cluster may be picked""#
             }
+            Self::NoSuchEndpoint(_) => {
+                r#"weft; error=destination_not_found; details="the endpoint of the session is gone, and it is strict""#
+            }
             Self::ConnectFailed => {
                 r#"weft; error=destination_unavailable; details="no connection to any endpoint that was tried""#
             }
@@ -142,7 +145,8 @@ mod tests {
         Some(match fault {
             F::NoRoute => F::NoCluster(StatusCode::NOT_FOUND),
             F::NoCluster(_) => F::NoHealthyUpstream,
-            F::NoHealthyUpstream => F::ConnectFailed,
+            F::NoHealthyUpstream => F::NoSuchEndpoint(StatusCode::NOT_FOUND),
+            F::NoSuchEndpoint(_) => F::ConnectFailed,
             F::ConnectFailed => F::ConnectTimeout,
             F::ConnectTimeout => F::UpstreamClosed,
             F::UpstreamClosed => F::UpstreamReset,

@@ -48,7 +48,7 @@ pub(super) fn hold(rules: &FaultRules, tables: &Tables, coming: &Coming) -> bool
 /// The name of the cluster that a request goes to.
 pub(super) fn cluster<'t>(tables: &'t Tables, coming: &Coming) -> Option<&'t str> {
     let Action::Forward(to) = &coming.place.entry()?.action else { return None };
-    let (id, _) = to.target.choose(tables, &coming.parts.headers, coming.random);
+    let (id, _) = to.target.choose(tables, &coming.parts.headers, coming.number);
     Some(&tables.cluster(id?)?.name)
 }
 

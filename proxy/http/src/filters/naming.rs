@@ -50,7 +50,7 @@ pub(super) fn look(tables: &Tables, coming: &Coming, now: Instant) -> Looked {
 
 fn cache<'t>(tables: &'t Tables, coming: &Coming) -> Option<&'t std::sync::Arc<HostCache>> {
     let Action::Forward(to) = &coming.place.entry()?.action else { return None };
-    let (id, _) = to.target.choose(tables, &coming.parts.headers, coming.random);
+    let (id, _) = to.target.choose(tables, &coming.parts.headers, coming.number);
     tables.cluster(id?)?.dynamic_hosts.as_ref()
 }
 

@@ -30,6 +30,7 @@ use crate::{
         self, Answer, Authority, Exchange, Failure, Framing, Lane, Outgoing, Pool, Protocol, Upload,
     },
     websocket,
+    wish::Granted,
 };
 
 /// How often a request without a retry policy is tried when each time it was provably not processed.
@@ -124,6 +125,7 @@ impl Journey {
         }
         if tried.all.is_empty() {
             self.cluster.stats.upstream_cx_none_healthy.inc();
+            last = self.sticky.as_ref().and_then(|sticky| sticky.refused).unwrap_or(last);
         }
         if self.has_rivals() {
             // Rare, so only this future is boxed.
@@ -252,6 +254,22 @@ impl Journey {
         }
         if let Some(hosts) = &self.cluster.dynamic_hosts {
             return if tried.all.is_empty() { self.named(connection, hosts) } else { None };
+        }
+        if tried.all.is_empty()
+            && let Some(sticky) = &mut self.sticky
+            && let Some(wish) = &sticky.wish
+        {
+            match wish.grant(&self.cluster) {
+                Granted::Yes(picked) => {
+                    self.member = self.cluster.members.get(picked.group).cloned();
+                    return Some(Arc::clone(picked.endpoint));
+                }
+                Granted::No => {}
+                Granted::Never(fault) => {
+                    sticky.refused = Some(fault);
+                    return None;
+                }
+            }
         }
         let balancer = &self.cluster.balancer;
         let hash = self.hash.map(NonZeroU64::get);

@@ -16,6 +16,7 @@ use crate::{
     fault::Fault,
     filters::Place,
     forward::Choice,
+    hash::{self, Hashed},
     head_rules::Origin,
     headers,
     local_reply::{self, Answer},
@@ -33,6 +34,8 @@ pub(super) struct Asking<'c, 'p> {
     pub(super) origin: Origin,
     pub(super) random: u64,
     pub(super) began: Instant,
+    /// What chooses among the weights of its route, where that was decided before.
+    pub(super) number: Option<u64>,
     /// Whether faults are told the gRPC way.
     pub(super) is_grpc: bool,
 }
@@ -46,7 +49,7 @@ impl<'c, 'p> Asking<'c, 'p> {
         began: Instant,
     ) -> Self {
         let is_grpc = local_reply::is_grpc(&parts.headers);
-        Self { connection, parts, origin, random, began, is_grpc }
+        Self { connection, parts, origin, random, began, number: None, is_grpc }
     }
 
     /// Where the request goes that belongs there, or what is answered.
@@ -80,7 +83,9 @@ impl<'c, 'p> Asking<'c, 'p> {
             return Err(Box::new(refusal));
         };
         let to = self.forward(entry, &head)?;
-        let (id, weighted) = to.target.choose(tables, &self.parts.headers, self.random);
+        let (number, cookie) = self.number_among(to, &head);
+        let number = self.number.unwrap_or(number);
+        let (id, weighted) = to.target.choose(tables, &self.parts.headers, number);
         let Some(cluster) = id.and_then(|id| tables.cluster(id)) else {
             chain.stats.no_cluster.inc();
             let missing = Answer::fault(Fault::NoCluster(to.cluster_not_found));
@@ -111,7 +116,7 @@ impl<'c, 'p> Asking<'c, 'p> {
         let (random, origin) = (self.random, self.origin);
         let mirrors =
             mirror::chosen(to, tables, &self.parts.headers, || self.connection.worker.random_u64());
-        let (is_grpc, trail, keeps_facts) = (self.is_grpc, None, false);
+        let (is_grpc, trail, keeps_facts, wish) = (self.is_grpc, None, false, None);
         Ok(Choice {
             entry,
             to,
@@ -126,7 +131,39 @@ impl<'c, 'p> Asking<'c, 'p> {
             trail,
             keeps_facts,
             mirrors,
+            wish,
+            cookie,
         })
+    }
+
+    /// What chooses among the weights of the route that a request belongs to.
+    pub(super) fn number(&self, place: &Place) -> u64 {
+        match (place.found(), Head::read(self.parts)) {
+            (Found::Route(entry), Ok(head)) => match &entry.action {
+                Action::Forward(to) => self.number_among(to, &head).0,
+                _ => self.random,
+            },
+            _ => self.random,
+        }
+    }
+
+    /// The same: chance, or the hash of the request where the route says so. Then its client may be
+    /// given a cookie, so that its next request has the same hash.
+    fn number_among(&self, to: &Forward, head: &Head<'_>) -> (u64, Option<HeaderValue>) {
+        if !to.target.is_by_hash() {
+            return (self.random, None);
+        }
+        let request = Hashed {
+            method: &self.parts.method,
+            scheme: self.origin.scheme,
+            authority: head.authority.as_bytes(),
+            path: head.path_and_query,
+            fields: &self.parts.headers,
+            remote: self.origin.remote,
+            local: self.connection.local,
+        };
+        let (hash, cookie) = hash::of(&to.hash_policy, request);
+        (hash.unwrap_or(self.random), cookie)
     }
 
     /// What is known of a request when it is known where it goes.
@@ -242,7 +279,10 @@ impl<'c, 'p> Asking<'c, 'p> {
     pub(super) fn said_to_filters(&self, tables: &Tables, place: &Place) -> RouteFilters {
         let Found::Route(entry) = place.found() else { return RouteFilters::default() };
         let weighted = match &entry.action {
-            Action::Forward(to) => to.target.choose(tables, &self.parts.headers, self.random).1,
+            Action::Forward(to) => {
+                let number = self.number.unwrap_or(self.random);
+                to.target.choose(tables, &self.parts.headers, number).1
+            }
             _ => None,
         };
         weighted.map_or(&entry.filters, |weighted| &weighted.filters).clone()

@@ -28,8 +28,20 @@ impl Coming {
         is_grpc: bool,
         place: Place,
     ) -> Self {
-        let trail = None;
-        Self { parts, body, caller, record, wanted, origin, random, trail, is_grpc, place }
+        Self {
+            parts,
+            body,
+            caller,
+            record,
+            wanted,
+            origin,
+            random,
+            number: random,
+            wish: None,
+            trail: None,
+            is_grpc,
+            place,
+        }
     }
 
     fn asking<'c>(&self, connection: &'c Connection) -> Asking<'c, '_> {
@@ -39,6 +51,7 @@ impl Coming {
             origin: self.origin,
             random: self.random,
             began: self.record.began(),
+            number: Some(self.number),
             // Not by what it is now: a filter may have made gRPC of what is none.
             is_grpc: self.is_grpc,
         }
@@ -46,8 +59,13 @@ impl Coming {
 }
 
 /// Lets a request pass the filters of its chain.
-pub(super) fn pass(connection: &Rc<Connection>, coming: Coming, passage: &mut Memory) -> Decision {
+pub(super) fn pass(
+    connection: &Rc<Connection>,
+    mut coming: Coming,
+    passage: &mut Memory,
+) -> Decision {
     let tables = connection.worker.tables();
+    coming.number = coming.asking(connection).number(&coming.place);
     let asking = coming.asking(connection);
     let said = asking.said_to_filters(&tables, &coming.place);
     *passage = Some(Passage::new(&connection.chain, said));
@@ -102,8 +120,8 @@ fn go_through(connection: &Rc<Connection>, mut coming: Coming, passage: &mut Mem
         passage.as_ref().is_some_and(|passage| passage.asks_for_facts(&connection.chain));
     match asking.plan(&tables, found, wanted) {
         Ok(plan) => {
-            let Coming { parts, body, caller, record, trail, .. } = coming;
-            let plan = Choice { trail, keeps_facts, ..plan };
+            let Coming { parts, body, caller, record, trail, wish, .. } = coming;
+            let plan = Choice { trail, keeps_facts, wish, ..plan };
             Decision::Forward(Journey::begin(connection, plan, parts, (body, caller), record))
         }
         Err(answer) => asking.answer(*answer, &coming.record, passage),
