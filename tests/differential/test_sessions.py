@@ -111,7 +111,8 @@ def test_a_session_begins_alike_and_stays(ports, path, header):
             rest = [client.request("GET", path, headers=[brings]) for _ in range(8)]
         assert {answer.header("x-upstream") for answer in rest} == {first.header("x-upstream")}
         assert all(answer.header(header) is None for answer in rest)
-        seen.append(said)
+        # A header holds the endpoint and nothing else.
+        seen.append(said if header == "set-cookie" else len(said[0]))
     assert seen[0] == seen[1]
 
 
