@@ -344,7 +344,9 @@ impl Rules {
             Rule::Prefix(_) | Rule::Suffix(_) | Rule::HeaderName | Rule::PathSeparatedPrefix => {
                 Some("must not be empty".into())
             }
-            Rule::OneOf(texts) => Some(format!("must be one of {}", texts.join(", "))),
+            Rule::OneOf(texts) if !texts.iter().any(String::is_empty) => {
+                Some(format!("must be one of {}", texts.join(", ")))
+            }
             Rule::NotIn(numbers) if numbers.contains(&0) => Some("must be set".into()),
             _ => None,
         })

@@ -1,6 +1,6 @@
 """The requests: each names its world and what goes over the wire."""
 
-from differential import behind, filtering, limiting, replies, routing, sayings, scoped, settings, spelled, written
+from differential import behind, filtering, limiting, replies, routing, sayings, scoped, services, settings, spelled, written
 from differential.case import Case, both, plan
 
 PATHS = """
@@ -363,6 +363,7 @@ def cases():
         *behind.cases(),
         *filtering.cases(),
         *limiting.cases(),
+        *services.cases(),
         *sayings.cases(),
         *written.cases(),
         *spelled.cases(),

@@ -6,10 +6,11 @@ from contextlib import ExitStack
 
 from differential import settings
 from harness.dns import CNAME, NameServer
+from harness.rls import Service
 from harness.upstream import Http, Tcp
 
 # Of these a bootstrap is made where none is run.
-NOWHERE = {"up": 1, "six": 1, "tcp": 1, "refused": 1, "dns": 1, "pipe": "/nowhere/up.sock", "folder": "/nowhere"}
+NOWHERE = {"up": 1, "six": 1, "tcp": 1, "refused": 1, "rls": 1, "dns": 1, "pipe": "/nowhere/up.sock", "folder": "/nowhere"}
 
 
 class Places:
@@ -34,6 +35,7 @@ class Places:
             "six": six.port,
             "tcp": tcp.port,
             "refused": held.getsockname()[1],
+            "rls": enter(Service()).port,
             "dns": dns.port,
             "pipe": pipe.port,
             "folder": str(folder),

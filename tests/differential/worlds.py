@@ -2,7 +2,7 @@
 
 import copy
 
-from differential import behind, filtering, limiting, replies, routing, sayings, scoped, settings, spelled, written
+from differential import behind, filtering, limiting, replies, routing, sayings, scoped, services, settings, spelled, written
 from harness.config import bootstrap, cluster, direct, hcm, listener, route, routes, virtual_host
 
 
@@ -259,7 +259,7 @@ def worlds():
     for name, manager in MANAGERS.items():
         made[name] = lambda ports, manager=manager: _to_one(ports, manager)
     more = behind.WORLDS | filtering.WORLDS | limiting.WORLDS | sayings.WORLDS
-    more |= written.WORLDS | spelled.WORLDS | scoped.WORLDS
+    more |= services.WORLDS | written.WORLDS | spelled.WORLDS | scoped.WORLDS
     return made | settings.worlds(_to_one) | replies.worlds(_bootstrap) | more
 
 

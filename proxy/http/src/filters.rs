@@ -6,6 +6,7 @@
 mod buffer;
 mod cors;
 mod descriptors;
+mod global_rate;
 mod grpc_web;
 mod inject;
 mod naming;
@@ -31,6 +32,7 @@ use self::{
     buffer::Buffering,
     cors::Cors,
     descriptors::{Descriptor, Surroundings},
+    global_rate::{Asking, ForClient, Told},
     grpc_web::GrpcWeb,
     inject::Active,
     naming::{Looked, Naming},
@@ -69,6 +71,8 @@ pub(crate) struct Coming {
     /// Whether faults are told the gRPC way: by what the request was when it came.
     pub(crate) is_grpc: bool,
     pub(crate) place: Place,
+    /// What a service has said of it, until its filter goes by that.
+    pub(crate) told: Option<Box<Told>>,
 }
 
 impl Coming {
@@ -122,6 +126,8 @@ pub(crate) enum Wait {
     Until(Instant),
     /// The host that it names.
     Host(Naming),
+    /// What a service says of it.
+    Verdict(Asking),
 }
 
 /// A request that a filter holds back.
@@ -135,6 +141,15 @@ impl Held {
         Box::new(Self { coming, until })
     }
 
+    /// The request, with what was heard of it.
+    pub(crate) fn passes(self) -> Coming {
+        let Self { coming, until } = self;
+        match until {
+            Wait::Verdict(asking) => Coming { told: asking.told(), ..coming },
+            Wait::Body(_) | Wait::Until(_) | Wait::Host(_) => coming,
+        }
+    }
+
     /// Waits for what the filter waits for.
     pub(crate) async fn released(&mut self, connection: &Connection) -> Result<(), Fault> {
         match &mut self.until {
@@ -144,6 +159,10 @@ impl Held {
                 Ok(())
             }
             Wait::Host(naming) => naming.known().await,
+            Wait::Verdict(asking) => {
+                asking.answered().await;
+                Ok(())
+            }
         }
     }
 }
@@ -176,6 +195,8 @@ enum Memory {
     Limited(Limited),
     /// It belongs to a session.
     Session(Session),
+    /// A service has let it go on, and its answer gets these.
+    Told(ForClient),
 }
 
 impl Passage {
@@ -266,6 +287,20 @@ impl Passage {
                     let session = session.and_then(|rules| Session::begin(rules, coming));
                     *memory = session.map_or(Memory::Nothing, Memory::Session);
                 }
+                HttpFilterKind::GlobalRateLimit(limit) => {
+                    if let Some(told) = coming.told.take() {
+                        match global_rate::heed(limit, *told, connection, coming) {
+                            Ok(for_client) => *memory = Memory::Told(for_client),
+                            Err(refusal) => return Verdict::Refused(refusal),
+                        }
+                    } else if let Some(asking) =
+                        global_rate::ask(limit, own, &self.said, connection, coming)
+                    {
+                        // What is said of it is still to be heeded.
+                        self.next -= 1;
+                        return Verdict::Waits(Wait::Verdict(asking));
+                    }
+                }
                 HttpFilterKind::LocalRateLimit(always) => {
                     let limit = rate::settings(always, own);
                     let refusal;
@@ -313,6 +348,9 @@ impl Passage {
                 (_, Memory::Session(session)) => {
                     session.back(response.headers_mut(), &chain.stats);
                 }
+                (_, Memory::Told(for_client)) => {
+                    global_rate::add(std::mem::take(for_client), response.headers_mut());
+                }
                 (_, Memory::Limited(limited)) => {
                     limited.say_what_is_left(response.headers_mut());
                 }
@@ -323,6 +361,7 @@ impl Passage {
                     | HttpFilterKind::Fault(_)
                     | HttpFilterKind::LocalRateLimit(_)
                     | HttpFilterKind::StatefulSession(_)
+                    | HttpFilterKind::GlobalRateLimit(_)
                     | HttpFilterKind::DynamicForwardProxy,
                     _,
                 ) => {}

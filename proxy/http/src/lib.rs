@@ -49,6 +49,7 @@ mod reply_form;
 mod request;
 mod retry;
 mod rewrite;
+mod rpc;
 mod stall;
 mod tcp;
 mod timer;

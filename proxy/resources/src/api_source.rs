@@ -117,7 +117,12 @@ pub(crate) fn read(
     })
 }
 
-fn service(message: &core::GrpcService, at: &At<'_>, notes: &mut Notes) -> Option<GrpcService> {
+/// Reads whom to ask.
+pub(crate) fn service(
+    message: &core::GrpcService,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<GrpcService> {
     use core::grpc_service::TargetSpecifier;
     let grpc = match &message.target_specifier {
         Some(TargetSpecifier::EnvoyGrpc(grpc)) => grpc,

@@ -6,6 +6,7 @@ pub(crate) mod descriptors;
 mod fault;
 mod local_rate_limit;
 mod mutations;
+pub(crate) mod rate_limit;
 mod stateful_session;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use weft_proto::pb::envoy::{
             grpc_web::v3::GrpcWeb,
             header_mutation::v3::{HeaderMutation, HeaderMutationPerRoute},
             local_ratelimit::v3::LocalRateLimit as LocalRateLimitMessage,
+            ratelimit::v3::{RateLimit as RateLimitMessage, RateLimitPerRoute},
             router::v3::Router,
             stateful_session::v3::{StatefulSession, StatefulSessionPerRoute},
         },
@@ -38,6 +40,7 @@ pub use self::{
     fault::{Aborted, FaultRules, Injection},
     local_rate_limit::{DescriptorEntry, HostDescriptors, LocalRateLimit},
     mutations::{HeaderChange, MessageMutations, QueryChange, TrailerChange},
+    rate_limit::{GlobalRateLimit, RequestType, RouteRateLimit},
     stateful_session::{SessionRules, SessionState},
 };
 use crate::{
@@ -82,6 +85,8 @@ pub enum HttpFilterKind {
     LocalRateLimit(Arc<LocalRateLimit>),
     /// `stateful_session`: keeps the requests of a session together, where there are sessions.
     StatefulSession(Option<Arc<SessionRules>>),
+    /// `ratelimit`: asks a service whether requests may go on.
+    GlobalRateLimit(Arc<GlobalRateLimit>),
     /// `dynamic_forward_proxy`: holds a request until the host that it names was looked up, where its
     /// cluster goes by that.
     DynamicForwardProxy,
@@ -118,6 +123,8 @@ pub enum FilterSettings {
     LocalRateLimit(Arc<LocalRateLimit>),
     /// `StatefulSessionPerRoute`; `None` for no sessions.
     StatefulSession(Option<Arc<SessionRules>>),
+    /// `RateLimitPerRoute`.
+    GlobalRateLimit(RouteRateLimit),
 }
 
 /// What all levels of a route say to filters. Clones share it.
@@ -321,6 +328,11 @@ fn kind(any: &Any, at: &At<'_>, notes: &mut Notes) -> Option<Option<HttpFilterKi
                 .and_then(|message| stateful_session::read(&message, at, notes))
                 .map(HttpFilterKind::StatefulSession)
         }
+        name if name == RateLimitMessage::full_name() => {
+            extension::unpack::<RateLimitMessage>(any, at, notes)
+                .and_then(|message| rate_limit::read(&message, at, notes))
+                .map(|limit| HttpFilterKind::GlobalRateLimit(Arc::new(limit)))
+        }
         name if name == DynamicForwardProxy::full_name() => {
             extension::unpack::<DynamicForwardProxy>(any, at, notes)
                 .and_then(|message| dynamic_hosts::check_filter(&message, at, notes))
@@ -373,6 +385,7 @@ fn is_known(any: &Any) -> bool {
         || extension::holds::<HttpFault>(any)
         || extension::holds::<LocalRateLimitMessage>(any)
         || extension::holds::<StatefulSessionPerRoute>(any)
+        || extension::holds::<RateLimitPerRoute>(any)
 }
 
 /// Reads the settings of a route for a filter; `None` where they are refused.
@@ -414,6 +427,10 @@ fn settings(any: &Any, at: &At<'_>, notes: &mut Notes) -> Option<Option<Arc<Filt
         name if name == StatefulSessionPerRoute::full_name() => {
             let message = extension::unpack::<StatefulSessionPerRoute>(any, at, notes)?;
             FilterSettings::StatefulSession(stateful_session::of_route(&message, at, notes)?)
+        }
+        name if name == RateLimitPerRoute::full_name() => {
+            let message = extension::unpack::<RateLimitPerRoute>(any, at, notes)?;
+            FilterSettings::GlobalRateLimit(rate_limit::of_route(&message, at, notes)?)
         }
         other => return notes.refuse(at, Problem::UnknownType(other.to_owned())),
     };

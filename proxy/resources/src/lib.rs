@@ -91,9 +91,9 @@ pub use health_check::{
 pub use http_connection_manager::{Codec, HttpConnectionManager, RouteSource};
 pub use http_filter::{
     Aborted, CorsPolicy, DescriptorEntry, DescriptorPart, DescriptorRule, FaultRules,
-    FilterSettings, HeaderChange, HostDescriptors, HttpFilter, HttpFilterKind, Injection,
-    LocalRateLimit, MessageMutations, QueryChange, RouteDescriptors, RouteFilter, RouteFilters,
-    SessionRules, SessionState, TrailerChange,
+    FilterSettings, GlobalRateLimit, HeaderChange, HostDescriptors, HttpFilter, HttpFilterKind,
+    Injection, LocalRateLimit, MessageMutations, QueryChange, RequestType, RouteDescriptors,
+    RouteFilter, RouteFilters, RouteRateLimit, SessionRules, SessionState, TrailerChange,
 };
 pub use http2_options::{Http2Options, Keepalive};
 pub use internal_redirect::InternalRedirect;

@@ -57,6 +57,38 @@ fn limits_are_refused_by_name() {
 }
 
 #[test]
+fn questions_to_services_are_refused_by_name() {
+    let asks = |settings: &str| said(&format!("ratelimit.v3.RateLimit, {settings}"), "");
+    const SERVICE: &str =
+        "rate_limit_service: {grpc_service: {envoy_grpc: {cluster_name: rls}}}, domain: d";
+    assert_eq!(asks(SERVICE), "[]");
+    for (settings, named) in [
+        ("domain: d", "rate_limit_service: is required"),
+        ("rate_limit_service: {grpc_service: {envoy_grpc: {cluster_name: c}}}", "domain"),
+        ("domain: d, rate_limit_service: {grpc_service: {}}", "grpc_service"),
+        (&*format!("{SERVICE}, request_type: all"), "request_type: must be one of"),
+        (&format!("{SERVICE}, stage: 11"), "stage"),
+        (&format!("{SERVICE}, timeout: -1s"), "timeout"),
+        (&format!("{SERVICE}, rate_limited_status: {{code: 777}}"), "rate_limited_status.code"),
+        (&format!("{SERVICE}, enable_retry_after_header: true"), "enable_retry_after_header"),
+        (&format!("{SERVICE}, filter_enabled: {{}}"), "filter_enabled.default_value"),
+        (
+            "domain: d, rate_limit_service: {grpc_service: {retry_policy: {}, \
+             envoy_grpc: {cluster_name: c}}}",
+            "grpc_service.retry_policy: asking again is not supported",
+        ),
+        (
+            "domain: d, rate_limit_service: {grpc_service: {google_grpc: {target_uri: x, \
+             stat_prefix: x}}}",
+            "google_grpc",
+        ),
+    ] {
+        let text = asks(settings);
+        assert!(text.contains(named), "{settings}: {text}");
+    }
+}
+
+#[test]
 fn descriptions_are_refused_by_name() {
     for good in ["{remote_address: {}}", "{generic_key: {descriptor_value: a}}"] {
         assert_eq!(described(good), "[]");

@@ -8,6 +8,7 @@ use crate::{
     histogram::Histogram,
     http2::Http2Stats,
     metric::{Counter, Gauge},
+    rate_service::{RateServiceStats, RateServices},
     registry::Value,
     under_way::{self, UnderWay},
 };
@@ -117,6 +118,7 @@ pub struct ClusterStats {
     pub upstream_rq_time: Histogram,
     outlier_detection: OnceLock<Arc<OutlierStats>>,
     health_check: OnceLock<Arc<CheckStats>>,
+    rate_services: RateServices,
 }
 
 impl ClusterStats {
@@ -128,6 +130,16 @@ impl ClusterStats {
     /// `health_check.*`, which is there from the first use on.
     pub fn health_check(&self) -> &Arc<CheckStats> {
         self.health_check.get_or_init(Arc::default)
+    }
+
+    /// `ratelimit.*`, or `ratelimit.<prefix>.*`, which is there from the first use on.
+    pub fn rate_service(&self, prefix: &str) -> Arc<RateServiceStats> {
+        self.rate_services.of(prefix)
+    }
+
+    /// Shows what is there of these.
+    pub(crate) fn visit_rate_services(&self, see: &mut dyn FnMut(&str, &'static str, Value<'_>)) {
+        self.rate_services.visit(see);
     }
 
     pub(crate) fn visit<'a>(&'a self, see: &mut dyn FnMut(&'static str, Value<'a>)) {
@@ -184,6 +196,8 @@ impl ClusterStats {
             upstream_rq_time,
             outlier_detection,
             health_check,
+            // Under names of their own.
+            rate_services: _,
         } = self;
         const CLASSES: [&str; 5] = [
             "upstream_rq_1xx",

@@ -150,6 +150,9 @@ impl Stats {
             stats.visit(&mut |metric, value| {
                 see(Sample { scope: Scope::Cluster(name), metric, value });
             });
+            stats.visit_rate_services(&mut |prefix, metric, value| {
+                see(Sample { scope: Scope::RateService(name, prefix), metric, value });
+            });
         });
         each(&self.http, |name, stats| {
             stats.visit(&mut |metric, value| {
@@ -247,6 +250,8 @@ pub struct Sample<'a> {
 pub enum Scope<'a> {
     /// `cluster.<name>`.
     Cluster(&'a str),
+    /// `cluster.<name>.ratelimit`, or `cluster.<name>.ratelimit.<stat_prefix>`.
+    RateService(&'a str, &'a str),
     /// `http.<stat_prefix>`.
     Http(&'a str),
     /// `listener.<address>`.

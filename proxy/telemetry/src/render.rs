@@ -162,6 +162,8 @@ fn dotted(sample: &Sample<'_>) -> String {
     let metric = sample.metric;
     match sample.scope {
         Scope::Cluster(name) => format!("cluster.{name}.{metric}"),
+        Scope::RateService(name, "") => format!("cluster.{name}.ratelimit.{metric}"),
+        Scope::RateService(name, prefix) => format!("cluster.{name}.ratelimit.{prefix}.{metric}"),
         Scope::Http(prefix) => format!("http.{prefix}.{metric}"),
         Scope::Listener(address) => format!("listener.{address}.{metric}"),
         Scope::Tcp(prefix) => format!("tcp.{prefix}.{metric}"),
@@ -174,8 +176,14 @@ fn dotted(sample: &Sample<'_>) -> String {
 }
 
 fn family_and_labels(sample: &Sample<'_>) -> (String, String) {
+    let of_service;
     let (scope, label) = match sample.scope {
         Scope::Cluster(name) => ("cluster", Some(("envoy_cluster_name", name))),
+        Scope::RateService(name, prefix) => {
+            let dot = if prefix.is_empty() { "" } else { "." };
+            of_service = format!("cluster.ratelimit{dot}{prefix}");
+            (&*of_service, Some(("envoy_cluster_name", name)))
+        }
         Scope::Http(prefix) => ("http", Some(("envoy_http_conn_manager_prefix", prefix))),
         Scope::Listener(address) => ("listener", Some(("envoy_listener_address", address))),
         Scope::Tcp(prefix) => ("tcp", Some(("envoy_tcp_prefix", prefix))),

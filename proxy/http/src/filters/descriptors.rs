@@ -3,12 +3,14 @@
 use std::net::IpAddr;
 
 use http::HeaderValue;
+use smallvec::SmallVec;
 use weft_compile::{
     DescriptorEntry, DescriptorPart, DescriptorRule, HostDescriptors, LocalRateLimit, RouteFilters,
 };
 use weft_route::{HeaderKey, RequestView};
 
-use super::query;
+use super::{Coming, query};
+use crate::downstream::Connection;
 
 /// A description: keys and values in order.
 pub(super) type Descriptor = Vec<DescriptorEntry>;
@@ -23,7 +25,33 @@ pub(super) struct Surroundings<'a> {
     pub(super) client: Option<IpAddr>,
 }
 
-/// The descriptions of a request as far as a limit goes by any.
+/// The rules by which a request is described.
+pub(super) type Rules<'a> = SmallVec<[&'a DescriptorRule; 8]>;
+
+/// The limit's own rules if it has any, or else those of the route of a request and of its host that
+/// are of this stage.
+pub(super) fn rules<'a>(
+    own: Option<&'a [DescriptorRule]>,
+    said: &'a RouteFilters,
+    stage: u32,
+    of_host: HostDescriptors,
+) -> Rules<'a> {
+    if let Some(own) = own {
+        return own.iter().collect();
+    }
+    let Some(of_route) = said.descriptors() else { return Rules::new() };
+    let from_host = match of_host {
+        _ if of_route.include_host => true,
+        HostDescriptors::Include => true,
+        HostDescriptors::Ignore => false,
+        HostDescriptors::WithoutOwn => of_route.of_route.is_empty(),
+    };
+    let of_host = of_route.of_host.iter().filter(|_| from_host);
+    let rules = of_route.of_route.iter().chain(of_host);
+    rules.filter(|rule| rule.stage == stage).collect()
+}
+
+/// The descriptions of a request as far as a local limit goes by any.
 pub(super) fn all(
     limit: &LocalRateLimit,
     said: &RouteFilters,
@@ -33,20 +61,33 @@ pub(super) fn all(
     if limit.by_descriptor.is_empty() {
         return Vec::new();
     }
-    let describe = |rule| one(rule, request, around);
-    if let Some(own) = &limit.descriptors {
-        return own.iter().filter_map(describe).collect();
+    let own = limit.descriptors.as_deref();
+    let rules = rules(own, said, limit.stage, limit.host_descriptors);
+    rules.into_iter().filter_map(|rule| one(rule, request, around)).collect()
+}
+
+/// The descriptions of a request to the cluster `to` that a service is asked about.
+pub(super) fn questions(
+    rules: &Rules<'_>,
+    connection: &Connection,
+    to: &str,
+    coming: &Coming,
+) -> Vec<weft_rls::Descriptor> {
+    // Mostly there are none, and then nothing has to be known.
+    if rules.is_empty() {
+        return Vec::new();
     }
-    let Some(of_route) = said.descriptors() else { return Vec::new() };
-    let from_host = match limit.host_descriptors {
-        _ if of_route.include_host => true,
-        HostDescriptors::Include => true,
-        HostDescriptors::Ignore => false,
-        HostDescriptors::WithoutOwn => of_route.of_route.is_empty(),
+    let Some(request) = coming.request_view() else { return Vec::new() };
+    let around = Surroundings {
+        source: connection.worker.identity().cluster.as_ref(),
+        destination: Some(to),
+        client: coming.origin.remote.ip().map(|address| address.ip()),
     };
-    let of_host = of_route.of_host.iter().filter(|_| from_host);
-    let rules = of_route.of_route.iter().chain(of_host);
-    rules.filter(|rule| rule.stage == limit.stage).filter_map(describe).collect()
+    let describe = |rule: &&DescriptorRule| {
+        let entries = one(rule, &request, &around).filter(|entries| !entries.is_empty())?;
+        Some(weft_rls::Descriptor { entries, limit: None, hits: None })
+    };
+    rules.iter().filter_map(describe).collect()
 }
 
 /// `None` for a request that lacks a part.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use weft_compile::{
-    Aborted, Action, FaultRules, FilterSettings, HttpChain, Injection, RouteFilter, Tables,
+    Aborted, Action, Cluster, FaultRules, FilterSettings, HttpChain, Injection, RouteFilter, Tables,
 };
 use weft_route::Fraction;
 use weft_telemetry::GaugeGuard;
@@ -47,9 +47,14 @@ pub(super) fn hold(rules: &FaultRules, tables: &Tables, coming: &Coming) -> bool
 
 /// The name of the cluster that a request goes to.
 pub(super) fn cluster<'t>(tables: &'t Tables, coming: &Coming) -> Option<&'t str> {
+    target(tables, coming).map(|cluster| &*cluster.name)
+}
+
+/// The cluster that a request goes to, if it is there.
+pub(super) fn target<'t>(tables: &'t Tables, coming: &Coming) -> Option<&'t Arc<Cluster>> {
     let Action::Forward(to) = &coming.place.entry()?.action else { return None };
     let (id, _) = to.target.choose(tables, &coming.parts.headers, coming.number);
-    Some(&tables.cluster(id?)?.name)
+    tables.cluster(id?)
 }
 
 /// A place among the requests that something may be done to at once.

@@ -39,6 +39,7 @@ impl Coming {
             number: random,
             wish: None,
             trail: None,
+            told: None,
             is_grpc,
             place,
         }
@@ -81,7 +82,7 @@ pub(super) fn go_on(
 ) -> Decision {
     let Decision::Hold(held) = decided else { return decided };
     match released {
-        Ok(()) => go_through(connection, held.coming, passage),
+        Ok(()) => go_through(connection, held.passes(), passage),
         Err(fault) => {
             match fault {
                 Fault::RequestIdle => held.coming.record.stream_idle(),
