@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from harness import mesh
+from harness import grpcs, mesh
 from harness.config import (
     ads_bootstrap,
     assignment,
@@ -151,18 +151,29 @@ def test_a_sidecar_restarts_under_load(control, tmp_path, http_upstream, protoco
 
 
 @pytest.mark.weft_only
-def test_every_instance_is_replaced_under_load(control, tmp_path, protocol):
-    """As a rollout does it: one after the other goes, application and sidecar, and another comes in its place."""
+@pytest.mark.parametrize("body", [None, b"an order"], ids=["GET", "POST"])
+def test_every_instance_is_replaced_under_load(control, tmp_path, protocol, body):
+    _roll_out(control, tmp_path, Http, lambda port: Load(port, host="catalog", protocol=protocol, body=body))
+
+
+@pytest.mark.weft_only
+def test_every_server_of_calls_is_replaced_under_load(tmp_path, processes):
+    with ControlPlane(tmp_path, [mesh.service("catalog", protocol="grpc"), mesh.service("client")]) as control:
+        _roll_out(control, tmp_path, grpcs.Server, lambda port: grpcs.Calls(port, host="catalog"))
+
+
+def _roll_out(control, tmp_path, start_app, start_load):
+    """One after the other goes, application and sidecar, and another comes in its place."""
     drain = ["--drain-time-s", "5", "--instance"]
 
     def begin(name):
-        app = Http(name)
+        app = start_app(name)
         return app, Sidecar(tmp_path, control, "catalog", app.port, name=f"sidecar-{name}", arguments=[*drain, name])
 
     running = [begin(f"old-{index}") for index in range(3)]
     caller = Sidecar(tmp_path, control, "client", name="caller")
     until(lambda: len(control.workloads()) >= 3, "all workloads")
-    with Load(caller.outbound, host="catalog", protocol=protocol) as load:
+    with start_load(caller.outbound) as load:
         until(lambda: {"old-0", "old-1", "old-2"} <= set(load.upstreams), "all to serve", 30)
         for index in range(3):
             app, sidecar = running[index]

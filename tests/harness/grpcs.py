@@ -4,6 +4,8 @@ from concurrent import futures
 
 import grpc
 
+from harness.load import Load
+
 
 class Echo(grpc.GenericRpcHandler):
     """Answers each call with its bytes; the method's last part chooses how.
@@ -67,3 +69,34 @@ def unary(channel, body=b"hello", method="/weft.test.Echo/Unary", metadata=(), d
     call = channel.unary_unary(method)
     answer, outcome = call.with_call(body, timeout=deadline, metadata=metadata)
     return answer, dict(outcome.trailing_metadata()).get("x-upstream")
+
+
+class Calls(Load):
+    """Callers that make unary calls and streams of some messages in turn, each by a channel of its own."""
+
+    BROKEN = (grpc.RpcError,)
+    MESSAGES = [b"%d" % number for number in range(20)]
+
+    def _connect(self):
+        options = [("grpc.default_authority", self._host), ("grpc.use_local_subchannel_pool", 1)]
+        return grpc.insecure_channel(f"127.0.0.1:{self._port()}", options=options)
+
+    def _send(self, channel):
+        if self.sent % 2:
+            answer, upstream = unary(channel, b"hello")
+            return Answer(answer == b"hello", upstream)
+        call = channel.stream_stream("/weft.test.Echo/Stream")(iter(self.MESSAGES), timeout=20)
+        answers = list(call)
+        return Answer(answers == self.MESSAGES, dict(call.trailing_metadata()).get("x-upstream"))
+
+
+class Answer:
+    """What came of a call, in the words of a response."""
+
+    def __init__(self, whole, upstream):
+        self.status = 200 if whole else 0
+        self.text = "not what was sent"
+        self._upstream = upstream
+
+    def header(self, name):
+        return self._upstream if name == "x-upstream" else None

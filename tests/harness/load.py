@@ -10,16 +10,20 @@ class Load:
     """Some callers, each with one kept connection and a fixed pace.
 
     A connection that its peer announced to close is replaced, as any client does; one that breaks
-    under a request is a failure.
+    under a request is a failure. `body` makes it a POST.
     """
 
-    def __init__(self, port, *, host="weft.test", path="/", callers=4, rate=40, protocol="h1", limit=60.0, good=None):
+    BROKEN = (OSError,)
+
+    def __init__(
+        self, port, *, host="weft.test", path="/", callers=4, rate=40, protocol="h1", limit=60.0, good=None, body=None
+    ):
         self.failures = []
         self.sent = 0
         self.upstreams = {}
         self._port = port if callable(port) else lambda: port
         self._good = good or (lambda response: response.status == 200)
-        self._host, self._path, self._pause = host, path, 1 / rate
+        self._host, self._path, self._pause, self._body = host, path, 1 / rate, body
         self._protocol = protocol
         self._end = time.monotonic() + limit
         self._stop = threading.Event()
@@ -66,7 +70,7 @@ class Load:
             failure = None if self._good(response) else f"{response.status} {response.text[:200]}"
             closing = (response.header("connection") or "").lower() == "close"
             self._note(response)
-        except OSError as error:
+        except self.BROKEN as error:
             failure, closing = repr(error), True
         with self._lock:
             self.sent += 1
@@ -83,9 +87,10 @@ class Load:
         return kind(self._port())
 
     def _send(self, connection):
+        method = "GET" if self._body is None else "POST"
         if self._protocol == "h2":
-            return connection.request("GET", self._path, authority=self._host)
-        return connection.request("GET", self._path, host=self._host)
+            return connection.request(method, self._path, body=self._body, authority=self._host)
+        return connection.request(method, self._path, body=self._body, host=self._host)
 
     def _note(self, response):
         upstream = response.header("x-upstream")

@@ -172,7 +172,7 @@ impl Held {
 pub(crate) struct Passage {
     /// What the route says to filters.
     said: RouteFilters,
-    memories: SmallVec<[Memory; 4]>,
+    memories: SmallVec<[Memory; 2]>,
     /// The filter that the request comes to next.
     next: usize,
 }
@@ -183,7 +183,7 @@ enum Memory {
     /// It is left out.
     Disabled,
     Nothing,
-    Cors(Cors),
+    Cors(Box<Cors>),
     GrpcWeb(GrpcWeb),
     /// It was delayed, and is counted as long as it goes on.
     Delayed(Active),
@@ -243,9 +243,9 @@ impl Passage {
                     let stats = &chain.stats;
                     match cors::ask(&cors::policies(&self.said, own), coming, stats) {
                         cors::Asked::Nothing => {}
-                        cors::Asked::Page(cors) => *memory = Memory::Cors(cors),
+                        cors::Asked::Page(cors) => *memory = Memory::Cors(Box::new(cors)),
                         cors::Asked::Preflight(cors, head) => {
-                            *memory = Memory::Cors(cors);
+                            *memory = Memory::Cors(Box::new(cors));
                             return Verdict::Answered(head);
                         }
                     }

@@ -144,6 +144,12 @@ pub(crate) fn set_expected_timeout(headers: &mut HeaderMap, millis: u64) {
     headers.insert(X_ENVOY_EXPECTED_TIMEOUT, HeaderValue::from(millis));
 }
 
+/// Whether there is a field that nearly no message has: looking at the few names that there are costs
+/// less than hashing a long one.
+pub(crate) fn has_rare(headers: &HeaderMap, name: &HeaderName) -> bool {
+    headers.keys().any(|known| known == name)
+}
+
 /// What a caller who is not believed says of the time.
 pub(crate) fn remove_expected_timeout(headers: &mut HeaderMap) {
     headers.remove(X_ENVOY_EXPECTED_TIMEOUT);

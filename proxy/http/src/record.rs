@@ -9,7 +9,7 @@ use weft_telemetry::{GaugeGuard, HttpStats};
 
 use crate::{
     fault::Fault,
-    outcome,
+    headers, outcome,
     upstream::Place,
     worker::{Busy, Worker},
 };
@@ -96,7 +96,7 @@ impl Record {
     pub(crate) fn head_came(&mut self, head: &Response<()>, is_grpc: bool, is_end: bool) {
         let Some(upstream) = &mut self.upstream else { return };
         if let Some(checks) = &upstream.cluster.checks
-            && head.headers().contains_key(IMMEDIATE_HEALTH_CHECK_FAIL)
+            && headers::has_rare(head.headers(), &IMMEDIATE_HEALTH_CHECK_FAIL)
         {
             checks.left_alone(upstream.active.endpoint());
         }

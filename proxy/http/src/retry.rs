@@ -247,10 +247,17 @@ impl Retries {
     }
 
     fn wants_after_head(&self, head: &Response<()>) -> bool {
-        let (status, headers) = (head.status(), head.headers());
-        if headers.contains_key(RATE_LIMITED) {
-            return self.on.has_any(RetryOn::RATE_LIMITED);
+        let on = |condition| self.on.has_any(condition);
+        // Nearly no response asks for anything, so the name that decides over all is looked for last.
+        let wanted = self.asks_for_another(head);
+        if (wanted || on(RetryOn::RATE_LIMITED)) && head.headers().contains_key(RATE_LIMITED) {
+            return on(RetryOn::RATE_LIMITED);
         }
+        wanted
+    }
+
+    fn asks_for_another(&self, head: &Response<()>) -> bool {
+        let (status, headers) = (head.status(), head.headers());
         let on = |condition| self.on.has_any(condition);
         let gateway =
             [StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT];
@@ -259,8 +266,9 @@ impl Retries {
             || (status == StatusCode::CONFLICT && on(RetryOn::RETRIABLE_4XX))
             || (on(RetryOn::STATUS_CODES) && self.lists(status.as_u16()))
             || (on(RetryOn::HEADERS) && self.finds_header(headers))
-            || grpc_condition(headers).is_some_and(on)
-            || self.trailers().and_then(grpc_condition).is_some_and(on)
+            || (on(RetryOn::ANY_GRPC)
+                && (grpc_condition(headers).is_some_and(on)
+                    || self.trailers().and_then(grpc_condition).is_some_and(on)))
     }
 
     fn lists(&self, status: u16) -> bool {

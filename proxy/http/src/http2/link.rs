@@ -28,6 +28,9 @@ pub(crate) struct Link {
     machine: RefCell<Machine>,
     /// By [`StreamKey::index`].
     inboxes: RefCell<Vec<Inbox>>,
+    /// Those that were not read to their end when another stream got their place: a stream may be over
+    /// before whoever waits for it has had a turn.
+    unread: RefCell<Vec<Inbox>>,
     task: RefCell<Option<Waker>>,
     stats: Arc<Http2Stats>,
     /// Its task runs right now, and writes before it rests.
@@ -67,6 +70,7 @@ impl Link {
         Rc::new(Self {
             machine: RefCell::new(Machine::new(role, settings)),
             inboxes: RefCell::default(),
+            unread: RefCell::default(),
             task: RefCell::default(),
             stats,
             runs: Cell::new(false),
@@ -101,7 +105,17 @@ impl Link {
 
     fn with_inbox<T>(&self, key: StreamKey, with: impl FnOnce(&mut Inbox) -> T) -> Option<T> {
         let mut inboxes = self.inboxes.borrow_mut();
-        inboxes.get_mut(key.index()).filter(|inbox| inbox.belongs_to(key)).map(with)
+        if let Some(inbox) = inboxes.get_mut(key.index()).filter(|inbox| inbox.belongs_to(key)) {
+            return Some(with(inbox));
+        }
+        self.unread.borrow_mut().iter_mut().find(|inbox| inbox.belongs_to(key)).map(with)
+    }
+
+    /// Empties an inbox for good, and returns how many bytes were left.
+    fn close_inbox(&self, key: StreamKey) -> Option<usize> {
+        let left = self.with_inbox(key, Inbox::close);
+        self.unread.borrow_mut().retain(Inbox::is_open);
+        left
     }
 
     /// Keeps what comes for a stream.
@@ -111,6 +125,9 @@ impl Link {
             inboxes.resize_with(key.index() + 1, Inbox::default);
         }
         if let Some(inbox) = inboxes.get_mut(key.index()) {
+            if inbox.is_open() {
+                self.unread.borrow_mut().push(std::mem::take(inbox));
+            }
             inbox.open(key);
         }
     }
@@ -352,14 +369,14 @@ impl Link {
 
     /// Nobody wants what (still) comes for the stream.
     pub(crate) fn abandon(&self, key: StreamKey) {
-        if let Some(left) = self.with_inbox(key, Inbox::close) {
+        if let Some(left) = self.close_inbox(key) {
             self.release(key, left);
         }
     }
 
     /// Breaks the stream off unless it is over, and forgets it.
     pub(crate) fn reset(&self, key: StreamKey, code: Code) {
-        self.with_inbox(key, Inbox::close);
+        self.close_inbox(key);
         let mut machine = self.machine.borrow_mut();
         if !machine.is_over(key) {
             self.stats.tx_reset.inc();
@@ -370,5 +387,51 @@ impl Link {
         if speaks {
             self.nudge();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use http::Method;
+
+    use super::*;
+
+    fn open(link: &Link) -> StreamKey {
+        let head = RequestHead {
+            method: &Method::GET,
+            scheme: "http",
+            authority: b"up",
+            path: "/",
+            protocol: None,
+            headers: &HeaderMap::new(),
+        };
+        link.open(head, true).unwrap()
+    }
+
+    #[test]
+    fn a_response_that_has_ended_waits_for_its_reader() {
+        let link = Link::new(Role::Client, Settings::default(), Arc::default());
+        let cx = &Context::from_waker(Waker::noop());
+        let first = open(&link);
+        // SETTINGS, then HEADERS with END_STREAM and END_HEADERS: `:status: 204` by its index.
+        let mut input = BytesMut::from(&b"\0\0\0\x04\0\0\0\0\0"[..]);
+        input.extend_from_slice(b"\0\0\x01\x01\x05\0\0\0\x01\x89");
+        match link.receive(&mut input) {
+            Ok(Some(Event::Response { stream, head, end: true })) if stream == first => {
+                link.put_head(stream, head, true);
+            }
+            other => panic!("{other:?}"),
+        }
+        let second = open(&link);
+        assert_eq!(second.index(), first.index(), "its place is free");
+        let Poll::Ready(Ok(head)) = link.poll_head(first, cx) else { panic!("nothing for it") };
+        assert_eq!(head.status(), StatusCode::NO_CONTENT);
+        assert!(link.poll_head(second, cx).is_pending());
+        assert!(link.is_drained(first) && !link.is_drained(second));
+        link.reset(first, Code::Cancel);
+        assert!(link.unread.borrow().is_empty());
+        assert!(!link.is_over(second));
     }
 }
