@@ -6,6 +6,7 @@ mod filters;
 mod rate_limit;
 mod request_match;
 mod settings;
+mod spread;
 
 use filters::{call_filter, filter, header_filter};
 use rate_limit::rate_limit_policy;

@@ -109,6 +109,8 @@ spec: SPEC
         "{retries: {x: 1}}",
         "{retries: {budget: {x: 1}}}",
         "{loadBalancer: {x: 1}}",
+        "{loadBalancer: {slowStart: {x: 1}}}",
+        "{drop: {x: 1}}",
         "{loadBalancer: {hashOn: [{x: 1}]}}",
         "{loadBalancer: {hashOn: [{cookie: {x: 1}}]}}",
         "{healthCheck: {x: 1}}",

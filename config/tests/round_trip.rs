@@ -99,7 +99,8 @@ metadata: {name: shop, namespace: prod}
 spec:
   targetRef: {kind: Subset, name: shop.v1}
   timeouts: {request: 0s, connect: 90s}
-  loadBalancer: {policy: Random}
+  loadBalancer: {policy: LeastRequest, slowStart: {window: 1s, minWeightPercent: 1}, panicThreshold: 0}
+  drop: {fraction: {numerator: 1, denominator: 7}}
   circuitBreaker: {maxPending: 0}
   connectionPool: {idleTimeout: 0s, maxRequestsPerConnection: 1}
 ---

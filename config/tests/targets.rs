@@ -160,6 +160,23 @@ fn policies_fit_their_targets() {
             "Service/plain already has a policy, TrafficPolicy/p",
         ),
         (
+            policy("p", &format!("{{{target}, drop: {{}}}}")),
+            "exactly one of the fields percent, fraction must be given",
+        ),
+        (
+            policy(
+                "p",
+                &format!(
+                    "{{{target}, loadBalancer: {{policy: Random, slowStart: {{window: 1s}}}}}}"
+                ),
+            ),
+            "slowStart is for the policies RoundRobin and LeastRequest",
+        ),
+        (
+            policy("p", &format!("{{{target}, loadBalancer: {{panicThreshold: 101}}}}")),
+            "\"101\" is not a whole number from 0 to 100",
+        ),
+        (
             policy("p", &format!("{{{target}, fault: {{maxActive: 1}}}}")),
             "none of these is given: delay, abort",
         ),

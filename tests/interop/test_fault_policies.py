@@ -56,7 +56,7 @@ def test_requests_wait(outbound, http_upstream):
     port = outbound(*documents(http_upstream("app"), fault={"delay": {"time": "300ms"}}))
     before = time.monotonic()
     assert ask(port).status == 200
-    assert time.monotonic() - before >= 0.3
+    assert time.monotonic() - before >= 0.28  # Envoy rounds
 
 
 def test_faults_are_for_some_requests_alone(outbound, http_upstream):

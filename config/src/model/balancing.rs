@@ -5,12 +5,15 @@ use std::time::Duration;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::policy::duration;
+pub use super::spread::{SlowStart, Spread};
 
 /// How endpoints are chosen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoadBalancer {
     /// The algorithm.
     pub policy: Option<BalancingPolicy>,
+    /// What becomes of new endpoints, and when some are not well.
+    pub spread: Spread,
 }
 
 /// An algorithm that chooses endpoints.
@@ -58,6 +61,13 @@ impl Serialize for LoadBalancer {
             if !policy.hash_on().is_empty() {
                 map.serialize_entry("hashOn", policy.hash_on())?;
             }
+        }
+        let Spread { slow_start, panic_threshold } = &self.spread;
+        if let Some(slow_start) = slow_start {
+            map.serialize_entry("slowStart", slow_start)?;
+        }
+        if let Some(percent) = panic_threshold {
+            map.serialize_entry("panicThreshold", percent)?;
         }
         map.end()
     }

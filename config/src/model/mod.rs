@@ -18,6 +18,7 @@ pub(crate) mod retry;
 pub mod route;
 pub mod service;
 pub(crate) mod share;
+pub(crate) mod spread;
 pub mod stream_route;
 pub mod workload;
 

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-pub use super::balancing::{BalancingPolicy, HashCookie, HashOn, LoadBalancer};
+pub use super::balancing::{BalancingPolicy, HashCookie, HashOn, LoadBalancer, SlowStart, Spread};
 pub use super::fault::{Abort, AbortAnswer, Delay, Fault, GrpcStatus};
 pub use super::health::{GrpcProbe, HealthCheck, HttpProbe, Probe};
 pub use super::outlier::{FailureShare, OutlierDetection};
 pub use super::request_match::RequestMatch;
 pub use super::retry::{Condition, Retries, RetryBudget};
 use super::service::Protocol;
+pub use super::share::Share;
 use super::{Metadata, Resource};
 use crate::document::Kind;
 use crate::syntax::write_duration;
@@ -92,6 +93,9 @@ pub struct TrafficSettings {
     /// How connections are used.
     #[serde(skip_serializing_if = "is_default")]
     pub connection_pool: ConnectionPool,
+    /// The share of requests that is not sent, whatever they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drop: Option<Share>,
     /// What is done wrong on purpose.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
@@ -182,6 +186,7 @@ impl TrafficSettings {
             retries: self.retries.over(base.retries),
             load_balancer: LoadBalancer {
                 policy: self.load_balancer.policy.or(base.load_balancer.policy),
+                spread: self.load_balancer.spread.over(base.load_balancer.spread),
             },
             outlier_detection: self.outlier_detection.or(base.outlier_detection),
             health_check: self.health_check.or(base.health_check),
@@ -203,6 +208,7 @@ impl TrafficSettings {
                     .max_connection_duration
                     .or(base_pool.max_connection_duration),
             },
+            drop: self.drop.or(base.drop),
             fault: self.fault.or(base.fault),
         }
     }

@@ -46,6 +46,9 @@ pub enum Conflict {
         /// The Service.
         service: String,
     },
+    /// Only some balancers can give an endpoint less than its share.
+    #[error("slowStart is for the policies RoundRobin and LeastRequest")]
+    SlowStartWithoutUse,
     /// The number of retries is bounded in two ways.
     #[error("circuitBreaker.maxRetries and retries.budget cannot be given both")]
     RetriesTwice,
@@ -212,6 +215,7 @@ impl Conflict {
                 "requests come to a port with protocol http, http2 or grpc"
             }
             Self::TryLongerThanRequest => "give request at least as much time, or none (0s)",
+            Self::SlowStartWithoutUse => "use one of the two, or remove slowStart",
             Self::RetriesTwice => "keep the budget: it grows with what is under way",
             Self::FaultOfSubset => "put it into the policy of the Service, with a match",
             Self::LimitWithoutSidecars { .. } => {

@@ -16,6 +16,7 @@ mod route;
 mod service;
 mod settings;
 mod share;
+mod spread;
 mod stream_route;
 mod workload;
 

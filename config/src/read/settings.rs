@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::fault::fault;
 use super::health::health_check;
+use super::share::share;
+use super::spread::spread;
 use super::{non_empty, unique};
 use crate::model::policy::{
     BalancingPolicy, CircuitBreaker, Condition, ConnectionPool, FailureShare, HashCookie, HashOn,
@@ -26,6 +28,15 @@ pub(super) fn settings(reader: &mut Reader, object: &mut Object<'_>) -> Option<T
     let health_check = object.optional(reader, "healthCheck", health_check);
     let circuit_breaker = object.optional(reader, "circuitBreaker", circuit_breaker);
     let connection_pool = object.optional(reader, "connectionPool", connection_pool);
+    let drop = object.optional(reader, "drop", |reader, node| {
+        reader.object(node, |reader, object| match share(reader, object)? {
+            Some(share) => Some(share),
+            None => {
+                let fields = &["percent", "fraction"];
+                reader.refuse(object.node(), Reason::ExactlyOne { fields })
+            }
+        })
+    });
     let fault = object.optional(reader, "fault", fault);
     object.unsupported(reader, "rateLimit", "write a RateLimitPolicy for the target")?;
     let refused = LATER.map(|name| object.not_yet(reader, name));
@@ -45,6 +56,7 @@ pub(super) fn settings(reader: &mut Reader, object: &mut Object<'_>) -> Option<T
         health_check: health_check?,
         circuit_breaker: circuit_breaker.unwrap_or_default(),
         connection_pool: connection_pool?.unwrap_or_default(),
+        drop: drop?,
         fault: fault?,
     })
 }
@@ -164,6 +176,7 @@ fn load_balancer(reader: &mut Reader, node: &Node) -> Option<LoadBalancer> {
             let list = reader.list(node, hash_on);
             non_empty(reader, node, list)
         });
+        let spread = spread(reader, object);
         let (policy, hash_on) = (policy?, hash_on?);
         let policy = match (policy, hash_on) {
             (Some(PolicyName::RingHash), Some(on)) => Some(BalancingPolicy::RingHash(on)),
@@ -177,7 +190,15 @@ fn load_balancer(reader: &mut Reader, node: &Node) -> Option<LoadBalancer> {
             (Some(PolicyName::Random), None) => Some(BalancingPolicy::Random),
             (None, None) => None,
         };
-        Some(LoadBalancer { policy })
+        let spread = spread?;
+        let ramps = matches!(
+            policy,
+            None | Some(BalancingPolicy::RoundRobin | BalancingPolicy::LeastRequest)
+        );
+        if spread.slow_start.is_some() && !ramps {
+            return reader.refuse(object.node(), Conflict::SlowStartWithoutUse.into());
+        }
+        Some(LoadBalancer { policy, spread })
     })
 }
 

@@ -3,13 +3,14 @@
 use serde_json::Value;
 
 use super::request_match::{request_match, share};
+use super::spread::spread;
 use super::{about_it, choice, integer, list, object, text};
 use crate::model::policy::{Condition, GrpcStatus};
 
 const MOST: u32 = i32::MAX.unsigned_abs();
 
 /// The fields.
-pub(super) fn settings() -> [(&'static str, Value); 8] {
+pub(super) fn settings() -> [(&'static str, Value); 9] {
     let timeouts = [
         ("request", about_it(text(), "When the route does not say; 0s is no limit.")),
         ("connect", about_it(text(), "Connecting to an endpoint.")),
@@ -40,6 +41,7 @@ pub(super) fn settings() -> [(&'static str, Value); 8] {
         ("healthCheck", about_it(health_check(), "Endpoints are asked whether they are well.")),
         ("circuitBreaker", object(&[], &breaker)),
         ("connectionPool", object(&[], &pool)),
+        ("drop", about_it(object(&[], &share()), "Requests that are answered 503, not sent.")),
         ("fault", about_it(fault(), "What is done wrong on purpose, by the proxies of callers.")),
     ]
 }
@@ -114,6 +116,7 @@ fn load_balancer() -> Value {
     on["minProperties"] = 1.into();
     on["maxProperties"] = 1.into();
     let policies = ["RoundRobin", "LeastRequest", "Random", "RingHash", "Maglev"];
+    let [slow_start, panic_threshold] = spread();
     object(
         &[],
         &[
@@ -122,6 +125,8 @@ fn load_balancer() -> Value {
                 "hashOn",
                 about_it(list(&on, 1), "What makes requests equal, for RingHash and Maglev only."),
             ),
+            slow_start,
+            panic_threshold,
         ],
     )
 }

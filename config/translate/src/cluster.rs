@@ -6,7 +6,7 @@ use std::time::Duration;
 use weft_config::Key;
 use weft_config::model::policy::{
     BalancingPolicy, CircuitBreaker, ConnectionPool, EgressHost, HashOn, OutlierDetection,
-    RetryBudget, TrafficSettings,
+    RetryBudget, Spread, TrafficSettings,
 };
 use weft_config::model::service::{Protocol, Service};
 use weft_proto::pb::envoy::config::cluster::v3 as cluster;
@@ -80,6 +80,10 @@ pub(crate) fn envoy(
         Some(BalancingPolicy::RoundRobin) | None => LbPolicy::RoundRobin,
     }
     .into();
+    balance(&mut cluster, settings.load_balancer.spread);
+    if let Some(assignment) = &mut cluster.load_assignment {
+        assignment.policy = crate::endpoint::policy(settings);
+    }
     cluster.circuit_breakers = breakers(settings.circuit_breaker, settings.retries.budget);
     cluster.outlier_detection = settings.outlier_detection.map(outliers);
     cluster.health_checks =
@@ -91,6 +95,33 @@ pub(crate) fn envoy(
         with_http(&mut cluster, explicit_http1(), common);
     }
     cluster
+}
+
+/// How far requests are spread when endpoints are new, or not well.
+fn balance(cluster: &mut cluster::Cluster, spread: Spread) {
+    use cluster::cluster::{CommonLbConfig, LbConfig, LbPolicy, SlowStartConfig};
+    use cluster::cluster::{LeastRequestLbConfig, RoundRobinLbConfig};
+    cluster.common_lb_config = spread.panic_threshold.map(|percent| CommonLbConfig {
+        healthy_panic_threshold: Some(Percent { value: f64::from(percent) }),
+        ..Default::default()
+    });
+    let Some(ramp) = spread.slow_start else { return };
+    let slow_start_config = Some(SlowStartConfig {
+        slow_start_window: Some(duration(ramp.window)),
+        min_weight_percent: ramp.min_weight_percent.map(|it| Percent { value: f64::from(it) }),
+        ..Default::default()
+    });
+    cluster.lb_config = match LbPolicy::try_from(cluster.lb_policy) {
+        Ok(LbPolicy::RoundRobin) => {
+            Some(LbConfig::RoundRobinLbConfig(RoundRobinLbConfig { slow_start_config }))
+        }
+        Ok(LbPolicy::LeastRequest) => {
+            let config = LeastRequestLbConfig { slow_start_config, ..Default::default() };
+            Some(LbConfig::LeastRequestLbConfig(config))
+        }
+        // A policy for a target with such a balancer says slowStart for others.
+        _ => None,
+    };
 }
 
 /// A cluster as proxyless gRPC clients take it: they speak HTTP/2 anyway.
@@ -134,6 +165,8 @@ pub(crate) fn ignored_by_grpc(settings: &TrafficSettings) -> Vec<&'static str> {
         ("retries.budget", retries.budget != RetryBudget::default()),
         ("loadBalancer.policy: Random", policy == Some(&BalancingPolicy::Random)),
         ("loadBalancer.hashOn, but for headers", !by_header),
+        ("loadBalancer.slowStart", settings.load_balancer.spread.slow_start.is_some()),
+        ("loadBalancer.panicThreshold", settings.load_balancer.spread.panic_threshold.is_some()),
         ("outlierDetection by errors in a row", in_a_row),
         ("healthCheck", settings.health_check.is_some()),
         ("timeouts.streamIdle", settings.timeouts.stream_idle.is_some()),

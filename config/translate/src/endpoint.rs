@@ -3,12 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
+use weft_config::model::policy::TrafficSettings;
 use weft_config::model::service::{Service, Subset};
 use weft_proto::pb::envoy::config::core::v3::{Address, HealthStatus, Locality};
 use weft_proto::pb::envoy::config::endpoint::v3 as endpoint;
+use weft_proto::pb::envoy::config::endpoint::v3::cluster_load_assignment::{
+    Policy, policy::DropOverload,
+};
 
-use crate::wire::{address, host_and_port, uint32};
+use crate::wire::{address, fraction, host_and_port, uint32};
 use crate::workloads::Instance;
+
+/// By what requests are counted that a policy has dropped.
+const DROPPED: &str = "policy";
 
 /// The endpoints of a Service port, or of one of its Subsets: what is written down, then what has
 /// registered. Both dialects take the same form.
@@ -17,6 +24,7 @@ pub(crate) fn assignment(
     service: &Service,
     port: u16,
     subset: Option<&Subset>,
+    policy: Option<Policy>,
     instances: &[Instance],
 ) -> endpoint::ClusterLoadAssignment {
     let selects = |labels| subset.is_none_or(|subset: &Subset| subset.selects(labels));
@@ -49,8 +57,20 @@ pub(crate) fn assignment(
     endpoint::ClusterLoadAssignment {
         cluster_name: name.to_owned(),
         endpoints: zones.into_iter().map(|(zone, endpoints)| locality(zone, &endpoints)).collect(),
+        policy,
         ..Default::default()
     }
+}
+
+/// What becomes of requests as a whole, if anything does.
+pub(crate) fn policy(settings: &TrafficSettings) -> Option<Policy> {
+    settings.drop.map(|share| Policy {
+        drop_overloads: vec![DropOverload {
+            category: DROPPED.to_owned(),
+            drop_percentage: Some(fraction(share)),
+        }],
+        ..Default::default()
+    })
 }
 
 /// An endpoint among those of its zone.

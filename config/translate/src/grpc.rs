@@ -102,7 +102,13 @@ fn ignored_settings<'a>(mesh: &'a Mesh, key: &'a Key) -> impl Iterator<Item = No
         .filter(move |(subset, of)| subset.namespace == key.namespace && of.service == key.name);
     let subsets = subsets.map(|(subset, _)| (Kind::Subset, subset, Some(subset.name.as_str())));
     [(Kind::Service, key, None)].into_iter().chain(subsets).filter_map(move |(kind, id, subset)| {
-        let ignored = crate::cluster::ignored_by_grpc(&mesh.settings(key, subset));
+        let settings = mesh.settings(key, subset);
+        let mut ignored = crate::cluster::ignored_by_grpc(&settings);
+        // What is dropped they are told along with endpoints.
+        let by_name = mesh.services().get(key).is_some_and(|service| service.dns().is_some());
+        if by_name && settings.drop.is_some() {
+            ignored.push("drop");
+        }
         let target = DocumentId::new(kind, id.clone());
         (!ignored.is_empty()).then_some(Note::SettingsInGrpcClient { target, ignored })
     })

@@ -7,11 +7,12 @@ use weft_config::model::policy::TrafficSettings;
 use weft_config::model::rate_limit::RateLimitTarget;
 use weft_config::model::service::{Service, Subset};
 use weft_config::{DocumentId, Key, Kind, Mesh};
+use weft_proto::pb::envoy::config::endpoint::v3::cluster_load_assignment::Policy;
 
 use crate::cluster::{self, Inbound as Speaks, Source, cluster_name, subset_cluster_name};
 use crate::egress;
 use crate::encoded::EncodedHosts;
-use crate::endpoint::assignment;
+use crate::endpoint::{assignment, policy};
 use crate::gateway;
 use crate::grpc::{self, ClientView};
 use crate::listener::{self, INBOUND, OUTBOUND};
@@ -385,6 +386,8 @@ struct Piece {
     subset: Option<Arc<Subset>>,
     envoy: Resource,
     grpc: Option<Resource>,
+    /// What becomes of requests to it as a whole.
+    policy: Option<Policy>,
     /// None when the endpoints are found by name.
     assignment: Option<Resource>,
 }
@@ -410,8 +413,10 @@ impl ServicePieces {
                 let envoy = cluster::envoy(&name, port.protocol, source, settings);
                 let grpc = port.protocol.is_http2();
                 let grpc = grpc.then(|| Resource::new(&cluster::grpc(&name, source, settings)));
-                let assigned = (source == Source::Discovery)
-                    .then(|| assignment(&name, service, number, subset.as_deref(), instances));
+                let policy = policy(settings);
+                let assigned = (source == Source::Discovery).then(|| {
+                    assignment(&name, service, number, subset.as_deref(), policy.clone(), instances)
+                });
                 pieces.push(Piece {
                     port: number,
                     envoy: Resource::new(&envoy),
@@ -419,6 +424,7 @@ impl ServicePieces {
                     assignment: assigned.as_ref().map(Resource::new),
                     name: name.into(),
                     subset,
+                    policy,
                 });
             }
         }
@@ -445,7 +451,9 @@ impl ServicePieces {
         for piece in &mut self.pieces {
             let Some(before) = &mut piece.assignment else { continue };
             let subset = piece.subset.as_deref();
-            let assignment = assignment(&piece.name, &self.service, piece.port, subset, instances);
+            let (number, policy) = (piece.port, piece.policy.clone());
+            let assignment =
+                assignment(&piece.name, &self.service, number, subset, policy, instances);
             let resource = Resource::new(&assignment);
             if resource.version != before.version {
                 *before = resource.clone();

@@ -1,4 +1,4 @@
-//! Rate limits and faults by chance.
+//! Rate limits, faults and drops by chance.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

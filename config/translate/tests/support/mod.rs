@@ -297,6 +297,10 @@ fn load_balancer() -> impl Strategy<Value = Value> {
     prop_oneof![
         pick(&["RoundRobin", "LeastRequest", "Random"])
             .prop_map(|policy| json!({"policy": policy})),
+        pick(&["RoundRobin", "LeastRequest"]).prop_map(|policy| {
+            let slow_start = json!({"window": "1s", "minWeightPercent": 50});
+            json!({"policy": policy, "slowStart": slow_start, "panicThreshold": 0})
+        }),
         (pick(&["RingHash", "Maglev"]), on)
             .prop_map(|(policy, on)| json!({"policy": policy, "hashOn": on})),
     ]
@@ -349,7 +353,7 @@ fn settings() -> impl Strategy<Value = Value> {
         prop::option::of(load_balancer()),
         prop::option::of(outlier_detection()),
         prop::option::of(health_check()),
-        prop::option::of(limits::fault()),
+        prop::option::of((limits::fault(), 0..101_u32)),
     );
     (times.clone(), times, limit.clone(), limit, new).prop_map(
         |(request, idle, requests, per_connection, (retries, balancer, outliers, check, fault))| {
@@ -369,8 +373,11 @@ fn settings() -> impl Strategy<Value = Value> {
                 ("loadBalancer", balancer),
                 ("outlierDetection", outliers),
                 ("healthCheck", check),
-                ("fault", fault),
             ];
+            if let Some((fault, percent)) = fault {
+                settings["fault"] = fault;
+                settings["drop"] = json!({"percent": percent});
+            }
             for (place, value) in places {
                 if let Some(value) = value {
                     settings[place] = value;

@@ -1,0 +1,23 @@
+//! Reads how far requests are spread when endpoints are new, or not well.
+
+use super::settings::some_time;
+use crate::model::spread::{SlowStart, Spread};
+use crate::reader::{Object, Reader};
+use crate::tree::Node;
+
+/// The settings among the fields of a balancer.
+pub(super) fn spread(reader: &mut Reader, object: &mut Object<'_>) -> Option<Spread> {
+    let slow_start = object.optional(reader, "slowStart", slow_start);
+    let panic_threshold =
+        object.optional(reader, "panicThreshold", |reader, node| reader.integer(node, 0, 100));
+    Some(Spread { slow_start: slow_start?, panic_threshold: panic_threshold? })
+}
+
+fn slow_start(reader: &mut Reader, node: &Node) -> Option<SlowStart> {
+    reader.object(node, |reader, object| {
+        let window = object.required(reader, "window", some_time);
+        let least = object
+            .optional(reader, "minWeightPercent", |reader, node| reader.integer(node, 1, 100));
+        Some(SlowStart { window: window?, min_weight_percent: least? })
+    })
+}
