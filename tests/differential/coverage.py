@@ -31,8 +31,7 @@ def honoured():
     """Every field that the table honours, as `message.field`; what a row says for all fields, one by one."""
     found = {}
     for name, rows in tomllib.loads(TABLE.read_text())["message"].items():
-        fields = {field.name for field in message(name).DESCRIPTOR.fields} if "*" in rows else set(rows)
-        for field in fields:
+        for field in {field.name for field in message(name).DESCRIPTOR.fields} if "*" in rows else rows:
             row = rows.get(field, rows.get("*", {}))
             if "honour" in row:
                 found[f"{name}.{field}"] = row["honour"]

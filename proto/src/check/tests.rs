@@ -150,7 +150,8 @@ fn extensions_are_taken_by_type() {
            envoy.extensions.load_balancing_policies.random.v3.Random, \
            envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash, \
            envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin, \
-           envoy.extensions.load_balancing_policies.wrr_locality.v3.WrrLocality"],
+           envoy.extensions.load_balancing_policies.wrr_locality.v3.WrrLocality, \
+           weft.balancing.v1.PeakEwma"],
     );
     expect::<VirtualHost>(
         "{name: v, domains: [a], typed_per_filter_config: {b: {\"@type\": type.googleapis.com/envoy.config.route.v3.FilterConfig,

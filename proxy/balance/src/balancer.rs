@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     bounded,
     directory::Directory,
-    draw::Draw,
+    draw::{Chance, Draw},
     endpoint::{EndpointId, EndpointState},
     host::{Condition, Host, Locality},
+    latency::{Decay, Ticks},
     locality::weigh,
     placement::Hashing,
     pool::Pool,
@@ -32,6 +33,12 @@ pub enum Policy {
         /// default, and 0 leaves requests out of account.
         bias: f64,
     },
+    /// Of two drawn at random the one where a request is expected to wait less, by how long answers
+    /// take there and how much is in flight, per weight.
+    PeakEwma {
+        /// How fast what was measured is forgotten.
+        decay: Decay,
+    },
     /// Any, whatever the weights of hosts (`RANDOM`).
     Random,
     /// The one that the request's hash leads to; a random one for a request without.
@@ -50,7 +57,9 @@ impl Policy {
     fn hashing(self) -> Option<Hashing> {
         match self {
             Self::Hashed(hashing) | Self::HashedWithin(hashing, _) => Some(hashing),
-            Self::RoundRobin | Self::LeastRequest { .. } | Self::Random => None,
+            Self::RoundRobin | Self::LeastRequest { .. } | Self::PeakEwma { .. } | Self::Random => {
+                None
+            }
         }
     }
 }
@@ -215,6 +224,11 @@ impl Balancer {
         self.hashes
     }
 
+    /// Whether the time decides where requests go.
+    pub fn is_timed(&self) -> bool {
+        self.tiers.iter().any(|tier| matches!(tier.policy, Policy::PeakEwma { .. }))
+    }
+
     /// The hosts of a cluster as a group of an aggregate.
     pub fn to_group(&self) -> Group {
         let (policy, overprovisioning) = self.first.unwrap_or((Policy::RoundRobin, 140));
@@ -231,26 +245,28 @@ impl Balancer {
 
     /// The endpoint for a request; the same one for the same hash, where hashes decide.
     #[inline]
-    pub fn pick_for(&self, random: u64, hash: Option<u64>) -> Option<Picked<'_>> {
+    pub fn pick_for(&self, chance: impl Into<Chance>, hash: Option<u64>) -> Option<Picked<'_>> {
+        let Chance { random, now } = chance.into();
         let mut draw = Draw::new(random);
         let hash = self.hash(hash, &mut draw);
         let tier = self.choose_tier(hash, &mut draw)?;
         let pool = tier.pool.as_ref()?;
-        self.picked(tier, pool, self.choose(tier, pool, hash, &mut draw))
+        self.picked(tier, pool, self.choose((tier, pool), hash, now, &mut draw))
     }
 
     /// Like [`Self::pick_for`] for another try: not one of `avoid`, unless there are no others.
     pub fn pick_avoiding(
         &self,
-        random: u64,
+        chance: impl Into<Chance>,
         hash: Option<u64>,
         avoid: &[EndpointId],
     ) -> Option<Picked<'_>> {
+        let Chance { random, now } = chance.into();
         let mut draw = Draw::new(random);
         let hash = self.hash(hash, &mut draw);
         let tier = self.choose_tier(hash, &mut draw)?;
         let pool = tier.pool.as_ref()?;
-        let at = self.choose(tier, pool, hash, &mut draw);
+        let at = self.choose((tier, pool), hash, now, &mut draw);
         // Requests of one hash go on together, but those of different ones to different hosts.
         let rehashed = tier.policy.hashing().map_or(0..0, |_| 1..REHASHED).map(|again| {
             let other = Draw::new(hash.wrapping_add(again)).number();
@@ -289,11 +305,20 @@ impl Balancer {
     }
 
     #[inline]
-    fn choose(&self, tier: &Tier, pool: &Pool, hash: u64, draw: &mut Draw) -> usize {
+    fn choose(
+        &self,
+        (tier, pool): (&Tier, &Pool),
+        hash: u64,
+        now: Option<Ticks>,
+        draw: &mut Draw,
+    ) -> usize {
         match tier.policy {
             Policy::RoundRobin => pool.next_in_turn(draw),
             Policy::LeastRequest { choices, bias } => {
-                pool.least_loaded(&self.hosts, choices.max(2), bias, draw)
+                pool.least_loaded(choices.max(2), draw, |at| pool.load(&self.hosts, at, bias))
+            }
+            Policy::PeakEwma { decay } => {
+                pool.least_loaded(2, draw, |at| pool.wait(&self.hosts, at, (now, decay)))
             }
             Policy::Random => pool.at_random(draw),
             Policy::Hashed(_) => pool.at_hash(hash),

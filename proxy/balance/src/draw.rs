@@ -1,7 +1,25 @@
 //! Several independent numbers from the one random number of a pick.
 
+use crate::latency::Ticks;
+
 /// The increment of SplitMix64: 2^64 divided by the golden ratio.
 pub(crate) const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// What a pick is decided by besides the request: a number that is uniformly random, and the time,
+/// where balancing goes by that.
+#[derive(Clone, Copy, Debug)]
+pub struct Chance {
+    /// The number.
+    pub random: u64,
+    /// The time, if that is known.
+    pub now: Option<Ticks>,
+}
+
+impl From<u64> for Chance {
+    fn from(random: u64) -> Self {
+        Self { random, now: None }
+    }
+}
 
 /// SplitMix64 (Steele, Lea, Flood 2014). The caller uses the same random number for other
 /// decisions, so it is never used unmixed.

@@ -8,9 +8,11 @@ use std::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use crate::{
+    latency::{Decay, Latency, Ticks},
     outcome::Outcomes,
     standing::{Standing, Verdict, Verdicts},
 };
@@ -85,6 +87,7 @@ pub struct EndpointState {
     verdicts: Verdicts,
     asked_off: AtomicBool,
     speed: AtomicU32,
+    latency: Latency,
 }
 
 /// The speed of an endpoint that takes its whole part of the requests.
@@ -139,6 +142,7 @@ impl EndpointState {
             verdicts: Verdicts::default(),
             asked_off: AtomicBool::new(false),
             speed: AtomicU32::new(FULL_SPEED),
+            latency: Latency::default(),
         })
     }
 
@@ -214,6 +218,26 @@ impl EndpointState {
     pub fn set_speed(&self, speed: u32) -> bool {
         let speed = speed.clamp(1, FULL_SPEED);
         self.speed.swap(speed, Ordering::Relaxed) != speed
+    }
+
+    /// Takes note of how long it took to answer, or to fail.
+    pub fn measure(&self, took: Duration, is_good: bool, now: Ticks, decay: Decay) {
+        if is_good {
+            self.latency.answered(took, now, decay);
+        } else {
+            self.latency.failed(took, now, decay);
+        }
+    }
+
+    /// How long one more request would wait for its answer: what answers take, once for each request
+    /// under way and for itself. One that nothing is known of is tried at once, but by one request.
+    pub(crate) fn expected_wait(&self, now: Option<Ticks>, decay: Decay) -> f64 {
+        let active = f64::from(self.active_requests());
+        match self.latency.expected(now, decay) {
+            Some(micros) => f64::from(micros) * (active + 1.0),
+            None if active == 0.0 => 0.0,
+            None => f64::from(f32::MAX) * (active + 1.0),
+        }
     }
 
     /// Notes that it asks to be left alone.

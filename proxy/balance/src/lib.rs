@@ -5,8 +5,8 @@
 //! is worked out by [`Balancer::new`]. Picking takes no lock and allocates nothing. What outlives
 //! a version, such as the number of requests in flight, is in [`EndpointState`].
 //!
-//! The crate is pure: the random number of each pick comes from the caller, and so does the hash of
-//! a request where one decides.
+//! The crate is pure: the random number of each pick comes from the caller, and so do the time and
+//! the hash of a request where they decide.
 
 mod alarm;
 mod balancer;
@@ -15,6 +15,7 @@ mod directory;
 mod draw;
 mod endpoint;
 mod host;
+mod latency;
 mod locality;
 mod outcome;
 mod overload;
@@ -28,11 +29,13 @@ mod zone;
 pub use alarm::Alarm;
 pub use balancer::{Balancer, Group, OnPanic, Picked, Policy, Settings};
 pub use directory::{Sought, Statuses};
+pub use draw::Chance;
 pub use endpoint::{
     ActiveConnection, ActiveRequest, Count, EndpointAddress, EndpointCounts, EndpointId,
     EndpointState, FULL_SPEED,
 };
 pub use host::{Condition, Health, Host, Locality};
+pub use latency::{Decay, Ticks};
 pub use outcome::{Outcome, Outcomes, Patience, Run, Tally};
 pub use overload::{DropOverload, DropOverloads};
 pub use placement::Hashing;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::{
     draw::{Draw, GOLDEN, scale},
     host::Host,
+    latency::{Decay, Ticks},
     placement::{Hashing, Placed, Placement},
 };
 
@@ -98,15 +99,14 @@ impl Pool {
 
     /// Position of the least loaded of some members drawn at random by weight.
     ///
-    /// Load is requests in flight per weight, or a power of them. On a tie the first drawn stays,
+    /// On a tie the first drawn stays,
     /// so that an idle pool is used in proportion to the weights.
     #[inline]
     pub(crate) fn least_loaded(
         &self,
-        hosts: &[Host],
         choices: u32,
-        bias: f64,
         draw: &mut Draw,
+        load: impl Fn(usize) -> f64,
     ) -> usize {
         let mut best = self.at_random(draw);
         for _ in 1..choices {
@@ -114,7 +114,7 @@ impl Pool {
             if other == best {
                 other = (other + 1) % self.members.len().max(1);
             }
-            if self.load(hosts, other, bias) < self.load(hosts, best, bias) {
+            if load(other) < load(best) {
                 best = other;
             }
         }
@@ -136,10 +136,25 @@ impl Pool {
         }
     }
 
+    /// How long a request would wait at a member, per weight.
+    #[inline]
+    pub(crate) fn wait(
+        &self,
+        hosts: &[Host],
+        at: usize,
+        (now, decay): (Option<Ticks>, Decay),
+    ) -> f64 {
+        let host = self.member(at).and_then(|index| hosts.get(index as usize));
+        let wait = host.map_or(f64::MAX, |host| host.endpoint.expected_wait(now, decay));
+        #[expect(clippy::cast_precision_loss, reason = "a ratio of loads needs no more")]
+        let weight = self.weight(at).max(1) as f64;
+        wait / weight
+    }
+
     /// Requests in flight, to the power of the bias, per weight. Members of one weight are told
     /// apart by their requests alone.
     #[inline]
-    fn load(&self, hosts: &[Host], at: usize, bias: f64) -> f64 {
+    pub(crate) fn load(&self, hosts: &[Host], at: usize, bias: f64) -> f64 {
         let active = self
             .member(at)
             .and_then(|index| hosts.get(index as usize))

@@ -7,7 +7,7 @@ use std::{
 
 use foldhash::{fast::RandomState, quality::FixedState};
 use weft_balance::{
-    Alarm, Balancer, Condition, DropOverload, DropOverloads, Group, Hashing, Host, Locality,
+    Alarm, Balancer, Condition, Decay, DropOverload, DropOverloads, Group, Hashing, Host, Locality,
     OnPanic, Policy, Settings, Statuses, Verdict, Zones,
 };
 use weft_resources::{
@@ -89,6 +89,10 @@ pub(crate) fn build(parts: Parts<'_>) -> Cluster {
         checks,
         is_ready,
         slow_start: resource.balancing.slow_start,
+        latencies: match resource.balancing.picker {
+            Picker::PeakEwma { decay } => Some(Decay::over(decay)),
+            _ => None,
+        },
         outliers: resource
             .outlier_detection
             .clone()
@@ -168,6 +172,7 @@ fn policy(picker: Picker) -> Policy {
         // A cluster that provides for itself has no endpoints to choose among here.
         Picker::RoundRobin | Picker::ClusterProvided => Policy::RoundRobin,
         Picker::LeastRequest { choices, bias } => Policy::LeastRequest { choices, bias },
+        Picker::PeakEwma { decay } => Policy::PeakEwma { decay: Decay::over(decay) },
         Picker::Random => Policy::Random,
         Picker::Hashed(hashing) => {
             let placed = match hashing.table {

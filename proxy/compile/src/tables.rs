@@ -11,7 +11,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::HeaderValue;
 use weft_balance::{
-    Balancer, DropOverloads, EndpointState, Outcome, Picked, Statuses, ZoneRouting,
+    Balancer, Decay, DropOverloads, EndpointState, Outcome, Picked, Statuses, Ticks, ZoneRouting,
 };
 use weft_route::HeaderKey;
 use weft_telemetry::{ClusterStats, Http2Stats, HttpStats, Stats, TcpStats, UnderWay};
@@ -244,6 +244,8 @@ pub struct Cluster {
     pub is_ready: bool,
     /// How the part that new endpoints take grows.
     pub slow_start: Option<SlowStart>,
+    /// How fast it forgets how long requests took, where balancing goes by that.
+    pub latencies: Option<Decay>,
     /// Takes note of how its requests go, where outlier detection is configured.
     pub outliers: Option<Outliers>,
     /// Requests that are not sent at all.
@@ -269,6 +271,20 @@ impl Cluster {
     pub fn record(&self, endpoint: &EndpointState, outcome: Outcome) {
         if let Some(outliers) = &self.outliers {
             outliers.record(endpoint, outcome);
+        }
+    }
+
+    /// An answer came after so long, or none will: `took` says how long, and what time it is, where that matters.
+    #[inline]
+    pub fn measure(
+        &self,
+        endpoint: &EndpointState,
+        took: impl FnOnce() -> (Duration, Ticks),
+        is_good: bool,
+    ) {
+        if let Some(decay) = self.latencies {
+            let (took, now) = took();
+            endpoint.measure(took, is_good, now, decay);
         }
     }
 

@@ -52,6 +52,7 @@ mod rewrite;
 mod rpc;
 mod stall;
 mod tcp;
+mod ticks;
 mod timer;
 mod tunnel;
 mod upstream;

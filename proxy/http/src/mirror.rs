@@ -17,6 +17,7 @@ use crate::{
     forward::await_head,
     mutation::{self, Side},
     record::UpstreamRecord,
+    ticks,
     upstream::{self, Authority, Exchange, Failure, Outgoing, Pool, Upload},
     worker::Worker,
 };
@@ -53,7 +54,7 @@ pub(crate) fn send(
 ) {
     for (mirror, to) in mirrors {
         let random = connection.worker.random_u64();
-        let Some(picked) = to.balancer.pick_for(random, None) else {
+        let Some(picked) = to.balancer.pick_for(ticks::chance(&to.balancer, random), None) else {
             to.stats.upstream_cx_none_healthy.inc();
             continue;
         };

@@ -9,7 +9,7 @@ use weft_telemetry::{GaugeGuard, HttpStats};
 
 use crate::{
     fault::Fault,
-    headers, outcome,
+    headers, outcome, ticks,
     upstream::Place,
     worker::{Busy, Worker},
 };
@@ -226,14 +226,25 @@ impl UpstreamRecord {
     pub(crate) fn responded(&self, status: StatusCode) {
         self.cluster.stats.upstream_rq_completed.inc();
         self.cluster.stats.upstream_rq_xx.count(status.as_u16());
+        self.measure(!status.is_server_error());
         let counts = self.active.endpoint().counts();
         if status.is_server_error() { &counts.rq_error } else { &counts.rq_success }.inc();
+    }
+
+    /// Takes note of how long that took, where balancing goes by it.
+    fn measure(&self, is_good: bool) {
+        let took = || {
+            let now = Instant::now();
+            (now.saturating_duration_since(self.began), ticks::at(now))
+        };
+        self.cluster.measure(self.active.endpoint(), took, is_good);
     }
 
     /// There is no response.
     pub(crate) fn failed(&self, fault: Fault) {
         if let Some(outcome) = outcome::of_fault(fault) {
             self.outcome(outcome);
+            self.measure(false);
         }
         if self.sent.is_some() {
             self.active.endpoint().counts().rq_error.inc();

@@ -1,6 +1,9 @@
 //! How a cluster chooses among its endpoints.
 
+use std::time::Duration;
+
 use prost::Name;
+use weft_proto::balancing::PeakEwma;
 use weft_proto::pb::envoy::{
     config::{cluster::v3 as wire, core::v3 as core},
     extensions::load_balancing_policies::{
@@ -21,12 +24,16 @@ use crate::{
     extension,
     path::At,
     problem::{Notes, Problem},
+    scalar,
     slow_start::{self, SlowStart},
     zone_aware::{self, ZoneAware},
 };
 
-const SUPPORTED_TYPES: &str =
-    "round_robin, least_request, random, ring_hash, maglev, cluster_provided and wrr_locality are";
+const SUPPORTED_TYPES: &str = "round_robin, least_request, random, ring_hash, maglev, cluster_provided, wrr_locality and weft's \
+     own PeakEwma are";
+
+/// How fast latencies are forgotten unless it is said.
+const DECAY: Duration = Duration::from_secs(10);
 
 /// How deep policies may be nested in each other.
 const DEEPEST: usize = 4;
@@ -61,6 +68,11 @@ pub enum Picker {
         /// `active_request_bias`, 1 by default: the power of the number of requests in flight
         /// where weights differ.
         bias: f64,
+    },
+    /// Of two random ones the one where a request is expected to wait less.
+    PeakEwma {
+        /// `decay_time`, 10 s by default: how fast what was measured is forgotten.
+        decay: Duration,
     },
     /// A random one.
     Random,
@@ -251,6 +263,10 @@ fn first_known(
                 let message = extension::unpack::<LeastRequest>(any, &at, notes)?;
                 return typed_least_request(&message, &at, notes);
             }
+            name if name == PeakEwma::full_name() => {
+                let message = extension::unpack::<PeakEwma>(any, &at, notes)?;
+                return Some(peak_ewma(&message, &at, notes));
+            }
             name if name == Random::full_name() => {
                 let message = extension::unpack::<Random>(any, &at, notes)?;
                 let localities = message.locality_lb_config.as_ref();
@@ -285,6 +301,15 @@ fn first_known(
     }
     let what = if seen.is_empty() { "an empty list".to_owned() } else { seen.join(", ") };
     notes.unsupported(at, what, SUPPORTED_TYPES)
+}
+
+fn peak_ewma(message: &PeakEwma, at: &At<'_>, notes: &mut Notes) -> Chosen {
+    let decay = message.decay_time.as_ref();
+    let decay = scalar::duration_or(decay, DECAY, &at.field("decay_time"), notes);
+    let slow_start = slow_start::by_type(message.slow_start_config.as_ref(), at, notes);
+    let picker = Picker::PeakEwma { decay };
+    let chosen = with_localities(picker, message.locality_lb_config.as_ref(), at, notes);
+    Chosen { slow_start, ..chosen }
 }
 
 fn typed_least_request(message: &LeastRequest, at: &At<'_>, notes: &mut Notes) -> Option<Chosen> {

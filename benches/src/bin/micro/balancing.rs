@@ -4,11 +4,13 @@ use std::{
     hint::black_box,
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
 use weft_balance::{
-    Balancer, EndpointAddress, EndpointState, Hashing, Host, Locality, Outcome, Patience, Policy,
+    Balancer, Chance, Decay, EndpointAddress, EndpointState, Hashing, Host, Locality, Outcome,
+    Patience, Policy, Statuses, Ticks,
 };
 
 use crate::harness::{Bench, Row};
@@ -19,15 +21,19 @@ const PREFIX: &str = "balance/";
 const HOSTS: [u8; 2] = [10, 250];
 
 /// Envoy's defaults, where it has any.
-const POLICIES: [(&str, Policy); 6] = [
+const POLICIES: [(&str, Policy); 7] = [
     ("round robin", Policy::RoundRobin),
     ("least request", Policy::LeastRequest { choices: 2, bias: 1.0 }),
+    ("peak EWMA", Policy::PeakEwma { decay: DECAY }),
     ("random", Policy::Random),
     ("ring", Policy::Hashed(RING)),
     ("ring, bounded loads", Policy::HashedWithin(RING, 125)),
     ("Maglev", Policy::Hashed(Hashing::Maglev { size: 65_537 })),
 ];
 const RING: Hashing = Hashing::Ring { least: 1_024, most: 8 * 1_024 * 1_024 };
+
+/// How fast latencies are forgotten.
+const DECAY: Decay = Decay::over(Duration::from_secs(10));
 
 /// What a request and a failure in a row are compared with.
 const PATIENCE: Patience =
@@ -45,6 +51,10 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     let name = format!("{PREFIX}pick of 250, again elsewhere");
     if bench.wants(&name) {
         again(bench, &name)?;
+    }
+    let name = format!("{PREFIX}one of 250 that a session asks for");
+    if bench.wants(&name) {
+        seek(bench, &name)?;
     }
     record(bench)
 }
@@ -68,7 +78,9 @@ fn pick(bench: &mut Bench, name: &str, balancer: &Balancer) -> Result<()> {
     balancer.pick(0).context("nobody can be picked")?;
     bench.measure(name, |n| {
         let random = spread(n);
-        let picked = balancer.pick_for(random, Some(random.rotate_left(32)));
+        let now = balancer.is_timed().then(|| Ticks::after(Duration::from_millis(n)));
+        let chance = Chance { random, now };
+        let picked = balancer.pick_for(chance, Some(random.rotate_left(32)));
         black_box(picked.map(|picked| picked.endpoint.begin_request()).is_some())
     });
     Ok(())
@@ -84,6 +96,15 @@ fn again(bench: &mut Bench, name: &str) -> Result<()> {
     Ok(())
 }
 
+/// A host by its address.
+fn seek(bench: &mut Bench, name: &str) -> Result<()> {
+    let balancer = Balancer::new(Policy::RoundRobin, of(250));
+    let host = balancer.hosts().get(200).context("a host")?;
+    let address = host.endpoint.address().clone();
+    bench.measure(name, |_| black_box(balancer.seek(&address, Statuses::default())));
+    Ok(())
+}
+
 /// What outlier detection is told of each request.
 fn record(bench: &mut Bench) -> Result<()> {
     let hosts = of(1);
@@ -96,6 +117,11 @@ fn record(bench: &mut Bench) -> Result<()> {
         let name = format!("{PREFIX}record {name}");
         bench.measure(&name, |_| endpoint.outcomes().record(outcome, &PATIENCE));
     }
+    let name = format!("{PREFIX}record a latency");
+    bench.measure(&name, |n| {
+        let now = Ticks::after(Duration::from_micros(n));
+        endpoint.measure(Duration::from_micros(n % 1_000), true, now, DECAY);
+    });
     Ok(())
 }
 

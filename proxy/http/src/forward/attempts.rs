@@ -23,7 +23,7 @@ use crate::{
     fault::Fault,
     headers,
     retry::{self, Pause},
-    rewrite,
+    rewrite, ticks,
     timer::Timer,
     tunnel::Tunnel,
     upstream::{
@@ -274,9 +274,9 @@ impl Journey {
         let balancer = &self.cluster.balancer;
         let hash = self.hash.map(NonZeroU64::get);
         let picked = if tried.all.is_empty() {
-            balancer.pick_for(self.random, hash)?
+            balancer.pick_for(ticks::chance(balancer, self.random), hash)?
         } else {
-            let random = connection.worker.random_u64();
+            let random = ticks::chance(balancer, connection.worker.random_u64());
             let other = balancer.pick_avoiding(random, hash, &tried.all)?;
             if tried.all.contains(&other.endpoint.id()) {
                 balancer.pick_avoiding(random, hash, &tried.unreachable())?
