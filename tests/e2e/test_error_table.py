@@ -1,0 +1,265 @@
+"""What callers see when a server behaves badly: the page `proxy/ERRORS.md` is made from these runs.
+
+`WEFT_BLESS=1` writes it anew.
+"""
+
+import os
+import socket
+import struct
+
+import pytest
+
+from harness import frames, http1
+from harness.config import bootstrap, cluster, hcm, listener, route, routes, virtual_host
+from harness.frames import HEADERS, PREFACE
+from harness.proxy import ROOT
+from harness.upstream import Server
+
+pytestmark = pytest.mark.weft_only
+
+PAGE = ROOT / "proxy" / "ERRORS.md"
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nfine\n"
+BUSY = b"HTTP/1.1 503 Busy\r\ncontent-length: 5\r\n\r\nbusy\n"
+
+
+def plain(patience):
+    """A timeout alone, as nobody waits for ever."""
+    return {"timeout": f"{patience}s"}
+
+
+def policy(patience):
+    tries = {"num_retries": 2, "per_try_timeout": f"{patience * 0.6}s", "retry_back_off": {"base_interval": "0.001s"}}
+    return {"timeout": f"{patience * 2}s", "retry_policy": {"retry_on": "5xx", **tries}}
+
+
+#: Seconds: where the caller waits for what never comes, and where only a slow machine would take so long.
+SHORT, LONG = 0.5, 20
+
+GRPC = [("content-type", "application/grpc"), ("te", "trailers")]
+
+
+class Script(Server):
+    """Reads the head of a request and does the next thing of a list, of which the last is done from then on."""
+
+    def __init__(self, *steps):
+        self.steps = list(steps)
+        self.requests = 0
+        super().__init__("script")
+
+    def serve(self, connection, number):
+        while self._head(connection):
+            self.requests += 1
+            step = self.steps.pop(0) if len(self.steps) > 1 else self.steps[0]
+            if not step(connection):
+                return
+
+    @staticmethod
+    def _head(connection):
+        head = b""
+        while b"\r\n\r\n" not in head:
+            data = connection.recv(65536)
+            if not data:
+                return False
+            head += data
+        return True
+
+
+def says(data, then=None):
+    def step(connection):
+        connection.sendall(data)
+        return then(connection) if then else True
+
+    return step
+
+
+def closes(connection):
+    return False
+
+
+def resets(connection):
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+    return False
+
+
+def waits(connection):
+    """Until the proxy gives up."""
+    while connection.recv(65536):
+        pass
+    return False
+
+
+class Refusing(Server):
+    """An h2 server that refuses every stream."""
+
+    def __init__(self):
+        self.requests = 0
+        super().__init__("refusing")
+
+    def serve(self, connection, number):
+        connection.sendall(frames.settings())
+        read = connection.makefile("rb").read
+        read(len(PREFACE))
+        while header := read(9):
+            read(int.from_bytes(header[:3], "big"))
+            if header[3] == HEADERS:
+                self.requests += 1
+                stream = int.from_bytes(header[5:9], "big")
+                connection.sendall(frames.reset(stream, frames.REFUSED_STREAM))
+
+
+def script(*steps, **more):
+    def make():
+        up = Script(*steps)
+        return up, cluster("up", up.port, **more)
+
+    return make
+
+
+def refusing():
+    up = Refusing()
+    return up, cluster("up", up.port, http2=True)
+
+
+def nobody_listens():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return None, cluster("up", free.getsockname()[1])
+
+
+def nobody_accepts():
+    """A queue of connections that is full: one more gets no answer."""
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    listening.listen(0)
+    waiting = [socket.socket() for _ in range(2)]
+    for one in waiting:
+        one.setblocking(False)
+        one.connect_ex(listening.getsockname())
+    return Held([listening, *waiting]), cluster("up", listening.getsockname()[1], connect_timeout="0.2s")
+
+
+class Held:
+    """Sockets that are kept until the end."""
+
+    requests = None
+
+    def __init__(self, sockets):
+        self._sockets = sockets
+
+    def stop(self):
+        for held in self._sockets:
+            held.close()
+
+
+def no_endpoints():
+    return None, cluster("up")
+
+
+def no_name():
+    asked = {
+        "@type": "type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
+        "resolvers": [{"socket_address": {"address": "127.0.0.1", "port_value": 1}}],
+        "query_timeout_seconds": 1,
+        "query_tries": 1,
+    }
+    resolver = {"name": "envoy.network.dns_resolver.cares", "typed_config": asked}
+    found = {"type": "STRICT_DNS", "typed_dns_resolver_config": resolver}
+    there = {"endpoint": {"address": {"socket_address": {"address": "nobody.test", "port_value": 80}}}}
+    assigned = {"cluster_name": "up", "endpoints": [{"lb_endpoints": [there]}]}
+    return None, {**cluster("up"), **found, "load_assignment": assigned}
+
+
+def full():
+    up = Script(says(OK))
+    return up, cluster("up", up.port, circuit_breakers={"thresholds": [{"max_pending_requests": 0, "max_connections": 0}]})
+
+
+#: What goes wrong, the server that does it, how many requests a caller sends, and for how long it waits.
+ROWS = [
+    ("nobody listens at the address", nobody_listens, 1, LONG),
+    ("connections are not accepted in time (`connect_timeout`)", nobody_accepts, 1, SHORT),
+    ("the name is not found, or no endpoint is there", no_endpoints, 1, LONG),
+    ("… of a cluster by DNS whose name server does not answer", no_name, 1, LONG),
+    ("the cluster has all it may have (`circuit_breakers`)", full, 1, LONG),
+    ("the request is taken, and nothing comes back", script(waits), 1, SHORT),
+    ("the connection is closed before an answer", script(closes), 1, LONG),
+    ("the connection is reset before an answer", script(resets), 1, LONG),
+    ("the first connection is closed, the next one answers", script(closes, says(OK)), 1, LONG),
+    ("the answer is not HTTP", script(says(b"hello\r\n\r\n", closes)), 1, LONG),
+    ("an h2 server refuses every stream", refusing, 1, LONG),
+    ("one answer in three is a 503", script(*[says(OK), says(OK), says(BUSY)] * 4, says(OK)), 12, LONG),
+    ("every answer is a 503", script(says(BUSY)), 1, LONG),
+    ("kept connections are closed after each answer, unsaid", script(says(OK, closes)), 5, LONG),
+    ("the body stands still in the middle", script(says(OK[:-3], waits)), 1, SHORT),
+    ("the connection is closed in the middle of the body", script(says(OK[:-3], closes)), 1, LONG),
+]
+
+
+def ask(port, headers=()):
+    """What the caller sees of one request."""
+    try:
+        return seen(http1.request(port, headers=headers))
+    except (http1.Broken, ConnectionError):
+        return "an answer that breaks off"
+
+
+def seen(got):
+    parts = [f"{got.status}"]
+    if got.header("grpc-status"):
+        parts.append(f"`grpc-status: {got.header('grpc-status')}`")
+    if flags := (got.header("x-flags") or "").strip("-"):
+        parts.append(f"`{flags}`")
+    if status := got.header("proxy-status"):
+        parts.append(f"`{status.removeprefix('weft; ')}`")
+    return ", ".join(parts)
+
+
+def cell(start, make, action, count, headers=()):
+    up, target = make()
+    flags = {"header": {"key": "x-flags", "value": "%RESPONSE_FLAGS%"}}
+    host = virtual_host("all", ["*"], route("/", {"cluster": "up", **action}), response_headers_to_add=[flags])
+    proxy = start(bootstrap([listener("main", hcm(routes("main", host)))], [target]))
+    all_seen = [ask(proxy.port(), headers) for _ in range(count)]
+    tries = f"; {up.requests} tries" if up and up.requests and up.requests != count else ""
+    if up:
+        up.stop()
+    each = dict.fromkeys(all_seen)
+    if len(each) == 1:
+        return all_seen[0] + tries
+    return "; ".join(f"{all_seen.count(one)} × {one}" for one in each) + tries
+
+
+def page(lines):
+    return "\n".join(
+        [
+            "# What callers see when a server behaves badly",
+            "",
+            "Made from runs of `weft-proxy` by `tests/e2e/test_error_table.py`, which fails when this page is not true.",
+            "",
+            "Each cell: the status, the flag that `%RESPONSE_FLAGS%` shows, and what `proxy-status` (RFC 9209) says. *Without a",
+            "policy* the route has a timeout and nothing else; *with one* it may try twice more for `5xx`, each try with a time of",
+            "its own. Requests are GETs over HTTP/1.1. What was provably not processed is tried again without a policy too, up to",
+            "three times in all; what the caller sees is how the last try ended.",
+            "",
+            "| what the server does | without a policy | with one | a gRPC caller, without a policy |",
+            "|---|---|---|---|",
+            *lines,
+            "",
+        ]
+    )
+
+
+def test_callers_see_what_the_page_says(start):
+    lines = []
+    for what, make, count, patience in ROWS:
+        cells = [
+            cell(start, make, plain(patience), count),
+            cell(start, make, policy(patience), count),
+            cell(start, make, plain(patience), count, GRPC),
+        ]
+        lines.append(f"| {what} | {' | '.join(cells)} |")
+    made = page(lines)
+    if os.environ.get("WEFT_BLESS"):
+        PAGE.write_text(made)
+    assert PAGE.read_text() == made
