@@ -272,6 +272,20 @@ impl Mesh {
         self.limited.get(namespace)?.get(target)
     }
 
+    /// The Service and port that count for a policy whose limits all proxies share.
+    pub fn limit_service(&self, policy: &RateLimitPolicy) -> Option<(Key, u16)> {
+        let asked = &policy.global.as_ref()?.service;
+        let key = asked.key(&policy.metadata.namespace);
+        let ports = &self.services.get(&key)?.ports;
+        let mut fit = ports.iter().filter(|port| {
+            port.protocol.is_http2() && asked.port.is_none_or(|number| number == port.port)
+        });
+        match (fit.next(), fit.next()) {
+            (Some(port), None) => Some((key, port.port)),
+            _ => None,
+        }
+    }
+
     /// The settings for requests to a Service, or to a Subset of it: the most specific of the
     /// Subset's policy, the Service's, and the mesh's defaults, field by field.
     pub fn settings(&self, service: &Key, subset: Option<&str>) -> TrafficSettings {

@@ -3,6 +3,7 @@
 //! What it cannot say (references, conflicts, most syntax of names) is left to the reader.
 
 mod filters;
+mod global_limit;
 mod rate_limit;
 mod request_match;
 mod settings;

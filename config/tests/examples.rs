@@ -132,6 +132,10 @@ spec: SPEC
         "{targetRef: {kind: HTTPRoute, x: 1}}",
         "{limits: [{x: 1}]}",
         "{limits: [{match: {x: 1}}]}",
+        "{global: {x: 1}}",
+        "{global: {service: {x: 1}}}",
+        "{global: {descriptors: [{x: 1}]}}",
+        "{global: {descriptors: [{entries: [{x: 1}]}]}}",
     ] {
         fields.extend(fields_of("RateLimitPolicy", weft, spec));
     }

@@ -45,6 +45,11 @@ fn what_cannot_be_limited_is_said() {
         |target: &str| format!("{{targetRef: {{{target}}}, limits: [{{requests: 1, per: 1s}}]}}");
     let limit =
         |limit: &str| format!("{{targetRef: {{kind: Service, name: a}}, limits: [{limit}]}}");
+    let asks = |service: &str| {
+        format!(
+            "{{targetRef: {{kind: Service, name: a}}, global: {{{service}, domain: d, descriptors: [{{entries: [{{header: x}}]}}]}}}}"
+        )
+    };
     let cases = [
         (
             about("kind: Service, name: b"),
@@ -76,6 +81,30 @@ fn what_cannot_be_limited_is_said() {
         (
             about("kind: HTTPRoute, group: weft.dev, name: r"),
             "targetRef.group: \"weft.dev\" is not one of gateway.networking.k8s.io",
+        ),
+        (
+            "{targetRef: {kind: Service, name: a}}".to_owned(),
+            ": none of these is given: limits, global",
+        ),
+        (
+            asks("service: {name: b}"),
+            "global.service.name: no Service \"b\" (there are: a, bytes, far)",
+        ),
+        (
+            asks("service: {name: a}"),
+            "global.service: Service \"a\" has no such port that speaks http2 or grpc",
+        ),
+        (
+            asks("service: {name: a}, timeout: 0s"),
+            "global.timeout: \"0s\" is not a duration above zero",
+        ),
+        (
+            asks("service: {name: a}").replace("{header: x}", "{header: x}, {queryParameter: x}"),
+            "global.descriptors[0].entries: the key \"x\" is given twice",
+        ),
+        (
+            asks("service: {name: a}").replace("{header: x}", "{}"),
+            "global.descriptors[0].entries[0]: exactly one of the fields header, queryParameter, remoteAddress, value must be given",
         ),
         (
             "{targetRef: {kind: Service, name: a}, limits: []}".to_owned(),
@@ -115,7 +144,11 @@ fn what_cannot_be_limited_is_said() {
         let found: Vec<String> = found
             .iter()
             .map(|problem| {
-                format!("{}: {}", problem.field.trim_start_matches("spec."), problem.reason)
+                format!(
+                    "{}: {}",
+                    problem.field.trim_start_matches("spec").trim_start_matches('.'),
+                    problem.reason
+                )
             })
             .collect();
         assert_eq!(found, [expected], "{spec}");

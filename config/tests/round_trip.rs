@@ -119,7 +119,15 @@ spec:
 apiVersion: weft.dev/v1
 kind: RateLimitPolicy
 metadata: {name: shop}
-spec: {targetRef: {kind: Service, name: shop}, limits: [{requests: 1, per: 1s}]}
+spec:
+  targetRef: {kind: Service, name: shop}
+  global:
+    service: {name: shop, namespace: prod, port: 81}
+    domain: d
+    descriptors:
+      - entries: [{header: X-A}, {queryParameter: q}, {remoteAddress: {}}, {value: {key: k, value: v}}]
+    timeout: 1ms
+    failureMode: Closed
 ---
 apiVersion: weft.dev/v1
 kind: MeshConfig

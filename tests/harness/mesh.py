@@ -74,7 +74,7 @@ def traffic_policy(name, target, kind="Service", **settings):
 
 
 def rate_limit_policy(name, target, *limits, **more):
-    spec = {"targetRef": target, "limits": list(limits), **more}
+    spec = {"targetRef": target, **({"limits": list(limits)} if limits else {}), **more}
     return {"apiVersion": "weft.dev/v1", "kind": "RateLimitPolicy", "metadata": _metadata(name), "spec": spec}
 
 

@@ -1,11 +1,12 @@
 """What a RateLimitPolicy says is done by a real Envoy, old and new, and by our proxy alike: beside an instance, beside
 callers, and at a Gateway."""
 
+import json
 import socket
 
 import pytest
 
-from harness import http1, mesh
+from harness import http1, mesh, rls
 from harness.config import ads_bootstrap
 from harness.proxy import Proxy
 from harness.waiting import until
@@ -166,3 +167,59 @@ def test_a_gateway_counts_what_comes_in(control, proxy, http_upstream):
 
         assert [ask("/app") for _ in range(3)] == [200, 200, 503]
         assert [ask("/else") for _ in range(2)] == [404, 429]
+
+
+@pytest.fixture
+def counter(control):
+    """A rate limit service, as the Service `counter`, and what a policy says of it."""
+    with rls.Service() as service:
+        control.put(mesh.service("counter", f"127.0.0.1:{service.port}", protocol="grpc", port=8081, registered=False))
+        yield service
+
+
+def shared(**more):
+    """What a policy says of the service; requests tell it themselves what to answer."""
+    entries = [{"value": {"key": "plan", "value": "free"}}, {"header": "x-user"}, {"header": rls.ANSWER}]
+    return {"service": {"name": "counter"}, "domain": "shop", "descriptors": [{"entries": entries}], "timeout": "20s", **more}
+
+
+def told(answer):
+    return [("x-user", "one"), (rls.ANSWER, json.dumps(answer))]
+
+
+OVER = {"overall_code": "OVER_LIMIT"}
+
+
+@pytest.mark.parametrize("calls", [False, True], ids=["instance alone", "instance that calls"])
+def test_a_service_counts_for_all_instances(counter, control, proxy, http_upstream, calls):
+    """A sidecar asks it also when its application calls nobody."""
+    app = http_upstream("app")
+    control.put(mesh.service("app"), mesh.rate_limit_policy("app", {"kind": "Service", "name": "app"}, limit(4), **{"global": shared()}))
+    more = {"outbound": "127.0.0.1:0"} if calls else {}
+    sidecar = proxy(service="app", app=app.address, inbound="127.0.0.1:0", **more)
+    knows(sidecar, "app")
+    port = sidecar.port("inbound")
+    assert statuses(port, *gets(1), headers=told(OVER)) == [429]
+    assert counter.questions[-1].startswith("shop(") and "plan=free,x-user=one" in counter.questions[-1]
+    assert statuses(port, *gets(1), headers=told({})) == [200]
+    asked = len(counter.questions)
+    assert statuses(port, *gets(1)) == [200], "without a user nobody is asked"
+    assert statuses(port, *gets(2), headers=told({})) == [200, 429]
+    assert len(counter.questions) == asked + 1, "nobody is asked about what the sidecar refuses by itself"
+
+
+@pytest.mark.parametrize(("mode", "expected"), [("Open", 200), ("Closed", 500)])
+def test_a_service_that_fails_is_done_without_or_not(counter, control, proxy, http_upstream, mode, expected):
+    app = http_upstream("app")
+    route = {"kind": "HTTPRoute", "name": "app"}
+    control.put(
+        mesh.service("app", app.address, registered=False),
+        mesh.http_route("app", "app", mesh.rule()),
+        mesh.rate_limit_policy("app", route, **{"global": shared(failureMode=mode)}),
+    )
+    sidecar = proxy(outbound="127.0.0.1:0")
+    until(lambda: "rate_limit_service/default/app" in sidecar.admin.get("/config_dump").text, "the policy to arrive")
+    port = sidecar.port("outbound")
+    until(lambda: statuses(port, *gets(1)) == [200], "the routes")
+    assert statuses(port, *gets(1), headers=told({"status": "UNAVAILABLE"})) == [expected]
+    assert statuses(port, *gets(1), headers=told(OVER)) == [429]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Origins, missing_service, names};
 use crate::document::{DocumentId, Key, Kind};
 use crate::mesh::Mesh;
+use crate::model::RateLimitPolicy;
 use crate::model::gateway::ListenerProtocol;
 use crate::model::rate_limit::RateLimitTarget;
 use crate::problem::{Conflict, Problem, Reason};
@@ -13,6 +14,13 @@ pub(super) fn link(mesh: &Mesh, origins: &Origins, problems: &mut Vec<Problem>) 
     let mut owners: BTreeMap<(&str, &RateLimitTarget), DocumentId> = BTreeMap::new();
     for (key, policy) in &mesh.rate_limits {
         let id = DocumentId::new(Kind::RateLimitPolicy, key.clone());
+        if let Err((field, reason)) = counting(mesh, origins, policy) {
+            problems.push(origins.problem(
+                id.clone(),
+                format!("spec.global.service{field}"),
+                reason,
+            ));
+        }
         let (kind, name) = policy.target_ref.parts();
         let target = Key::new(&key.namespace, name);
         let owner = (key.namespace.as_str(), &policy.target_ref);
@@ -37,6 +45,34 @@ pub(super) fn link(mesh: &Mesh, origins: &Origins, problems: &mut Vec<Problem>) 
 
 /// The field below `targetRef`, and what is wrong with it.
 type Refusal = (&'static str, Reason);
+
+/// A service that counts is there, and there is one port to ask it at.
+fn counting(mesh: &Mesh, origins: &Origins, policy: &RateLimitPolicy) -> Result<(), Refusal> {
+    let Some(global) = &policy.global else { return Ok(()) };
+    let key = global.service.key(&policy.metadata.namespace);
+    if let Some(missing) = missing_service(mesh, origins, &key) {
+        return Err((".name", missing));
+    }
+    let Some(service) = mesh.services.get(&key) else { return Ok(()) };
+    if mesh.limit_service(policy).is_some() {
+        return Ok(());
+    }
+    let ports: Vec<String> = service
+        .ports
+        .iter()
+        .filter(|port| port.protocol.is_http2())
+        .map(|port| port.port.to_string())
+        .collect();
+    let service = key.name;
+    Err(match global.service.port {
+        _ if ports.is_empty() => ("", Conflict::NoGrpcPort { service }.into()),
+        None => ("", Conflict::AmbiguousPort { service, ports }.into()),
+        Some(port) => {
+            let (kind, name) = ("port with http2 or grpc", port.to_string());
+            (".port", Reason::Dangling { kind, name, existing: ports })
+        }
+    })
+}
 
 /// The sidecars of a Service count what comes to it.
 fn service(mesh: &Mesh, origins: &Origins, key: &Key) -> Result<(), Refusal> {

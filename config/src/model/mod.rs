@@ -7,6 +7,7 @@ pub(crate) mod cors;
 pub(crate) mod fault;
 pub(crate) mod filter;
 pub mod gateway;
+pub(crate) mod global_limit;
 pub mod grpc_route;
 pub(crate) mod health;
 pub(crate) mod mirror;

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
+pub use super::global_limit::{
+    FailureMode, GlobalLimit, LimitDescriptor, LimitEntry, LimitService,
+};
 use super::policy::{is_default, time};
 pub use super::request_match::RequestMatch;
 use super::{Metadata, Resource};
@@ -19,8 +22,12 @@ pub struct RateLimitPolicy {
     pub metadata: Metadata,
     /// Whose requests it is about, in its own namespace.
     pub target_ref: RateLimitTarget,
-    /// A request needs a token of every limit that is about it; at least one.
+    /// A request needs a token of every limit that is about it; at least one without `global`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<RateLimit>,
+    /// Limits that all proxies share.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub global: Option<GlobalLimit>,
     /// What becomes of requests above a limit.
     #[serde(skip_serializing_if = "is_default")]
     pub mode: LimitMode,

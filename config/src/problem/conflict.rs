@@ -237,7 +237,7 @@ impl Conflict {
             Self::HttpPort { .. } | Self::NoStreamPort { .. } => {
                 "a TCPRoute needs a port with protocol tcp, a TLSRoute one with protocol tls"
             }
-            Self::NoGrpcPort { .. } => "a GRPCRoute needs a port with protocol grpc or http2",
+            Self::NoGrpcPort { .. } => "calls of gRPC need a port with protocol grpc or http2",
             Self::SecondPolicy { .. } => "put everything about a target into one policy",
             Self::ServerName { .. } => "keep the name in one of the two routes",
             Self::ListenerProtocol { .. } => "give each protocol a port of its own",

@@ -4,6 +4,7 @@ mod cors;
 mod fault;
 mod filters;
 mod gateway;
+mod global_limit;
 mod grpc_route;
 mod health;
 mod matches;

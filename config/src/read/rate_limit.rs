@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::global_limit::global_limit;
 use super::request_match::request_match;
 use super::settings::{error_code, span};
 use super::{non_empty, unique};
@@ -25,21 +26,28 @@ pub(super) fn rate_limit_policy(
 ) -> Option<RateLimitPolicy> {
     reader.object(node, |reader, object| {
         let target = object.required(reader, "targetRef", target);
-        let limits = object.required(reader, "limits", |reader, node| {
+        let limits = object.optional(reader, "limits", |reader, node| {
             let limits = reader.list(node, limit);
             let limits = non_empty(reader, node, limits);
             unique(reader, node, limits, |limit| {
                 limit.name.clone().map(|name| (name.clone(), format!("the limit {name:?}")))
             })
         });
+        let global = object.optional(reader, "global", global_limit);
         let mode = object.optional(reader, "mode", |reader, node| reader.choice(node, &MODES));
         let status = object.optional(reader, "status", error_code);
         let headers =
             object.optional(reader, "headers", |reader, node| reader.choice(node, &HEADERS));
+        let (limits, global): (Option<Vec<RateLimit>>, _) = (limits?, global?);
+        if limits.is_none() && global.is_none() {
+            let fields = &["limits", "global"];
+            return reader.refuse(object.node(), Reason::AtLeastOne { fields });
+        }
         Some(RateLimitPolicy {
             metadata,
             target_ref: target?,
-            limits: limits?,
+            limits: limits.unwrap_or_default(),
+            global,
             mode: mode?.unwrap_or_default(),
             status: status?,
             headers: headers?,

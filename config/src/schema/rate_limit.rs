@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::global_limit::global_limit;
 use super::request_match::request_match;
 use super::{about_it, choice, integer, list, object, text};
 
@@ -9,12 +10,16 @@ const MOST: u32 = i32::MAX.unsigned_abs();
 
 pub(super) fn rate_limit_policy() -> Value {
     object(
-        &["targetRef", "limits"],
+        &["targetRef"],
         &[
             ("targetRef", target()),
             (
                 "limits",
                 about_it(list(&limit(), 1), "A request needs a token of each that is about it."),
+            ),
+            (
+                "global",
+                about_it(global_limit(), "What a rate limit service counts for all proxies."),
             ),
             (
                 "mode",

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use weft_config::model::RateLimitPolicy;
@@ -74,6 +75,12 @@ pub(crate) fn backends(mesh: &Mesh, key: &Key, gateway: &Gateway) -> Vec<Backend
         backends.extend(by_name.flat_map(|route| route.backends.clone()));
     }
     backends
+}
+
+/// The routes that decide about requests to a Gateway.
+pub(crate) fn requests_of(mesh: &Mesh, key: &Key, gateway: &Gateway) -> Vec<Arc<BoundRoute>> {
+    let listeners = gateway.listeners.iter();
+    listeners.flat_map(|listener| mesh.bound_listener(key, &listener.name).requests).collect()
 }
 
 /// The listeners of a Gateway. A port for connections that no route is attached to has none: there
@@ -157,7 +164,12 @@ fn requests(
         request_headers_timeout: Some(duration(head_timeout.unwrap_or(HEAD_TIMEOUT))),
         ..manager(name, routes)
     };
-    rate_limit::with_limits(&mut manager, limited, &rate_limit::of_routes(takes.iter().copied()));
+    rate_limit::with_limits(
+        mesh,
+        &mut manager,
+        limited,
+        &rate_limit::of_routes(takes.iter().copied()),
+    );
     if mesh.has_faults() {
         fault::with_faults(&mut manager);
     }

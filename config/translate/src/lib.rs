@@ -20,6 +20,7 @@ mod encoded;
 mod endpoint;
 mod fault;
 mod gateway;
+mod global_limit;
 mod grpc;
 mod health;
 mod listener;

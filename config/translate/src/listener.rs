@@ -47,7 +47,7 @@ pub(crate) fn outbound(mesh: &Mesh, from: &Viewpoint, at: SocketAddr) -> listene
 }
 
 /// The routes that decide about requests to any of these Services.
-fn routes_of<'a>(
+pub(crate) fn routes_of<'a>(
     mesh: &'a Mesh,
     services: impl Iterator<Item = &'a Key>,
 ) -> impl Iterator<Item = &'a BoundRoute> {
@@ -61,7 +61,7 @@ fn routes_of<'a>(
 /// Takes requests by the routes of this name.
 fn outgoing(mesh: &Mesh, routes: &str, limits: &[&RateLimitPolicy]) -> hcm::HttpConnectionManager {
     let mut manager = manager(routes, by_discovery(routes));
-    rate_limit::with_limits(&mut manager, None, limits);
+    rate_limit::with_limits(mesh, &mut manager, None, limits);
     if mesh.has_faults() {
         fault::with_faults(&mut manager);
     }
@@ -75,6 +75,7 @@ fn by_discovery(routes: &str) -> hcm::http_connection_manager::RouteSpecifier {
 
 /// Takes requests to the application.
 pub(crate) fn inbound(
+    mesh: &Mesh,
     at: SocketAddr,
     speaks: Inbound,
     limited: Option<&RateLimitPolicy>,
@@ -89,7 +90,7 @@ pub(crate) fn inbound(
                 request_headers_timeout: head_timeout.map(duration),
                 ..manager(INBOUND, routes)
             };
-            rate_limit::with_limits(&mut manager, limited, &[]);
+            rate_limit::with_limits(mesh, &mut manager, limited, &[]);
             http_filter(&manager)
         }
     };

@@ -1,10 +1,9 @@
-//! How often requests may come: a filter for each policy, with what is left of its limits in it.
+//! How often requests may come: filters for each policy, with what is left of its limits in them.
 
 use weft_config::Mesh;
 use weft_config::model::RateLimitPolicy;
 use weft_config::model::rate_limit::{LimitHeaders, LimitMode, RateLimit, RateLimitTarget};
 use weft_config::{BoundRoute, Key};
-use weft_proto::pb::envoy::config::core::v3 as core;
 use weft_proto::pb::envoy::config::route::v3 as route;
 use weft_proto::pb::envoy::config::route::v3::rate_limit::Action;
 use weft_proto::pb::envoy::config::route::v3::rate_limit::action::{
@@ -13,11 +12,12 @@ use weft_proto::pb::envoy::config::route::v3::rate_limit::action::{
 use weft_proto::pb::envoy::extensions::common::ratelimit::v3 as common;
 use weft_proto::pb::envoy::extensions::filters::http::local_ratelimit::v3 as local;
 use weft_proto::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
-use weft_proto::pb::envoy::r#type::v3::{FractionalPercent, HttpStatus, TokenBucket};
+use weft_proto::pb::envoy::r#type::v3::{HttpStatus, TokenBucket};
 use weft_proto::pb::google::protobuf::Any;
 
+use crate::global_limit;
 use crate::request_match;
-use crate::wire::{any, duration, uint32};
+use crate::wire::{any, duration, of_hundred, uint32};
 
 /// What tells the limits of a policy apart.
 const LIMIT: &str = "limit";
@@ -42,35 +42,49 @@ pub(crate) fn of_routes<'a>(
     policies
 }
 
-/// Puts filters before the others of a connection manager: `always`, which is about every request,
-/// and those that only some routes turn on.
+/// Puts filters before the others of a connection manager: those of `always`, which are about every
+/// request, and those that only some routes turn on.
 pub(crate) fn with_limits(
+    mesh: &Mesh,
     manager: &mut hcm::HttpConnectionManager,
     always: Option<&RateLimitPolicy>,
     of_routes: &[&RateLimitPolicy],
 ) {
-    let filters = always.map(|policy| filter(policy, true)).into_iter();
-    let filters = filters.chain(of_routes.iter().map(|policy| filter(policy, false)));
-    manager.http_filters.splice(..0, filters);
+    let always = always.into_iter().flat_map(|policy| filters(mesh, policy, true));
+    let of_routes = of_routes.iter().flat_map(|policy| filters(mesh, policy, false));
+    manager.http_filters.splice(..0, always.chain(of_routes));
 }
 
-/// What a route says so that the filter of its policy is asked.
-pub(crate) fn of_route(policy: &RateLimitPolicy) -> (String, Any) {
-    let on = route::FilterConfig { config: Some(Any::default()), ..Default::default() };
-    (name(policy), any(&on))
+/// What a route says so that the filters of its policy are asked.
+pub(crate) fn of_route(policy: &RateLimitPolicy) -> impl Iterator<Item = (String, Any)> {
+    let on = any(&route::FilterConfig { config: Some(Any::default()), ..Default::default() });
+    let own = (!policy.limits.is_empty()).then(|| own_name(policy));
+    let shared = policy.global.is_some().then(|| shared_name(policy));
+    own.into_iter().chain(shared).map(move |name| (name, on.clone()))
 }
 
-fn name(policy: &RateLimitPolicy) -> String {
+/// The filter that counts by itself.
+fn own_name(policy: &RateLimitPolicy) -> String {
     format!("rate_limit/{}", policy.metadata.key())
 }
 
-fn filter(policy: &RateLimitPolicy, always: bool) -> hcm::HttpFilter {
-    hcm::HttpFilter {
-        name: name(policy),
-        config_type: Some(hcm::http_filter::ConfigType::TypedConfig(any(&limits(policy)))),
+/// The filter that asks a rate limit service.
+fn shared_name(policy: &RateLimitPolicy) -> String {
+    format!("rate_limit_service/{}", policy.metadata.key())
+}
+
+/// What a proxy refuses by itself nobody is asked about.
+fn filters(mesh: &Mesh, policy: &RateLimitPolicy, always: bool) -> Vec<hcm::HttpFilter> {
+    let own = (!policy.limits.is_empty()).then(|| (own_name(policy), any(&limits(policy))));
+    let shared = global_limit::filter(mesh, policy);
+    let shared = shared.map(|config| (shared_name(policy), any(&config)));
+    let filters = own.into_iter().chain(shared).map(|(name, config)| hcm::HttpFilter {
+        name,
+        config_type: Some(hcm::http_filter::ConfigType::TypedConfig(config)),
         disabled: !always,
         ..Default::default()
-    }
+    });
+    filters.collect()
 }
 
 fn limits(policy: &RateLimitPolicy) -> local::LocalRateLimit {
@@ -102,11 +116,6 @@ fn limits(policy: &RateLimitPolicy) -> local::LocalRateLimit {
             ..config
         },
     }
-}
-
-fn of_hundred(numerator: u32) -> core::RuntimeFractionalPercent {
-    let share = FractionalPercent { numerator, ..Default::default() };
-    core::RuntimeFractionalPercent { default_value: Some(share), ..Default::default() }
 }
 
 fn bucket(limit: &RateLimit) -> TokenBucket {

@@ -49,8 +49,8 @@ pub(crate) fn routes(
 /// What a rule says to filters, by their names.
 fn settings(rule: &BoundRule, treatment: &Treatment<'_>) -> std::collections::HashMap<String, Any> {
     let cors = rule.filters.cors.iter().map(crate::cors::of_route);
-    let limit = rule.rate_limit.as_deref().map(crate::rate_limit::of_route);
-    cors.chain(limit).chain(treatment.filters()).collect()
+    let limits = rule.rate_limit.iter().flat_map(|policy| crate::rate_limit::of_route(policy));
+    cors.chain(limits).chain(treatment.filters()).collect()
 }
 
 /// The route of the question that browsers ask before a request that a rule with `CORS` matches.

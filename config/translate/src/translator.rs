@@ -185,7 +185,13 @@ impl Translator {
     fn viewpoint(&self, node: &Node) -> Option<Viewpoint> {
         match node.gateway_key() {
             Some(key) => self.mesh.gateways().contains_key(&key).then_some(Viewpoint::Gateway(key)),
-            None => node.outbound.map(|_| Viewpoint::of_sidecar(&self.mesh, node)),
+            None if node.outbound.is_some() => Some(Viewpoint::of_sidecar(&self.mesh, node)),
+            None => {
+                // What counts for its inbound side is all that it calls.
+                let key = node.service_key().filter(|_| node.inbound.is_some())?;
+                let limited = rate_limit::of_target(&self.mesh, &key, RateLimitTarget::Service)?;
+                limited.global.as_ref().map(|_| Viewpoint::Service(key))
+            }
         }
     }
 
@@ -224,7 +230,8 @@ impl Translator {
             resources.clusters.insert(INBOUND, &cluster::inbound(inbound.app, speaks));
             let limited = rate_limit::of_target(&self.mesh, &key, RateLimitTarget::Service);
             let head_timeout = self.mesh.settings(&key, None).timeouts.request_headers;
-            let listener = listener::inbound(inbound.listen, speaks, limited, head_timeout);
+            let listener =
+                listener::inbound(&self.mesh, inbound.listen, speaks, limited, head_timeout);
             resources.listeners.insert(INBOUND, &listener);
             resources.notes = inbound_note(key, service, speaks).into_iter().collect();
         }

@@ -3,14 +3,18 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use weft_config::model::RateLimitPolicy;
+use weft_config::model::rate_limit::RateLimitTarget;
 use weft_config::{Key, Mesh};
 
 use crate::cluster::cluster_name;
 use crate::egress;
 use crate::encoded::EncodedHosts;
 use crate::gateway;
+use crate::global_limit;
 use crate::listener;
 use crate::node::Node;
+use crate::rate_limit;
 use crate::resources::ResourceMap;
 use crate::route::backend_cluster;
 
@@ -20,7 +24,8 @@ use crate::route::backend_cluster;
 pub(crate) enum Viewpoint {
     /// A Gateway: what its routes lead to.
     Gateway(Key),
-    /// A Service that says what it calls: that.
+    /// A Service that says what it calls, or a sidecar that calls nobody: that, and what its own
+    /// sidecars ask.
     Service(Key),
     /// A namespace that has Services: all of the mesh.
     Namespace(String),
@@ -96,7 +101,12 @@ impl Viewpoint {
             Self::Gateway(key) => {
                 let gateway = mesh.gateways().get(key)?;
                 let backends = gateway::backends(mesh, key, gateway);
-                Some(Arc::new(backends.iter().map(backend_cluster).collect()))
+                let mut reach: BTreeSet<_> = backends.iter().map(backend_cluster).collect();
+                let always = rate_limit::of_target(mesh, key, RateLimitTarget::Gateway);
+                let routes = gateway::requests_of(mesh, key, gateway);
+                let of_routes = rate_limit::of_routes(routes.iter().map(AsRef::as_ref));
+                reach.extend(counting(mesh, always.into_iter().chain(of_routes)));
+                Some(Arc::new(reach))
             }
             Self::Service(own) => {
                 let mut reach = BTreeSet::new();
@@ -104,11 +114,23 @@ impl Viewpoint {
                     reach.extend(of_service(mesh, &service));
                 }
                 reach.extend(egress::cluster_names(mesh));
+                let inbound = rate_limit::of_target(mesh, own, RateLimitTarget::Service);
+                let called: Vec<Key> = dependencies(mesh, own).collect();
+                let of_routes = rate_limit::of_routes(listener::routes_of(mesh, called.iter()));
+                reach.extend(counting(mesh, inbound.into_iter().chain(of_routes)));
                 Some(Arc::new(reach))
             }
             Self::Namespace(_) | Self::Elsewhere => None,
         }
     }
+}
+
+/// The clusters of the services that count for policies.
+fn counting<'a>(
+    mesh: &'a Mesh,
+    policies: impl Iterator<Item = &'a RateLimitPolicy> + 'a,
+) -> impl Iterator<Item = String> + 'a {
+    policies.filter_map(|policy| global_limit::cluster(mesh, policy))
 }
 
 /// The Services that a Service says it calls.

@@ -55,6 +55,12 @@ pub(crate) fn fraction(share: Share) -> FractionalPercent {
     }
 }
 
+/// A share of the requests, in percent.
+pub(crate) fn of_hundred(numerator: u32) -> core::RuntimeFractionalPercent {
+    let share = FractionalPercent { numerator, ..Default::default() };
+    core::RuntimeFractionalPercent { default_value: Some(share), ..Default::default() }
+}
+
 /// "Ask the stream this came by."
 pub(crate) fn ads() -> core::ConfigSource {
     core::ConfigSource {

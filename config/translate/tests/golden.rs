@@ -217,6 +217,15 @@ fn limits_beside_an_instance_and_beside_its_callers() {
 }
 
 #[test]
+fn limits_that_a_service_counts_for_a_sidecar_that_calls_nobody_else() {
+    let node = Node { outbound: None, ..sidecar("search") };
+    let resources = translate(&mesh("limits.yaml"), &Workloads::new(), &node);
+    assert!(resources.clusters.get("counter.default:8081").is_some());
+    assert!(resources.clusters.get("checkout.default:80").is_none());
+    compare("limits-search.yaml", &resources);
+}
+
+#[test]
 fn limits_of_a_gateway() {
     let mesh = mesh("limits.yaml");
     compare("limits-front.yaml", &translate(&mesh, &Workloads::new(), &gateway("front")));

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{NAMES, pick};
+use super::{NAMES, PORTS, pick};
 
 /// One of a Service, a Gateway, or a route that is likely to be there.
 fn target() -> impl Strategy<Value = Value> {
@@ -38,8 +38,17 @@ fn limit() -> impl Strategy<Value = Value> {
 
 pub(super) fn rate_limit_policy() -> impl Strategy<Value = Value> {
     let limits = prop::collection::vec(limit(), 1..4);
-    (target(), limits, any::<bool>(), any::<bool>()).prop_map(|(target, limits, observe, tell)| {
+    let counter = prop::option::of((pick(&NAMES), pick(&PORTS)));
+    let all = (target(), limits, counter, any::<bool>(), any::<bool>());
+    all.prop_map(|(target, limits, counter, observe, tell)| {
         let mut spec = json!({"targetRef": target, "limits": limits});
+        if let Some((name, port)) = counter {
+            spec["global"] = json!({
+                "service": {"name": name, "port": port},
+                "domain": "d",
+                "descriptors": [{"entries": [{"header": "x-user"}, {"remoteAddress": {}}]}],
+            });
+        }
         if observe {
             spec["mode"] = json!("Observe");
         }
