@@ -199,10 +199,60 @@ def described_cases():
                 yield from both("described", f"{path} at {host} of {user}", target=path, headers=sent, host=f"{host}.test")
 
 
-WORLDS = {"faults": faults, "rates": rates, "described": described}
+ANN = {"name": "u", "string_match": {"exact": "ann"}}
+HOME = {"ranges": [{"address_prefix": "127.0.0.0", "prefix_len": 8}]}
+
+
+def valued(ports):
+    """Limits with values for all, limits that are only noted, and requests that count more than once."""
+    own = lambda *actions, **more: said((RATE, typed(RATE, **{**ON, **LEFT, **bucket(1000), "rate_limits": [{"actions": list(actions)}], **more})))
+    to = lambda action, **config: (route(f"/{action}", "up", **config))
+    user = {**entries(user=""), **bucket(2)}
+    ann = {**entries(user="ann"), **bucket(1)}
+    both_parts = {**entries(user="", generic_key="a"), **bucket(1)}
+    noted = {**entries(user="ann"), **bucket(1), "shadow_mode": True}
+    counts = lambda hits, **more: {"rate_limits": [{"actions": [OF_USER], "hits_addend": hits, **more}], "descriptors": [{**entries(user="ann"), **bucket(5)}]}
+    query = lambda **more: {"query_parameter_value_match": {"descriptor_value": "q", "query_parameters": [ANN], **more}}
+    remote = lambda matcher, **more: {"remote_address_match": {"descriptor_value": "home", "address_matcher": matcher, **more}}
+    none = lambda **what: {"descriptors": [{**entries(**what), **bucket(0)}]}
+    told = lambda option: {"rate_limits": [{"actions": [OF_USER], "x_ratelimit_option": option}], "descriptors": [ann]}
+    host = virtual_host(
+        "main",
+        ["*"],
+        to("any", **own(OF_USER, descriptors=[user], max_dynamic_descriptors=5)),
+        to("own", **own(OF_USER, **{**bucket(1), "local_rate_limit_per_downstream_connection": True})),
+        to("any-but-ann", **own(OF_USER, descriptors=[user, ann])),
+        to("parts", **own(OF_USER, GENERIC, descriptors=[both_parts])),
+        to("noted", **own(OF_USER, descriptors=[noted])),
+        to("hits", **own(**counts({"number": 3}))),
+        to("said-hits", **own(**counts({"format": "%REQ(x-hits)%"}))),
+        to("query", **own(query(), **none(query_match="q"))),
+        to("no-query", **own(query(expect_match=False, descriptor_key="k"), **none(k="q"))),
+        to("home", **own(remote(HOME), **none(remote_address_match="home"))),
+        to("away", **own(remote({**HOME, "invert_match": True}, descriptor_key="k"), **none(k="home"))),
+        to("told-not", **own(**told("OFF"))),
+        to("told", **own(**{**told("DRAFT_VERSION_03"), "enable_x_ratelimit_headers": "OFF"})),
+    )
+    return world([put(RATE, **ON, **bucket(1000))], [host], [cluster("up", ports["up"])])
+
+
+def valued_cases():
+    for path in "any own any-but-ann parts noted hits told told-not".split():
+        for turn in ("first", "second", "third"):
+            for user in ("ann", "bob"):
+                yield from both("valued", f"{turn} {path} of {user}", target=f"/{path}", headers=(("x-user", user),))
+    for hits in ("2", "3", "-1", "x", "1000000001", None):
+        more = (("x-hits", hits),) if hits else ()
+        yield from both("valued", f"{hits} hits", target="/said-hits", headers=(("x-user", "ann"), *more))
+    for target in ("/query?u=ann", "/query?u=bob", "/query", "/no-query?u=ann", "/no-query", "/home", "/away"):
+        yield from both("valued", target, target=target)
+
+
+WORLDS = {"faults": faults, "rates": rates, "described": described, "valued": valued}
 
 
 def cases():
     yield from fault_cases()
     yield from rate_cases()
     yield from described_cases()
+    yield from valued_cases()

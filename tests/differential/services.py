@@ -51,6 +51,9 @@ FILTERS = {
 }
 
 
+HITS = {"number": {"number": 3}, "zero": {"number": 0}, "back": {"number": 2, "is_negative_hits": True}, "said": {"format": "%REQ(x-user)%"}}
+
+
 def services(ports):
     to = lambda **more: {"cluster": "up", **more}
     on = lambda name: said((name, setting({})))
@@ -64,6 +67,8 @@ def services(ports):
         route("/rates", to(**each(OF_PATH, PLAN)), **own(rate_limits=[{"actions": [GENERIC, PLAN]}])),
         route("/gone", {"cluster": "empty", **each(OF_PATH, PLAN)}, **on("plain")),
         route("/route", to(**each(OF_PATH, PLAN)), **on("plain"), response_headers_to_add=[header("x-route", "said")]),
+        route("/override", to(**each(GENERIC, PLAN, limit={"rate_limit": {"requests_per_unit": 7, "unit": "HOUR"}})), **on("plain")),
+        *(route(f"/hits-{name}", "up", **own(rate_limits=[{"actions": [GENERIC, PLAN], "hits_addend": hits}])) for name, hits in HITS.items()),
         direct("/direct", 200, "direct", **on("plain")),
         route("/off", to(**each(OF_PATH, PLAN))),
     ]
@@ -114,9 +119,9 @@ def cases():
             yield from both("services", f"{at}: {name}", target=f"/{at}/x", headers=(*sent, ("x-user", "ann")))
         for at in ("plain", "exhausted", "deny", "status"):
             yield from both("services", f"{at} of gRPC: {name}", target=f"/{at}/x", method="POST", body="", headers=GRPC + sent)
-    for path in "/two /stages /nothing /domain /rates /gone /route /direct /off".split():
+    for path in "/two /stages /nothing /domain /rates /gone /route /direct /off /override /hits-number /hits-zero /hits-back /hits-said".split():
         for name in ("nothing said", "over"):
-            for user in ("ann", None):
+            for user in ("ann", "4", None):
                 who = (("x-user", user),) if user else ()
                 yield from both("services", f"{path}: {name} of {user}", target=path, headers=ANSWERS[name] + who)
     yield from both("services", "a body waits", target="/plain/x", method="POST", body="hello", headers=ANSWERS["within with fields"])

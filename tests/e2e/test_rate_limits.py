@@ -98,3 +98,11 @@ def test_requests_may_come_again_with_time(start, http_upstream):
     port = start(limited(up, **soon)).port()
     assert http1.request(port).status == 200
     until(lambda: http1.request(port).status == 200, "a token to come back")
+
+
+def test_each_connection_may_have_tokens_of_its_own(start, http_upstream):
+    up = http_upstream("up")
+    proxy = start(limited(up, local_rate_limit_per_downstream_connection=True, **bucket(2)), workers=2)
+    for _ in range(3):
+        with http1.Connection(proxy.port()) as connection:
+            assert [connection.request("GET", "/").status for _ in range(3)] == [200, 200, 429]

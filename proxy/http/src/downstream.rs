@@ -29,6 +29,7 @@ pub(crate) use request_body::{RequestBody, RequestBroken};
 use crate::{
     client::Client,
     facts,
+    filters::OwnBuckets,
     greeting::greeting,
     lives::Life,
     phase::{Phase, PhaseWatch},
@@ -55,6 +56,8 @@ pub(crate) struct Connection {
     pub(crate) server_name: Option<Box<str>>,
     /// Upstream connections that are for this client alone.
     pub(crate) own_pools: OwnPools,
+    /// The buckets of its requests, where limits are for each connection.
+    pub(crate) own_buckets: OwnBuckets,
 }
 
 impl Connection {
@@ -104,6 +107,7 @@ pub(crate) fn serve<H: 'static>(
         metadata: client.metadata,
         server_name: client.server_name,
         own_pools: OwnPools::default(),
+        own_buckets: OwnBuckets::default(),
     });
     async move {
         let detected = match connection.chain.codec {

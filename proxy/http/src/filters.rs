@@ -21,23 +21,25 @@ use smallvec::SmallVec;
 use tokio::time::sleep_until;
 use weft_balance::EndpointState;
 use weft_compile::{
-    Action, FaultRules, FilterSettings, HttpChain, HttpFilter, HttpFilterKind, LocalRateLimit,
-    MessageMutations, RouteEntry, RouteFilter, RouteFilters,
+    Action, FaultRules, FilterSettings, HttpChain, HttpFilter, HttpFilterKind, MessageMutations,
+    RouteEntry, RouteFilter, RouteFilters,
 };
 use weft_format::View;
 use weft_route::RequestView;
 
-pub(crate) use self::grpc_web::{Decoding, Encoding, read_as_message};
 use self::{
     buffer::Buffering,
     cors::Cors,
-    descriptors::{Descriptor, Surroundings},
     global_rate::{Asking, ForClient, Told},
     grpc_web::GrpcWeb,
     inject::Active,
     naming::{Looked, Naming},
     rate::Limited,
     session::Session,
+};
+pub(crate) use self::{
+    grpc_web::{Decoding, Encoding, read_as_message},
+    rate::OwnBuckets,
 };
 use crate::{
     body::Body,
@@ -303,8 +305,8 @@ impl Passage {
                 }
                 HttpFilterKind::LocalRateLimit(always) => {
                     let limit = rate::settings(always, own);
-                    let refusal;
-                    (*memory, refusal) = limited(&limit, &self.said, connection, coming);
+                    let (limited, refusal) = rate::limit(limit, &self.said, connection, coming);
+                    *memory = limited.map_or(Memory::Nothing, Memory::Limited);
                     if let Some(refusal) = refusal {
                         return Verdict::Refused(Box::new(refusal));
                     }
@@ -407,55 +409,6 @@ fn inject(
     chain.stats.fault_aborts.inc();
     *memory = Memory::Injected { _active: active };
     Verdict::Refused(Box::new(answer))
-}
-
-/// Takes a token for a request. What is noted of it, and the answer if it is refused.
-fn limited(
-    limit: &Arc<LocalRateLimit>,
-    said: &RouteFilters,
-    connection: &Connection,
-    coming: &mut Coming,
-) -> (Memory, Option<Refusal>) {
-    let worker = &connection.worker;
-    let stats = worker.rate_stats(&connection.chain.registry, &limit.stat_prefix);
-    let random = (worker.random_u64(), worker.random_u64());
-    let descriptors = described(limit, said, connection, coming);
-    let (said, limited) = rate::ask(limit, descriptors, &stats, Instant::now(), random);
-    let memory = limited.map_or(Memory::Nothing, Memory::Limited);
-    match said {
-        rate::Said::Nothing | rate::Said::Passes => (memory, None),
-        rate::Said::Noted => {
-            let mut headers = coming.parts.headers.clone();
-            let view = view(connection, coming);
-            mutation::apply(&limit.when_not_enforced, &mut headers, Side::Request, &view);
-            coming.parts.headers = headers;
-            (memory, None)
-        }
-        rate::Said::Refused => {
-            let refusal = rate::refusal(limit, &view(connection, coming));
-            (memory, Some(refusal))
-        }
-    }
-}
-
-/// How a request is described as far as the limit goes by that.
-fn described(
-    limit: &LocalRateLimit,
-    said: &RouteFilters,
-    connection: &Connection,
-    coming: &Coming,
-) -> Vec<Descriptor> {
-    if limit.by_descriptor.is_empty() {
-        return Vec::new();
-    }
-    let tables = connection.worker.tables();
-    let around = Surroundings {
-        source: connection.worker.identity().cluster.as_ref(),
-        destination: inject::cluster(&tables, coming),
-        client: coming.origin.remote.ip().map(|address| address.ip()),
-    };
-    let request = coming.request_view();
-    request.map_or_else(Vec::new, |it| descriptors::all(limit, said, &it, &around))
 }
 
 /// What is known of a request on its way through the filters.

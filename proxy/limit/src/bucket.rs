@@ -61,10 +61,16 @@ impl TokenBucket {
 
     /// Takes a token, if there is one.
     pub fn take(&self, now: Instant) -> bool {
+        self.take_all(now, 1)
+    }
+
+    /// Takes so many tokens, if there are as many.
+    pub fn take_all(&self, now: Instant, tokens: u64) -> bool {
         let now = self.ticks(now);
+        let cost = self.pace.saturating_mul(tokens);
         let taken = |empty_at: u64| {
             let from = empty_at.max(now.saturating_sub(self.capacity()));
-            let left = from.saturating_add(self.pace);
+            let left = from.saturating_add(cost);
             (left <= now).then_some(left)
         };
         self.empty_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).is_ok()
@@ -160,6 +166,16 @@ mod tests {
         assert_eq!(slow.left(began + Duration::from_secs(3601)), u64::from(u32::MAX));
         let none = TokenBucket::new(fill(0, 1, 1));
         assert_eq!(taken(&none, began + Duration::from_secs(9)), 0);
+    }
+
+    #[test]
+    fn tokens_are_taken_together_or_not_at_all() {
+        let began = Instant::now();
+        let bucket = TokenBucket::new(fill(4, 1, 100));
+        assert!(!bucket.take_all(began, 5) && !bucket.take_all(began, u64::MAX));
+        assert!(bucket.take_all(began, 3) && !bucket.take_all(began, 2));
+        assert!(bucket.take_all(began, 0) && bucket.take_all(began, 1));
+        assert_eq!(bucket.left(began), 0);
     }
 
     #[test]

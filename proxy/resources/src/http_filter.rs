@@ -36,9 +36,11 @@ use weft_proto::pb::google::protobuf::Any;
 pub(crate) use self::mutations::changes;
 pub use self::{
     cors::CorsPolicy,
-    descriptors::{DescriptorPart, DescriptorRule, RouteDescriptors},
+    descriptors::{
+        DescriptorPart, DescriptorRule, HitsRule, HitsSource, MOST_HITS, RouteDescriptors,
+    },
     fault::{Aborted, FaultRules, Injection},
-    local_rate_limit::{DescriptorEntry, HostDescriptors, LocalRateLimit},
+    local_rate_limit::{HostDescriptors, LocalRateLimit},
     mutations::{HeaderChange, MessageMutations, QueryChange, TrailerChange},
     rate_limit::{GlobalRateLimit, RequestType, RouteRateLimit},
     stateful_session::{SessionRules, SessionState},

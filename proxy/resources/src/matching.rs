@@ -143,7 +143,7 @@ pub(crate) fn header(
     })
 }
 
-fn query_parameter(
+pub(crate) fn query_parameter(
     message: &wire::QueryParameterMatcher,
     at: &At<'_>,
     notes: &mut Notes,

@@ -234,7 +234,7 @@ fn virtual_host(
     let rules = http_filter::rules(&message.typed_per_filter_config, at, notes);
     #[expect(deprecated, reason = "still sent by management servers, and Envoy honours it")]
     let cors = http_filter::own_cors(message.cors.as_ref(), at, notes);
-    let described = descriptors::read(&message.rate_limits, at, notes);
+    let described = descriptors::of_route(&message.rate_limits, at, notes);
     let filters = inherited.filters.and(&rules).and_cors(cors).and_host_descriptors(described);
     let own_mirrors: Arc<[_]> = mirror::read(&message.request_mirror_policies, at, notes).into();
     let retry = message.retry_policy.as_ref();
@@ -331,7 +331,7 @@ fn described(
     at: &At<'_>,
     notes: &mut Notes,
 ) -> RouteFilters {
-    let rules = descriptors::read(&action.rate_limits, &at.field("route"), notes);
+    let rules = descriptors::of_route(&action.rate_limits, &at.field("route"), notes);
     let include_host = scalar::bool_or(action.include_vh_rate_limits.as_ref(), false);
     filters.and_descriptors(rules, include_host)
 }

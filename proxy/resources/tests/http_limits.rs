@@ -42,13 +42,27 @@ fn limits_are_refused_by_name() {
     assert_eq!(limit(&format!("descriptors: [{one}]")), "[]");
     for (settings, named) in [
         ("token_bucket: {max_tokens: 1, fill_interval: 0.01s}", "token_bucket.fill_interval"),
-        ("local_rate_limit_per_downstream_connection: true", "per_downstream_connection"),
+        ("max_dynamic_descriptors: 0", "max_dynamic_descriptors"),
+        (
+            "rate_limits: [{actions: [{remote_address: {}}], apply_on_stream_done: true}]",
+            "rate_limits[0].apply_on_stream_done",
+        ),
+        (
+            "rate_limits: [{actions: [{remote_address: {}}], limit: {rate_limit: \
+             {requests_per_unit: 1, unit: DAY}}}]",
+            "rate_limits[0].limit: a limit that requests bring with them is not supported",
+        ),
+        (
+            "rate_limits: [{actions: [{remote_address: {}}], hits_addend: {number: 2000000000}}]",
+            "hits_addend.number",
+        ),
+        (
+            "rate_limits: [{actions: [{remote_address: {}}], hits_addend: \
+             {number: 1, is_negative_hits: true}}]",
+            "is_negative_hits",
+        ),
         ("local_cluster_rate_limit: {}", "local_cluster_rate_limit"),
         (&*format!("descriptors: [{one}, {one}]"), "descriptors[1]: \"a=b\" is there twice"),
-        (
-            &format!("descriptors: [{{entries: [{{key: a, value: ''}}], {BUCKET}}}]"),
-            "descriptors[0].entries[0].value",
-        ),
         ("filter_enabled: {}", "filter_enabled.default_value"),
     ] {
         let text = limit(settings);

@@ -321,16 +321,19 @@ pub struct HttpRateStats {
     pub rate_limited: Counter,
     /// Requests that were refused for that.
     pub enforced: Counter,
+    /// Requests that had none where that is only noted.
+    pub shadow_mode: Counter,
 }
 
 impl HttpRateStats {
     pub(crate) fn visit<'a>(&'a self, see: &mut dyn FnMut(&'static str, Value<'a>)) {
-        let Self { enabled, ok, rate_limited, enforced } = self;
+        let Self { enabled, ok, rate_limited, enforced, shadow_mode } = self;
         for (name, counter) in [
             ("enabled", enabled),
             ("enforced", enforced),
             ("ok", ok),
             ("rate_limited", rate_limited),
+            ("shadow_mode", shadow_mode),
         ] {
             see(name, Value::Counter(counter.get()));
         }

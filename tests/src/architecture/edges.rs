@@ -22,7 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("weft-telemetry", &[]),
     ("weft-net", &[]),
     ("weft-hpack", &[]),
-    ("weft-resources", &["weft-format", "weft-limit", "weft-proto", "weft-route"]),
+    ("weft-resources", &["weft-format", "weft-limit", "weft-proto", "weft-rls", "weft-route"]),
     (
         "weft-compile",
         &["weft-balance", "weft-limit", "weft-resources", "weft-route", "weft-telemetry"],

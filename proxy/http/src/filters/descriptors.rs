@@ -5,24 +5,22 @@ use std::net::IpAddr;
 use http::HeaderValue;
 use smallvec::SmallVec;
 use weft_compile::{
-    DescriptorEntry, DescriptorPart, DescriptorRule, HostDescriptors, LocalRateLimit, RouteFilters,
+    DescriptorPart, DescriptorRule, HitsSource, HostDescriptors, MOST_HITS, RouteFilters,
 };
+use weft_limit::Entry;
 use weft_route::{HeaderKey, RequestView};
 
-use super::{Coming, query};
+use super::{Coming, query, view};
 use crate::downstream::Connection;
 
-/// A description: keys and values in order.
-pub(super) type Descriptor = Vec<DescriptorEntry>;
-
 /// What a description is made of besides the request.
-pub(super) struct Surroundings<'a> {
+struct Surroundings<'a> {
     /// The cluster of this proxy.
-    pub(super) source: Option<&'a HeaderValue>,
+    source: Option<&'a HeaderValue>,
     /// The cluster that the request goes to.
-    pub(super) destination: Option<&'a str>,
+    destination: Option<&'a str>,
     /// The client.
-    pub(super) client: Option<IpAddr>,
+    client: Option<IpAddr>,
 }
 
 /// The rules by which a request is described.
@@ -51,28 +49,21 @@ pub(super) fn rules<'a>(
     rules.filter(|rule| rule.stage == stage).collect()
 }
 
-/// The descriptions of a request as far as a local limit goes by any.
-pub(super) fn all(
-    limit: &LocalRateLimit,
-    said: &RouteFilters,
-    request: &RequestView<'_>,
-    around: &Surroundings<'_>,
-) -> Vec<Descriptor> {
-    if limit.by_descriptor.is_empty() {
-        return Vec::new();
-    }
-    let own = limit.descriptors.as_deref();
-    let rules = rules(own, said, limit.stage, limit.host_descriptors);
-    rules.into_iter().filter_map(|rule| one(rule, request, around)).collect()
+/// A description of a request, and the rule that it comes from.
+pub(super) struct Described<'a> {
+    pub(super) entries: Vec<Entry>,
+    pub(super) rule: &'a DescriptorRule,
+    /// How much it counts, if that is said.
+    pub(super) hits: Option<u64>,
 }
 
-/// The descriptions of a request to the cluster `to` that a service is asked about.
-pub(super) fn questions(
-    rules: &Rules<'_>,
+/// The descriptions of a request to the cluster `to`.
+pub(super) fn described<'a>(
+    rules: &Rules<'a>,
+    to: Option<&str>,
     connection: &Connection,
-    to: &str,
     coming: &Coming,
-) -> Vec<weft_rls::Descriptor> {
+) -> Vec<Described<'a>> {
     // Mostly there are none, and then nothing has to be known.
     if rules.is_empty() {
         return Vec::new();
@@ -80,14 +71,31 @@ pub(super) fn questions(
     let Some(request) = coming.request_view() else { return Vec::new() };
     let around = Surroundings {
         source: connection.worker.identity().cluster.as_ref(),
-        destination: Some(to),
+        destination: to,
         client: coming.origin.remote.ip().map(|address| address.ip()),
     };
-    let describe = |rule: &&DescriptorRule| {
+    let describe = |rule: &&'a DescriptorRule| {
         let entries = one(rule, &request, &around).filter(|entries| !entries.is_empty())?;
-        Some(weft_rls::Descriptor { entries, limit: None, hits: None })
+        let hits = match &rule.hits {
+            None => None,
+            Some(hits) => Some(counted(&hits.times, connection, coming)?),
+        };
+        Some(Described { entries, rule, hits })
     };
     rules.iter().filter_map(describe).collect()
+}
+
+/// How much a request counts; `None` where what should say so is no number.
+fn counted(times: &HitsSource, connection: &Connection, coming: &Coming) -> Option<u64> {
+    match times {
+        HitsSource::Number(number) => Some(*number),
+        HitsSource::Format(format) => {
+            let mut text = Vec::new();
+            format.render(&view(connection, coming), "", &mut text);
+            let number = std::str::from_utf8(&text).ok()?.parse().ok()?;
+            (number <= MOST_HITS).then_some(number)
+        }
+    }
 }
 
 /// `None` for a request that lacks a part.
@@ -95,8 +103,8 @@ fn one(
     rule: &DescriptorRule,
     request: &RequestView<'_>,
     around: &Surroundings<'_>,
-) -> Option<Descriptor> {
-    let mut entries = Descriptor::with_capacity(rule.parts.len());
+) -> Option<Vec<Entry>> {
+    let mut entries = Vec::with_capacity(rule.parts.len());
     for part in &rule.parts {
         match entry(part, request, around) {
             Some(entry) => entries.push(entry),
@@ -119,7 +127,7 @@ fn entry(
     part: &DescriptorPart,
     request: &RequestView<'_>,
     around: &Surroundings<'_>,
-) -> Option<DescriptorEntry> {
+) -> Option<Entry> {
     let (key, value): (&str, Box<str>) = match part {
         DescriptorPart::Generic { key, value } => (key, value.clone()),
         DescriptorPart::SourceCluster => {
@@ -144,15 +152,27 @@ fn entry(
             (key, value)
         }
         DescriptorPart::Query { name, key, .. } => {
-            let query = request.path_and_query.split_once('?').map_or("", |(_, query)| query);
-            (key, query::first(query, name)?.into())
+            (key, query::first(query_of(request), name)?.into())
         }
         DescriptorPart::HeadersMatch { key, value, headers, expected } => {
             let matches = headers.iter().all(|matcher| matcher.matches(request));
             (key, (matches == *expected).then(|| value.clone())?)
         }
+        DescriptorPart::QueryMatch { key, value, parameters, expected } => {
+            let matches = parameters.iter().all(|matcher| matcher.matches(query_of(request)));
+            (key, (matches == *expected).then(|| value.clone())?)
+        }
+        DescriptorPart::RemoteMatch { key, value, networks, expected } => {
+            let client = around.client?;
+            let matches = networks.iter().any(|network| network.contains(client));
+            (key, (matches == *expected).then(|| value.clone())?)
+        }
     };
     Some((key.into(), value))
+}
+
+fn query_of<'a>(request: &RequestView<'a>) -> &'a str {
+    request.path_and_query.split_once('?').map_or("", |(_, query)| query)
 }
 
 /// A network by one of its addresses.
@@ -199,7 +219,13 @@ mod tests {
             destination: Some("back"),
             client: "10.1.2.3".parse().ok(),
         };
-        let rule = DescriptorRule { stage: 0, parts: parts.into() };
+        let rule = DescriptorRule {
+            stage: 0,
+            parts: parts.into(),
+            limit: None,
+            hits: None,
+            tells_what_is_left: None,
+        };
         let entries = one(&rule, &request, &around)?;
         let entries: Vec<_> = entries.iter().map(|(key, value)| format!("{key}={value}")).collect();
         Some(entries.join(","))

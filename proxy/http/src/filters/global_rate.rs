@@ -8,10 +8,14 @@ use weft_compile::{
     FilterSettings, GlobalRateLimit, HostDescriptors, RequestType, RouteFilter, RouteFilters,
     RouteRateLimit,
 };
-use weft_rls::{Answer as Said, Left, Question, Verdict};
+use weft_rls::{Answer as Said, Hits, Left, Question, Verdict};
 use weft_telemetry::RateServiceStats;
 
-use super::{Coming, descriptors, inject, most_specific, view};
+use super::{
+    Coming,
+    descriptors::{self, Described},
+    inject, most_specific, view,
+};
 use crate::{
     downstream::Connection,
     local_reply::Answer,
@@ -80,10 +84,11 @@ pub(super) fn ask(
         _ => None,
     });
     let rules = rules(limit, route, said);
-    let described = descriptors::questions(&rules, connection, &target.name, coming);
+    let described = descriptors::described(&rules, Some(&target.name), connection, coming);
     if described.is_empty() {
         return None;
     }
+    let described: Vec<_> = described.into_iter().map(question).collect();
     let domain = route.and_then(|route| route.domain.as_deref()).unwrap_or(&limit.domain);
     let body = Question { domain, descriptors: &described }.to_body();
     let (service, question) = (&limit.service, (weft_rls::PATH, body));
@@ -91,6 +96,13 @@ pub(super) fn ask(
     let call = Box::pin(async move { Ok(Said::read(call?.answer().await?)?) });
     let stats = target.stats.rate_service(&limit.stat_prefix);
     Some(Asking { stats, call, said: None })
+}
+
+fn question(described: Described<'_>) -> weft_rls::Descriptor {
+    let Described { entries, rule, hits } = described;
+    let are_given_back = rule.hits.as_ref().is_some_and(|hits| hits.are_given_back);
+    let hits = hits.map(|times| Hits { times, are_given_back });
+    weft_rls::Descriptor { entries, limit: rule.limit, hits }
 }
 
 fn rules<'a>(

@@ -1,17 +1,16 @@
 //! `local_ratelimit`: requests that come too often are refused.
 
-use std::{cmp::Reverse, sync::Arc, time::Instant};
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use smallvec::SmallVec;
-use weft_compile::{FilterSettings, LocalRateLimit, RouteFilter};
+use weft_compile::{FilterSettings, LocalRateLimit, RouteFilter, RouteFilters};
 use weft_format::View;
-use weft_limit::TokenBucket;
-use weft_telemetry::HttpRateStats;
+use weft_limit::{Buckets, Described, TokenBucket};
 
-use super::{descriptors::Descriptor, most_specific};
+use super::{Coming, descriptors, inject, most_specific, view};
 use crate::{
+    downstream::Connection,
     local_reply::Answer,
     mutation::{self, Side},
 };
@@ -20,49 +19,43 @@ use crate::{
 const RESOURCE_EXHAUSTED: u16 = 8;
 
 /// The settings for a request: the most specific ones of its route, or else those of the filter.
-pub(super) fn settings(
-    always: &Arc<LocalRateLimit>,
-    own: Option<&RouteFilter>,
-) -> Arc<LocalRateLimit> {
+pub(super) fn settings<'a>(
+    always: &'a Arc<LocalRateLimit>,
+    own: Option<&'a RouteFilter>,
+) -> &'a Arc<LocalRateLimit> {
     let most_specific = most_specific(own, |settings| match settings {
         FilterSettings::LocalRateLimit(limit) => Some(limit),
         _ => None,
     });
-    Arc::clone(most_specific.unwrap_or(always))
+    most_specific.unwrap_or(always)
 }
 
-/// What is said of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Said {
-    /// Nothing limits it.
-    Nothing,
-    /// It took a token.
-    Passes,
-    /// There was no token, and that is only noted.
-    Noted,
-    /// There was no token.
-    Refused,
+/// The buckets of one connection, by the limits that they are of.
+#[derive(Debug, Default)]
+pub(crate) struct OwnBuckets(RefCell<Vec<(Arc<LocalRateLimit>, Rc<Buckets>)>>);
+
+impl OwnBuckets {
+    fn of(&self, limit: &Arc<LocalRateLimit>) -> Rc<Buckets> {
+        let mut all = self.0.borrow_mut();
+        if let Some((_, found)) = all.iter().find(|(known, _)| Arc::ptr_eq(known, limit)) {
+            return Rc::clone(found);
+        }
+        // Those of configurations that are gone are held by nobody else.
+        all.retain(|(known, _)| Arc::strong_count(known) > 1);
+        let made = Rc::new(Buckets::new(&limit.rates));
+        all.push((Arc::clone(limit), Rc::clone(&made)));
+        made
+    }
 }
 
-/// A request that was asked for a token and whose answer says what is left in the bucket: that of the
-/// request's description, or that of all.
+/// A bucket of which the answer to a request says what is left in it.
 #[derive(Debug)]
-pub(super) struct Limited {
-    limit: Arc<LocalRateLimit>,
-    descriptor: Option<Descriptor>,
-}
+pub(super) struct Limited(Arc<TokenBucket>);
 
 impl Limited {
-    fn tokens(&self) -> Option<&TokenBucket> {
-        match &self.descriptor {
-            Some(descriptor) => self.limit.by_descriptor.get(&**descriptor),
-            None => self.limit.tokens.as_ref(),
-        }
-    }
-
     /// Says what is left (draft-polli-ratelimit-headers-03, as Envoy writes them).
     pub(super) fn say_what_is_left(&self, headers: &mut HeaderMap) {
-        let Some(tokens) = self.tokens() else { return };
+        let Self(tokens) = self;
         let now = Instant::now();
         let wait = tokens.wait(now);
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
@@ -76,65 +69,71 @@ impl Limited {
     }
 }
 
-/// Takes tokens for a request that is described like this, for two random numbers.
-pub(super) fn ask(
+/// Takes tokens for a request. What its answer tells, and that answer if it is refused.
+pub(super) fn limit(
     limit: &Arc<LocalRateLimit>,
-    descriptors: Vec<Descriptor>,
-    stats: &HttpRateStats,
-    now: Instant,
-    (enabled, enforced): (u64, u64),
-) -> (Said, Option<Limited>) {
-    let limits_nothing = limit.tokens.is_none() && limit.by_descriptor.is_empty();
-    if limits_nothing || !limit.enabled.includes(enabled) {
-        return (Said::Nothing, None);
+    said: &RouteFilters,
+    connection: &Connection,
+    coming: &mut Coming,
+) -> (Option<Limited>, Option<Answer>) {
+    let worker = &connection.worker;
+    if limit.buckets.limit_nothing() || !limit.enabled.includes(worker.random_u64()) {
+        return (None, None);
     }
+    let stats = worker.rate_stats(&connection.chain.registry, &limit.stat_prefix);
     stats.enabled.inc();
-    let limited = |descriptor| {
-        limit.says_what_is_left.then(|| Limited { limit: Arc::clone(limit), descriptor })
+    let described = described(limit, said, connection, coming);
+    let now = Instant::now();
+    let taken = match limit.is_per_connection {
+        true => connection.own_buckets.of(limit).take(&described, now),
+        false => limit.buckets.take(&described, now),
     };
-    match take(limit, descriptors, now) {
-        Ok(descriptor) => {
-            stats.ok.inc();
-            (Said::Passes, limited(descriptor))
-        }
-        Err(descriptor) => {
-            stats.rate_limited.inc();
-            if !limit.enforced.includes(enforced) {
-                return (Said::Noted, None);
-            }
-            stats.enforced.inc();
-            (Said::Refused, limited(descriptor))
-        }
+    if taken.noted {
+        stats.shadow_mode.inc();
     }
+    let tells = taken.tells_what_is_left.unwrap_or(limit.says_what_is_left);
+    let limited = taken.bucket.filter(|_| tells).map(Limited);
+    if taken.enough {
+        stats.ok.inc();
+        return (limited, None);
+    }
+    stats.rate_limited.inc();
+    if limit.enforced.includes(worker.random_u64()) {
+        stats.enforced.inc();
+        return (limited, Some(refusal(limit, &view(connection, coming))));
+    }
+    let mut headers = coming.parts.headers.clone();
+    let view = view(connection, coming);
+    mutation::apply(&limit.when_not_enforced, &mut headers, Side::Request, &view);
+    coming.parts.headers = headers;
+    (None, None)
 }
 
-/// Takes a token of each bucket that has to do with a request, of those that fill up slowest first.
-/// Which bucket says what is left; `Err` where it is empty.
-fn take(
+/// How a request is described as far as the limit goes by that.
+fn described(
     limit: &LocalRateLimit,
-    descriptors: Vec<Descriptor>,
-    now: Instant,
-) -> Result<Option<Descriptor>, Option<Descriptor>> {
-    let mut matched: SmallVec<[(Descriptor, &TokenBucket); 4]> = descriptors
-        .into_iter()
-        .filter_map(|descriptor| {
-            let tokens = limit.by_descriptor.get(&*descriptor)?;
-            Some((descriptor, tokens))
-        })
-        .collect();
-    matched.sort_by_key(|(_, tokens)| Reverse(tokens.pace()));
-    if let Some(empty) = matched.iter().position(|(_, tokens)| !tokens.take(now)) {
-        return Err(Some(matched.swap_remove(empty).0));
+    said: &RouteFilters,
+    connection: &Connection,
+    coming: &Coming,
+) -> Vec<Described> {
+    if !limit.buckets.look_at_descriptions() {
+        return Vec::new();
     }
-    let asks_all = matched.is_empty() || limit.always_takes_default;
-    if asks_all && limit.tokens.as_ref().is_some_and(|tokens| !tokens.take(now)) {
-        return Err(None);
-    }
-    Ok(matched.into_iter().next().map(|(descriptor, _)| descriptor))
+    let own = limit.descriptors.as_deref();
+    let rules = descriptors::rules(own, said, limit.stage, limit.host_descriptors);
+    let tables = connection.worker.tables();
+    let found =
+        descriptors::described(&rules, inject::cluster(&tables, coming), connection, coming);
+    let described = found.into_iter().map(|it| Described {
+        entries: it.entries,
+        tokens: it.hits.unwrap_or(1),
+        tells_what_is_left: it.rule.tells_what_is_left,
+    });
+    described.collect()
 }
 
 /// The answer to a request without a token.
-pub(super) fn refusal(limit: &LocalRateLimit, view: &View<'_>) -> Answer {
+fn refusal(limit: &LocalRateLimit, view: &View<'_>) -> Answer {
     let mut headers = HeaderMap::new();
     mutation::apply(&limit.of_refusals, &mut headers, Side::Response, view);
     let body = Bytes::from_static(b"local_rate_limited");

@@ -1,19 +1,21 @@
 //! `local_ratelimit` of HTTP: how often requests may come.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashSet, sync::Arc};
 
 use http::StatusCode;
-use weft_limit::{Fill, TokenBucket};
+use weft_limit::{Buckets, DescriptorRate, Fill, Rates};
 use weft_proto::pb::envoy::{
     config::core::v3::RuntimeFractionalPercent,
     extensions::{
-        common::ratelimit::v3::VhRateLimitsOptions, filters::http::local_ratelimit::v3 as wire,
+        common::ratelimit::v3::{LocalRateLimitDescriptor, VhRateLimitsOptions},
+        filters::http::local_ratelimit::v3 as wire,
     },
 };
 use weft_route::{Denominator, Fraction};
 
 use super::descriptors::{self, DescriptorRule};
 use crate::{
+    cluster::optional,
     headers::{self, HeaderMutations, HeaderProgram},
     network_filter::{self, TokenRate},
     path::At,
@@ -21,27 +23,26 @@ use crate::{
     scalar,
 };
 
-/// `RateLimitDescriptor.Entry`: a key and a value.
-pub type DescriptorEntry = (Box<str>, Box<str>);
+/// Values of a description with any value for a key that have buckets, unless something else is said.
+const MOST_VALUES: u32 = 20;
 
 /// How often requests may come, with what is left of it now in all workers.
 #[derive(Debug)]
 pub struct LocalRateLimit {
     /// `stat_prefix`.
     pub stat_prefix: Box<str>,
-    /// `token_bucket`; without one nothing is limited.
-    pub tokens: Option<TokenBucket>,
-    /// `descriptors`: buckets of their own for requests that are described like this.
-    pub by_descriptor: HashMap<Box<[DescriptorEntry]>, TokenBucket>,
+    /// `token_bucket` and `descriptors`.
+    pub rates: Rates,
+    /// The buckets that all connections share.
+    pub buckets: Buckets,
+    /// `local_rate_limit_per_downstream_connection`: each connection has buckets of its own instead.
+    pub is_per_connection: bool,
     /// `rate_limits`: how requests are described, in place of what their routes say.
     pub descriptors: Option<Arc<[DescriptorRule]>>,
     /// `stage` of the descriptions of routes.
     pub stage: u32,
     /// `vh_rate_limits`.
     pub host_descriptors: HostDescriptors,
-    /// `always_consume_default_token_bucket` (true by default): a request that has taken a token by
-    /// its description takes one of all as well.
-    pub always_takes_default: bool,
     /// `status` (429 by default).
     pub status: StatusCode,
     /// `filter_enabled`: the share of requests that take a token (none by default).
@@ -82,6 +83,16 @@ pub(super) fn read(
         None => None,
         Some(_) => Some(network_filter::token_rate(bucket, &at.field("token_bucket"), notes)?),
     };
+    let most_values = optional(message.max_dynamic_descriptors.as_ref()).unwrap_or(MOST_VALUES);
+    let rates = Rates {
+        default: rate.map(fill),
+        by_descriptor: by_descriptor(message, at, notes)?,
+        always_takes_default: scalar::bool_or(
+            message.always_consume_default_token_bucket.as_ref(),
+            true,
+        ),
+        most_values: usize::try_from(most_values).unwrap_or(usize::MAX),
+    };
     let sets = |list, field, notes: &mut Notes| {
         let set = headers::sets(list, field, at, notes);
         HeaderProgram::new(&[HeaderMutations { remove: Box::default(), set }])
@@ -94,10 +105,10 @@ pub(super) fn read(
     let of_refusals = sets(&message.response_headers_to_add, "response_headers_to_add", notes);
     Some(LocalRateLimit {
         stat_prefix: message.stat_prefix.as_str().into(),
-        tokens: rate.map(tokens),
-        by_descriptor: by_descriptor(message, at, notes)?,
-        descriptors: (!message.rate_limits.is_empty())
-            .then(|| descriptors::read(&message.rate_limits, at, notes)),
+        buckets: Buckets::new(&rates),
+        rates,
+        is_per_connection: message.local_rate_limit_per_downstream_connection,
+        descriptors: own_descriptors(message, at, notes),
         stage: message.stage,
         host_descriptors: match VhRateLimitsOptions::try_from(message.vh_rate_limits) {
             Ok(VhRateLimitsOptions::Include) => HostDescriptors::Include,
@@ -105,10 +116,6 @@ pub(super) fn read(
             // Any other number was refused before.
             Ok(VhRateLimitsOptions::Override) | Err(_) => HostDescriptors::WithoutOwn,
         },
-        always_takes_default: scalar::bool_or(
-            message.always_consume_default_token_bucket.as_ref(),
-            true,
-        ),
         status: status(message, at, notes)?,
         enabled: share(message.filter_enabled.as_ref(), &at.field("filter_enabled"), notes)?,
         enforced: share(message.filter_enforced.as_ref(), &at.field("filter_enforced"), notes)?,
@@ -124,33 +131,59 @@ fn by_descriptor(
     message: &wire::LocalRateLimit,
     at: &At<'_>,
     notes: &mut Notes,
-) -> Option<HashMap<Box<[DescriptorEntry]>, TokenBucket>> {
-    let mut found = HashMap::new();
-    for (index, descriptor) in message.descriptors.iter().enumerate() {
+) -> Option<Vec<DescriptorRate>> {
+    let mut seen = HashSet::new();
+    let read = |(index, descriptor): (usize, &LocalRateLimitDescriptor)| {
         let at = at.item("descriptors", index);
         let bucket = descriptor.token_bucket.as_ref();
         let rate = network_filter::token_rate(bucket, &at.field("token_bucket"), notes)?;
-        let mut entries = Vec::with_capacity(descriptor.entries.len());
-        for (index, entry) in descriptor.entries.iter().enumerate() {
-            if entry.value.is_empty() {
-                let at = at.item("entries", index);
-                return notes.unsupported(&at.field("value"), "a value for all", "one value is");
-            }
-            entries.push((entry.key.as_str().into(), entry.value.as_str().into()));
-        }
-        let shown = || descriptor.entries.iter().map(|it| format!("{}={}", it.key, it.value));
-        if found.insert(entries.into_boxed_slice(), tokens(rate)).is_some() {
-            let shown: Vec<_> = shown().collect();
+        let any = |value: &str| Some(value).filter(|value| !value.is_empty()).map(Box::from);
+        let entries: Vec<(Box<str>, Option<Box<str>>)> = descriptor
+            .entries
+            .iter()
+            .map(|entry| (entry.key.as_str().into(), any(&entry.value)))
+            .collect();
+        if !seen.insert(entries.clone()) {
+            let entries = descriptor.entries.iter();
+            let shown: Vec<_> = entries.map(|it| format!("{}={}", it.key, it.value)).collect();
             return notes.refuse(&at, Problem::Duplicate(shown.join(", ")));
         }
-    }
-    Some(found)
+        Some(DescriptorRate { entries, fill: fill(rate), is_shadow: descriptor.shadow_mode })
+    };
+    message.descriptors.iter().enumerate().map(read).collect()
 }
 
-/// A full bucket.
-fn tokens(rate: TokenRate) -> TokenBucket {
+/// How requests are described for this limit alone. What only a service can do is refused.
+fn own_descriptors(
+    message: &wire::LocalRateLimit,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<Arc<[DescriptorRule]>> {
+    if message.rate_limits.is_empty() {
+        return None;
+    }
+    for (index, rule) in message.rate_limits.iter().enumerate() {
+        let at = at.item("rate_limits", index);
+        if rule.limit.is_some() {
+            let at = at.field("limit");
+            notes.unsupported::<()>(
+                &at,
+                "a limit that requests bring with them",
+                "token_bucket is",
+            );
+        }
+        if rule.hits_addend.as_ref().is_some_and(|hits| hits.is_negative_hits) {
+            let at = at.field("hits_addend");
+            let what = "giving tokens back";
+            notes.unsupported::<()>(&at.field("is_negative_hits"), what, "false is");
+        }
+    }
+    Some(descriptors::read(&message.rate_limits, at, notes))
+}
+
+fn fill(rate: TokenRate) -> Fill {
     let TokenRate { most, tokens, interval } = rate;
-    TokenBucket::new(Fill { most, tokens, interval })
+    Fill { most, tokens, interval }
 }
 
 /// Below 400 there is no error, and it is 429, as in Envoy.
@@ -179,15 +212,9 @@ fn share(
 }
 
 fn refuse_others(message: &wire::LocalRateLimit, at: &At<'_>, notes: &mut Notes) {
-    let others = [
-        (
-            "local_rate_limit_per_downstream_connection",
-            message.local_rate_limit_per_downstream_connection,
-        ),
-        ("local_cluster_rate_limit", message.local_cluster_rate_limit.is_some()),
-    ];
-    for (field, _) in others.into_iter().filter(|(_, is_set)| *is_set) {
-        let what = "a limit of anything but all requests of a filter or a route";
-        notes.unsupported::<()>(&at.field(field), what, "token_bucket and descriptors are");
+    if message.local_cluster_rate_limit.is_some() {
+        let what = "a limit that a cluster shares";
+        let at = at.field("local_cluster_rate_limit");
+        notes.unsupported::<()>(&at, what, "token_bucket and descriptors are");
     }
 }
