@@ -111,6 +111,14 @@ fn policies_fit_their_targets() {
             "\"[]\" is not a list of at least one item",
         ),
         (
+            policy("p", &format!("{{{target}, retries: {{methods: []}}}}")),
+            "\"[]\" is not a list of at least one item",
+        ),
+        (
+            policy("p", &format!("{{{target}, retries: {{methods: [POST, POST]}}}}")),
+            "the method POST is given twice",
+        ),
+        (
             policy("p", &format!("{{{target}, retries: {{perTryTimeout: 0s}}}}")),
             "\"0s\" is not a duration above zero",
         ),

@@ -160,3 +160,21 @@ def test_the_deadline_of_a_call_holds_on_its_whole_way(control, tmp_path, http_u
     assert got.header("grpc-status") == "4"
     assert "grpc-timeout of the request" in got.header("proxy-status")
     assert int(dict(app.seen[-1]["headers"])["grpc-timeout"].rstrip("m")) <= 200
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "status"),
+    [
+        ("PUT", [], 200),
+        ("POST", [], 503),
+        ("POST", [("idempotency-key", '"order-7"')], 200),
+    ],
+)
+def test_what_may_have_been_done_is_repeated_where_that_does_no_harm(control, tmp_path, http_upstream, method, headers, status):
+    app = http_upstream("app")
+    control.put(mesh.traffic_policy("catalog", "catalog", retries={"on": ["5xx"], "backoff": "1ms"}))
+    Sidecar(tmp_path, control, "catalog", app.port)
+    caller = Sidecar(tmp_path, control, "storefront")
+    until(lambda: http1.request(caller.outbound, host="catalog").status == 200, "the catalog to be reached")
+    app.script = [{"status": 503}]
+    assert http1.request(caller.outbound, method, headers=headers, body="an order", host="catalog").status == status

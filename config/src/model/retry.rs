@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::policy::{duration, is_default};
+use super::route::Method;
 
 /// Which requests are sent once more. What was provably not processed is sent once more anyway.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -20,6 +21,11 @@ pub struct Retries {
     /// Statuses that do as well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub codes: Option<Vec<u16>>,
+    /// Which requests may be sent once more though somebody may have begun on them, at least one
+    /// method; those that change nothing twice (RFC 9110 section 9.2.2) without it. What carries an
+    /// `Idempotency-Key` may be in any case, and so may calls of gRPC, whose conditions say enough.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub methods: Option<Vec<Method>>,
     /// How long one try may take; more than zero.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "duration")]
     pub per_try_timeout: Option<Duration>,
@@ -40,6 +46,7 @@ impl Retries {
             attempts: self.attempts.or(base.attempts),
             on: self.on.or(base.on),
             codes: self.codes.or(base.codes),
+            methods: self.methods.or(base.methods),
             per_try_timeout: self.per_try_timeout.or(base.per_try_timeout),
             backoff: self.backoff.or(base.backoff),
             budget: RetryBudget {
@@ -53,7 +60,7 @@ impl Retries {
     /// ask for.
     pub fn asks(&self) -> bool {
         let asked = self.attempts.is_some() || self.on.is_some() || self.codes.is_some();
-        asked || self.per_try_timeout.is_some() || self.backoff.is_some()
+        asked || self.methods.is_some() || self.per_try_timeout.is_some() || self.backoff.is_some()
     }
 }
 
@@ -122,6 +129,11 @@ impl Condition {
     pub fn as_str(self) -> &'static str {
         let index = Self::ALL.iter().position(|known| *known == self).unwrap_or_default();
         Self::NAMES.get(index).copied().unwrap_or_default()
+    }
+
+    /// Whether nobody has begun on a request of which it is true.
+    pub fn is_safe(self) -> bool {
+        matches!(self, Self::ConnectFailure | Self::RefusedStream)
     }
 
     /// Whether it is about the status of a gRPC call, which is all that gRPC clients know of.

@@ -162,7 +162,7 @@ pub enum ValueMatch {
 }
 
 /// Request methods that can be matched. CONNECT is not among them: it has no path to match.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 #[expect(missing_docs, reason = "RFC 9110 section 9.3 and RFC 5789 name them better")]
 pub enum Method {
@@ -177,6 +177,26 @@ pub enum Method {
 }
 
 impl Method {
+    /// Every method by its name.
+    pub const NAMES: [&'static str; 8] =
+        ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"];
+
+    /// Every method, in the order of their names.
+    pub const ALL: [Self; 8] = [
+        Self::Get,
+        Self::Head,
+        Self::Post,
+        Self::Put,
+        Self::Delete,
+        Self::Options,
+        Self::Trace,
+        Self::Patch,
+    ];
+
+    /// Those that may be sent twice: it changes nothing more than once (RFC 9110 section 9.2.2).
+    pub const IDEMPOTENT: [Self; 6] =
+        [Self::Get, Self::Head, Self::Put, Self::Delete, Self::Options, Self::Trace];
+
     /// The token on the wire.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -30,19 +30,7 @@ const VALUE_KINDS: Choices<ValueKind> = Choices {
     values: &[ValueKind::Exact, ValueKind::Regex],
 };
 
-const METHODS: Choices<Method> = Choices {
-    names: &["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"],
-    values: &[
-        Method::Get,
-        Method::Head,
-        Method::Post,
-        Method::Put,
-        Method::Delete,
-        Method::Options,
-        Method::Trace,
-        Method::Patch,
-    ],
-};
+const METHODS: Choices<Method> = Choices { names: &Method::NAMES, values: &Method::ALL };
 
 const REGEX: &str = "a regular expression (RE2 syntax) of at most 1024 characters";
 const VALUE: &str = "a value of 1 to 4096 characters";

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::fault::fault;
 use super::health::health_check;
+use super::matches::method;
 use super::share::share;
 use super::spread::spread;
 use super::{non_empty, unique};
@@ -122,6 +123,11 @@ fn retries(reader: &mut Reader, node: &Node) -> Option<Retries> {
             unique(reader, node, on, |it| Some((*it, format!("the condition {}", it.as_str()))))
         });
         let codes = object.optional(reader, "codes", error_codes);
+        let methods = object.optional(reader, "methods", |reader, node| {
+            let methods = reader.list(node, method);
+            let methods = non_empty(reader, node, methods);
+            unique(reader, node, methods, |it| Some((*it, format!("the method {}", it.as_str()))))
+        });
         let per_try_timeout = object.optional(reader, "perTryTimeout", some_time);
         let backoff = object.optional(reader, "backoff", some_time);
         let budget = object.optional(reader, "budget", budget);
@@ -129,6 +135,7 @@ fn retries(reader: &mut Reader, node: &Node) -> Option<Retries> {
             attempts: attempts?,
             on: on?,
             codes: codes?,
+            methods: methods?,
             per_try_timeout: per_try_timeout?,
             backoff: backoff?,
             budget: budget?.unwrap_or_default(),

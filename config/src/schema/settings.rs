@@ -6,6 +6,7 @@ use super::request_match::{request_match, share};
 use super::spread::spread;
 use super::{about_it, choice, integer, list, object, text};
 use crate::model::policy::{Condition, GrpcStatus};
+use crate::model::route::Method;
 
 const MOST: u32 = i32::MAX.unsigned_abs();
 
@@ -84,6 +85,14 @@ fn retries() -> Value {
                 ),
             ),
             ("codes", about_it(list(&integer(400, 599), 0), "Statuses that do as well.")),
+            (
+                "methods",
+                about_it(
+                    list(&choice(&Method::NAMES), 1),
+                    "Which requests may be sent twice, besides those with an Idempotency-Key; the \
+                     idempotent ones without it.",
+                ),
+            ),
             ("perTryTimeout", about_it(text(), "How long one try may take.")),
             ("backoff", about_it(text(), "About how long to rest before the second try.")),
             (

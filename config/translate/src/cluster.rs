@@ -161,6 +161,7 @@ pub(crate) fn ignored_by_grpc(settings: &TrafficSettings) -> Vec<&'static str> {
         ("timeouts.connect", settings.timeouts.connect.is_some()),
         ("retries.on, but for statuses of gRPC", !of_grpc),
         ("retries.codes", retries.codes.is_some()),
+        ("retries.methods", retries.methods.is_some()),
         ("retries.perTryTimeout", retries.per_try_timeout.is_some()),
         ("retries.budget", retries.budget != RetryBudget::default()),
         ("loadBalancer.policy: Random", policy == Some(&BalancingPolicy::Random)),

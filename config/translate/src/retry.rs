@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use weft_config::BoundRule;
 use weft_config::model::policy::{Condition, Retries};
+use weft_config::model::route::Method;
 use weft_proto::pb::envoy::config::route::v3 as route;
 use weft_proto::pb::google::protobuf::Any;
 
+use crate::rule::{exact, header, present, starting_with};
 use crate::wire::{duration, uint32};
 
 /// Tries after the first one when nobody says how many.
@@ -21,6 +23,9 @@ const SAFE: [Condition; 3] =
 const OF_ROUTES: [Condition; 3] =
     [Condition::ConnectFailure, Condition::RefusedStream, Condition::Reset];
 
+/// What a caller who sends a request again marks it by (draft-ietf-httpapi-idempotency-key-header).
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
 /// How often Envoy looks for an endpoint that was not tried before it takes what it has.
 const LOOKS: i64 = 5;
 
@@ -30,6 +35,7 @@ pub(crate) struct Tries<'a> {
     attempts: u32,
     on: &'a [Condition],
     codes: &'a [u16],
+    methods: &'a [Method],
     backoff: Option<Duration>,
 }
 
@@ -41,6 +47,7 @@ impl<'a> Tries<'a> {
             attempts: retry.attempts.unwrap_or(ATTEMPTS),
             on: &OF_ROUTES,
             codes: &retry.codes,
+            methods: policy.methods.as_deref().unwrap_or(&Method::IDEMPOTENT),
             backoff: retry.backoff,
         };
         (tries.attempts > 0).then_some(tries)
@@ -53,6 +60,7 @@ impl<'a> Tries<'a> {
             attempts,
             on: policy.on.as_deref().unwrap_or(&SAFE),
             codes: policy.codes.as_deref().unwrap_or_default(),
+            methods: policy.methods.as_deref().unwrap_or(&Method::IDEMPOTENT),
             backoff: policy.backoff,
         })
     }
@@ -62,6 +70,7 @@ impl<'a> Tries<'a> {
         let by_code = (!self.codes.is_empty()).then_some("retriable-status-codes");
         let names = self.on.iter().map(|condition| condition.as_str()).chain(by_code);
         route::RetryPolicy {
+            retriable_request_headers: self.requests(),
             retriable_status_codes: self.codes.iter().copied().map(u32::from).collect(),
             per_try_timeout: per_try.map(duration),
             retry_host_predicate: vec![previous_hosts()],
@@ -76,6 +85,18 @@ impl<'a> Tries<'a> {
         let names = self.on.iter().filter(|on| on.is_of_grpc()).map(|on| on.as_str());
         let names = join(names);
         (!names.is_empty()).then(|| self.policy(&names))
+    }
+
+    /// Which requests this is for. Whatever a proxy of ours does not try again by it, it tries again
+    /// where nobody has begun on it.
+    fn requests(&self) -> Vec<route::HeaderMatcher> {
+        let harmless = |on: &Condition| on.is_safe() || on.is_of_grpc();
+        if self.codes.is_empty() && self.on.iter().all(harmless) {
+            return Vec::new();
+        }
+        let methods = self.methods.iter().map(|method| header(":method", exact(method.as_str())));
+        let calls = header("content-type", starting_with("application/grpc"));
+        methods.chain([present(IDEMPOTENCY_KEY), calls]).collect()
     }
 
     fn policy(&self, on: &str) -> route::RetryPolicy {

@@ -160,6 +160,10 @@ pub(crate) fn header(name: &str, value: matcher::StringMatcher) -> route::Header
     header_match(name, HeaderMatchSpecifier::StringMatch(value))
 }
 
+pub(crate) fn present(name: &str) -> route::HeaderMatcher {
+    header_match(name, HeaderMatchSpecifier::PresentMatch(true))
+}
+
 fn header_match(name: &str, specifier: HeaderMatchSpecifier) -> route::HeaderMatcher {
     route::HeaderMatcher {
         name: name.to_owned(),
@@ -190,6 +194,11 @@ pub(crate) fn safe_regex(pattern: matcher::RegexMatcher) -> matcher::StringMatch
         match_pattern: Some(matcher::string_matcher::MatchPattern::SafeRegex(pattern)),
         ..Default::default()
     }
+}
+
+pub(crate) fn starting_with(prefix: &str) -> matcher::StringMatcher {
+    let pattern = matcher::string_matcher::MatchPattern::Prefix(prefix.to_owned());
+    matcher::StringMatcher { match_pattern: Some(pattern), ..Default::default() }
 }
 
 pub(crate) fn exact(value: &str) -> matcher::StringMatcher {

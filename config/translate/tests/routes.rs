@@ -139,6 +139,29 @@ fn equal_matches_keep_the_order_of_names_and_rules() {
 }
 
 #[test]
+fn what_may_have_been_done_is_repeated_only_where_that_does_no_harm() {
+    let matchers = |retries: &str| -> Vec<String> {
+        let policy = format!(
+            "---\napiVersion: weft.dev/v1\nkind: TrafficPolicy\nmetadata: {{name: p}}\nspec: {{targetRef: {{kind: Service, name: a}}, retries: {retries}}}\n"
+        );
+        let hosts = hosts(&(service("a", "[{port: 80}]") + &policy), "default");
+        let Some(Action::Route(action)) = &hosts[0].routes[0].action else { panic!("{hosts:?}") };
+        let policy = action.retry_policy.as_ref().unwrap();
+        policy.retriable_request_headers.iter().map(|it| format!("{} {it:?}", it.name)).collect()
+    };
+    assert!(matchers("{on: [connect-failure, refused-stream, unavailable]}").is_empty());
+    let idempotent = matchers("{on: [5xx]}");
+    assert_eq!(idempotent.len(), 8);
+    assert!(idempotent.iter().any(|it| it.starts_with(":method") && it.contains("\"PUT\"")));
+    assert!(!idempotent.iter().any(|it| it.contains("\"POST\"")));
+    assert!(idempotent.iter().any(|it| it.starts_with("idempotency-key")));
+    assert_eq!(idempotent, matchers("{on: [connect-failure], codes: [503]}"));
+    let chosen = matchers("{on: [reset], methods: [POST]}");
+    assert_eq!(chosen.len(), 3);
+    assert!(chosen[0].contains("\"POST\""));
+}
+
+#[test]
 fn time_limits() {
     let text = service("a", "[{port: 80}, {port: 81, protocol: grpc}]")
         + &route(

@@ -5,6 +5,7 @@ mod limits;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use weft_config::model::policy::Condition;
+use weft_config::model::route::Method;
 use weft_config::{Key, Mesh, Source, StringMap};
 use weft_translate::{Dialect, Instance, Node, Workloads};
 
@@ -267,11 +268,15 @@ fn retries() -> impl Strategy<Value = Value> {
     let codes = prop::sample::subsequence(vec![429, 500, 503], 0..=3);
     let time = prop::option::of(pick(&["1ms", "1h"]));
     let budget = prop::option::of((0..=100_u32, 0..9_u32));
-    (0..4_u32, prop::option::of(on), codes, time, budget).prop_map(
-        |(attempts, on, codes, time, budget)| {
+    let methods = prop::option::of(prop::sample::subsequence(Method::NAMES.to_vec(), 1..=8));
+    (0..4_u32, prop::option::of(on), codes, methods, time, budget).prop_map(
+        |(attempts, on, codes, methods, time, budget)| {
             let mut retries = json!({"attempts": attempts, "codes": codes});
             if let Some(on) = on {
                 retries["on"] = json!(on);
+            }
+            if let Some(methods) = methods {
+                retries["methods"] = json!(methods);
             }
             if let Some(time) = time {
                 retries["perTryTimeout"] = json!(time);
