@@ -16,6 +16,7 @@ use request::RequestRoute;
 use crate::document::{DocumentId, Key, Kind};
 use crate::link::Origins;
 use crate::mesh::Mesh;
+use crate::model::balancing::HashOn;
 use crate::model::route::{Filters, Match, RouteRetry, Share};
 use crate::model::{Metadata, RateLimitPolicy};
 use crate::problem::Problem;
@@ -58,6 +59,8 @@ pub struct BoundRule {
     pub try_timeout: Option<Duration>,
     /// What is tried again, when the rule says so.
     pub retry: Option<RouteRetry>,
+    /// What makes requests equal that go to the same of its backends; chance without any.
+    pub split_on: Vec<HashOn>,
     /// How often its requests may come.
     pub rate_limit: Option<Arc<RateLimitPolicy>>,
 }

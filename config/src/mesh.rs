@@ -57,6 +57,7 @@ pub struct Mesh {
     limited: BTreeMap<String, BTreeMap<RateLimitTarget, Arc<RateLimitPolicy>>>,
     bindings: Bindings,
     has_faults: bool,
+    has_stickiness: bool,
 }
 
 /// A mesh with changes in it, and which documents they came from.
@@ -219,7 +220,9 @@ impl Mesh {
         self.bindings = bindings;
         let of_policies = self.policies.values().map(|policy| &policy.settings);
         let of_all = self.configs.values().map(|config| &config.defaults);
-        self.has_faults = of_policies.chain(of_all).any(|settings| settings.fault.is_some());
+        let mut all = of_policies.chain(of_all);
+        self.has_faults = all.clone().any(|settings| settings.fault.is_some());
+        self.has_stickiness = all.any(|settings| settings.stickiness.is_some());
         self.targets.clear();
         for (key, policy) in &self.policies {
             let of_namespace = self.targets.entry(key.namespace.clone()).or_default();
@@ -305,6 +308,11 @@ impl Mesh {
     /// Whether any rule of a route says what pages of other origins may do.
     pub fn has_cors(&self) -> bool {
         self.bindings.has_cors()
+    }
+
+    /// Whether any policy keeps sessions at their endpoints.
+    pub fn has_stickiness(&self) -> bool {
+        self.has_stickiness
     }
 
     /// Whether any policy has faults made on purpose.

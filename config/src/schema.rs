@@ -8,11 +8,13 @@ mod rate_limit;
 mod request_match;
 mod settings;
 mod spread;
+mod stickiness;
 
 use filters::{call_filter, filter, header_filter};
 use rate_limit::rate_limit_policy;
 use serde_json::{Value, json};
 use settings::settings;
+use stickiness::told_apart_by;
 
 use crate::document::{GATEWAY_API, GATEWAY_API_ALPHA, WEFT_API};
 
@@ -231,6 +233,7 @@ fn http_route() -> Value {
             ("backendRefs", list(&backend(), 0)),
             ("timeouts", timeouts),
             ("retry", about_it(retry, "Lost connections, and these statuses, are tried again.")),
+            ("splitOn", about_it(told_apart_by(), "Equal requests go to the same backend.")),
         ],
     );
     object(

@@ -112,6 +112,8 @@ spec: SPEC
         "{loadBalancer: {slowStart: {x: 1}}}",
         "{drop: {x: 1}}",
         "{loadBalancer: {hashOn: [{x: 1}]}}",
+        "{stickiness: {x: 1}}",
+        "{stickiness: {cookie: {x: 1}}}",
         "{loadBalancer: {hashOn: [{cookie: {x: 1}}]}}",
         "{healthCheck: {x: 1}}",
         "{healthCheck: {http: {x: 1}}}",

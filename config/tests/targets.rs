@@ -139,6 +139,18 @@ fn policies_fit_their_targets() {
             "hashOn is used by the policies RingHash and Maglev only",
         ),
         (
+            policy("p", &format!("{{{target}, loadBalancer: {{policy: Random, decayTime: 1s}}}}")),
+            "decayTime is used by the policy PeakEWMA only",
+        ),
+        (
+            policy("p", &format!("{{{target}, stickiness: {{strict: true}}}}")),
+            "exactly one of the fields cookie, header must be given",
+        ),
+        (
+            policy("p", &format!("{{{target}, sessionAffinity: {{}}}}")),
+            "sessionAffinity is not supported",
+        ),
+        (
             policy(
                 "p",
                 &format!(
@@ -178,7 +190,7 @@ fn policies_fit_their_targets() {
                     "{{{target}, loadBalancer: {{policy: Random, slowStart: {{window: 1s}}}}}}"
                 ),
             ),
-            "slowStart is for the policies RoundRobin and LeastRequest",
+            "slowStart is for the policies RoundRobin, LeastRequest and PeakEWMA",
         ),
         (
             policy("p", &format!("{{{target}, loadBalancer: {{panicThreshold: 101}}}}")),

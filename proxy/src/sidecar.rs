@@ -54,6 +54,9 @@ pub(crate) fn server_of(url: &str) -> Result<ServerAddress, UrlError> {
     Ok(ServerAddress::Tcp(host.to_owned(), port))
 }
 
+/// What the control plane calls the cluster of a sidecar and its peers.
+const PEERS: &str = "peers";
+
 /// What the control plane of a sidecar is called among the static clusters.
 const CONTROL_PLANE: &str = "control-plane";
 
@@ -67,7 +70,8 @@ pub(crate) fn bootstrap(args: &SidecarArgs, server: Option<ServerAddress>) -> Bo
         admin: Some(ListenAddress::from(args.admin)),
         limits: Limits::default(),
         clusters: Vec::new(),
-        peers: None,
+        // Where there are zones, it is told of them under this name.
+        peers: (args.service.is_some() && !args.zone.is_empty()).then(|| PEERS.into()),
         outlier_log: None,
         listeners: Vec::new(),
         discovery: server.map(discovery).unwrap_or_default(),

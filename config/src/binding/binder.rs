@@ -298,6 +298,7 @@ impl<'a> Binder<'a> {
             timeout: rule.timeouts.request,
             try_timeout: rule.timeouts.backend_request,
             retry: rule.retry.cloned(),
+            split_on: rule.split_on.to_vec(),
             rate_limit: self.rate_limit(rule.name),
         })
     }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::age;
 use crate::document::{Key, Kind};
 use crate::mesh::Mesh;
+use crate::model::balancing::HashOn;
 use crate::model::grpc_route::{GrpcMatch, GrpcRule};
 use crate::model::route::{BackendRef, Filters, Match, ParentRef, RouteRetry, Rule, Timeouts};
 
@@ -54,6 +55,7 @@ pub(super) struct RequestRule<'a> {
     pub(super) backend_refs: &'a [BackendRef],
     pub(super) timeouts: Timeouts,
     pub(super) retry: Option<&'a RouteRetry>,
+    pub(super) split_on: &'a [HashOn],
 }
 
 impl<'a> RequestRule<'a> {
@@ -65,6 +67,7 @@ impl<'a> RequestRule<'a> {
             backend_refs: &rule.backend_refs,
             timeouts: rule.timeouts,
             retry: rule.retry.as_ref(),
+            split_on: &rule.split_on,
         }
     }
 
@@ -76,6 +79,7 @@ impl<'a> RequestRule<'a> {
             backend_refs: &rule.backend_refs,
             timeouts: Timeouts::default(),
             retry: None,
+            split_on: &[],
         }
     }
 }

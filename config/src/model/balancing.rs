@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::policy::duration;
-pub use super::spread::{SlowStart, Spread};
+pub use super::spread::{SlowStart, Spread, Zones};
+use crate::syntax::write_duration;
 
 /// How endpoints are chosen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,7 +24,11 @@ pub enum BalancingPolicy {
     RoundRobin,
     /// The one of two chosen by chance that has fewer requests under way.
     LeastRequest,
-    /// By chance, by weight.
+    /// The one of two chosen by chance where a request is expected to wait less, by the latency of
+    /// answers and what is under way. Latencies are forgotten in this time, more than zero; in ten
+    /// seconds without it.
+    PeakEwma(Option<Duration>),
+    /// By chance.
     Random,
     /// Equal requests to the same endpoint, by a ring; at least one thing they are told apart by.
     RingHash(Vec<HashOn>),
@@ -38,6 +43,7 @@ impl BalancingPolicy {
         match self {
             Self::RoundRobin => "RoundRobin",
             Self::LeastRequest => "LeastRequest",
+            Self::PeakEwma(_) => "PeakEWMA",
             Self::Random => "Random",
             Self::RingHash(_) => "RingHash",
             Self::Maglev(_) => "Maglev",
@@ -47,7 +53,7 @@ impl BalancingPolicy {
     /// What requests are told apart by, if it makes a difference.
     pub fn hash_on(&self) -> &[HashOn] {
         match self {
-            Self::RoundRobin | Self::LeastRequest | Self::Random => &[],
+            Self::RoundRobin | Self::LeastRequest | Self::PeakEwma(_) | Self::Random => &[],
             Self::RingHash(on) | Self::Maglev(on) => on,
         }
     }
@@ -62,12 +68,18 @@ impl Serialize for LoadBalancer {
                 map.serialize_entry("hashOn", policy.hash_on())?;
             }
         }
-        let Spread { slow_start, panic_threshold } = &self.spread;
+        if let Some(BalancingPolicy::PeakEwma(Some(time))) = &self.policy {
+            map.serialize_entry("decayTime", &write_duration(*time))?;
+        }
+        let Spread { slow_start, panic_threshold, zones } = &self.spread;
         if let Some(slow_start) = slow_start {
             map.serialize_entry("slowStart", slow_start)?;
         }
         if let Some(percent) = panic_threshold {
             map.serialize_entry("panicThreshold", percent)?;
+        }
+        if let Some(zones) = zones {
+            map.serialize_entry("zones", zones)?;
         }
         map.end()
     }

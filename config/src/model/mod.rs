@@ -20,6 +20,7 @@ pub mod route;
 pub mod service;
 pub(crate) mod share;
 pub(crate) mod spread;
+pub mod stickiness;
 pub mod stream_route;
 pub mod workload;
 

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-pub use super::balancing::{BalancingPolicy, HashCookie, HashOn, LoadBalancer, SlowStart, Spread};
+pub use super::balancing::{
+    BalancingPolicy, HashCookie, HashOn, LoadBalancer, SlowStart, Spread, Zones,
+};
 pub use super::fault::{Abort, AbortAnswer, Delay, Fault, GrpcStatus};
 pub use super::health::{GrpcProbe, HealthCheck, HttpProbe, Probe};
 pub use super::outlier::{FailureShare, OutlierDetection};
@@ -12,6 +14,7 @@ pub use super::request_match::RequestMatch;
 pub use super::retry::{Condition, Retries, RetryBudget};
 use super::service::Protocol;
 pub use super::share::Share;
+use super::stickiness::Stickiness;
 use super::{Metadata, Resource};
 use crate::document::Kind;
 use crate::syntax::write_duration;
@@ -99,6 +102,9 @@ pub struct TrafficSettings {
     /// What is done wrong on purpose.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
+    /// The requests of one client go to one endpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stickiness: Option<Stickiness>,
 }
 
 pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -210,6 +216,7 @@ impl TrafficSettings {
             },
             drop: self.drop.or(base.drop),
             fault: self.fault.or(base.fault),
+            stickiness: self.stickiness.or(base.stickiness),
         }
     }
 }

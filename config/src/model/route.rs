@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
+use super::balancing::HashOn;
 use super::policy::duration;
 use super::{Metadata, Resource};
 use crate::document::Kind;
@@ -109,6 +110,9 @@ pub struct Rule {
     /// What is tried again; as the Service's policy says without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<RouteRetry>,
+    /// What makes requests equal that go to the same of its backends; chance without any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub split_on: Vec<HashOn>,
 }
 
 /// Conditions that must all hold.

@@ -14,6 +14,17 @@ pub struct Spread {
     /// Below so many well endpoints of a hundred, requests go to those that are not well, too;
     /// never with 0.
     pub panic_threshold: Option<u32>,
+    /// What zones mean.
+    pub zones: Option<Zones>,
+}
+
+/// What zones mean to a proxy that knows its own, and its peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Zones {
+    /// Requests stay in their zone as far as its endpoints can carry them.
+    PreferOwn,
+    /// Nothing.
+    Any,
 }
 
 impl Spread {
@@ -23,6 +34,7 @@ impl Spread {
         Self {
             slow_start: self.slow_start.or(base.slow_start),
             panic_threshold: self.panic_threshold.or(base.panic_threshold),
+            zones: self.zones.or(base.zones),
         }
     }
 }

@@ -47,8 +47,14 @@ pub enum Conflict {
         service: String,
     },
     /// Only some balancers can give an endpoint less than its share.
-    #[error("slowStart is for the policies RoundRobin and LeastRequest")]
+    #[error("slowStart is for the policies RoundRobin, LeastRequest and PeakEWMA")]
     SlowStartWithoutUse,
+    /// Only one balancer measures latencies.
+    #[error("decayTime is used by the policy PeakEWMA only")]
+    DecayWithoutUse,
+    /// Sessions are told apart before it is known which Subset a request goes to.
+    #[error("stickiness is about a Service as a whole, not about a Subset of it")]
+    StickySubset,
     /// The number of retries is bounded in two ways.
     #[error("circuitBreaker.maxRetries and retries.budget cannot be given both")]
     RetriesTwice,
@@ -76,6 +82,9 @@ pub enum Conflict {
     /// Nothing would be done with what requests are told apart by.
     #[error("hashOn is used by the policies RingHash and Maglev only")]
     HashWithoutUse,
+    /// There is nothing to choose.
+    #[error("splitOn chooses among several backendRefs, and the rule has not got them")]
+    SplitOfOne,
     /// Connections have no headers.
     #[error("backends of a route for connections cannot have filters")]
     StreamWithFilters,
@@ -215,7 +224,10 @@ impl Conflict {
                 "requests come to a port with protocol http, http2 or grpc"
             }
             Self::TryLongerThanRequest => "give request at least as much time, or none (0s)",
-            Self::SlowStartWithoutUse => "use one of the two, or remove slowStart",
+            Self::SlowStartWithoutUse => "use one of these, or remove slowStart",
+            Self::DecayWithoutUse => "set loadBalancer.policy to PeakEWMA, or remove decayTime",
+            Self::StickySubset => "put it into the policy of the Service",
+            Self::SplitOfOne => "name its backends, or remove splitOn",
             Self::RetriesTwice => "keep the budget: it grows with what is under way",
             Self::FaultOfSubset => "put it into the policy of the Service, with a match",
             Self::LimitWithoutSidecars { .. } => {

@@ -18,6 +18,7 @@ mod service;
 mod settings;
 mod share;
 mod spread;
+mod stickiness;
 mod stream_route;
 mod workload;
 

@@ -4,6 +4,7 @@ use super::filters::filters;
 use super::matches::route_match;
 use super::refs::{backends, hostnames, parents};
 use super::settings::{attempts, error_codes, some_time, span};
+use super::stickiness::told_apart_by;
 use super::{non_empty, unique};
 use crate::model::filter::PathModifier;
 use crate::model::route::{Match, PathMatch, RouteRetry, Rule, Timeouts};
@@ -46,6 +47,7 @@ fn catch_all() -> Rule {
         backend_refs: Vec::new(),
         timeouts: Timeouts::default(),
         retry: None,
+        split_on: Vec::new(),
     }
 }
 
@@ -57,7 +59,9 @@ fn rule(reader: &mut Reader, node: &Node) -> Option<Rule> {
         let filters = object.optional(reader, "filters", filters).map(Option::unwrap_or_default);
         let backend_refs = backends(reader, object);
         let timeouts = object.optional(reader, "timeouts", timeouts).map(Option::unwrap_or_default);
-        let no_affinity = object.unsupported(reader, "sessionPersistence", "remove it");
+        let instead = "use splitOn, or stickiness in a TrafficPolicy";
+        let no_affinity = object.unsupported(reader, "sessionPersistence", instead);
+        let split_on = object.optional(reader, "splitOn", told_apart_by);
         let retry = object.optional(reader, "retry", retry);
         let rule = Rule {
             name: name?,
@@ -66,6 +70,7 @@ fn rule(reader: &mut Reader, node: &Node) -> Option<Rule> {
             backend_refs: backend_refs?,
             timeouts: timeouts?,
             retry: retry?,
+            split_on: split_on?.unwrap_or_default(),
         };
         no_affinity?;
         check(reader, object, &rule).map(|()| rule)
@@ -74,6 +79,9 @@ fn rule(reader: &mut Reader, node: &Node) -> Option<Rule> {
 
 /// What the fields of a rule must agree on.
 fn check(reader: &mut Reader, object: &Object<'_>, rule: &Rule) -> Option<()> {
+    if !rule.split_on.is_empty() && rule.backend_refs.len() < 2 {
+        return reader.refuse(object.node(), Conflict::SplitOfOne.into());
+    }
     if rule.filters.redirect.is_some() && !rule.backend_refs.is_empty() {
         return reader.refuse(object.node(), Conflict::RedirectWithBackends.into());
     }

@@ -7,18 +7,19 @@ use super::health::health_check;
 use super::matches::method;
 use super::share::share;
 use super::spread::spread;
+use super::stickiness::{stickiness, told_apart_by};
 use super::{non_empty, unique};
 use crate::model::policy::{
-    BalancingPolicy, CircuitBreaker, Condition, ConnectionPool, FailureShare, HashCookie, HashOn,
-    LoadBalancer, OutlierDetection, Retries, RetryBudget, TrafficSettings, TrafficTimeouts,
+    BalancingPolicy, CircuitBreaker, Condition, ConnectionPool, FailureShare, LoadBalancer,
+    OutlierDetection, Retries, RetryBudget, TrafficSettings, TrafficTimeouts,
 };
 use crate::problem::{Conflict, Reason};
 use crate::reader::{Choices, Object, Reader};
-use crate::syntax::{DURATION, HEADER_NAME, PATH, is_header_name, is_path, parse_duration};
+use crate::syntax::{DURATION, parse_duration};
 use crate::tree::Node;
 
 /// The places of settings that are still to come.
-const LATER: [&str; 5] = ["tls", "authorization", "mirror", "locality", "sessionAffinity"];
+const LATER: [&str; 3] = ["tls", "authorization", "mirror"];
 
 /// The settings among the fields of `object`.
 pub(super) fn settings(reader: &mut Reader, object: &mut Object<'_>) -> Option<TrafficSettings> {
@@ -39,6 +40,12 @@ pub(super) fn settings(reader: &mut Reader, object: &mut Object<'_>) -> Option<T
         })
     });
     let fault = object.optional(reader, "fault", fault);
+    let stickiness = object.optional(reader, "stickiness", stickiness);
+    let elsewhere = [
+        object.unsupported(reader, "sessionAffinity", "use stickiness"),
+        object.unsupported(reader, "locality", "use loadBalancer.zones"),
+    ];
+    elsewhere.into_iter().collect::<Option<()>>()?;
     object.unsupported(reader, "rateLimit", "write a RateLimitPolicy for the target")?;
     let refused = LATER.map(|name| object.not_yet(reader, name));
     refused.into_iter().collect::<Option<()>>()?;
@@ -59,6 +66,7 @@ pub(super) fn settings(reader: &mut Reader, object: &mut Object<'_>) -> Option<T
         connection_pool: connection_pool?.unwrap_or_default(),
         drop: drop?,
         fault: fault?,
+        stickiness: stickiness?,
     })
 }
 
@@ -159,16 +167,18 @@ fn percent(reader: &mut Reader, node: &Node) -> Option<u32> {
 enum PolicyName {
     RoundRobin,
     LeastRequest,
+    PeakEwma,
     Random,
     RingHash,
     Maglev,
 }
 
 const POLICIES: Choices<PolicyName> = Choices {
-    names: &["RoundRobin", "LeastRequest", "Random", "RingHash", "Maglev"],
+    names: &["RoundRobin", "LeastRequest", "PeakEWMA", "Random", "RingHash", "Maglev"],
     values: &[
         PolicyName::RoundRobin,
         PolicyName::LeastRequest,
+        PolicyName::PeakEwma,
         PolicyName::Random,
         PolicyName::RingHash,
         PolicyName::Maglev,
@@ -179,12 +189,13 @@ fn load_balancer(reader: &mut Reader, node: &Node) -> Option<LoadBalancer> {
     reader.object(node, |reader, object| {
         let policy =
             object.optional(reader, "policy", |reader, node| reader.choice(node, &POLICIES));
-        let hash_on = object.optional(reader, "hashOn", |reader, node| {
-            let list = reader.list(node, hash_on);
-            non_empty(reader, node, list)
-        });
+        let hash_on = object.optional(reader, "hashOn", told_apart_by);
+        let decay = object.optional(reader, "decayTime", some_time);
         let spread = spread(reader, object);
-        let (policy, hash_on) = (policy?, hash_on?);
+        let (policy, hash_on, decay) = (policy?, hash_on?, decay?);
+        if decay.is_some() && !matches!(policy, Some(PolicyName::PeakEwma)) {
+            return reader.refuse(object.node(), Conflict::DecayWithoutUse.into());
+        }
         let policy = match (policy, hash_on) {
             (Some(PolicyName::RingHash), Some(on)) => Some(BalancingPolicy::RingHash(on)),
             (Some(PolicyName::Maglev), Some(on)) => Some(BalancingPolicy::Maglev(on)),
@@ -194,61 +205,23 @@ fn load_balancer(reader: &mut Reader, node: &Node) -> Option<LoadBalancer> {
             (_, Some(_)) => return reader.refuse(object.node(), Conflict::HashWithoutUse.into()),
             (Some(PolicyName::RoundRobin), None) => Some(BalancingPolicy::RoundRobin),
             (Some(PolicyName::LeastRequest), None) => Some(BalancingPolicy::LeastRequest),
+            (Some(PolicyName::PeakEwma), None) => Some(BalancingPolicy::PeakEwma(decay)),
             (Some(PolicyName::Random), None) => Some(BalancingPolicy::Random),
             (None, None) => None,
         };
         let spread = spread?;
         let ramps = matches!(
             policy,
-            None | Some(BalancingPolicy::RoundRobin | BalancingPolicy::LeastRequest)
+            None | Some(
+                BalancingPolicy::RoundRobin
+                    | BalancingPolicy::LeastRequest
+                    | BalancingPolicy::PeakEwma(_)
+            )
         );
         if spread.slow_start.is_some() && !ramps {
             return reader.refuse(object.node(), Conflict::SlowStartWithoutUse.into());
         }
         Some(LoadBalancer { policy, spread })
-    })
-}
-
-const COOKIE_NAME: &str = "the name of a cookie (RFC 6265 token)";
-const PARAMETER: &str = "the name of a query parameter, 1 to 256 characters";
-
-fn hash_on(reader: &mut Reader, node: &Node) -> Option<HashOn> {
-    reader.object(node, |reader, object| {
-        let header = object.optional(reader, "header", |reader, node| {
-            let name = reader.text(node, HEADER_NAME, is_header_name)?;
-            Some(HashOn::Header(name.to_ascii_lowercase()))
-        });
-        let cookie = object.optional(reader, "cookie", cookie);
-        let parameter = object.optional(reader, "queryParameter", |reader, node| {
-            let is_name = |text: &str| (1..=256).contains(&text.len());
-            reader.text(node, PARAMETER, is_name).map(HashOn::QueryParameter)
-        });
-        let source = object.optional(reader, "sourceAddress", |reader, node| {
-            reader.object(node, |_, _| Some(HashOn::SourceAddress {}))
-        });
-        let mut said = [header?, cookie?, parameter?, source?].into_iter().flatten();
-        match (said.next(), said.next()) {
-            (Some(on), None) => Some(on),
-            _ => {
-                let fields = &["header", "cookie", "queryParameter", "sourceAddress"];
-                reader.refuse(object.node(), Reason::ExactlyOne { fields })
-            }
-        }
-    })
-}
-
-fn cookie(reader: &mut Reader, node: &Node) -> Option<HashOn> {
-    reader.object(node, |reader, object| {
-        let name = object.required(reader, "name", |reader, node| {
-            reader.text(node, COOKIE_NAME, is_header_name)
-        });
-        let ttl = object.optional(reader, "ttl", span);
-        let path = object.optional(reader, "path", |reader, node| {
-            // It is written into a `set-cookie` header, where these would end the attribute.
-            let is_attribute = |text: &str| is_path(text) && !text.contains([';', ',']);
-            reader.text(node, PATH, is_attribute)
-        });
-        Some(HashOn::Cookie(HashCookie { name: name?, ttl: ttl?, path: path? }))
     })
 }
 

@@ -1,16 +1,20 @@
 //! Reads how far requests are spread when endpoints are new, or not well.
 
 use super::settings::some_time;
-use crate::model::spread::{SlowStart, Spread};
-use crate::reader::{Object, Reader};
+use crate::model::spread::{SlowStart, Spread, Zones};
+use crate::reader::{Choices, Object, Reader};
 use crate::tree::Node;
+
+const ZONES: Choices<Zones> =
+    Choices { names: &["PreferOwn", "Any"], values: &[Zones::PreferOwn, Zones::Any] };
 
 /// The settings among the fields of a balancer.
 pub(super) fn spread(reader: &mut Reader, object: &mut Object<'_>) -> Option<Spread> {
     let slow_start = object.optional(reader, "slowStart", slow_start);
     let panic_threshold =
         object.optional(reader, "panicThreshold", |reader, node| reader.integer(node, 0, 100));
-    Some(Spread { slow_start: slow_start?, panic_threshold: panic_threshold? })
+    let zones = object.optional(reader, "zones", |reader, node| reader.choice(node, &ZONES));
+    Some(Spread { slow_start: slow_start?, panic_threshold: panic_threshold?, zones: zones? })
 }
 
 fn slow_start(reader: &mut Reader, node: &Node) -> Option<SlowStart> {

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::request_match::{request_match, share};
 use super::spread::spread;
+use super::stickiness::{stickiness, told_apart_by};
 use super::{about_it, choice, integer, list, object, text};
 use crate::model::policy::{Condition, GrpcStatus};
 use crate::model::route::Method;
@@ -11,7 +12,7 @@ use crate::model::route::Method;
 const MOST: u32 = i32::MAX.unsigned_abs();
 
 /// The fields.
-pub(super) fn settings() -> [(&'static str, Value); 9] {
+pub(super) fn settings() -> [(&'static str, Value); 10] {
     let timeouts = [
         ("request", about_it(text(), "When the route does not say; 0s is no limit.")),
         ("connect", about_it(text(), "Connecting to an endpoint.")),
@@ -44,6 +45,10 @@ pub(super) fn settings() -> [(&'static str, Value); 9] {
         ("connectionPool", object(&[], &pool)),
         ("drop", about_it(object(&[], &share()), "Requests that are answered 503, not sent.")),
         ("fault", about_it(fault(), "What is done wrong on purpose, by the proxies of callers.")),
+        (
+            "stickiness",
+            about_it(stickiness(), "Requests of one client go to one endpoint while it is live."),
+        ),
     ]
 }
 
@@ -104,38 +109,23 @@ fn retries() -> Value {
 }
 
 fn load_balancer() -> Value {
-    let cookie = [
-        ("name", text()),
-        (
-            "ttl",
-            about_it(
-                text(),
-                "Clients without the cookie are given one for so long; 0s until they close.",
-            ),
-        ),
-        ("path", about_it(text(), "The path of a cookie that is given.")),
-    ];
-    let on = [
-        ("header", about_it(text(), "The values of this header.")),
-        ("cookie", object(&["name"], &cookie)),
-        ("queryParameter", about_it(text(), "The value of this query parameter.")),
-        ("sourceAddress", about_it(object(&[], &[]), "The address of the client.")),
-    ];
-    let mut on = object(&[], &on);
-    on["minProperties"] = 1.into();
-    on["maxProperties"] = 1.into();
-    let policies = ["RoundRobin", "LeastRequest", "Random", "RingHash", "Maglev"];
-    let [slow_start, panic_threshold] = spread();
+    let policies = ["RoundRobin", "LeastRequest", "PeakEWMA", "Random", "RingHash", "Maglev"];
+    let [slow_start, panic_threshold, zones] = spread();
     object(
         &[],
         &[
             ("policy", choice(&policies)),
             (
                 "hashOn",
-                about_it(list(&on, 1), "What makes requests equal, for RingHash and Maglev only."),
+                about_it(
+                    told_apart_by(),
+                    "What makes requests equal, for RingHash and Maglev only.",
+                ),
             ),
+            ("decayTime", about_it(text(), "How fast PeakEWMA forgets latencies; 10s without it.")),
             slow_start,
             panic_threshold,
+            zones,
         ],
     )
 }

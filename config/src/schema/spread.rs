@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::{about_it, integer, object, text};
+use super::{about_it, choice, integer, object, text};
 
-pub(super) fn spread() -> [(&'static str, Value); 2] {
+pub(super) fn spread() -> [(&'static str, Value); 3] {
     let slow = [
         ("window", about_it(text(), "After which they take their whole share.")),
         ("minWeightPercent", about_it(integer(1, 100), "Of their share at first; 10 without it.")),
@@ -16,6 +16,13 @@ pub(super) fn spread() -> [(&'static str, Value); 2] {
             about_it(
                 integer(0, 100),
                 "With fewer well endpoints of a hundred, all are used; 50 without it, 0 for never.",
+            ),
+        ),
+        (
+            "zones",
+            about_it(
+                choice(&["PreferOwn", "Any"]),
+                "Whether requests stay in their zone as far as it can carry them; PreferOwn without it.",
             ),
         ),
     ]

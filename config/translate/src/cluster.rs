@@ -6,7 +6,7 @@ use std::time::Duration;
 use weft_config::Key;
 use weft_config::model::policy::{
     BalancingPolicy, CircuitBreaker, ConnectionPool, EgressHost, HashOn, OutlierDetection,
-    RetryBudget, Spread, TrafficSettings,
+    RetryBudget, TrafficSettings, Zones,
 };
 use weft_config::model::service::{Protocol, Service};
 use weft_proto::pb::envoy::config::cluster::v3 as cluster;
@@ -16,9 +16,13 @@ use weft_proto::pb::envoy::extensions::upstreams::http::v3 as http;
 use weft_proto::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::explicit_http_config::ProtocolConfig;
 use weft_proto::pb::envoy::r#type::v3::Percent;
 
+use crate::balancing::balance;
 use crate::health::check;
 use crate::listener::INBOUND;
 use crate::wire::{ads, any, bool_value, duration, uint32};
+
+/// The cluster of a node's peers, which tells proxies how much of their requests a zone can carry.
+pub const PEERS: &str = "peers";
 
 /// How long connecting to an endpoint may take. A mesh has no long ways: what has not answered a
 /// SYN, and two repetitions of it, in this time is gone.
@@ -65,22 +69,13 @@ pub(crate) fn envoy(
     source: Source<'_>,
     settings: &TrafficSettings,
 ) -> cluster::Cluster {
-    use cluster::cluster::LbPolicy;
     let mut cluster = from_source(name, source, cluster::cluster::DiscoveryType::StrictDns);
     if matches!(source, Source::Dns { .. }) {
         // A name often has IPv6 addresses that nothing listens on; one that has no others works.
         cluster.dns_lookup_family = cluster::cluster::DnsLookupFamily::V4Preferred.into();
     }
     cluster.connect_timeout = Some(duration(settings.timeouts.connect.unwrap_or(CONNECT_TIMEOUT)));
-    cluster.lb_policy = match settings.load_balancer.policy {
-        Some(BalancingPolicy::LeastRequest) => LbPolicy::LeastRequest,
-        Some(BalancingPolicy::Random) => LbPolicy::Random,
-        Some(BalancingPolicy::RingHash(_)) => LbPolicy::RingHash,
-        Some(BalancingPolicy::Maglev(_)) => LbPolicy::Maglev,
-        Some(BalancingPolicy::RoundRobin) | None => LbPolicy::RoundRobin,
-    }
-    .into();
-    balance(&mut cluster, settings.load_balancer.spread);
+    balance(&mut cluster, &settings.load_balancer, source == Source::Discovery);
     if let Some(assignment) = &mut cluster.load_assignment {
         assignment.policy = crate::endpoint::policy(settings);
     }
@@ -97,39 +92,14 @@ pub(crate) fn envoy(
     cluster
 }
 
-/// How far requests are spread when endpoints are new, or not well.
-fn balance(cluster: &mut cluster::Cluster, spread: Spread) {
-    use cluster::cluster::{CommonLbConfig, LbConfig, LbPolicy, SlowStartConfig};
-    use cluster::cluster::{LeastRequestLbConfig, RoundRobinLbConfig};
-    cluster.common_lb_config = spread.panic_threshold.map(|percent| CommonLbConfig {
-        healthy_panic_threshold: Some(Percent { value: f64::from(percent) }),
-        ..Default::default()
-    });
-    let Some(ramp) = spread.slow_start else { return };
-    let slow_start_config = Some(SlowStartConfig {
-        slow_start_window: Some(duration(ramp.window)),
-        min_weight_percent: ramp.min_weight_percent.map(|it| Percent { value: f64::from(it) }),
-        ..Default::default()
-    });
-    cluster.lb_config = match LbPolicy::try_from(cluster.lb_policy) {
-        Ok(LbPolicy::RoundRobin) => {
-            Some(LbConfig::RoundRobinLbConfig(RoundRobinLbConfig { slow_start_config }))
-        }
-        Ok(LbPolicy::LeastRequest) => {
-            let config = LeastRequestLbConfig { slow_start_config, ..Default::default() };
-            Some(LbConfig::LeastRequestLbConfig(config))
-        }
-        // A policy for a target with such a balancer says slowStart for others.
-        _ => None,
-    };
-}
-
 /// A cluster as proxyless gRPC clients take it: they speak HTTP/2 anyway.
 pub(crate) fn grpc(name: &str, source: Source<'_>, settings: &TrafficSettings) -> cluster::Cluster {
     use cluster::cluster::LbPolicy;
     let mut cluster = from_source(name, source, cluster::cluster::DiscoveryType::LogicalDns);
     cluster.lb_policy = match &settings.load_balancer.policy {
-        Some(BalancingPolicy::LeastRequest) => LbPolicy::LeastRequest,
+        Some(BalancingPolicy::LeastRequest | BalancingPolicy::PeakEwma(_)) => {
+            LbPolicy::LeastRequest
+        }
         // Equal calls go to the same endpoint by a ring as well; gRPC has no other way (gRFC A42).
         Some(BalancingPolicy::RingHash(_) | BalancingPolicy::Maglev(_)) => LbPolicy::RingHash,
         Some(BalancingPolicy::RoundRobin | BalancingPolicy::Random) | None => LbPolicy::RoundRobin,
@@ -153,6 +123,8 @@ pub(crate) fn ignored_by_grpc(settings: &TrafficSettings) -> Vec<&'static str> {
     let (retries, outliers) = (&settings.retries, settings.outlier_detection.unwrap_or_default());
     let policy = settings.load_balancer.policy.as_ref();
     let hash_on = policy.map_or(&[][..], |policy| policy.hash_on());
+    let peak_ewma = matches!(policy, Some(BalancingPolicy::PeakEwma(_)));
+    let zones = settings.load_balancer.spread.zones;
     let by_header = hash_on.iter().all(|on| matches!(on, HashOn::Header(_)));
     let of_grpc = retries.on.iter().flatten().all(|condition| condition.is_of_grpc());
     let in_a_row =
@@ -165,6 +137,7 @@ pub(crate) fn ignored_by_grpc(settings: &TrafficSettings) -> Vec<&'static str> {
         ("retries.perTryTimeout", retries.per_try_timeout.is_some()),
         ("retries.budget", retries.budget != RetryBudget::default()),
         ("loadBalancer.policy: Random", policy == Some(&BalancingPolicy::Random)),
+        ("loadBalancer.policy: PeakEWMA, but as LeastRequest", peak_ewma),
         ("loadBalancer.hashOn, but for headers", !by_header),
         ("loadBalancer.slowStart", settings.load_balancer.spread.slow_start.is_some()),
         ("loadBalancer.panicThreshold", settings.load_balancer.spread.panic_threshold.is_some()),
@@ -181,6 +154,8 @@ pub(crate) fn ignored_by_grpc(settings: &TrafficSettings) -> Vec<&'static str> {
         ("connectionPool.maxRequestsPerConnection", pool.max_requests_per_connection.is_some()),
         ("connectionPool.idleTimeout", pool.idle_timeout.is_some()),
         ("connectionPool.maxConnectionDuration", pool.max_connection_duration.is_some()),
+        ("loadBalancer.zones: PreferOwn", zones == Some(Zones::PreferOwn)),
+        ("stickiness", settings.stickiness.is_some()),
         ("fault with a match", settings.fault.as_ref().is_some_and(|it| it.matched.is_some())),
     ]
     .into_iter()
@@ -283,6 +258,16 @@ fn common_options(pool: ConnectionPool) -> Option<core::HttpProtocolOptions> {
         max_requests_per_connection: pool.max_requests_per_connection.map(uint32),
         ..Default::default()
     })
+}
+
+/// The cluster of the instances of the node's own Service: its peers, by the endpoints of a port.
+pub(crate) fn peers(of: &str) -> cluster::Cluster {
+    let mut cluster =
+        from_source(PEERS, Source::Discovery, cluster::cluster::DiscoveryType::StrictDns);
+    if let Some(discovery) = &mut cluster.eds_cluster_config {
+        of.clone_into(&mut discovery.service_name);
+    }
+    cluster
 }
 
 /// The cluster of the application beside a sidecar.

@@ -28,6 +28,7 @@ use crate::resources::ResourceMap;
 use crate::route::{Candidate, by_precedence};
 use crate::rule;
 use crate::stable;
+use crate::stickiness;
 use crate::treatment::Treatment;
 use crate::wire::{ads, bool_value, duration};
 
@@ -172,6 +173,9 @@ fn requests(
     );
     if mesh.has_faults() {
         fault::with_faults(&mut manager);
+    }
+    if mesh.has_stickiness() {
+        stickiness::with_sessions(&mut manager);
     }
     let mut rules = takes.iter().flat_map(|route| &route.rules);
     let has_cors = rules.any(|rule| rule.filters.cors.is_some());

@@ -178,6 +178,13 @@ fn client_routes(
             notes.push(note);
         }
     }
+    if !candidate.rule.split_on.is_empty() {
+        let route = candidate.route.id();
+        let note = Note::SplitInGrpcClient { route, rule: candidate.rule_index };
+        if !notes.contains(&note) {
+            notes.push(note);
+        }
+    }
     if let Some(policy) = &candidate.rule.rate_limit {
         let policy = DocumentId::new(Kind::RateLimitPolicy, policy.metadata.key());
         let note = Note::LimitInGrpc { policy };

@@ -13,6 +13,7 @@
 //! what one sidecar has left of the time is all that the next one has. What is tried again is for the rule to say as a
 //! whole; without a word of it there, the policy of the Service that is dialled holds.
 
+mod balancing;
 mod cluster;
 mod cors;
 mod egress;
@@ -33,6 +34,7 @@ mod retry;
 mod route;
 mod rule;
 mod stable;
+mod stickiness;
 mod translator;
 mod treatment;
 mod view;
@@ -47,6 +49,6 @@ pub use workloads::{Instance, Workloads};
 
 /// Names that resources have. They appear in dumps, metrics and logs.
 pub mod names {
-    pub use crate::cluster::{cluster_name, subset_cluster_name};
+    pub use crate::cluster::{PEERS, cluster_name, subset_cluster_name};
     pub use crate::listener::{INBOUND, OUTBOUND};
 }

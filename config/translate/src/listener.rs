@@ -26,6 +26,7 @@ use crate::resources::{Resource, ResourceMap};
 use crate::route::{backend_cluster, by_precedence};
 use crate::rule;
 use crate::stable::{self, append};
+use crate::stickiness;
 use crate::treatment::{Lasts, Treatment, lasting};
 use crate::view::Viewpoint;
 use crate::virtual_host::{Host, hosts};
@@ -64,6 +65,9 @@ fn outgoing(mesh: &Mesh, routes: &str, limits: &[&RateLimitPolicy]) -> hcm::Http
     rate_limit::with_limits(mesh, &mut manager, None, limits);
     if mesh.has_faults() {
         fault::with_faults(&mut manager);
+    }
+    if mesh.has_stickiness() {
+        stickiness::with_sessions(&mut manager);
     }
     if mesh.has_cors() { with_cors(manager) } else { manager }
 }

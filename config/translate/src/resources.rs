@@ -128,6 +128,16 @@ pub enum Note {
         /// Index of the rule.
         rule: usize,
     },
+    /// A proxyless gRPC client chooses among the backends of a rule by chance.
+    #[error(
+        "{route} spec.rules[{rule}].splitOn: proxyless gRPC clients choose among its backends by chance"
+    )]
+    SplitInGrpcClient {
+        /// The route.
+        route: DocumentId,
+        /// Index of the rule.
+        rule: usize,
+    },
     /// A proxyless gRPC client cannot do some of what a policy asks for.
     #[error(
         "{target}: proxyless gRPC clients do not apply {} of its TrafficPolicy or the MeshConfig's defaults",

@@ -14,7 +14,7 @@ use weft_proto::pb::google::protobuf::Any;
 use crate::node::Dialect;
 use crate::path::{regex, specifiers};
 use crate::treatment::Treatment;
-use crate::wire::uint32;
+use crate::wire::{bool_value, uint32};
 
 /// The routes of one match of a rule.
 pub(crate) fn routes(
@@ -104,6 +104,7 @@ fn action(
 /// Where a rule sends requests; `None` when no backend has a weight.
 pub(crate) fn destination(rule: &BoundRule) -> Option<route::route_action::ClusterSpecifier> {
     use route::route_action::ClusterSpecifier;
+    use route::weighted_cluster::RandomValueSpecifier;
     match weighted(&rule.backends).as_slice() {
         [] => None,
         [only] if only.filters.is_empty() => {
@@ -113,6 +114,8 @@ pub(crate) fn destination(rule: &BoundRule) -> Option<route::route_action::Clust
             let clusters = several.iter().map(|backend| share(backend));
             Some(ClusterSpecifier::WeightedClusters(route::WeightedCluster {
                 clusters: clusters.collect(),
+                random_value_specifier: (!rule.split_on.is_empty())
+                    .then(|| RandomValueSpecifier::UseHashPolicy(bool_value(true))),
                 ..Default::default()
             }))
         }

@@ -228,6 +228,11 @@ impl Translator {
             let service = self.mesh.services().get(&key).map(AsRef::as_ref);
             let speaks = listener::speaks(service);
             resources.clusters.insert(INBOUND, &cluster::inbound(inbound.app, speaks));
+            if let Some(peers) =
+                viewpoint.and(self.services.get(&key)).and_then(ServicePieces::found)
+            {
+                resources.clusters.insert(cluster::PEERS, &cluster::peers(peers));
+            }
             let limited = rate_limit::of_target(&self.mesh, &key, RateLimitTarget::Service);
             let head_timeout = self.mesh.settings(&key, None).timeouts.request_headers;
             let listener =
@@ -436,6 +441,12 @@ impl ServicePieces {
             }
         }
         Self { service: Arc::clone(service), settings, pieces }
+    }
+
+    /// The cluster of one of its ports, if its endpoints are discovered.
+    fn found(&self) -> Option<&str> {
+        let whole = |piece: &&Piece| piece.subset.is_none() && piece.assignment.is_some();
+        self.pieces.iter().find(whole).map(|piece| &*piece.name)
     }
 
     /// Whether they were made of these very documents.

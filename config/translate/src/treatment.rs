@@ -53,7 +53,11 @@ impl<'a> Treatment<'a> {
         let timeout = rule.timeout.or(self.settings.timeouts.request);
         let per_try = rule.try_timeout.or(self.settings.retries.per_try_timeout);
         let tries = Tries::of(rule, &self.settings.retries);
-        let hash_policy = hash_policies(&self.told_apart_by(&rule.backends));
+        let hash_policy = match rule.split_on.as_slice() {
+            [] => hash_policies(&self.told_apart_by(&rule.backends)),
+            // One hash decides of both, the backend and its endpoint.
+            split_on => hash_policies(split_on),
+        };
         route::RouteAction {
             request_mirror_policies: rule.mirrors.iter().map(mirror_policy).collect(),
             ..self.action(
@@ -98,7 +102,8 @@ impl<'a> Treatment<'a> {
 
     /// What routes say to filters, by their names.
     pub(crate) fn filters(&self) -> impl Iterator<Item = (String, Any)> {
-        self.settings.fault.as_ref().map(crate::fault::of_route).into_iter()
+        let fault = self.settings.fault.iter().map(crate::fault::of_route);
+        fault.chain(self.settings.stickiness.iter().map(crate::stickiness::of_route))
     }
 
     /// A route for every request, with this action.

@@ -113,6 +113,9 @@ impl Viewpoint {
                 for service in dependencies(mesh, own) {
                     reach.extend(of_service(mesh, &service));
                 }
+                // Its peers say how much of its requests its zone can carry.
+                let port = mesh.services().get(own).and_then(|service| service.ports.first());
+                reach.extend(port.map(|port| cluster_name(own, port.port)));
                 reach.extend(egress::cluster_names(mesh));
                 let inbound = rate_limit::of_target(mesh, own, RateLimitTarget::Service);
                 let called: Vec<Key> = dependencies(mesh, own).collect();

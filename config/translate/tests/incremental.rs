@@ -184,7 +184,7 @@ fn a_change_out_of_sight_changes_nothing() {
     let mut translator = Translator::new(mesh_of(1), Workloads::new());
     let node = Node { service: Some("a".to_owned()), ..node(Dialect::Envoy) };
     let before = translator.resources(&node);
-    assert_eq!(before.clusters.len(), 1);
+    assert_eq!(before.clusters.len(), 2, "what it calls, and its own instances");
     translator.set_mesh(mesh_of(2));
     translator.set_instances(&Key::new("default", "c"), vec![instance("i", 1, "v1")]);
     let mut after = before.clone();

@@ -300,8 +300,9 @@ fn load_balancer() -> impl Strategy<Value = Value> {
     ];
     let on = prop::sample::subsequence(on.to_vec(), 1..=5);
     prop_oneof![
-        pick(&["RoundRobin", "LeastRequest", "Random"])
-            .prop_map(|policy| json!({"policy": policy})),
+        pick(&["RoundRobin", "LeastRequest", "PeakEWMA", "Random"])
+            .prop_map(|policy| json!({"policy": policy, "zones": "Any"})),
+        Just(json!({"policy": "PeakEWMA", "decayTime": "3s", "slowStart": {"window": "1s"}})),
         pick(&["RoundRobin", "LeastRequest"]).prop_map(|policy| {
             let slow_start = json!({"window": "1s", "minWeightPercent": 50});
             json!({"policy": policy, "slowStart": slow_start, "panicThreshold": 0})
