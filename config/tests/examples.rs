@@ -134,6 +134,7 @@ spec: SPEC
         "{targetRef: {kind: HTTPRoute, x: 1}}",
         "{limits: [{x: 1}]}",
         "{limits: [{match: {x: 1}}]}",
+        "{limits: [{by: [{x: 1}]}]}",
         "{global: {x: 1}}",
         "{global: {service: {x: 1}}}",
         "{global: {descriptors: [{x: 1}]}}",

@@ -83,6 +83,10 @@ fn what_cannot_be_limited_is_said() {
             "targetRef.group: \"weft.dev\" is not one of gateway.networking.k8s.io",
         ),
         (
+            limit("{requests: 1, per: 1s, by: []}"),
+            "limits[0].by: \"[]\" is not a list of at least one item",
+        ),
+        (
             "{targetRef: {kind: Service, name: a}}".to_owned(),
             ": none of these is given: limits, global",
         ),

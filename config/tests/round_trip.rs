@@ -110,7 +110,7 @@ metadata: {name: shop, namespace: prod}
 spec:
   targetRef: {kind: HTTPRoute, name: shop, sectionName: first}
   limits:
-    - {requests: 2147483647, per: 50ms}
+    - {requests: 2147483647, per: 50ms, by: [{header: X-B}, {queryParameter: q}, {remoteAddress: {}}]}
     - {name: some, requests: 1, per: 24h, burst: 9, match: {method: PUT, path: {type: Exact, value: /a}, headers: [{name: X-A, value: '1'}]}}
   mode: Observe
   status: 503

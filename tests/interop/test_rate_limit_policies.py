@@ -84,6 +84,14 @@ def test_a_limit_can_be_for_some_requests_alone(beside):
     assert statuses(port, ("GET", "/a.b"), ("GET", "/a.b?q"), headers=one) == [200, 503]
 
 
+def test_each_caller_may_send_as_many(beside):
+    """A request that does not say who sends it is not limited by that."""
+    _, port, _ = beside(limit(2, by=[{"header": "x-user"}]), limit(9, name="all"))
+    of = {user: statuses(port, *gets(3), headers=[("x-user", user)]) for user in ("one", "two")}
+    assert of == {"one": [200, 200, 429], "two": [200, 200, 429]}
+    assert statuses(port, *gets(3)) == [200] * 3
+
+
 def test_tokens_come_back(beside):
     _, port, _ = beside(limit(1, "200ms"))
     assert statuses(port, *gets(1)) == [200]

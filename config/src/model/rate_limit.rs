@@ -136,6 +136,10 @@ pub struct RateLimit {
     /// Only requests like this; all without it.
     #[serde(rename = "match", skip_serializing_if = "Option::is_none")]
     pub matched: Option<RequestMatch>,
+    /// What tells callers apart, each of whom may send as many; all of them together without any.
+    /// Never a value that is always the same.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub by: Vec<LimitEntry>,
 }
 
 /// What becomes of requests above a limit.

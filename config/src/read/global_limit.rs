@@ -6,7 +6,7 @@ use crate::model::global_limit::{
     FailureMode, GlobalLimit, LimitDescriptor, LimitEntry, LimitService,
 };
 use crate::problem::Reason;
-use crate::reader::{Choices, Reader};
+use crate::reader::{Choices, Object, Reader};
 use crate::syntax::{HEADER_NAME, LABEL, is_header_name, is_label};
 use crate::tree::Node;
 
@@ -55,31 +55,25 @@ fn descriptor(reader: &mut Reader, node: &Node) -> Option<LimitDescriptor> {
         let entries = object.required(reader, "entries", |reader, node| {
             let entries = reader.list(node, entry);
             let entries = non_empty(reader, node, entries);
-            unique(reader, node, entries, |entry| {
-                let key = match entry {
-                    LimitEntry::Header(name) | LimitEntry::QueryParameter(name) => name,
-                    LimitEntry::RemoteAddress {} => "remote_address",
-                    LimitEntry::Value { key, .. } => key,
-                };
-                Some((key.to_owned(), format!("the key {key:?}")))
-            })
+            unique(reader, node, entries, |entry| Some(key(entry)))
         });
         Some(LimitDescriptor { entries: entries? })
     })
 }
 
+/// The key of an entry, and what it is called: no two of a description are the same.
+pub(super) fn key(entry: &LimitEntry) -> (String, String) {
+    let key = match entry {
+        LimitEntry::Header(name) | LimitEntry::QueryParameter(name) => name,
+        LimitEntry::RemoteAddress {} => "remote_address",
+        LimitEntry::Value { key, .. } => key,
+    };
+    (key.to_owned(), format!("the key {key:?}"))
+}
+
 fn entry(reader: &mut Reader, node: &Node) -> Option<LimitEntry> {
     reader.object(node, |reader, object| {
-        let header = object.optional(reader, "header", |reader, node| {
-            let name = reader.text(node, HEADER_NAME, is_header_name)?;
-            Some(LimitEntry::Header(name.to_ascii_lowercase()))
-        });
-        let parameter = object.optional(reader, "queryParameter", |reader, node| {
-            short(reader, node).map(LimitEntry::QueryParameter)
-        });
-        let address = object.optional(reader, "remoteAddress", |reader, node| {
-            reader.object(node, |_, _| Some(LimitEntry::RemoteAddress {}))
-        });
+        let [header, parameter, address] = of_request(reader, object);
         let value = object.optional(reader, "value", |reader, node| {
             reader.object(node, |reader, object| {
                 let key = object.required(reader, "key", short);
@@ -87,13 +81,44 @@ fn entry(reader: &mut Reader, node: &Node) -> Option<LimitEntry> {
                 Some(LimitEntry::Value { key: key?, value: value? })
             })
         });
-        let mut said = [header?, parameter?, address?, value?].into_iter().flatten();
-        match (said.next(), said.next()) {
-            (Some(entry), None) => Some(entry),
-            _ => {
-                let fields = &["header", "queryParameter", "remoteAddress", "value"];
-                reader.refuse(object.node(), Reason::ExactlyOne { fields })
-            }
-        }
+        let fields = &["header", "queryParameter", "remoteAddress", "value"];
+        the_only(reader, object, [header?, parameter?, address?, value?], fields)
     })
+}
+
+/// Something of a request that tells callers apart.
+pub(super) fn caller(reader: &mut Reader, node: &Node) -> Option<LimitEntry> {
+    reader.object(node, |reader, object| {
+        let [header, parameter, address] = of_request(reader, object);
+        let fields = &["header", "queryParameter", "remoteAddress"];
+        the_only(reader, object, [header?, parameter?, address?], fields)
+    })
+}
+
+/// The fields whose values come with requests.
+fn of_request(reader: &mut Reader, object: &mut Object<'_>) -> [Option<Option<LimitEntry>>; 3] {
+    let header = object.optional(reader, "header", |reader, node| {
+        let name = reader.text(node, HEADER_NAME, is_header_name)?;
+        Some(LimitEntry::Header(name.to_ascii_lowercase()))
+    });
+    let parameter = object.optional(reader, "queryParameter", |reader, node| {
+        short(reader, node).map(LimitEntry::QueryParameter)
+    });
+    let address = object.optional(reader, "remoteAddress", |reader, node| {
+        reader.object(node, |_, _| Some(LimitEntry::RemoteAddress {}))
+    });
+    [header, parameter, address]
+}
+
+fn the_only<const N: usize>(
+    reader: &mut Reader,
+    object: &Object<'_>,
+    said: [Option<LimitEntry>; N],
+    fields: &'static [&'static str],
+) -> Option<LimitEntry> {
+    let mut said = said.into_iter().flatten();
+    match (said.next(), said.next()) {
+        (Some(entry), None) => Some(entry),
+        _ => reader.refuse(object.node(), Reason::ExactlyOne { fields }),
+    }
 }

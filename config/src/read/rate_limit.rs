@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::global_limit::global_limit;
+use super::global_limit::{caller, global_limit, key};
 use super::request_match::request_match;
 use super::settings::{error_code, span};
 use super::{non_empty, unique};
@@ -130,12 +130,18 @@ fn limit(reader: &mut Reader, node: &Node) -> Option<RateLimit> {
             reader.integer(node, requests.unwrap_or(1), MOST)
         });
         let matched = object.optional(reader, "match", request_match);
+        let by = object.optional(reader, "by", |reader, node| {
+            let by = reader.list(node, caller);
+            let by = non_empty(reader, node, by);
+            unique(reader, node, by, |entry| Some(key(entry)))
+        });
         Some(RateLimit {
             name: name?,
             requests: requests?,
             per: per?,
             burst: burst?,
             matched: matched?,
+            by: by?.unwrap_or_default(),
         })
     })
 }

@@ -14,17 +14,9 @@ pub(super) fn global_limit() -> Value {
         ],
     );
     let value = object(&["key", "value"], &[("key", text()), ("value", text())]);
-    let mut entry = object(
-        &[],
-        &[
-            ("header", about_it(text(), "The value of this header, by its name.")),
-            ("queryParameter", about_it(text(), "The value of this parameter, by its name.")),
-            ("remoteAddress", about_it(object(&[], &[]), "The client's, as remote_address.")),
-            ("value", about_it(value, "Always the same.")),
-        ],
-    );
-    entry["minProperties"] = json!(1);
-    entry["maxProperties"] = json!(1);
+    let mut fields = of_request().to_vec();
+    fields.push(("value", about_it(value, "Always the same.")));
+    let entry = one_of(&fields);
     let descriptor = object(&["entries"], &[("entries", list(&entry, 1))]);
     object(
         &["service", "domain", "descriptors"],
@@ -42,4 +34,24 @@ pub(super) fn global_limit() -> Value {
             ),
         ],
     )
+}
+
+/// Something of a request that tells callers apart.
+pub(super) fn caller() -> Value {
+    one_of(&of_request())
+}
+
+fn of_request() -> [(&'static str, Value); 3] {
+    [
+        ("header", about_it(text(), "The value of this header, by its name.")),
+        ("queryParameter", about_it(text(), "The value of this parameter, by its name.")),
+        ("remoteAddress", about_it(object(&[], &[]), "The client's, as remote_address.")),
+    ]
+}
+
+fn one_of(fields: &[(&'static str, Value)]) -> Value {
+    let mut entry = object(&[], fields);
+    entry["minProperties"] = json!(1);
+    entry["maxProperties"] = json!(1);
+    entry
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::global_limit::global_limit;
+use super::global_limit::{caller, global_limit};
 use super::request_match::request_match;
 use super::{about_it, choice, integer, list, object, text};
 
@@ -60,6 +60,7 @@ fn limit() -> Value {
                 about_it(integer(1, MOST), "At once after a quiet time; requests without it."),
             ),
             ("match", request_match()),
+            ("by", about_it(list(&caller(), 1), "Each of whom may send as many.")),
         ],
     )
 }

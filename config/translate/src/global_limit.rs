@@ -58,6 +58,15 @@ pub(crate) fn filter(mesh: &Mesh, policy: &RateLimitPolicy) -> Option<global::Ra
     })
 }
 
+/// The key of what the action gives.
+pub(crate) fn key(entry: &LimitEntry) -> &str {
+    match entry {
+        LimitEntry::Header(name) | LimitEntry::QueryParameter(name) => name,
+        LimitEntry::RemoteAddress {} => "remote_address",
+        LimitEntry::Value { key, .. } => key,
+    }
+}
+
 fn described(said: &GlobalLimit) -> Vec<route::RateLimit> {
     let descriptors = said.descriptors.iter().map(|descriptor| route::RateLimit {
         actions: descriptor.entries.iter().map(action).collect(),
@@ -66,7 +75,8 @@ fn described(said: &GlobalLimit) -> Vec<route::RateLimit> {
     descriptors.collect()
 }
 
-fn action(entry: &LimitEntry) -> Action {
+/// The action that describes a request by this.
+pub(crate) fn action(entry: &LimitEntry) -> Action {
     let specifier = match entry {
         LimitEntry::Header(name) => ActionSpecifier::RequestHeaders(RequestHeaders {
             header_name: name.clone(),

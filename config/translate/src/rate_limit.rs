@@ -1,5 +1,7 @@
 //! How often requests may come: filters for each policy, with what is left of its limits in them.
 
+use std::iter;
+
 use weft_config::Mesh;
 use weft_config::model::RateLimitPolicy;
 use weft_config::model::rate_limit::{LimitHeaders, LimitMode, RateLimit, RateLimitTarget};
@@ -21,6 +23,9 @@ use crate::wire::{any, duration, of_hundred, uint32};
 
 /// What tells the limits of a policy apart.
 const LIMIT: &str = "limit";
+
+/// How many callers of a limit are told apart at once; of more, those who came last.
+const MOST_CALLERS: u32 = 10_000;
 
 /// The policy for what comes to a Service or a Gateway.
 pub(crate) fn of_target<'a>(
@@ -106,13 +111,15 @@ fn limits(policy: &RateLimitPolicy) -> local::LocalRateLimit {
         .into(),
         ..Default::default()
     };
+    let callers = policy.limits.iter().any(|limit| !limit.by.is_empty());
     match policy.limits.as_slice() {
-        [only] if only.matched.is_none() => {
+        [only] if only.matched.is_none() && only.by.is_empty() => {
             local::LocalRateLimit { token_bucket: Some(bucket(only)), ..config }
         }
         several => local::LocalRateLimit {
             rate_limits: several.iter().enumerate().map(described).collect(),
             descriptors: several.iter().enumerate().map(described_bucket).collect(),
+            max_dynamic_descriptors: callers.then(|| uint32(MOST_CALLERS)),
             ..config
         },
     }
@@ -143,14 +150,20 @@ fn described((index, limit): (usize, &RateLimit)) -> route::RateLimit {
         }),
     };
     let action = Action { action_specifier: Some(specifier) };
-    route::RateLimit { actions: vec![action], ..Default::default() }
+    let by = limit.by.iter().map(global_limit::action);
+    route::RateLimit { actions: iter::once(action).chain(by).collect(), ..Default::default() }
 }
 
 fn described_bucket((index, limit): (usize, &RateLimit)) -> common::LocalRateLimitDescriptor {
     let entry =
         common::rate_limit_descriptor::Entry { key: LIMIT.to_owned(), value: value(index, limit) };
+    // No value stands for any, and each that comes has a bucket of its own.
+    let by = limit.by.iter().map(|entry| common::rate_limit_descriptor::Entry {
+        key: global_limit::key(entry).to_owned(),
+        value: String::new(),
+    });
     common::LocalRateLimitDescriptor {
-        entries: vec![entry],
+        entries: iter::once(entry).chain(by).collect(),
         token_bucket: Some(bucket(limit)),
         ..Default::default()
     }

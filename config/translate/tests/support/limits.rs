@@ -19,7 +19,7 @@ fn target() -> impl Strategy<Value = Value> {
 
 fn limit() -> impl Strategy<Value = Value> {
     let per = pick(&["50ms", "1s", "1m"]);
-    (1..9_u32, per, prop::option::of(10..20_u32), 0..4_u8).prop_map(
+    (1..9_u32, per, prop::option::of(10..20_u32), 0..5_u8).prop_map(
         |(requests, per, burst, like)| {
             let mut limit = json!({"requests": requests, "per": per});
             if let Some(burst) = burst {
@@ -28,6 +28,7 @@ fn limit() -> impl Strategy<Value = Value> {
             match like {
                 0 => limit["match"] = json!({"method": "POST"}),
                 1 => limit["match"] = json!({"path": {"value": "/a.b"}}),
+                3 => limit["by"] = json!([{"header": "x-user"}, {"remoteAddress": {}}]),
                 2 => limit["match"] = json!({"headers": [{"name": "x-a", "value": "1"}]}),
                 _ => {}
             }
