@@ -8,7 +8,7 @@
 //! - [`json`] reads and writes any message of it as YAML or JSON.
 //! - [`type_url`] names the types that travel in an `Any`.
 //! - [`node_match`] says which nodes a question of CSDS is about.
-//! - [`balancing`] holds policies that Envoy has none of.
+//! - [`balancing`] and [`limits`] hold messages that Envoy has none of.
 //! - [`registry`] is how workloads announce themselves to our control plane.
 
 pub mod admin;
@@ -16,6 +16,7 @@ pub mod balancing;
 pub mod check;
 pub mod discovery;
 pub mod json;
+pub mod limits;
 pub mod node_match;
 pub mod registry;
 mod schema;

@@ -6,11 +6,14 @@ import time
 import pytest
 
 from differential.filtering import put
-from differential.services import LIMIT, OF_PATH, PLAN, service
+from differential.services import LIMIT, OF_PATH, PLAN, service, status
 from harness import http1, http2
 from harness.config import ROUTER, bootstrap, cluster, hcm, listener, route, routes, virtual_host
 from harness.rls import Service
 from harness.waiting import until
+
+
+HEADERS = {"name": "headers", "typed_config": {"@type": "type.googleapis.com/weft.limits.v1.RateLimitHeaders"}}
 
 
 @pytest.fixture
@@ -59,7 +62,8 @@ def test_a_service_that_says_nothing_is_waited_for_as_long_as_it_may_be(start, h
         began = time.monotonic()
         assert http1.request(proxy.port(), headers=slow).status == status
         assert time.monotonic() - began < 4
-        assert proxy.admin.stats()["cluster.rls.upstream_rq_timeout"] == 1
+        # Whichever ends the call: the service is told the time as well.
+        assert proxy.admin.stats()["cluster.up.ratelimit.error"] == 1
 
 
 def test_calls_stay_within_the_limits_of_their_cluster(start, http_upstream, rls):
@@ -119,3 +123,18 @@ def test_a_service_that_does_not_speak_grpc_has_not_answered(start, http_upstrea
     assert http1.request(proxy.port()).status == 500
     assert proxy.admin.stats()["cluster.up.ratelimit.error"] == 1
     assert not up.seen
+
+
+@pytest.mark.weft_only
+def test_what_a_service_says_is_left_is_told_in_standard_fields(start, http_upstream, rls):
+    up = http_upstream("up")
+    limits = world(up, rls.port)
+    chain = limits["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    chain["http_filters"].insert(0, HEADERS)
+    port = start(limits).port()
+    left = {"statuses": [status(100, "HOUR", 50, 1800, name="all"), status(10, "SECOND", 3, 1)]}
+    for sent, code in ((plan(**left), 200), (plan(overall_code="OVER_LIMIT", **left), 429)):
+        answer = http1.request(port, headers=sent)
+        assert answer.status == code
+        assert answer.header("ratelimit-policy") == '"all";q=100;w=3600, "2";q=10;w=1'
+        assert answer.header("ratelimit") == '"2";r=3;t=1'

@@ -2,7 +2,9 @@
 
 import threading
 
-from differential.filtering import put
+import pytest
+
+from differential.filtering import put, setting
 from differential.limiting import ON, RATE, bucket
 from harness import http1
 from harness.config import ROUTER, address, bootstrap, cluster, hcm, route, routes, virtual_host
@@ -106,3 +108,29 @@ def test_each_connection_may_have_tokens_of_its_own(start, http_upstream):
     for _ in range(3):
         with http1.Connection(proxy.port()) as connection:
             assert [connection.request("GET", "/").status for _ in range(3)] == [200, 200, 429]
+
+
+HEADERS = {"name": "headers", "typed_config": {"@type": "type.googleapis.com/weft.limits.v1.RateLimitHeaders"}}
+
+
+def told(response):
+    return response.header("ratelimit-policy"), response.header("ratelimit")
+
+
+@pytest.mark.weft_only
+def test_what_is_left_is_told_in_standard_fields(start, http_upstream):
+    """Of answers and of refusals, where the filter for it stands in the chain and the route has not left it out."""
+    up = http_upstream("up")
+    off = {"typed_per_filter_config": {"headers": setting(disabled=True)}}
+    table = routes("main", virtual_host("all", ["*"], route("/silent", "up", **off), route("/", "up")))
+    limit = put(RATE, **{**ON, "stat_prefix": "few", "token_bucket": {"max_tokens": 2, "tokens_per_fill": 2, "fill_interval": "7200s"}})
+    chain = hcm(table, http_filters=[HEADERS, limit, ROUTER])
+    port = start(bootstrap([http_listener("main", chain)], [cluster("up", up.port)])).port()
+    first, silent, over = (http1.request(port, target=target) for target in ("/", "/silent", "/"))
+    assert (first.status, told(first)) == (200, ('"few";q=2;w=7200', '"few";r=1;t=3600'))
+    assert (silent.status, told(silent)) == (200, (None, None))
+    assert over.status == 429
+    policy, left = told(over)
+    assert policy == '"few";q=2;w=7200'
+    # What has come back of a token since is not told.
+    assert left == '"few";r=0;t=7200'

@@ -131,7 +131,7 @@ fn extensions_are_taken_by_type() {
         let filters = format!("{{name: c, {optional}{csrf}}}, {router}");
         let found = said::<Listener>(&http(&format!("{rds}, http_filters: [{filters}]")));
         assert!(found[0].starts_with(&format!("{verdict} {at}: {text}")), "{found:?}");
-        assert!(found[0].ends_with("envoy.extensions.filters.http.router.v3.Router"), "{found:?}");
+        assert!(found[0].ends_with("weft.limits.v1.RateLimitHeaders"), "{found:?}");
     }
     // What says nothing is for its reader to judge.
     expect::<Listener>(

@@ -89,6 +89,7 @@ pub(crate) fn filters(chain: &HttpChain, entry: Option<&RouteEntry>) -> Vec<Stri
             HttpFilterKind::LocalRateLimit(_) => "limits the rate of requests",
             HttpFilterKind::StatefulSession(_) => "keeps sessions at their endpoints",
             HttpFilterKind::GlobalRateLimit(_) => "asks a service whether requests may go on",
+            HttpFilterKind::RateLimitHeaders => "says what is left of limits",
             HttpFilterKind::DynamicForwardProxy => "looks up the host that requests name",
         };
         let own = entry.and_then(|entry| entry.filters.of(&filter.name));

@@ -9,6 +9,7 @@ mod descriptors;
 mod global_rate;
 mod grpc_web;
 mod inject;
+mod limit_headers;
 mod naming;
 mod query;
 mod rate;
@@ -177,6 +178,8 @@ pub(crate) struct Passage {
     memories: SmallVec<[Memory; 2]>,
     /// The filter that the request comes to next.
     next: usize,
+    /// Whether limits say what is left of them in standard fields.
+    tells_limits: bool,
 }
 
 /// What one filter remembers.
@@ -204,12 +207,14 @@ enum Memory {
 impl Passage {
     /// Begins one, for a route that says this.
     pub(crate) fn new(chain: &HttpChain, said: RouteFilters) -> Box<Self> {
+        let mut tells_limits = false;
         let memory = |filter: &HttpFilter| {
             let disabled = said.of(&filter.name).map_or(filter.disabled, |it| it.disabled);
+            tells_limits |= !disabled && matches!(filter.kind, HttpFilterKind::RateLimitHeaders);
             if disabled { Memory::Disabled } else { Memory::Nothing }
         };
         let memories = chain.filters.iter().map(memory).collect();
-        Box::new(Self { said, memories, next: 0 })
+        Box::new(Self { said, memories, next: 0, tells_limits })
     }
 
     /// Whether formats of filters are made of what is known of the request when its answer comes.
@@ -289,9 +294,12 @@ impl Passage {
                     let session = session.and_then(|rules| Session::begin(rules, coming));
                     *memory = session.map_or(Memory::Nothing, Memory::Session);
                 }
+                // What limits tell was looked at before any of them is asked.
+                HttpFilterKind::RateLimitHeaders => {}
                 HttpFilterKind::GlobalRateLimit(limit) => {
                     if let Some(told) = coming.told.take() {
-                        match global_rate::heed(limit, *told, connection, coming) {
+                        match global_rate::heed(limit, *told, self.tells_limits, connection, coming)
+                        {
                             Ok(for_client) => *memory = Memory::Told(for_client),
                             Err(refusal) => return Verdict::Refused(refusal),
                         }
@@ -305,7 +313,8 @@ impl Passage {
                 }
                 HttpFilterKind::LocalRateLimit(always) => {
                     let limit = rate::settings(always, own);
-                    let (limited, refusal) = rate::limit(limit, &self.said, connection, coming);
+                    let (limited, refusal) =
+                        rate::limit(limit, &self.said, self.tells_limits, connection, coming);
                     *memory = limited.map_or(Memory::Nothing, Memory::Limited);
                     if let Some(refusal) = refusal {
                         return Verdict::Refused(Box::new(refusal));
@@ -364,6 +373,7 @@ impl Passage {
                     | HttpFilterKind::LocalRateLimit(_)
                     | HttpFilterKind::StatefulSession(_)
                     | HttpFilterKind::GlobalRateLimit(_)
+                    | HttpFilterKind::RateLimitHeaders
                     | HttpFilterKind::DynamicForwardProxy,
                     _,
                 ) => {}

@@ -31,7 +31,7 @@ use weft_proto::pb::envoy::{
         network::http_connection_manager::v3 as wire,
     },
 };
-use weft_proto::pb::google::protobuf::Any;
+use weft_proto::{limits::RateLimitHeaders, pb::google::protobuf::Any};
 
 pub(crate) use self::mutations::changes;
 pub use self::{
@@ -89,6 +89,8 @@ pub enum HttpFilterKind {
     StatefulSession(Option<Arc<SessionRules>>),
     /// `ratelimit`: asks a service whether requests may go on.
     GlobalRateLimit(Arc<GlobalRateLimit>),
+    /// `weft.limits.v1.RateLimitHeaders`: limits say what is left of them in standard fields.
+    RateLimitHeaders,
     /// `dynamic_forward_proxy`: holds a request until the host that it names was looked up, where its
     /// cluster goes by that.
     DynamicForwardProxy,
@@ -334,6 +336,10 @@ fn kind(any: &Any, at: &At<'_>, notes: &mut Notes) -> Option<Option<HttpFilterKi
             extension::unpack::<RateLimitMessage>(any, at, notes)
                 .and_then(|message| rate_limit::read(&message, at, notes))
                 .map(|limit| HttpFilterKind::GlobalRateLimit(Arc::new(limit)))
+        }
+        name if name == RateLimitHeaders::full_name() => {
+            extension::unpack::<RateLimitHeaders>(any, at, notes)
+                .map(|_| HttpFilterKind::RateLimitHeaders)
         }
         name if name == DynamicForwardProxy::full_name() => {
             extension::unpack::<DynamicForwardProxy>(any, at, notes)

@@ -14,7 +14,7 @@ use weft_telemetry::RateServiceStats;
 use super::{
     Coming,
     descriptors::{self, Described},
-    inject, most_specific, view,
+    inject, limit_headers, most_specific, view,
 };
 use crate::{
     downstream::Connection,
@@ -119,6 +119,7 @@ fn rules<'a>(
 pub(super) fn heed(
     limit: &GlobalRateLimit,
     told: Told,
+    by_standard: bool,
     connection: &Connection,
     coming: &mut Coming,
 ) -> Result<ForClient, Box<Answer>> {
@@ -151,8 +152,13 @@ pub(super) fn heed(
             }
         }
     }
-    if let Some(left) = left.filter(|_| limit.says_what_is_left) {
-        say_what_is_left(&left, &mut for_client);
+    if let Some(left) = left {
+        if limit.says_what_is_left {
+            say_what_is_left(&left, &mut for_client);
+        }
+        if by_standard {
+            for_client.extend(limit_headers::of_service(&left).into_iter().flatten());
+        }
     }
     if verdict == Verdict::Over && limit.enforced.includes(random) {
         return Err(Box::new(refusal(limit, (for_client, body), connection, coming)));

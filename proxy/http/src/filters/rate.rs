@@ -8,7 +8,7 @@ use weft_compile::{FilterSettings, LocalRateLimit, RouteFilter, RouteFilters};
 use weft_format::View;
 use weft_limit::{Buckets, Described, TokenBucket};
 
-use super::{Coming, descriptors, inject, most_specific, view};
+use super::{Coming, descriptors, inject, limit_headers, most_specific, view};
 use crate::{
     downstream::Connection,
     local_reply::Answer,
@@ -50,13 +50,33 @@ impl OwnBuckets {
 
 /// A bucket of which the answer to a request says what is left in it.
 #[derive(Debug)]
-pub(super) struct Limited(Arc<TokenBucket>);
+pub(super) struct Limited {
+    tokens: Arc<TokenBucket>,
+    limit: Arc<LocalRateLimit>,
+    /// In the fields that Envoy has for that,
+    by_draft_03: bool,
+    /// in those of the standard to be, or in both.
+    by_standard: bool,
+}
 
 impl Limited {
-    /// Says what is left (draft-polli-ratelimit-headers-03, as Envoy writes them).
+    /// Says what is left.
     pub(super) fn say_what_is_left(&self, headers: &mut HeaderMap) {
-        let Self(tokens) = self;
         let now = Instant::now();
+        if self.by_draft_03 {
+            self.say_by_draft_03(headers, now);
+        }
+        if self.by_standard {
+            let fields = limit_headers::of_bucket(&self.limit.stat_prefix, &self.tokens, now);
+            for (name, value) in fields.into_iter().flatten() {
+                headers.append(name, value);
+            }
+        }
+    }
+
+    /// By draft-polli-ratelimit-headers-03, as Envoy writes them.
+    fn say_by_draft_03(&self, headers: &mut HeaderMap, now: Instant) {
+        let Self { tokens, .. } = self;
         let wait = tokens.wait(now);
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         for (name, number) in [
@@ -73,6 +93,7 @@ impl Limited {
 pub(super) fn limit(
     limit: &Arc<LocalRateLimit>,
     said: &RouteFilters,
+    by_standard: bool,
     connection: &Connection,
     coming: &mut Coming,
 ) -> (Option<Limited>, Option<Answer>) {
@@ -91,8 +112,11 @@ pub(super) fn limit(
     if taken.noted {
         stats.shadow_mode.inc();
     }
-    let tells = taken.tells_what_is_left.unwrap_or(limit.says_what_is_left);
-    let limited = taken.bucket.filter(|_| tells).map(Limited);
+    let by_draft_03 = taken.tells_what_is_left.unwrap_or(limit.says_what_is_left);
+    let limited = taken.bucket.filter(|_| by_draft_03 || by_standard).map(|tokens| {
+        let limit = Arc::clone(limit);
+        Limited { tokens, limit, by_draft_03, by_standard }
+    });
     if taken.enough {
         stats.ok.inc();
         return (limited, None);
