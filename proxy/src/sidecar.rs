@@ -71,7 +71,7 @@ pub(crate) fn bootstrap(args: &SidecarArgs, server: Option<ServerAddress>) -> Bo
         limits: Limits::default(),
         clusters: Vec::new(),
         // Where there are zones, it is told of them under this name.
-        peers: (args.service.is_some() && !args.zone.is_empty()).then(|| PEERS.into()),
+        peers: (!args.zone.is_empty()).then(|| PEERS.into()),
         outlier_log: None,
         listeners: Vec::new(),
         discovery: server.map(discovery).unwrap_or_default(),

@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -88,6 +88,7 @@ pub struct EndpointState {
     asked_off: AtomicBool,
     speed: AtomicU32,
     latency: Latency,
+    crossing: AtomicU8,
 }
 
 /// The speed of an endpoint that takes its whole part of the requests.
@@ -143,6 +144,7 @@ impl EndpointState {
             asked_off: AtomicBool::new(false),
             speed: AtomicU32::new(FULL_SPEED),
             latency: Latency::default(),
+            crossing: AtomicU8::new(0),
         })
     }
 
@@ -238,6 +240,19 @@ impl EndpointState {
             None if active == 0.0 => 0.0,
             None => f64::from(f32::MAX) * (active + 1.0),
         }
+    }
+
+    /// Whether it is in another zone than this proxy; `None` where that is not known.
+    pub fn crosses_zones(&self) -> Option<bool> {
+        match self.crossing.load(Ordering::Relaxed) {
+            0 => None,
+            known => Some(known == 2),
+        }
+    }
+
+    /// From now on it is known whether it is in another zone.
+    pub fn set_crosses_zones(&self, crosses: Option<bool>) {
+        self.crossing.store(crosses.map_or(0, |crosses| 1 + u8::from(crosses)), Ordering::Relaxed);
     }
 
     /// Notes that it asks to be left alone.

@@ -156,3 +156,11 @@ pub struct Locality {
     /// Sub-zone.
     pub sub_zone: Box<str>,
 }
+
+impl Locality {
+    /// Whether what goes from here to there crosses zones; `None` where either has no zone.
+    pub fn crosses_to(&self, other: &Self) -> Option<bool> {
+        let is_known = !self.zone.is_empty() && !other.zone.is_empty();
+        is_known.then(|| self.region != other.region || self.zone != other.zone)
+    }
+}

@@ -276,6 +276,7 @@ impl Clusters {
             members: leaves.iter().filter_map(|leaf| self.published_by_name(leaf)).collect(),
             alarm: Arc::clone(&self.alarm),
             named: &self.named,
+            own: self.place.as_ref().map(|(own, _)| &**own),
             place: version.value.balancing.zone_aware.and_then(|_| self.surroundings()),
         }))
     }

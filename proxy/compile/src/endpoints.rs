@@ -42,6 +42,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) alarm: Arc<Alarm>,
     /// Rings when a request names a host that is to be looked up.
     pub(crate) named: &'a Arc<Alarm>,
+    /// Where this proxy is, if it knows.
+    pub(crate) own: Option<&'a Locality>,
     /// Where this proxy is, and how many of its healthy peers are where.
     pub(crate) place: Option<(Arc<Locality>, BTreeMap<Locality, u64>)>,
 }
@@ -67,6 +69,10 @@ pub(crate) fn build(parts: Parts<'_>) -> Cluster {
             }
         }
     };
+    for host in &hosts {
+        let there = parts.own.zip(host.locality.as_deref());
+        host.endpoint.set_crosses_zones(there.and_then(|(own, there)| own.crosses_to(there)));
+    }
     let is_ready = before.is_some_and(|before| before.is_ready)
         || !hosts.iter().any(|host| host.standing.has(Verdict::Unchecked));
     let checks = resource.health_check.as_ref().map(|settings| {

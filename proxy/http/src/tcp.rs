@@ -25,7 +25,7 @@ use weft_balance::{
 use weft_compile::{Cluster, FilterChain, Priority, Target, TcpChain, TlvMerge};
 use weft_format::View;
 use weft_net::{CopyEnd, Moved, Rewind, Stream, Tlv, copy_both_ways};
-use weft_telemetry::{GaugeGuard, TcpStats};
+use weft_telemetry::{GaugeGuard, TcpStats, ZoneBytes};
 
 pub(crate) use raw_body::RawBody;
 
@@ -118,8 +118,10 @@ async fn pass_on(
     } else {
         connect(worker, chain, cluster, (hash_of(chain, client), &greeting)).await
     };
-    let Some((mut upstream, _held)) = connected else { return };
-    let mut moving = Moving { moved: Moved::default(), stats: &chain.stats };
+    let Some((mut upstream, held)) = connected else { return };
+    let crosses = held.0.endpoint().crosses_zones();
+    let beyond = Some((&cluster.stats.zone_bytes, crosses));
+    let mut moving = Moving { moved: Moved::default(), stats: &chain.stats, beyond };
     let end =
         copy_both_ways(&mut stream, &mut upstream, chain.idle_timeout, &mut moving.moved).await;
     if end.is_reset() {
@@ -155,12 +157,19 @@ async fn first_data(stream: Rewind<Stream>, limit: Option<Duration>) -> Option<R
 struct Moving<'a> {
     moved: Moved,
     stats: &'a TcpStats,
+    /// Of bytes that are not counted by the connection that carries them.
+    beyond: Option<(&'a ZoneBytes, Option<bool>)>,
 }
 
 impl Drop for Moving<'_> {
     fn drop(&mut self) {
         self.stats.downstream_cx_rx_bytes_total.add(self.moved.a_to_b);
         self.stats.downstream_cx_tx_bytes_total.add(self.moved.b_to_a);
+        if let Some((bytes, crosses)) = self.beyond {
+            let whole = |n| usize::try_from(n).unwrap_or(usize::MAX);
+            bytes.sent(crosses, whole(self.moved.a_to_b));
+            bytes.received(crosses, whole(self.moved.b_to_a));
+        }
     }
 }
 

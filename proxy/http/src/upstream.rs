@@ -5,6 +5,7 @@ mod h1;
 mod h2;
 mod idle_limit;
 mod limits;
+mod metered;
 mod occupancy;
 mod original;
 mod own;

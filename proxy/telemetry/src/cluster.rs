@@ -11,6 +11,7 @@ use crate::{
     rate_service::{RateServiceStats, RateServices},
     registry::Value,
     under_way::{self, UnderWay},
+    zones::ZoneBytes,
 };
 
 /// `cluster.<name>.*`.
@@ -90,6 +91,8 @@ pub struct ClusterStats {
     pub lb_zone_routing_sampled: Counter,
     /// Requests that went to another zone, because the own one could not carry them.
     pub lb_zone_routing_cross_zone: Counter,
+    /// Bytes within the zone of this proxy, and beyond it.
+    pub zone_bytes: ZoneBytes,
     /// Requests whose header named no address (`ORIGINAL_DST`).
     pub original_dst_host_invalid: Counter,
     /// Endpoints.
@@ -181,6 +184,7 @@ impl ClusterStats {
             lb_zone_routing_all_directly,
             lb_zone_routing_sampled,
             lb_zone_routing_cross_zone,
+            zone_bytes,
             original_dst_host_invalid,
             membership_total,
             membership_healthy,
@@ -255,6 +259,7 @@ impl ClusterStats {
             see(name, Value::Counter(counter.get()));
         }
         http2.visit_scoped(see);
+        zone_bytes.visit(see);
         upstream_rq_xx.visit(&CLASSES, see);
         for (name, gauge) in [
             ("membership_total", membership_total),

@@ -15,6 +15,7 @@ mod rate_service;
 mod registry;
 mod render;
 mod under_way;
+mod zones;
 
 pub use cluster::ClusterStats;
 pub use groups::{
@@ -30,3 +31,4 @@ pub use rate_service::RateServiceStats;
 pub use registry::{Sample, Scope, Stats, Value};
 pub use render::{StatsFilter, render_json, render_prometheus, render_text};
 pub use under_way::UnderWay;
+pub use zones::ZoneBytes;

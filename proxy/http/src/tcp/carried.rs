@@ -209,7 +209,8 @@ enum End {
 /// Passes bytes both ways until both sides have ended, one broke, or nothing moved for too long.
 async fn pass(worker: &Worker, chain: &TcpChain, raw: &Raw, agreed: Agreed) {
     raw.open();
-    let mut moving = Moving { moved: weft_net::Moved::default(), stats: &chain.stats };
+    let mut moving =
+        Moving { moved: weft_net::Moved::default(), stats: &chain.stats, beyond: None };
     let Agreed { exchange, record } = agreed;
     let mut passing = Passing {
         exchange,

@@ -49,13 +49,19 @@ pub(super) struct Connection {
     requests: u32,
     settings: Arc<ConnectionSettings>,
     stats: Arc<ClusterStats>,
+    /// Whether its bytes cross zones.
+    crosses: Option<bool>,
     opened: Instant,
     idle_since: Instant,
     _slot: ConnectionSlot<Self>,
 }
 
 impl Connection {
-    fn new(io: Stream, cluster: &Arc<Cluster>, slot: ConnectionSlot<Self>) -> Self {
+    fn new(
+        io: Stream,
+        (cluster, endpoint): (&Arc<Cluster>, &EndpointState),
+        slot: ConnectionSlot<Self>,
+    ) -> Self {
         cluster.stats.upstream_cx_total.inc();
         cluster.stats.upstream_cx_http1_total.inc();
         let now = Instant::now();
@@ -66,6 +72,7 @@ impl Connection {
             requests: 0,
             settings: Arc::clone(&cluster.connection),
             stats: Arc::clone(&cluster.stats),
+            crosses: endpoint.crosses_zones(),
             opened: now,
             idle_since: now,
             _slot: slot,
@@ -91,10 +98,11 @@ impl Connection {
             }
             pin!(io.read_buf(&mut self.read)).poll(cx)
         };
-        if let Poll::Ready(Ok(n)) = &polled
-            && *n >= self.read_size
-        {
-            self.read_size = grown(self.read_size, self.settings.buffer_limit);
+        if let Poll::Ready(Ok(n)) = &polled {
+            self.stats.zone_bytes.received(self.crosses, *n);
+            if *n >= self.read_size {
+                self.read_size = grown(self.read_size, self.settings.buffer_limit);
+            }
         }
         polled
     }
@@ -236,7 +244,7 @@ pub(super) async fn open(
         },
     };
     let io = connect(cluster, endpoint, &pool.greeting, limits.deadline).await?;
-    let connection = Connection::new(io, cluster, slot);
+    let connection = Connection::new(io, (cluster, endpoint), slot);
     Ok(Lane { connection, pool, reused: false })
 }
 

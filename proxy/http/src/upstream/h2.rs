@@ -20,6 +20,7 @@ pub(crate) use exchange::Exchange;
 
 use super::{
     Failure, Outgoing, Upload, connect,
+    metered::Metered,
     occupancy::{Admission, ConnectionSlot, Occupancy, Turn},
     pool::Pool,
     until,
@@ -256,6 +257,7 @@ async fn establish(
                 shared.open.push(Connection { link: Handle::new(&link), load: Rc::clone(&load) });
             }
             connecting.done.notify_waiters();
+            let io = Metered::new(io, &cluster.stats, endpoint.crosses_zones());
             drop((pool, endpoint));
             let keepalive = cluster.connection.http2.keepalive.map(Keepalive::new);
             let mut driver = Driver::new(link, io, keepalive);

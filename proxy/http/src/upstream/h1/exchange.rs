@@ -412,6 +412,7 @@ impl Exchange {
             if n == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
+            connection.stats.zone_bytes.sent(connection.crosses, n);
             self.anything_written = true;
             let of_out = n.min(self.out.len());
             self.out.advance(of_out);
