@@ -33,6 +33,9 @@ def faults(ports):
         route("/to-other", "up", **own(abort={"http_status": 418, **always}, upstream_cluster="other")),
         route("/by-header", "up", **own(abort={"header_abort": {}, **always}, delay={"header_delay": {}, **always})),
         route("/by-header-seldom", "up", **own(abort={"header_abort": {}, **share(0)})),
+        route("/slow", "up", **own(response_rate_limit={"fixed_limit": {"limit_kbps": 1}, **always})),
+        route("/slow-by-header", "up", **own(response_rate_limit={"header_limit": {}, **always})),
+        route("/slow-abort", "up", **own(response_rate_limit={"fixed_limit": {"limit_kbps": 1}, **always}, abort={"http_status": 503, **always})),
         route("/off", "up", **said((FAULT, setting(disabled=True)))),
         route("/missing", "empty", **own(abort={"http_status": 418, **always})),
         direct("/direct", 200, "direct", **own(abort={"http_status": 418, **always})),
@@ -43,7 +46,7 @@ def faults(ports):
 
 
 def fault_cases():
-    paths = "/abort /grpc /never /unset /million /late /late-abort /to-up /to-other /off /missing /direct /plain".split()
+    paths = "/abort /grpc /never /unset /million /late /late-abort /slow /slow-by-header /slow-abort /to-up /to-other /off /missing /direct /plain".split()
     for path in paths:
         yield from both("faults", path, target=path)
         yield from both("faults", f"{path} of gRPC", target=path, method="POST", body="", headers=GRPC)

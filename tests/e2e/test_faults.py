@@ -5,7 +5,7 @@ import time
 
 from differential.filtering import put
 from differential.limiting import FAULT, share
-from harness import http1
+from harness import http1, http2
 from harness.config import ROUTER, bootstrap, cluster, hcm, listener, route, routes, virtual_host
 from harness.waiting import until
 
@@ -66,3 +66,35 @@ def test_other_requests_go_on_while_one_waits(start, http_upstream):
     assert not answers
     slow.join()
     assert answers[0].status == 200
+
+
+def test_answers_are_slowed_down(start, http_upstream):
+    """Over HTTP/1.1 and h2, by a fixed rate or by a header, and nothing of them is lost."""
+    text = "0123456789abcdef" * 2048
+    up = http_upstream("up", body=text)
+    fixed = start(through(up, response_rate_limit={"fixed_limit": {"limit_kbps": 32}, **share(100)}), name="fixed")
+    asked = start(through(up, response_rate_limit={"header_limit": {}, **share(100)}), name="asked")
+    by_header = (("x-envoy-fault-throughput-response", "32"),)
+    for proxy, sent in ((fixed, ()), (asked, by_header)):
+        for client in (http1, http2):
+            with client.Connection(proxy.port()) as connection:
+                began = time.monotonic()
+                answer = connection.request("GET", "/", sent)
+                # Of sixteen parts the first does not wait.
+                assert time.monotonic() - began >= 0.9
+                assert answer.body.decode() == text
+        stats = proxy.admin.stats()
+        assert stats["http.ingress.fault.response_rl_injected"] == 2
+        until(lambda: proxy.admin.stats()["http.ingress.fault.active_faults"] == 0, "answers to be over")
+    began = time.monotonic()
+    assert http1.request(asked.port()).body.decode() == text
+    assert time.monotonic() - began < 0.9
+
+
+def test_a_slow_answer_holds_nobody_up(start, http_upstream):
+    up = http_upstream("up", body="x" * 8192)
+    port = start(through(up, response_rate_limit={"header_limit": {}, **share(100)}), workers=1).port()
+    with http1.Connection(port) as slow:
+        slow.send(http1.encode("GET", "/", (("x-envoy-fault-throughput-response", "4"),)))
+        assert http1.request(port).status == 200
+        assert len(slow.read().body) == 8192

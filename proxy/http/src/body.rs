@@ -13,7 +13,7 @@ use weft_compile::{KeyFormat, TrailerChange};
 
 use crate::{
     fault::{Fault, SetBy},
-    filters::Encoding,
+    filters::{Encoding, Throttle},
     http1::{Names, Spelling},
     mutation,
     record::Record,
@@ -50,6 +50,7 @@ struct Changed {
 enum Change {
     Trailers(Arc<[TrailerChange]>),
     GrpcWeb(Encoding),
+    Throttle(Box<Throttle>),
 }
 
 impl Body {
@@ -73,6 +74,13 @@ impl Body {
         // Only what streams has any.
         if !changes.is_empty() && !self.kind.is_own() {
             self.change(Change::Trailers(Arc::clone(changes)));
+        }
+    }
+
+    /// Goes on as slowly as this says.
+    pub(crate) fn slow_down(&mut self, throttle: Throttle) {
+        if !matches!(self.kind, Kind::Empty) {
+            self.change(Change::Throttle(Box::new(throttle)));
         }
     }
 
@@ -177,7 +185,7 @@ impl Kind {
             Self::Upstream(streaming) => {
                 streaming.first.is_none() && streaming.incoming.is_end_stream()
             }
-            Self::Changed(changed) => changed.inner.is_end_stream(),
+            Self::Changed(changed) => changed.is_end_stream(),
         }
     }
 
@@ -187,7 +195,7 @@ impl Kind {
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Upstream(streaming) => streaming.incoming.size_hint(),
             Self::Changed(changed) => match changed.change {
-                Change::Trailers(_) => changed.inner.size_hint(),
+                Change::Trailers(_) | Change::Throttle(_) => changed.inner.size_hint(),
                 Change::GrpcWeb(_) => SizeHint::default(),
             },
         }
@@ -195,9 +203,18 @@ impl Kind {
 }
 
 impl Changed {
+    fn is_end_stream(&self) -> bool {
+        let holds_nothing = match &self.change {
+            Change::Throttle(throttle) => throttle.holds_nothing(),
+            Change::Trailers(_) | Change::GrpcWeb(_) => true,
+        };
+        holds_nothing && self.inner.is_end_stream()
+    }
+
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         let Self { inner, change } = self;
         match change {
+            Change::Throttle(throttle) => throttle.poll(cx, |cx| inner.poll_frame(cx)),
             Change::GrpcWeb(encoding) => encoding.poll(cx, |cx| inner.poll_frame(cx)),
             Change::Trailers(changes) => {
                 let frame = ready!(inner.poll_frame(cx));

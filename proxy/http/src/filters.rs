@@ -14,6 +14,7 @@ mod naming;
 mod query;
 mod rate;
 mod session;
+mod throttle;
 
 use std::{sync::Arc, time::Instant};
 
@@ -41,6 +42,7 @@ use self::{
 pub(crate) use self::{
     grpc_web::{Decoding, Encoding, read_as_message},
     rate::OwnBuckets,
+    throttle::Throttle,
 };
 use crate::{
     body::Body,
@@ -190,12 +192,10 @@ enum Memory {
     Nothing,
     Cors(Box<Cors>),
     GrpcWeb(GrpcWeb),
-    /// It was delayed, and is counted as long as it goes on.
-    Delayed(Active),
-    /// It is counted as long as it goes on.
-    Injected {
-        _active: Active,
-    },
+    /// It was delayed, and is counted as long as it goes on; its answer is slowed down.
+    Delayed(Active, Option<Box<Throttle>>),
+    /// It is counted as long as it goes on, and its answer is slowed down.
+    Injected(Option<Active>, Option<Box<Throttle>>),
     /// It was asked for a token.
     Limited(Limited),
     /// It belongs to a session.
@@ -359,6 +359,11 @@ impl Passage {
                 (_, Memory::Session(session)) => {
                     session.back(response.headers_mut(), &chain.stats);
                 }
+                (_, Memory::Injected(active, throttle)) => {
+                    if let (Some(active), Some(throttle)) = (active.take(), throttle.take()) {
+                        response.body_mut().slow_down(throttle.counted(active));
+                    }
+                }
                 (_, Memory::Told(for_client)) => {
                     global_rate::add(std::mem::take(for_client), response.headers_mut());
                 }
@@ -388,7 +393,7 @@ impl Passage {
     }
 }
 
-/// Does to a request what the rules say: it waits first, and fails then.
+/// Does to a request what the rules say: it waits first, and fails then, or its answer is slowed down.
 fn inject(
     rules: &FaultRules,
     memory: &mut Memory,
@@ -397,27 +402,34 @@ fn inject(
 ) -> Verdict {
     let (worker, chain) = (&connection.worker, &connection.chain);
     let headers = &coming.parts.headers;
-    let active = match std::mem::replace(memory, Memory::Nothing) {
-        Memory::Delayed(active) => active,
+    let (active, throttle) = match std::mem::replace(memory, Memory::Nothing) {
+        Memory::Delayed(active, throttle) => (active, throttle),
         _ => {
-            let asks = rules.delay.is_some() || rules.abort.is_some();
+            let asks =
+                rules.delay.is_some() || rules.abort.is_some() || rules.response_limit.is_some();
             if !asks || !inject::hold(rules, &worker.tables(), coming) {
                 return Verdict::Passed;
             }
             let Some(active) = inject::begin(rules, chain) else { return Verdict::Passed };
+            let kib = inject::response_limit(rules, headers, worker.random_u64());
+            let throttle = kib.map(|kib| {
+                chain.stats.fault_response_limits.inc();
+                Box::new(Throttle::new(kib, worker.timer()))
+            });
             if let Some(delay) = inject::delay(rules, headers, worker.random_u64()) {
                 chain.stats.fault_delays.inc();
-                *memory = Memory::Delayed(active);
+                *memory = Memory::Delayed(active, throttle);
                 return Verdict::Waits(Wait::Until(Instant::now() + delay));
             }
-            active
+            (active, throttle)
         }
     };
-    let Some(answer) = inject::abort(rules, headers, worker.random_u64()) else {
-        return Verdict::Passed;
-    };
+    let answer = inject::abort(rules, headers, worker.random_u64());
+    if answer.is_some() || throttle.is_some() {
+        *memory = Memory::Injected(Some(active), throttle);
+    }
+    let Some(answer) = answer else { return Verdict::Passed };
     chain.stats.fault_aborts.inc();
-    *memory = Memory::Injected { _active: active };
     Verdict::Refused(Box::new(answer))
 }
 

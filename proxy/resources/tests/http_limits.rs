@@ -130,7 +130,7 @@ fn faults_are_refused_by_name() {
         ("delay: {}", "delay"),
         ("delay: {fixed_delay: 0s}", "delay.fixed_delay"),
         ("downstream_nodes: [n]", "downstream_nodes"),
-        ("response_rate_limit: {header_limit: {}}", "response_rate_limit"),
+        ("response_rate_limit: {fixed_limit: {limit_kbps: 0}}", "response_rate_limit.fixed_limit"),
     ] {
         let text = fault(settings);
         assert!(text.contains(named), "{settings}: {text}");

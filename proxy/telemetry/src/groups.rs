@@ -111,6 +111,8 @@ pub struct HttpStats {
     pub fault_aborts: Counter,
     /// Requests that were left alone because there were as many as may be.
     pub fault_overflow: Counter,
+    /// Answers slowed down on purpose.
+    pub fault_response_limits: Counter,
     /// Requests that something is done to on purpose now.
     pub fault_active: Gauge,
     /// Requests that went to the endpoint of their session,
@@ -162,6 +164,7 @@ impl HttpStats {
             fault_delays,
             fault_aborts,
             fault_overflow,
+            fault_response_limits,
             fault_active,
             session_routed,
             session_failed_open,
@@ -219,6 +222,7 @@ impl HttpStats {
             ("fault.aborts_injected", fault_aborts),
             ("fault.delays_injected", fault_delays),
             ("fault.faults_overflow", fault_overflow),
+            ("fault.response_rl_injected", fault_response_limits),
             ("stateful_session.routed", session_routed),
             ("stateful_session.failed_open", session_failed_open),
             ("stateful_session.failed_closed", session_failed_closed),

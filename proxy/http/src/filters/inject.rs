@@ -15,6 +15,9 @@ use crate::local_reply::Answer;
 
 const DELAY: HeaderName = HeaderName::from_static("x-envoy-fault-delay-request");
 const DELAY_SHARE: HeaderName = HeaderName::from_static("x-envoy-fault-delay-request-percentage");
+const RESPONSE: HeaderName = HeaderName::from_static("x-envoy-fault-throughput-response");
+const RESPONSE_SHARE: HeaderName =
+    HeaderName::from_static("x-envoy-fault-throughput-response-percentage");
 const ABORT: HeaderName = HeaderName::from_static("x-envoy-fault-abort-request");
 const GRPC_ABORT: HeaderName = HeaderName::from_static("x-envoy-fault-abort-grpc-request");
 const ABORT_SHARE: HeaderName = HeaderName::from_static("x-envoy-fault-abort-request-percentage");
@@ -80,6 +83,15 @@ pub(super) fn delay(rules: &FaultRules, headers: &HeaderMap, random: u64) -> Opt
     delay.fixed.or_else(asked).filter(|delay| !delay.is_zero())
 }
 
+/// How many KiB of the answer to a request go on in a second, for a random number.
+pub(super) fn response_limit(rules: &FaultRules, headers: &HeaderMap, random: u64) -> Option<u64> {
+    let limit = rules.response_limit.as_ref()?;
+    if !share(limit, headers, &RESPONSE_SHARE).includes(random) {
+        return None;
+    }
+    limit.fixed.or_else(|| number(headers.get(RESPONSE)?)).filter(|kib| *kib > 0)
+}
+
 /// What a request is answered in place of its upstream, for a random number.
 pub(super) fn abort(rules: &FaultRules, headers: &HeaderMap, random: u64) -> Option<Answer> {
     let abort = rules.abort.as_ref()?;
@@ -128,6 +140,7 @@ mod tests {
         FaultRules {
             delay: Some(Injection { fixed: None, share }),
             abort: Some(Injection { fixed: None, share }),
+            response_limit: Some(Injection { fixed: None, share }),
             upstream_cluster: None,
             headers: Box::default(),
             max_active: None,
@@ -152,6 +165,17 @@ mod tests {
         for nothing in ["", "0", "-1", "7ms", "99999999999999999999999"] {
             assert_eq!(delay(&[("x-envoy-fault-delay-request", nothing)], 0), None, "{nothing}");
         }
+    }
+
+    #[test]
+    fn headers_say_how_much_of_an_answer_goes_on() {
+        let limit = |fields: &[_], random| response_limit(&rules(50), &headers(fields), random);
+        let asked = ("x-envoy-fault-throughput-response", "7");
+        assert_eq!((limit(&[asked], 49), limit(&[asked], 50)), (Some(7), None));
+        let fewer = ("x-envoy-fault-throughput-response-percentage", "10");
+        assert_eq!(limit(&[asked, fewer], 10), None);
+        assert_eq!(limit(&[("x-envoy-fault-throughput-response", "0")], 0), None);
+        assert_eq!(limit(&[], 0), None);
     }
 
     #[test]

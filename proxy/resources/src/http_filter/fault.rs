@@ -23,6 +23,8 @@ pub struct FaultRules {
     pub delay: Option<Injection<Duration>>,
     /// `abort`.
     pub abort: Option<Injection<Aborted>>,
+    /// `response_rate_limit`: answers go on with so many KiB a second.
+    pub response_limit: Option<Injection<u64>>,
     /// `upstream_cluster`: only requests that go there.
     pub upstream_cluster: Option<Box<str>>,
     /// `headers`: only requests that match all of them.
@@ -59,10 +61,6 @@ pub(super) fn read(
         let at = at.field("downstream_nodes");
         notes.unsupported::<()>(&at, "choosing requests by the node of the caller", "headers are");
     }
-    if message.response_rate_limit.is_some() {
-        let at = at.field("response_rate_limit");
-        notes.unsupported::<()>(&at, "slowing answers down", "delay and abort are");
-    }
     let delay = match &message.delay {
         None => None,
         Some(delay) => Some(self::delay(delay, &at.field("delay"), notes)?),
@@ -71,10 +69,15 @@ pub(super) fn read(
         None => None,
         Some(abort) => Some(self::abort(abort, &at.field("abort"), notes)?),
     };
+    let response_limit = match &message.response_rate_limit {
+        None => None,
+        Some(limit) => Some(response_limit(limit, &at.field("response_rate_limit"), notes)?),
+    };
     let cluster = message.upstream_cluster.as_str();
     Some(FaultRules {
         delay,
         abort,
+        response_limit,
         upstream_cluster: (!cluster.is_empty()).then(|| cluster.into()),
         headers: matching::headers(&message.headers, "headers", at, notes)?,
         max_active: optional(message.max_active_faults.as_ref()).map(u64::from),
@@ -117,6 +120,25 @@ fn abort(message: &wire::FaultAbort, at: &At<'_>, notes: &mut Notes) -> Option<I
             }
         },
         Some(Kind::HeaderAbort(_)) => None,
+    };
+    let share = share(message.percentage.as_ref(), at, notes)?;
+    Some(Injection { fixed, share })
+}
+
+fn response_limit(
+    message: &common::FaultRateLimit,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<Injection<u64>> {
+    use common::fault_rate_limit::LimitType as Kind;
+    let fixed = match &message.limit_type {
+        None => return notes.refuse(at, Problem::Missing),
+        Some(Kind::FixedLimit(limit)) if limit.limit_kbps == 0 => {
+            let at = at.field("fixed_limit");
+            return notes.refuse(&at.field("limit_kbps"), Problem::Number(0));
+        }
+        Some(Kind::FixedLimit(limit)) => Some(limit.limit_kbps),
+        Some(Kind::HeaderLimit(_)) => None,
     };
     let share = share(message.percentage.as_ref(), at, notes)?;
     Some(Injection { fixed, share })
