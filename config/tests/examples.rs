@@ -112,6 +112,7 @@ spec: SPEC
         "{loadBalancer: {slowStart: {x: 1}}}",
         "{drop: {x: 1}}",
         "{loadBalancer: {hashOn: [{x: 1}]}}",
+        "{loadBalancer: {zoneWeights: [{x: 1}]}}",
         "{stickiness: {x: 1}}",
         "{stickiness: {cookie: {x: 1}}}",
         "{loadBalancer: {hashOn: [{cookie: {x: 1}}]}}",

@@ -143,6 +143,22 @@ fn policies_fit_their_targets() {
             "decayTime is used by the policy PeakEWMA only",
         ),
         (
+            policy(
+                "p",
+                &format!(
+                    "{{{target}, loadBalancer: {{zones: Any, zoneWeights: [{{zone: a, weight: 1}}]}}}}"
+                ),
+            ),
+            "loadBalancer.zones and zoneWeights cannot be given both",
+        ),
+        (
+            policy(
+                "p",
+                &format!("{{{target}, loadBalancer: {{zoneWeights: [{{zone: a, weight: 0}}]}}}}"),
+            ),
+            "\"0\" is not a whole number from 1 to 1000000",
+        ),
+        (
             policy("p", &format!("{{{target}, stickiness: {{strict: true}}}}")),
             "exactly one of the fields cookie, header must be given",
         ),

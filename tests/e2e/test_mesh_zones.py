@@ -71,11 +71,15 @@ def test_only_what_a_zone_cannot_carry_leaves_it(shop):
     assert moved(caller, "tx", "same") > seen["a"] * 100
 
 
+def policy(**balancer):
+    spec = {"targetRef": {"kind": "Service", "name": "catalog"}, "loadBalancer": balancer}
+    return {"apiVersion": "weft.dev/v1", "kind": "TrafficPolicy", "metadata": {"name": "catalog"}, "spec": spec}
+
+
 def test_zones_may_mean_nothing(shop):
-    policy = {
-        "apiVersion": "weft.dev/v1",
-        "kind": "TrafficPolicy",
-        "metadata": {"name": "catalog"},
-        "spec": {"targetRef": {"kind": "Service", "name": "catalog"}, "loadBalancer": {"zones": "Any"}},
-    }
-    assert answers(shop("ab", policy)) == {"a": 100, "b": 100}
+    assert answers(shop("ab", policy(zones="Any"))) == {"a": 100, "b": 100}
+
+
+def test_zones_may_have_weights(shop):
+    seen = answers(shop("ab", policy(zoneWeights=[{"zone": "b", "weight": 3}])))
+    assert abs(seen["a"] - 50) <= 4 and abs(seen["b"] - 150) <= 4, seen

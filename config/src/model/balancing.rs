@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::policy::duration;
-pub use super::spread::{SlowStart, Spread, Zones};
+pub use super::spread::{SlowStart, Spread, ZoneWeight, Zones};
 use crate::syntax::write_duration;
 
 /// How endpoints are chosen.
@@ -15,6 +15,8 @@ pub struct LoadBalancer {
     pub policy: Option<BalancingPolicy>,
     /// What becomes of new endpoints, and when some are not well.
     pub spread: Spread,
+    /// What zones take of the requests, where that is not as they can carry; each zone once.
+    pub zone_weights: Vec<ZoneWeight>,
 }
 
 /// An algorithm that chooses endpoints.
@@ -77,6 +79,9 @@ impl Serialize for LoadBalancer {
         }
         if let Some(percent) = panic_threshold {
             map.serialize_entry("panicThreshold", percent)?;
+        }
+        if !self.zone_weights.is_empty() {
+            map.serialize_entry("zoneWeights", &self.zone_weights)?;
         }
         if let Some(zones) = zones {
             map.serialize_entry("zones", zones)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 pub use super::balancing::{
-    BalancingPolicy, HashCookie, HashOn, LoadBalancer, SlowStart, Spread, Zones,
+    BalancingPolicy, HashCookie, HashOn, LoadBalancer, SlowStart, Spread, ZoneWeight, Zones,
 };
 pub use super::fault::{Abort, AbortAnswer, Delay, Fault, GrpcStatus};
 pub use super::health::{GrpcProbe, HealthCheck, HttpProbe, Probe};
@@ -193,6 +193,11 @@ impl TrafficSettings {
             load_balancer: LoadBalancer {
                 policy: self.load_balancer.policy.or(base.load_balancer.policy),
                 spread: self.load_balancer.spread.over(base.load_balancer.spread),
+                zone_weights: if self.load_balancer.zone_weights.is_empty() {
+                    base.load_balancer.zone_weights
+                } else {
+                    self.load_balancer.zone_weights
+                },
             },
             outlier_detection: self.outlier_detection.or(base.outlier_detection),
             health_check: self.health_check.or(base.health_check),

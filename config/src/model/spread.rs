@@ -39,6 +39,15 @@ impl Spread {
     }
 }
 
+/// What a zone takes of the requests, relative to the others. Zones that are not named have 1.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ZoneWeight {
+    /// The zone.
+    pub zone: String,
+    /// Its weight, at least 1.
+    pub weight: u32,
+}
+
 /// New endpoints take less at first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]

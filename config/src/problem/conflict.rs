@@ -52,6 +52,9 @@ pub enum Conflict {
     /// Only one balancer measures latencies.
     #[error("decayTime is used by the policy PeakEWMA only")]
     DecayWithoutUse,
+    /// What zones take is said in two ways.
+    #[error("loadBalancer.zones and zoneWeights cannot be given both")]
+    ZonesTwice,
     /// Sessions are told apart before it is known which Subset a request goes to.
     #[error("stickiness is about a Service as a whole, not about a Subset of it")]
     StickySubset,
@@ -226,6 +229,7 @@ impl Conflict {
             Self::TryLongerThanRequest => "give request at least as much time, or none (0s)",
             Self::SlowStartWithoutUse => "use one of these, or remove slowStart",
             Self::DecayWithoutUse => "set loadBalancer.policy to PeakEWMA, or remove decayTime",
+            Self::ZonesTwice => "keep zoneWeights for shares that you choose, or zones for none",
             Self::StickySubset => "put it into the policy of the Service",
             Self::SplitOfOne => "name its backends, or remove splitOn",
             Self::RetriesTwice => "keep the budget: it grows with what is under way",

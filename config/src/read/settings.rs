@@ -6,7 +6,7 @@ use super::fault::fault;
 use super::health::health_check;
 use super::matches::method;
 use super::share::share;
-use super::spread::spread;
+use super::spread::{spread, zone_weights};
 use super::stickiness::{stickiness, told_apart_by};
 use super::{non_empty, unique};
 use crate::model::policy::{
@@ -191,6 +191,7 @@ fn load_balancer(reader: &mut Reader, node: &Node) -> Option<LoadBalancer> {
             object.optional(reader, "policy", |reader, node| reader.choice(node, &POLICIES));
         let hash_on = object.optional(reader, "hashOn", told_apart_by);
         let decay = object.optional(reader, "decayTime", some_time);
+        let zone_weights = object.optional(reader, "zoneWeights", zone_weights);
         let spread = spread(reader, object);
         let (policy, hash_on, decay) = (policy?, hash_on?, decay?);
         if decay.is_some() && !matches!(policy, Some(PolicyName::PeakEwma)) {
@@ -221,7 +222,11 @@ fn load_balancer(reader: &mut Reader, node: &Node) -> Option<LoadBalancer> {
         if spread.slow_start.is_some() && !ramps {
             return reader.refuse(object.node(), Conflict::SlowStartWithoutUse.into());
         }
-        Some(LoadBalancer { policy, spread })
+        let zone_weights = zone_weights?.unwrap_or_default();
+        if !zone_weights.is_empty() && spread.zones.is_some() {
+            return reader.refuse(object.node(), Conflict::ZonesTwice.into());
+        }
+        Some(LoadBalancer { policy, spread, zone_weights })
     })
 }
 

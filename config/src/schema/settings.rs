@@ -110,7 +110,7 @@ fn retries() -> Value {
 
 fn load_balancer() -> Value {
     let policies = ["RoundRobin", "LeastRequest", "PeakEWMA", "Random", "RingHash", "Maglev"];
-    let [slow_start, panic_threshold, zones] = spread();
+    let [slow_start, panic_threshold, zones, zone_weights] = spread();
     object(
         &[],
         &[
@@ -126,6 +126,7 @@ fn load_balancer() -> Value {
             slow_start,
             panic_threshold,
             zones,
+            zone_weights,
         ],
     )
 }

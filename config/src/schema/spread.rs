@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::{about_it, choice, integer, object, text};
+use super::{about_it, choice, integer, list, object, text};
 
-pub(super) fn spread() -> [(&'static str, Value); 3] {
+pub(super) fn spread() -> [(&'static str, Value); 4] {
     let slow = [
         ("window", about_it(text(), "After which they take their whole share.")),
         ("minWeightPercent", about_it(integer(1, 100), "Of their share at first; 10 without it.")),
@@ -23,6 +23,19 @@ pub(super) fn spread() -> [(&'static str, Value); 3] {
             about_it(
                 choice(&["PreferOwn", "Any"]),
                 "Whether requests stay in their zone as far as it can carry them; PreferOwn without it.",
+            ),
+        ),
+        (
+            "zoneWeights",
+            about_it(
+                list(
+                    &object(
+                        &["zone", "weight"],
+                        &[("zone", text()), ("weight", integer(1, 1_000_000))],
+                    ),
+                    1,
+                ),
+                "What zones take of the requests, in place of zones; 1 for those that are not named.",
             ),
         ),
     ]

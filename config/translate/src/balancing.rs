@@ -41,11 +41,18 @@ pub(crate) fn balance(cluster: &mut cluster::Cluster, said: &LoadBalancer, has_z
 }
 
 fn common_config(said: &LoadBalancer, zones: bool) -> Option<cluster::cluster::CommonLbConfig> {
-    use cluster::cluster::common_lb_config::{LocalityConfigSpecifier, ZoneAwareLbConfig};
-    let zones = zones.then(|| {
-        LocalityConfigSpecifier::ZoneAwareLbConfig(ZoneAwareLbConfig {
-            min_cluster_size: Some(UInt64Value { value: FEWEST }),
-            ..Default::default()
+    use cluster::cluster::common_lb_config::{
+        LocalityConfigSpecifier, LocalityWeightedLbConfig, ZoneAwareLbConfig,
+    };
+    let weighted = (!said.zone_weights.is_empty()).then(|| {
+        LocalityConfigSpecifier::LocalityWeightedLbConfig(LocalityWeightedLbConfig::default())
+    });
+    let zones = weighted.or_else(|| {
+        zones.then(|| {
+            LocalityConfigSpecifier::ZoneAwareLbConfig(ZoneAwareLbConfig {
+                min_cluster_size: Some(UInt64Value { value: FEWEST }),
+                ..Default::default()
+            })
         })
     });
     let panic = said.spread.panic_threshold.map(|percent| Percent { value: f64::from(percent) });
@@ -90,15 +97,22 @@ fn peak_ewma(
     decay: Option<Duration>,
     zones: bool,
 ) -> cluster::LoadBalancingPolicy {
-    use common::locality_lb_config::{LocalityConfigSpecifier, ZoneAwareLbConfig};
-    let locality_lb_config = zones.then(|| common::LocalityLbConfig {
-        locality_config_specifier: Some(LocalityConfigSpecifier::ZoneAwareLbConfig(
-            ZoneAwareLbConfig {
-                min_cluster_size: Some(UInt64Value { value: FEWEST }),
-                ..Default::default()
-            },
-        )),
-    });
+    use common::locality_lb_config::{
+        LocalityConfigSpecifier, LocalityWeightedLbConfig, ZoneAwareLbConfig,
+    };
+    let specifier = match zones {
+        _ if !said.zone_weights.is_empty() => {
+            let weighted = LocalityWeightedLbConfig::default();
+            Some(LocalityConfigSpecifier::LocalityWeightedLbConfig(weighted))
+        }
+        true => Some(LocalityConfigSpecifier::ZoneAwareLbConfig(ZoneAwareLbConfig {
+            min_cluster_size: Some(UInt64Value { value: FEWEST }),
+            ..Default::default()
+        })),
+        false => None,
+    };
+    let locality_lb_config = specifier
+        .map(|specifier| common::LocalityLbConfig { locality_config_specifier: Some(specifier) });
     let slow_start_config = said.spread.slow_start.map(|ramp| common::SlowStartConfig {
         slow_start_window: Some(duration(ramp.window)),
         min_weight_percent: ramp.min_weight_percent.map(|it| Percent { value: f64::from(it) }),

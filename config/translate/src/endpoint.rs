@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use weft_config::model::policy::TrafficSettings;
+use weft_config::model::policy::{TrafficSettings, ZoneWeight};
 use weft_config::model::service::{Service, Subset};
 use weft_proto::pb::envoy::config::core::v3::{Address, HealthStatus, Locality};
 use weft_proto::pb::envoy::config::endpoint::v3 as endpoint;
@@ -24,7 +24,7 @@ pub(crate) fn assignment(
     service: &Service,
     port: u16,
     subset: Option<&Subset>,
-    policy: Option<Policy>,
+    (policy, weights): (Option<Policy>, &[ZoneWeight]),
     instances: &[Instance],
 ) -> endpoint::ClusterLoadAssignment {
     let selects = |labels| subset.is_none_or(|subset: &Subset| subset.selects(labels));
@@ -56,7 +56,10 @@ pub(crate) fn assignment(
     }
     endpoint::ClusterLoadAssignment {
         cluster_name: name.to_owned(),
-        endpoints: zones.into_iter().map(|(zone, endpoints)| locality(zone, &endpoints)).collect(),
+        endpoints: zones
+            .into_iter()
+            .map(|(zone, endpoints)| locality(zone, &endpoints, weights))
+            .collect(),
         policy,
         ..Default::default()
     }
@@ -81,10 +84,12 @@ struct Place {
     healthy: bool,
 }
 
-fn locality(zone: &str, places: &[Place]) -> endpoint::LocalityLbEndpoints {
+fn locality(zone: &str, places: &[Place], weights: &[ZoneWeight]) -> endpoint::LocalityLbEndpoints {
     // gRPC clients skip a locality without a weight (gRFC A27). The sum of its endpoints' weights
     // leaves each endpoint the share that it would have without localities.
-    let weight = places.iter().map(|each| each.weight.unwrap_or(1)).fold(0, u32::saturating_add);
+    let sum = places.iter().map(|each| each.weight.unwrap_or(1)).fold(0, u32::saturating_add);
+    let chosen = weights.iter().find(|it| it.zone == zone).map_or(1, |it| it.weight);
+    let weight = if weights.is_empty() { sum } else { chosen };
     endpoint::LocalityLbEndpoints {
         locality: Some(Locality { zone: zone.to_owned(), ..Default::default() }),
         lb_endpoints: places.iter().map(|each| each.lb_endpoint()).collect(),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use weft_config::model::policy::TrafficSettings;
+use weft_config::model::policy::{TrafficSettings, ZoneWeight};
 use weft_config::model::rate_limit::RateLimitTarget;
 use weft_config::model::service::{Service, Subset};
 use weft_config::{DocumentId, Key, Kind, Mesh};
@@ -400,6 +400,8 @@ struct Piece {
     grpc: Option<Resource>,
     /// What becomes of requests to it as a whole.
     policy: Option<Policy>,
+    /// What its zones take.
+    zones: Vec<ZoneWeight>,
     /// None when the endpoints are found by name.
     assignment: Option<Resource>,
 }
@@ -426,8 +428,16 @@ impl ServicePieces {
                 let grpc = port.protocol.is_http2();
                 let grpc = grpc.then(|| Resource::new(&cluster::grpc(&name, source, settings)));
                 let policy = policy(settings);
+                let zones = &settings.load_balancer.zone_weights;
                 let assigned = (source == Source::Discovery).then(|| {
-                    assignment(&name, service, number, subset.as_deref(), policy.clone(), instances)
+                    assignment(
+                        &name,
+                        service,
+                        number,
+                        subset.as_deref(),
+                        (policy.clone(), zones),
+                        instances,
+                    )
                 });
                 pieces.push(Piece {
                     port: number,
@@ -437,6 +447,7 @@ impl ServicePieces {
                     name: name.into(),
                     subset,
                     policy,
+                    zones: zones.clone(),
                 });
             }
         }
@@ -469,9 +480,9 @@ impl ServicePieces {
         for piece in &mut self.pieces {
             let Some(before) = &mut piece.assignment else { continue };
             let subset = piece.subset.as_deref();
-            let (number, policy) = (piece.port, piece.policy.clone());
+            let (number, whole) = (piece.port, (piece.policy.clone(), &*piece.zones));
             let assignment =
-                assignment(&piece.name, &self.service, number, subset, policy, instances);
+                assignment(&piece.name, &self.service, number, subset, whole, instances);
             let resource = Resource::new(&assignment);
             if resource.version != before.version {
                 *before = resource.clone();

@@ -303,6 +303,7 @@ fn load_balancer() -> impl Strategy<Value = Value> {
         pick(&["RoundRobin", "LeastRequest", "PeakEWMA", "Random"])
             .prop_map(|policy| json!({"policy": policy, "zones": "Any"})),
         Just(json!({"policy": "PeakEWMA", "decayTime": "3s", "slowStart": {"window": "1s"}})),
+        Just(json!({"policy": "LeastRequest", "zoneWeights": [{"zone": "z", "weight": 7}]})),
         pick(&["RoundRobin", "LeastRequest"]).prop_map(|policy| {
             let slow_start = json!({"window": "1s", "minWeightPercent": 50});
             json!({"policy": policy, "slowStart": slow_start, "panicThreshold": 0})
