@@ -150,3 +150,37 @@ def test_requests_under_way_are_seen(proxy, up):
         up.open_gate("explained")
         assert held.read().status == 200
         until(lambda: active() == 0, what="its end")
+
+
+HASHED = {
+    "header": {"header": {"header_name": "x-user"}},
+    "query": {"query_parameter": {"name": "user"}},
+    "cookie": {"cookie": {"name": "user", "ttl": "60s"}},
+}
+
+
+@pytest.mark.parametrize("policy", ["RING_HASH", "MAGLEV"])
+def test_a_hashed_request_goes_where_it_is_said_to_go(start, policy):
+    with Http("a") as a, Http("b") as b, Http("c") as c:
+        ups = {up.address: up.name for up in (a, b, c)}
+        hashed = [route(f"/{name}", {"cluster": "up", "hash_policy": [by]}, name=name) for name, by in HASHED.items()]
+        config = hcm(routes("main", virtual_host("all", ["*"], *hashed)))
+        target = cluster("up", *(up.port for up in (a, b, c)), lb_policy=policy)
+        proxy = start(bootstrap([listener("main", config)], [target]))
+        gone = set()
+        for user in range(12):
+            for name, path, headers in (
+                ("header", "/header", [("x-user", f"u{user}")]),
+                ("query", f"/query?user=u{user}", []),
+                ("cookie", "/cookie", [("cookie", f"user=u{user}")]),
+            ):
+                [found] = explained(proxy, authority="x", path=path, header=[f"{n}:{v}" for n, v in headers])
+                pick = found["destinations"][0]["pick"]
+                seen = http1.request(proxy.port(), "GET", path, headers).header("x-upstream")
+                assert (ups[pick["endpoint"]], name in pick["why"]) == (seen, True)
+                gone.add(seen)
+        assert len(gone) > 1
+        [found] = explained(proxy, authority="x", path="/cookie")
+        assert found["destinations"][0]["pick"] == {"why": "by the cookie user: a client without the cookie is given one"}
+        status, text = asked(proxy, authority="x", path="/header", header="x-user:u1")
+        assert status == 200 and "    picked      127.0.0.1:" in text

@@ -81,6 +81,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
             ("path", "with the query; / unless said otherwise"),
             ("scheme", "http or https"),
             ("header", "a field of the request as name:value; as often as needed"),
+            ("client", "the address of the client, where requests are hashed by it"),
             ("listener", "only the listener of this name"),
             ("format", "text or json"),
         ],

@@ -27,6 +27,8 @@ pub(crate) enum NoQuestion {
     Path(String),
     #[error("scheme {0:?} is neither http nor https")]
     Scheme(String),
+    #[error("client {0:?} is not an address")]
+    Client(String),
     #[error("header {0:?} is no field (hint: header=name:value)")]
     Header(String),
     #[error("no listener is called {name:?} (there are: {known})")]
@@ -53,7 +55,12 @@ pub(crate) fn question(parameters: &Parameters<'_>) -> Result<Question, Refusal>
         let (name, value) = field(text).ok_or_else(|| NoQuestion::Header(text.to_owned()))?;
         headers.append(name, value);
     }
+    let client = parameters.value("client").map(|it| (it, it.parse().ok()));
+    if let Some((text, None)) = client {
+        return Err(NoQuestion::Client(text.to_owned()).into());
+    }
     Ok(Question {
+        client: client.and_then(|(_, client)| client),
         method: method.to_string(),
         authority: authority.ok_or(NoQuestion::NoAuthority)?.to_owned(),
         path,

@@ -37,6 +37,7 @@ mod check;
 mod checks;
 mod clusters;
 mod compiler;
+pub mod cookie;
 mod dump;
 mod dynamic_hosts;
 mod endpoints;
@@ -52,6 +53,7 @@ mod outliers;
 mod rates;
 mod references;
 mod report;
+mod request_hash;
 mod route_configs;
 mod route_table;
 mod routing;
@@ -73,6 +75,7 @@ pub use outliers::Outliers;
 pub use rates::ConnectionRate;
 pub use references::{Want, Wanted, WantedNames};
 pub use report::{Rejected, Report, Warned};
+pub use request_hash::{Hashed, request_hash};
 pub use routing::{
     Action, AppendAction, ClusterChoice, DirectResponse, Forward, HeaderMutations, HeaderProgram,
     HeaderSet, HeaderText, HostRewrite, PathRewrite, PrefixRewrite, Redirect, RedirectPath,

@@ -4,6 +4,8 @@ use serde::Serialize;
 use weft_balance::{Condition, EndpointAddress, Host, Verdict};
 use weft_compile::{Cluster, ClusterChoice, ClusterId, Forward, RouteTarget, Tables, Target};
 
+use crate::{Pick, Question, pick::pick};
+
 /// Picks that are drawn to see how they fall.
 const DRAWS: u32 = 1000;
 
@@ -18,6 +20,9 @@ pub struct Destination {
     /// Why nothing can be sent there, if nothing can.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+    /// The one of its endpoints that this very request gets, where its hash decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pick: Option<Pick>,
     /// What is behind it.
     pub endpoints: Vec<Endpoint>,
 }
@@ -43,6 +48,16 @@ pub struct Endpoint {
     /// Why it gets none, or only as a last resort; empty where nothing keeps requests away.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub kept_from: Vec<&'static str>,
+}
+
+/// The same, and the endpoints that this very request gets there.
+pub(crate) fn picked(tables: &Tables, forward: &Forward, question: &Question) -> Vec<Destination> {
+    let mut all = destinations(tables, forward);
+    for destination in &mut all {
+        let cluster = tables.cluster_named(&destination.cluster).and_then(|id| tables.cluster(id));
+        destination.pick = cluster.and_then(|cluster| pick(cluster, forward, question));
+    }
+    all
 }
 
 /// Every cluster that a route may send requests to.
@@ -84,14 +99,14 @@ fn shares<T>(total: u32, sums: impl Iterator<Item = (u32, T)>) -> impl Iterator<
 
 fn by_header(name: &str, percent: f64) -> Destination {
     let cluster = format!("the cluster that the header {name} names");
-    Destination { cluster, percent, trouble: None, endpoints: Vec::new() }
+    Destination { cluster, percent, trouble: None, pick: None, endpoints: Vec::new() }
 }
 
 fn destination(tables: &Tables, id: ClusterId, percent: f64) -> Destination {
     let Some(cluster) = tables.cluster(id) else {
         let trouble = Some("it is not there, or waits for its endpoints".to_owned());
         let cluster = "unknown".to_owned();
-        return Destination { cluster, percent, trouble, endpoints: Vec::new() };
+        return Destination { cluster, percent, trouble, pick: None, endpoints: Vec::new() };
     };
     let endpoints = endpoints(cluster);
     let takes = endpoints.iter().any(|endpoint| endpoint.percent > 0.0);
@@ -101,7 +116,7 @@ fn destination(tables: &Tables, id: ClusterId, percent: f64) -> Destination {
         (false, false) => Some("none of its endpoints is healthy".to_owned()),
         (false, true) => None,
     };
-    Destination { cluster: cluster.name.to_string(), percent, trouble, endpoints }
+    Destination { cluster: cluster.name.to_string(), percent, trouble, pick: None, endpoints }
 }
 
 fn endpoints(cluster: &Cluster) -> Vec<Endpoint> {
@@ -153,7 +168,7 @@ fn kept_from(host: &Host) -> Vec<&'static str> {
     reasons
 }
 
-fn address(address: &EndpointAddress) -> String {
+pub(crate) fn address(address: &EndpointAddress) -> String {
     match address {
         EndpointAddress::Ip(address) => address.to_string(),
         EndpointAddress::Pipe(path) => path.display().to_string(),

@@ -1,6 +1,6 @@
 //! A request looked up in the tables.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
@@ -12,7 +12,7 @@ use weft_route::{HeaderKey, Outcome, RequestView, Route};
 
 use crate::{
     Destination, Limit, conditions,
-    destination::{carried, destinations},
+    destination::{carried, picked},
     limits, policy,
     tried::{Tried, tried},
 };
@@ -30,6 +30,8 @@ pub struct Question {
     pub scheme: &'static str,
     /// All other header fields.
     pub headers: HeaderMap,
+    /// Whose it is, where that is known.
+    pub client: Option<IpAddr>,
     /// The listener that it comes by; all of them unless set.
     pub listener: Option<String>,
 }
@@ -203,7 +205,7 @@ fn look_up(
         None => {
             "answered with 404: no route of this host matches".clone_into(&mut explanation.verdict);
         }
-        Some(entry) => act(explanation, tables, entry),
+        Some(entry) => act(explanation, tables, entry, question),
     }
 }
 
@@ -216,11 +218,11 @@ fn rule(route: &Route<Arc<RouteEntry>>, index: usize) -> Rule {
 }
 
 /// Fills in what a route does.
-fn act(explanation: &mut Explanation, tables: &Tables, entry: &RouteEntry) {
+fn act(explanation: &mut Explanation, tables: &Tables, entry: &RouteEntry, question: &Question) {
     explanation.verdict = match &entry.action {
         Action::Forward(forward) => {
             explanation.forwarded = true;
-            explanation.destinations = destinations(tables, forward);
+            explanation.destinations = picked(tables, forward, question);
             explanation.timeouts = limits(tables, forward);
             explanation.policies = policy::policies(tables, forward);
             sent("sent", explanation)

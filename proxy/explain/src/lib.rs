@@ -7,6 +7,7 @@
 mod conditions;
 mod destination;
 mod found;
+mod pick;
 mod policy;
 mod tried;
 mod words;
@@ -14,5 +15,6 @@ mod words;
 pub use conditions::texts;
 pub use destination::{Destination, Endpoint, carried, destinations};
 pub use found::{Explanation, Other, Question, Rule, explain};
+pub use pick::Pick;
 pub use policy::{Limit, limits};
 pub use tried::{Tried, tried};

@@ -38,6 +38,10 @@ impl fmt::Display for Explanation {
             let (cluster, percent) = (&destination.cluster, destination.percent);
             let trouble = trouble.unwrap_or_default();
             writeln!(f, "  cluster       {cluster}, {percent:.4} %{trouble}")?;
+            if let Some(pick) = &destination.pick {
+                let endpoint = pick.endpoint.as_deref().unwrap_or("cannot be said");
+                writeln!(f, "    picked      {endpoint}, {}", pick.why)?;
+            }
             for endpoint in &destination.endpoints {
                 let (address, share) = (&endpoint.address, endpoint.percent);
                 write!(f, "    endpoint    {address}, {share:.1} %, {}", endpoint.health)?;

@@ -23,7 +23,8 @@ use http::{
     uri::PathAndQuery,
 };
 use weft_compile::{
-    Cluster, Forward, HeaderProgram, HostRewrite, KeyFormat, Priority, RouteEntry, WeightedCluster,
+    Cluster, Forward, Hashed, HeaderProgram, HostRewrite, KeyFormat, Priority, RouteEntry,
+    WeightedCluster, request_hash,
 };
 use weft_format::{Upstream, View};
 use weft_route::RequestView;
@@ -36,7 +37,6 @@ use crate::{
     facts::{self, Kept},
     fault::Fault,
     filters::Passage,
-    hash::{self, Hashed},
     head_rules::Origin,
     headers,
     local_reply::{self, Answer},
@@ -217,15 +217,15 @@ impl Journey {
         });
         let (hash, cookie) = if cluster.balancer.hashes() {
             let request = Hashed {
-                method: &parts.method,
+                method: parts.method.as_str(),
                 scheme: origin.scheme,
                 authority: authority.as_bytes(),
                 path: path.as_str(),
                 fields: &fields,
-                remote: origin.remote,
+                remote: origin.remote.ip(),
                 local: connection.local,
             };
-            hash::of(&to.hash_policy, request)
+            request_hash(&to.hash_policy, request)
         } else {
             (None, None)
         };

@@ -9,11 +9,11 @@ use std::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{HeaderMap, HeaderValue, header::SET_COOKIE};
 use weft_balance::{EndpointAddress, EndpointState};
-use weft_compile::{Cookie, FilterSettings, RouteFilter, SessionRules, SessionState};
+use weft_compile::{Cookie, FilterSettings, RouteFilter, SessionRules, SessionState, cookie};
 use weft_telemetry::HttpStats;
 
 use super::{Coming, most_specific};
-use crate::{cookie, wish::Wish};
+use crate::wish::Wish;
 
 /// What the most specific level says: the filter, or its route.
 pub(super) fn rules<'a>(

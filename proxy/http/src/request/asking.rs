@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header::LOCATION, request::Parts};
-use weft_compile::{Action, Cluster, Forward, RouteEntry, RouteFilters, RouteNames, Tables};
+use weft_compile::{
+    Action, Cluster, Forward, Hashed, RouteEntry, RouteFilters, RouteNames, Tables, request_hash,
+};
 use weft_format::{Format, Upstream, View};
 use weft_route::{HeaderKey, Outcome};
 
@@ -16,7 +18,6 @@ use crate::{
     fault::Fault,
     filters::Place,
     forward::Choice,
-    hash::{self, Hashed},
     head_rules::Origin,
     headers,
     local_reply::{self, Answer},
@@ -154,15 +155,15 @@ impl<'c, 'p> Asking<'c, 'p> {
             return (self.random, None);
         }
         let request = Hashed {
-            method: &self.parts.method,
+            method: self.parts.method.as_str(),
             scheme: self.origin.scheme,
             authority: head.authority.as_bytes(),
             path: head.path_and_query,
             fields: &self.parts.headers,
-            remote: self.origin.remote,
+            remote: self.origin.remote.ip(),
             local: self.connection.local,
         };
-        let (hash, cookie) = hash::of(&to.hash_policy, request);
+        let (hash, cookie) = request_hash(&to.hash_policy, request);
         (hash.unwrap_or(self.random), cookie)
     }
 

@@ -1,32 +1,37 @@
 //! The hash of a request, by the policy of its route, for clusters that place requests by it.
 
-use http::{HeaderMap, HeaderValue, Method};
+use std::net::SocketAddr;
+
+use http::{HeaderMap, HeaderValue};
 use smallvec::SmallVec;
 use weft_balance::RequestHash;
-use weft_compile::{HashInput, HashPolicy};
-use weft_net::PeerAddress;
+use weft_resources::{HashInput, HashPolicy};
 use weft_route::{HeaderKey, first_query_value};
 
 use crate::cookie;
 
 /// What a request is hashed by.
-#[derive(Clone, Copy)]
-pub(crate) struct Hashed<'a> {
-    pub(crate) method: &'a Method,
-    pub(crate) scheme: &'a str,
-    pub(crate) authority: &'a [u8],
+#[derive(Clone, Copy, Debug)]
+pub struct Hashed<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// `http` or `https`.
+    pub scheme: &'a str,
+    /// The host that is called.
+    pub authority: &'a [u8],
     /// With the query.
-    pub(crate) path: &'a str,
-    pub(crate) fields: &'a HeaderMap,
-    /// The client.
-    pub(crate) remote: PeerAddress,
+    pub path: &'a str,
+    /// All other header fields.
+    pub fields: &'a HeaderMap,
+    /// The client, if it came by IP.
+    pub remote: Option<SocketAddr>,
     /// Where it connected to.
-    pub(crate) local: Option<std::net::SocketAddr>,
+    pub local: Option<SocketAddr>,
 }
 
 /// The hash of a request, if its policy finds anything, and the cookie that its client is given so
 /// that the next request has the same.
-pub(crate) fn of(
+pub fn request_hash(
     policies: &[HashPolicy],
     request: Hashed<'_>,
 ) -> (Option<u64>, Option<HeaderValue>) {
@@ -52,7 +57,7 @@ pub(crate) fn of(
                 None => {}
             },
             HashInput::SourceIp => {
-                if let PeerAddress::Ip(address) = request.remote {
+                if let Some(address) = request.remote {
                     hash.add([address.ip().to_string().as_bytes()]);
                 }
             }
@@ -75,7 +80,7 @@ type Lines<'a> = SmallVec<[&'a [u8]; 4]>;
 fn lines<'a>(name: &HeaderKey, request: Hashed<'a>) -> Lines<'a> {
     let one = |text: &'a [u8]| std::iter::once(text).collect();
     match name {
-        HeaderKey::Method => one(request.method.as_str().as_bytes()),
+        HeaderKey::Method => one(request.method.as_bytes()),
         HeaderKey::Path => one(request.path.as_bytes()),
         HeaderKey::Authority => one(request.authority),
         HeaderKey::Scheme => one(request.scheme.as_bytes()),
@@ -100,7 +105,7 @@ fn add_sorted(hash: &mut RequestHash, mut lines: Lines<'_>) {
 /// The value of a cookie for a client that has none: the same for all requests of a connection.
 fn generate(request: Hashed<'_>) -> String {
     let mut ends = String::new();
-    if let PeerAddress::Ip(address) = request.remote {
+    if let Some(address) = request.remote {
         ends.push_str(&address.to_string());
     }
     if let Some(address) = request.local {
@@ -116,7 +121,7 @@ mod tests {
     use std::time::Duration;
 
     use http::HeaderName;
-    use weft_compile::Cookie;
+    use weft_resources::Cookie;
     use weft_route::Substitution;
 
     use super::*;
@@ -155,15 +160,15 @@ mod tests {
             );
         }
         let request = Hashed {
-            method: &Method::GET,
+            method: "GET",
             scheme: "http",
             authority: b"shop",
             path,
             fields: &map,
-            remote: PeerAddress::Ip("10.0.0.1:4000".parse().unwrap()),
-            local: Some("10.0.0.2:80".parse().unwrap()),
+            remote: "10.0.0.1:4000".parse().ok(),
+            local: "10.0.0.2:80".parse().ok(),
         };
-        of(policies, request)
+        request_hash(policies, request)
     }
 
     fn xx(parts: &[&str]) -> Option<u64> {

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use http::{HeaderMap, HeaderValue, header::COOKIE};
-use weft_compile::Cookie;
+use weft_resources::Cookie;
 
 /// The first value of a cookie that is not empty, without its quotes.
-pub(crate) fn find<'a>(fields: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
+pub fn find<'a>(fields: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
     let pairs =
         fields.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(|b| *b == b';'));
     for pair in pairs {
@@ -22,7 +22,7 @@ pub(crate) fn find<'a>(fields: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
 }
 
 /// The value of `set-cookie` that gives a client this cookie.
-pub(crate) fn given(cookie: &Cookie, value: &str) -> Option<HeaderValue> {
+pub fn given(cookie: &Cookie, value: &str) -> Option<HeaderValue> {
     let mut text = format!("{}=\"{value}\"", cookie.name);
     let seconds = cookie.ttl.map_or(0, |ttl| ttl.as_secs());
     // Writing to a text does not fail.
