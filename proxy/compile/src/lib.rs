@@ -92,15 +92,16 @@ pub use tables::{
 };
 pub use update::{Source, Update, Upsert};
 pub use weft_resources::{
-    Aborted, ApiSource, BodyFormat, BodyTemplate, CheckIntervals, CheckQuestion, Comparison,
-    ConfigSource, ConnectTermination, Cookie, CorsPolicy, DescriptorPart, DescriptorRule,
-    Enforcing, FaultRules, FetchTimeout, FileSource, FilterSettings, GlobalRateLimit, GrpcCheck,
-    GrpcService, GrpcTimeout, HashInput, HashPolicy, HeadRules, HeaderChange, HealthCheck,
-    HitsRule, HitsSource, HostDescriptors, Http1Settings, HttpCheck, HttpFilter, HttpFilterKind,
-    Injection, InternalAddresses, InternalRedirect, KeyFormat, Limits, LocalRateLimit,
-    LocalReplies, MOST_HITS, MessageMutations, Mirror, Origin, OutlierDetection, Priority, Problem,
-    QueryChange, RateLimit, Reason, ReplyFilter, ReplyMapper, RequestType, ResetFormat,
-    ResourceType, RetryLimit, RetryOn, RetryPolicy, RouteDescriptors, RouteFilter, RouteFilters,
-    RouteRateLimit, ServerHeader, SessionRules, SessionState, SlowStart, StatusRanges, StreamLimit,
-    StripPort, TcpCheck, ToldBackoff, TrailerChange, Underscores, Upgrade, Warning, name_of_key,
+    Aborted, AdaptiveConcurrency, ApiSource, BodyFormat, BodyTemplate, CheckIntervals,
+    CheckQuestion, Comparison, ConfigSource, ConnectTermination, Cookie, CorsPolicy,
+    DescriptorPart, DescriptorRule, Enforcing, FaultRules, FetchTimeout, FileSource,
+    FilterSettings, GlobalRateLimit, GrpcCheck, GrpcService, GrpcTimeout, HashInput, HashPolicy,
+    HeadRules, HeaderChange, HealthCheck, HitsRule, HitsSource, HostDescriptors, Http1Settings,
+    HttpCheck, HttpFilter, HttpFilterKind, Injection, InternalAddresses, InternalRedirect,
+    KeyFormat, Limits, LocalRateLimit, LocalReplies, MOST_HITS, MessageMutations, Mirror, Origin,
+    OutlierDetection, Priority, Problem, QueryChange, RateLimit, Reason, ReplyFilter, ReplyMapper,
+    RequestType, ResetFormat, ResourceType, RetryLimit, RetryOn, RetryPolicy, RouteDescriptors,
+    RouteFilter, RouteFilters, RouteRateLimit, ServerHeader, SessionRules, SessionState, SlowStart,
+    StatusRanges, StreamLimit, StripPort, TcpCheck, ToldBackoff, TrailerChange, Underscores,
+    Upgrade, Warning, name_of_key,
 };

@@ -86,6 +86,9 @@ pub(crate) fn filters(chain: &HttpChain, entry: Option<&RouteEntry>) -> Vec<Stri
             HttpFilterKind::Buffer { .. } => "holds requests until they are whole",
             HttpFilterKind::GrpcWeb => "gRPC-Web",
             HttpFilterKind::Fault(_) => "injects faults",
+            HttpFilterKind::AdaptiveConcurrency(_) => {
+                "lets as many requests go on as latencies allow"
+            }
             HttpFilterKind::LocalRateLimit(_) => "limits the rate of requests",
             HttpFilterKind::StatefulSession(_) => "keeps sessions at their endpoints",
             HttpFilterKind::GlobalRateLimit(_) => "asks a service whether requests may go on",

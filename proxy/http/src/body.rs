@@ -326,12 +326,18 @@ impl Streaming {
         };
         if let Poll::Ready(frame) = frame {
             match &frame {
-                Some(Ok(last)) if last.is_trailers() => self.record.ended(last.trailers_ref()),
+                Some(Ok(last)) if last.is_trailers() => {
+                    self.record.ended(last.trailers_ref());
+                    self.record.answered();
+                }
                 // Before the first wait there is no timer to move.
                 Some(Ok(_)) if !self.timer.is_fresh() => self.last_moved = Instant::now(),
                 Some(Ok(_)) => {}
                 Some(Err(_)) => self.record.upstream_broke(),
-                None => self.record.ended(None),
+                None => {
+                    self.record.ended(None);
+                    self.record.answered();
+                }
             }
             return Poll::Ready(frame);
         }

@@ -4,6 +4,7 @@
 //! A chain that has the router alone pays one comparison for all of this.
 
 mod buffer;
+mod concurrency;
 mod cors;
 mod descriptors;
 mod global_rate;
@@ -40,6 +41,7 @@ use self::{
     session::Session,
 };
 pub(crate) use self::{
+    concurrency::Admission,
     grpc_web::{Decoding, Encoding, read_as_message},
     rate::OwnBuckets,
     throttle::Throttle,
@@ -311,6 +313,11 @@ impl Passage {
                         return Verdict::Waits(Wait::Verdict(asking));
                     }
                 }
+                HttpFilterKind::AdaptiveConcurrency(settings) => {
+                    if let Err(refusal) = concurrency::admit(settings, connection, coming) {
+                        return Verdict::Refused(refusal);
+                    }
+                }
                 HttpFilterKind::LocalRateLimit(always) => {
                     let limit = rate::settings(always, own);
                     let (limited, refusal) =
@@ -376,6 +383,7 @@ impl Passage {
                     | HttpFilterKind::Buffer { .. }
                     | HttpFilterKind::Fault(_)
                     | HttpFilterKind::LocalRateLimit(_)
+                    | HttpFilterKind::AdaptiveConcurrency(_)
                     | HttpFilterKind::StatefulSession(_)
                     | HttpFilterKind::GlobalRateLimit(_)
                     | HttpFilterKind::RateLimitHeaders

@@ -408,8 +408,10 @@ impl Journey {
         let spelling = exchange.spelling();
         let first = self.retries.as_mut().and_then(|retries| retries.first.take());
         let body = if first.is_none() && exchange.is_end_stream() {
+            self.record.answered();
             Body::empty()
         } else if let Some(whole) = exchange.take_whole() {
+            self.record.answered();
             Body::full(whole)
         } else {
             exchange.keep_no_more();

@@ -3,12 +3,14 @@
 use std::{rc::Rc, sync::Arc, time::Instant};
 
 use http::{HeaderMap, HeaderName, Response, StatusCode};
+use smallvec::SmallVec;
 use weft_balance::{ActiveRequest, EndpointState, Outcome};
 use weft_compile::{Cluster, HttpChain};
 use weft_telemetry::{GaugeGuard, HttpStats};
 
 use crate::{
     fault::Fault,
+    filters::Admission,
     headers, outcome, ticks,
     upstream::Place,
     worker::{Busy, Worker},
@@ -26,6 +28,8 @@ pub(crate) struct Record {
     began: Instant,
     upstream: Option<UpstreamRecord>,
     upgrade: Option<GaugeGuard<Arc<HttpChain>>>,
+    /// Its places among the requests that may be under way at once.
+    admissions: Option<Box<SmallVec<[Admission; 1]>>>,
     _busy: Busy,
 }
 
@@ -51,6 +55,7 @@ impl Record {
             began: Instant::now(),
             upstream: None,
             upgrade: None,
+            admissions: None,
             _busy: worker.begin_busy(),
         }
     }
@@ -89,6 +94,18 @@ impl Record {
     pub(crate) fn outcome(&self, outcome: Outcome) {
         if let Some(upstream) = &self.upstream {
             upstream.outcome(outcome);
+        }
+    }
+
+    /// A filter has let the request go on, as one of so many.
+    pub(crate) fn admitted(&mut self, admission: Admission) {
+        self.admissions.get_or_insert_default().push(admission);
+    }
+
+    /// The client's answer is whole.
+    pub(crate) fn answered(&mut self) {
+        if let Some(admissions) = self.admissions.take() {
+            admissions.into_iter().for_each(Admission::complete);
         }
     }
 

@@ -1,6 +1,7 @@
 //! `http_filters`: what a request passes on its way to the router, and its response on the way back;
 //! and `typed_per_filter_config`, what routes say to these filters.
 
+mod adaptive_concurrency;
 mod cors;
 pub(crate) mod descriptors;
 mod fault;
@@ -16,6 +17,7 @@ use weft_proto::pb::envoy::{
     config::route::v3 as route,
     extensions::filters::{
         http::{
+            adaptive_concurrency::v3::AdaptiveConcurrency as AdaptiveConcurrencyMessage,
             buffer::v3::{self as buffer, Buffer, BufferPerRoute},
             cors::v3::{Cors, CorsPolicy as CorsPolicyMessage},
             dynamic_forward_proxy::v3::FilterConfig as DynamicForwardProxy,
@@ -35,6 +37,7 @@ use weft_proto::{limits::RateLimitHeaders, pb::google::protobuf::Any};
 
 pub(crate) use self::mutations::changes;
 pub use self::{
+    adaptive_concurrency::AdaptiveConcurrency,
     cors::CorsPolicy,
     descriptors::{
         DescriptorPart, DescriptorRule, HitsRule, HitsSource, MOST_HITS, RouteDescriptors,
@@ -91,6 +94,8 @@ pub enum HttpFilterKind {
     GlobalRateLimit(Arc<GlobalRateLimit>),
     /// `weft.limits.v1.RateLimitHeaders`: limits say what is left of them in standard fields.
     RateLimitHeaders,
+    /// `adaptive_concurrency`: refuses requests while as many as may be are under way.
+    AdaptiveConcurrency(Arc<AdaptiveConcurrency>),
     /// `dynamic_forward_proxy`: holds a request until the host that it names was looked up, where its
     /// cluster goes by that.
     DynamicForwardProxy,
@@ -340,6 +345,11 @@ fn kind(any: &Any, at: &At<'_>, notes: &mut Notes) -> Option<Option<HttpFilterKi
         name if name == RateLimitHeaders::full_name() => {
             extension::unpack::<RateLimitHeaders>(any, at, notes)
                 .map(|_| HttpFilterKind::RateLimitHeaders)
+        }
+        name if name == AdaptiveConcurrencyMessage::full_name() => {
+            extension::unpack::<AdaptiveConcurrencyMessage>(any, at, notes)
+                .and_then(|message| adaptive_concurrency::read(&message, at, notes))
+                .map(|settings| HttpFilterKind::AdaptiveConcurrency(Arc::new(settings)))
         }
         name if name == DynamicForwardProxy::full_name() => {
             extension::unpack::<DynamicForwardProxy>(any, at, notes)

@@ -90,11 +90,11 @@ pub use health_check::{
 };
 pub use http_connection_manager::{Codec, HttpConnectionManager, RouteSource};
 pub use http_filter::{
-    Aborted, CorsPolicy, DescriptorPart, DescriptorRule, FaultRules, FilterSettings,
-    GlobalRateLimit, HeaderChange, HitsRule, HitsSource, HostDescriptors, HttpFilter,
-    HttpFilterKind, Injection, LocalRateLimit, MOST_HITS, MessageMutations, QueryChange,
-    RequestType, RouteDescriptors, RouteFilter, RouteFilters, RouteRateLimit, SessionRules,
-    SessionState, TrailerChange,
+    Aborted, AdaptiveConcurrency, CorsPolicy, DescriptorPart, DescriptorRule, FaultRules,
+    FilterSettings, GlobalRateLimit, HeaderChange, HitsRule, HitsSource, HostDescriptors,
+    HttpFilter, HttpFilterKind, Injection, LocalRateLimit, MOST_HITS, MessageMutations,
+    QueryChange, RequestType, RouteDescriptors, RouteFilter, RouteFilters, RouteRateLimit,
+    SessionRules, SessionState, TrailerChange,
 };
 pub use http2_options::{Http2Options, Keepalive};
 pub use internal_redirect::InternalRedirect;

@@ -2,6 +2,7 @@
 //! takes the struct apart completely: a metric that is not listed does not compile.
 
 use crate::{
+    concurrency::ConcurrencyStats,
     histogram::Histogram,
     metric::{Counter, Gauge},
     registry::Value,
@@ -123,6 +124,8 @@ pub struct HttpStats {
     pub session_failed_closed: Counter,
     /// and that had no session.
     pub session_none: Counter,
+    /// What adaptive concurrency has found out.
+    pub concurrency: ConcurrencyStats,
     /// From the request's head to the end of the response.
     pub downstream_rq_time: Histogram,
 }
@@ -170,6 +173,7 @@ impl HttpStats {
             session_failed_open,
             session_failed_closed,
             session_none,
+            concurrency,
             downstream_rq_time,
         } = self;
         const CLASSES: [&str; 5] = [
@@ -231,6 +235,7 @@ impl HttpStats {
             see(name, Value::Counter(counter.get()));
         }
         downstream_rq_xx.visit(&CLASSES, see);
+        concurrency.visit(see);
         see("downstream_cx_active", Value::Gauge(downstream_cx_active.get()));
         let tunnels = Value::Gauge(downstream_cx_upgrades_active.get());
         see("downstream_cx_upgrades_active", tunnels);

@@ -5,6 +5,7 @@
 //! the registered groups and pays there instead.
 
 mod cluster;
+mod concurrency;
 mod groups;
 mod health;
 mod histogram;
@@ -18,6 +19,7 @@ mod under_way;
 mod zones;
 
 pub use cluster::ClusterStats;
+pub use concurrency::ConcurrencyStats;
 pub use groups::{
     ConnectionLimitStats, ControlPlaneStats, HttpRateStats, HttpStats, ListenerStats, RateStats,
     StatusClasses, TcpStats, UpdateStats,
