@@ -107,6 +107,14 @@ pub(crate) struct RunArgs {
         help_heading = "Process"
     )]
     pub(crate) drain_time_s: u64,
+    /// Refuse new requests (503 with `retry-after`) while the process holds more memory than this; 0 is no
+    /// bound. By default 85 % of what its cgroup may have.
+    #[arg(long, value_name = "MIB", env = "WEFT_SHED_MEMORY_MIB", help_heading = "Process")]
+    pub(crate) shed_memory_mib: Option<u64>,
+    /// Close new connections, too, while the process holds more memory than this; 0 is no bound. By
+    /// default 95 % of what its cgroup may have.
+    #[arg(long, value_name = "MIB", env = "WEFT_MAX_MEMORY_MIB", help_heading = "Process")]
+    pub(crate) max_memory_mib: Option<u64>,
     /// Where the last known good configuration is kept, for a start while the control plane cannot
     /// be reached. For sidecars by default `$XDG_STATE_HOME/weft` or `~/.local/state/weft`; with a
     /// bootstrap it is kept only if this is given.

@@ -17,6 +17,7 @@ pub mod files;
 mod health;
 mod known_good;
 mod logging;
+mod overload;
 mod plane;
 mod probe;
 mod proxy;

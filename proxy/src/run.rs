@@ -25,6 +25,7 @@ use crate::{
     health::Check,
     known_good,
     logging::LogControl,
+    overload::{self, Bounds},
     plane::Plane,
     proxy::{Facts, Proxy, report},
     registration::Registration,
@@ -187,6 +188,7 @@ pub(crate) fn serve(args: &RunArgs) -> anyhow::Result<()> {
         host: Arc::new(workers::this_host()),
         identity: identity(&start.bootstrap.node),
         limits: Arc::new(ConnectionLimits::from(&start.bootstrap.limits)),
+        overload: Arc::default(),
     };
     let workers =
         Workers::start(concurrency, &options, || fastrand::u64(..)).context("starting workers")?;
@@ -205,12 +207,17 @@ pub(crate) fn serve(args: &RunArgs) -> anyhow::Result<()> {
         log,
         outlier_log: start.bootstrap.outlier_log.clone(),
     };
+    let guarded = Arc::clone(&stats);
     let proxy = Proxy::new(plane, stats, started, facts);
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("starting the control runtime")?
-        .block_on(live(args, start, proxy))
+        .block_on(async {
+            let bounds = Bounds::new(args.shed_memory_mib, args.max_memory_mib);
+            tokio::spawn(overload::follow(bounds, options.overload, guarded));
+            live(args, start, proxy).await
+        })
 }
 
 /// What upstreams are told of this proxy, where a connection manager asks for it.

@@ -36,6 +36,9 @@ pub(crate) fn admit(
     stream: Stream,
     peer: PeerAddress,
 ) {
+    if worker.overload().sheds_connections() && !listener.ignores_global_limit {
+        return listener.stats.downstream_cx_overload_reject.inc();
+    }
     let places = match worker.limits().admit(listener) {
         Ok(places) => places,
         Err(TooMany::OfListener) => return listener.stats.downstream_cx_overflow.inc(),

@@ -27,6 +27,7 @@ use crate::{
     head_rules::{self, Origin, Turned},
     headers,
     local_reply::Answer,
+    overload,
     phase::Phase,
     record::Record,
     tunnel::Wanted,
@@ -110,6 +111,10 @@ fn decide(
     let asking = Asking::about(connection, &parts, origin, random, record.began());
     if let Err(answer) = entered {
         return asking.answer(*answer, &record, passage);
+    }
+    if connection.worker.overload().sheds_requests() {
+        connection.chain.stats.downstream_rq_overload_close.inc();
+        return asking.answer(overload::refusal(parts.version), &record, passage);
     }
     if !connection.chain.filters.is_empty() {
         let (is_grpc, place) = (asking.is_grpc, asking.place(&tables));

@@ -25,6 +25,7 @@ use crate::{
     date::Date,
     inspection::HeldBytes,
     lives::Lives,
+    overload::Overload,
     phase::{Phase, PhaseCell},
     timer::{Timer, Timers},
     upstream::Pools,
@@ -48,6 +49,8 @@ pub struct WorkerOptions {
     pub identity: Identity,
     /// How many connections of clients there may be, in all workers together.
     pub limits: Arc<ConnectionLimits>,
+    /// Whether the process has room for more.
+    pub overload: Arc<Overload>,
 }
 
 /// Which proxy this is, by its node in the bootstrap.
@@ -73,6 +76,7 @@ pub struct Worker {
     host: Arc<Host>,
     identity: Identity,
     limits: Arc<ConnectionLimits>,
+    overload: Arc<Overload>,
     rate_stats: RefCell<RateStats>,
     connections: Cell<usize>,
     busy: Cell<usize>,
@@ -126,6 +130,7 @@ impl Worker {
             host: options.host,
             identity: options.identity,
             limits: options.limits,
+            overload: options.overload,
             rate_stats: RefCell::default(),
             connections: Cell::new(0),
             busy: Cell::new(0),
@@ -229,6 +234,10 @@ impl Worker {
 
     pub(crate) fn limits(&self) -> &ConnectionLimits {
         &self.limits
+    }
+
+    pub(crate) fn overload(&self) -> &Overload {
+        &self.overload
     }
 
     pub(crate) fn pools(&self) -> &Pools {

@@ -150,6 +150,7 @@ impl Controller {
     }
 
     /// A request was answered as a whole.
+    #[expect(clippy::needless_pass_by_value, reason = "a ticket is used up")]
     pub fn complete(&self, ticket: Ticket, now: Instant) {
         let Ticket { began } = ticket;
         self.under_way.fetch_sub(1, Ordering::Relaxed);
@@ -159,7 +160,6 @@ impl Controller {
     }
 
     /// A request was not answered as a whole: how long it took says nothing.
-    #[expect(clippy::needless_pass_by_value, reason = "a ticket is used up")]
     pub fn give_up(&self, _ticket: Ticket) {
         self.under_way.fetch_sub(1, Ordering::Relaxed);
     }

@@ -84,6 +84,8 @@ pub struct HttpStats {
     pub requests_rejected_with_underscores_in_headers: Counter,
     /// Streams that lasted longer than `max_stream_duration`.
     pub downstream_rq_max_duration_reached: Counter,
+    /// Requests refused because the process has no room for more.
+    pub downstream_rq_overload_close: Counter,
     /// Requests that no route matched.
     pub no_route: Counter,
     /// Requests whose route named a cluster that is not there.
@@ -153,6 +155,7 @@ impl HttpStats {
             dropped_headers_with_underscores,
             requests_rejected_with_underscores_in_headers,
             downstream_rq_max_duration_reached,
+            downstream_rq_overload_close,
             no_route,
             no_cluster,
             passthrough_internal_redirect_bad_location,
@@ -203,6 +206,7 @@ impl HttpStats {
                 "requests_rejected_with_underscores_in_headers",
                 requests_rejected_with_underscores_in_headers,
             ),
+            ("downstream_rq_overload_close", downstream_rq_overload_close),
             ("no_route", no_route),
             ("no_cluster", no_cluster),
             (
@@ -364,6 +368,8 @@ pub struct ListenerStats {
     pub downstream_cx_overflow: Counter,
     /// Connections closed because the process has as many as it may.
     pub downstream_global_cx_overflow: Counter,
+    /// Connections closed because the process has no room for more.
+    pub downstream_cx_overload_reject: Counter,
     /// Connections closed because no filter chain takes them.
     pub no_filter_chain_match: Counter,
     /// Connections that listener filters look at now.
@@ -385,6 +391,7 @@ impl ListenerStats {
             downstream_cx_accept_error,
             downstream_cx_overflow,
             downstream_global_cx_overflow,
+            downstream_cx_overload_reject,
             no_filter_chain_match,
             downstream_pre_cx_active,
             downstream_pre_cx_timeout,
@@ -397,6 +404,7 @@ impl ListenerStats {
             ("downstream_cx_accept_error", downstream_cx_accept_error),
             ("downstream_cx_overflow", downstream_cx_overflow),
             ("downstream_global_cx_overflow", downstream_global_cx_overflow),
+            ("downstream_cx_overload_reject", downstream_cx_overload_reject),
             ("no_filter_chain_match", no_filter_chain_match),
             ("downstream_pre_cx_timeout", downstream_pre_cx_timeout),
             ("downstream_listener_filter_remote_close", downstream_listener_filter_remote_close),

@@ -16,6 +16,7 @@ use crate::{
     http2::Http2Stats,
     inspection::InspectionStats,
     metric::{Counter, Gauge},
+    overload::OverloadStats,
 };
 
 type Groups<T> = Mutex<BTreeMap<Arc<str>, Arc<T>>>;
@@ -37,6 +38,8 @@ pub struct Stats {
     pub inspection: Arc<InspectionStats>,
     /// `http2.*`, of all client connections together.
     pub http2: Arc<Http2Stats>,
+    /// `overload.*`.
+    pub overload: OverloadStats,
     /// `control_plane.*`.
     pub control_plane: ControlPlaneStats,
     /// `listener_manager.lds.*`.
@@ -76,6 +79,7 @@ impl Stats {
             listener_rates: Groups::default(),
             inspection: Arc::default(),
             http2: Arc::default(),
+            overload: OverloadStats::default(),
             control_plane: ControlPlaneStats::default(),
             lds: UpdateStats::default(),
             cds: UpdateStats::default(),
@@ -198,6 +202,7 @@ impl Stats {
         };
         self.control_plane.visit(&mut |metric, value| in_scope("control_plane", metric, value));
         self.http2.visit(&mut |metric, value| in_scope("http2", metric, value));
+        self.overload.visit(&mut |metric, value| in_scope("overload", metric, value));
         self.inspection.visit(&mut in_scope);
         for (scope, updates) in [
             ("cluster_manager.cds", &self.cds),

@@ -1,0 +1,85 @@
+//! Whether the process has room for more, as all workers are told: with too little of it requests are
+//! answered 503, and with less than that connections are closed as they come.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, Version, header::RETRY_AFTER};
+
+use crate::{headers, local_reply::Answer};
+
+/// How much room the process has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pressure {
+    /// Enough.
+    #[default]
+    None,
+    /// What is under way goes on, and new requests are refused.
+    ShedRequests,
+    /// New connections are refused, too.
+    ShedConnections,
+}
+
+/// What all workers look at. Asking costs one relaxed load.
+#[derive(Debug, Default)]
+pub struct Overload(AtomicU8);
+
+impl Overload {
+    /// From now on it is this.
+    pub fn set(&self, pressure: Pressure) {
+        let level = match pressure {
+            Pressure::None => 0,
+            Pressure::ShedRequests => 1,
+            Pressure::ShedConnections => 2,
+        };
+        self.0.store(level, Ordering::Relaxed);
+    }
+
+    /// What it is now.
+    pub fn get(&self) -> Pressure {
+        match self.0.load(Ordering::Relaxed) {
+            0 => Pressure::None,
+            1 => Pressure::ShedRequests,
+            _ => Pressure::ShedConnections,
+        }
+    }
+
+    pub(crate) fn sheds_requests(&self) -> bool {
+        self.0.load(Ordering::Relaxed) != 0
+    }
+
+    pub(crate) fn sheds_connections(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 1
+    }
+}
+
+/// What a request is told that there is no room for. It was not looked at, so it may be sent to another
+/// endpoint at once, and here again after a second. A connection of HTTP/1.1 ends with it.
+pub(crate) fn refusal(version: Version) -> Answer {
+    let mut headers = HeaderMap::new();
+    headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    headers::close_after(&mut headers, version);
+    let body = Bytes::from_static(b"the proxy is overloaded");
+    let answer = Answer::direct(StatusCode::SERVICE_UNAVAILABLE, body, headers);
+    Answer { details: "overload", flags: "OM", ..answer }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_refused_only_where_requests_are() {
+        let overload = Overload::default();
+        for (pressure, requests, connections) in [
+            (Pressure::None, false, false),
+            (Pressure::ShedRequests, true, false),
+            (Pressure::ShedConnections, true, true),
+        ] {
+            overload.set(pressure);
+            assert_eq!(overload.get(), pressure);
+            assert_eq!(overload.sheds_requests(), requests);
+            assert_eq!(overload.sheds_connections(), connections);
+        }
+    }
+}

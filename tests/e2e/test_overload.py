@@ -1,0 +1,54 @@
+"""The guard against running out of memory."""
+
+import threading
+
+import pytest
+
+from harness import http1
+from harness.config import bootstrap, cluster, hcm, listener, route, routes, virtual_host
+from harness.waiting import until
+
+
+@pytest.fixture
+def place(start, http_upstream):
+    """A proxy with these flags before an upstream."""
+
+    def make(*flags):
+        up = http_upstream("up", body="fine")
+        table = routes("main", virtual_host("all", ["*"], route("/", "up")))
+        config = bootstrap([listener("main", hcm(table, stat_prefix="main"))], [cluster("up", up.port)])
+        return up, start(config, arguments=list(flags))
+
+    return make
+
+
+def stat(proxy, name):
+    return int(proxy.admin.stats()[name])
+
+
+def test_requests_are_refused_above_a_bound(place):
+    """With a time after which to ask again; nothing of them reaches an upstream."""
+    up, proxy = place("--shed-memory-mib", "1", "--max-memory-mib", "0")
+    until(lambda: stat(proxy, "overload.sheds_requests") == 1, "the guard to look")
+    answer = http1.request(proxy.port())
+    assert (answer.status, answer.body) == (503, b"the proxy is overloaded")
+    assert (answer.header("retry-after"), answer.header("connection")) == ("1", "close")
+    assert up.seen == []
+    assert stat(proxy, "http.main.downstream_rq_overload_close") == 1
+    assert stat(proxy, "overload.sheds_connections") == 0
+    assert stat(proxy, "overload.memory_bytes") > 1 << 20
+
+
+def test_connections_are_closed_above_another(place):
+    up, proxy = place("--shed-memory-mib", "0", "--max-memory-mib", "1")
+    until(lambda: stat(proxy, "overload.sheds_connections") == 1, "the guard to look")
+    with http1.Connection(proxy.port()) as client:
+        assert client.read_to_end() == b""
+    assert up.seen == []
+
+
+def test_a_bound_that_is_not_reached_changes_nothing(place):
+    _, proxy = place("--shed-memory-mib", "100000", "--max-memory-mib", "100000")
+    until(lambda: stat(proxy, "overload.memory_bytes") > 0, "the guard to look")
+    assert http1.request(proxy.port()).body == b"fine"
+    assert stat(proxy, "overload.sheds_requests") == 0
