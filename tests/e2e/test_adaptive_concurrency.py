@@ -70,14 +70,16 @@ def test_as_many_requests_go_on_as_may_be(place):
     until(lambda: ask(proxy).status == 200, "room for another one")
 
 
-def test_who_goes_away_makes_room(place):
+def test_what_fails_makes_room(place):
+    """An upstream that hangs up before its answer, and one that stops in its middle."""
     up, proxy = place({"fixed_value": "3600s"}, {"min_concurrency_limit": 1})
-    up.script = [{"status": 200, "gate": "never"}]
-    with http1.Connection(proxy.port()) as client:
-        client.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
-        until(lambda: len(up.seen) == 1, "the request at the upstream")
-        assert ask(proxy).status == 503
+    up.script = [{"status": 200, "hangup": "before"}, {"status": 200, "body": "some", "hangup": "middle"}]
+    for _ in range(2):
+        with http1.Connection(proxy.port()) as client:
+            client.send(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            client.read_to_end()
     until(lambda: ask(proxy).status == 200, "room for another one")
+    assert len(up.seen) == 3
 
 
 def test_others_are_told_what_is_asked_for(place):

@@ -27,10 +27,16 @@ pub(crate) struct Record {
     chain: Arc<HttpChain>,
     began: Instant,
     upstream: Option<UpstreamRecord>,
+    rare: Option<Box<Rare>>,
+    _busy: Busy,
+}
+
+/// What few requests have.
+#[derive(Debug, Default)]
+struct Rare {
     upgrade: Option<GaugeGuard<Arc<HttpChain>>>,
     /// Its places among the requests that may be under way at once.
-    admissions: Option<Box<SmallVec<[Admission; 1]>>>,
-    _busy: Busy,
+    admissions: SmallVec<[Admission; 1]>,
 }
 
 /// What is counted of a request at its upstream.
@@ -54,8 +60,7 @@ impl Record {
             chain: Arc::clone(chain),
             began: Instant::now(),
             upstream: None,
-            upgrade: None,
-            admissions: None,
+            rare: None,
             _busy: worker.begin_busy(),
         }
     }
@@ -99,13 +104,13 @@ impl Record {
 
     /// A filter has let the request go on, as one of so many.
     pub(crate) fn admitted(&mut self, admission: Admission) {
-        self.admissions.get_or_insert_default().push(admission);
+        self.rare.get_or_insert_default().admissions.push(admission);
     }
 
     /// The client's answer is whole.
     pub(crate) fn answered(&mut self) {
-        if let Some(admissions) = self.admissions.take() {
-            admissions.into_iter().for_each(Admission::complete);
+        if let Some(rare) = &mut self.rare {
+            rare.admissions.drain(..).for_each(Admission::complete);
         }
     }
 
@@ -208,9 +213,10 @@ impl Record {
     /// The connection carries another protocol from here on.
     pub(crate) fn upgraded(&mut self) {
         self.chain.stats.downstream_cx_upgrades_total.inc();
-        self.upgrade = Some(GaugeGuard::raise(Arc::clone(&self.chain), |chain| {
+        let upgrade = GaugeGuard::raise(Arc::clone(&self.chain), |chain| {
             &chain.stats.downstream_cx_upgrades_active
-        }));
+        });
+        self.rare.get_or_insert_default().upgrade = Some(upgrade);
     }
 
     /// A response head goes to the client.
