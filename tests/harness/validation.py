@@ -49,17 +49,28 @@ class Bootstrap:
         cluster["name"] = self._name(name)
         if cluster.get("type") == "EDS":
             cluster["type"] = "STATIC"
-            del cluster["eds_cluster_config"]
-            cluster["load_assignment"] = without_type(self._renamed(endpoints[name]))
+            found_by = cluster.pop("eds_cluster_config").get("service_name", name)
+            cluster["load_assignment"] = without_type(self._renamed(endpoints[found_by]))
         return without_type(cluster)
 
     def _inline(self, config, routes):
         if rds := config.pop("rds", None):
             config["route_config"] = without_type(self._renamed(routes[rds["route_config_name"]]))
 
-    def text(self):
+    def text(self, own=True):
+        """The bootstrap; without `own` types, which Envoy steps over in a protobuf and cannot read in JSON."""
         listeners = [without_type(listener) for listener in self._listeners]
-        return json.dumps({"static_resources": {"listeners": listeners, "clusters": self._clusters}})
+        clusters = self._clusters if own else [_stepped_over(cluster) for cluster in self._clusters]
+        return json.dumps({"static_resources": {"listeners": listeners, "clusters": clusters}})
+
+
+def _stepped_over(cluster):
+    """The cluster without balancing policies that only we know: the next of the list counts."""
+    if "load_balancing_policy" not in cluster:
+        return cluster
+    policies = cluster["load_balancing_policy"]["policies"]
+    known = [one for one in policies if "/weft." not in one["typed_extension_config"]["typed_config"]["@type"]]
+    return {**cluster, "load_balancing_policy": {"policies": known}}
 
 
 def without_type(message):
@@ -71,7 +82,7 @@ def without_type(message):
 def refusal(program, bootstrap, directory):
     """What the program says against a bootstrap; empty when it takes it."""
     path = directory / "bootstrap.json"
-    path.write_text(bootstrap.text())
+    path.write_text(bootstrap.text(own=not program.startswith("envoy")))
     arguments = ["--mode", "validate", "-c", path, "-l", "error"]
     outcome = run([binary(program), *arguments], directory, deadline=200)
     return "" if outcome.returncode == 0 else outcome.stderr + outcome.stdout

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use weft_config::Mesh;
-use weft_config::model::policy::{EgressHost, TrafficSettings};
+use weft_config::model::policy::{EgressHost, LoadBalancer, TrafficSettings};
 use weft_config::model::service::Protocol;
 use weft_proto::pb::envoy::config::cluster::v3 as cluster;
 use weft_proto::pb::envoy::config::route::v3 as route;
@@ -50,7 +50,13 @@ pub(crate) fn clusters(mesh: &Mesh) -> impl Iterator<Item = cluster::Cluster> {
 fn any_host_cluster(settings: &TrafficSettings) -> cluster::Cluster {
     use any_host::cluster_config::ClusterImplementationSpecifier::DnsCacheConfig;
     let source = Source::Discovery;
-    let base = crate::cluster::envoy(ANY_HOST, Protocol::Http, source, settings);
+    // Requests name their host: there is nothing to choose from, and nobody who could be well.
+    let settings = TrafficSettings {
+        load_balancer: LoadBalancer::default(),
+        health_check: None,
+        ..settings.clone()
+    };
+    let base = crate::cluster::envoy(ANY_HOST, Protocol::Http, source, &settings);
     let config = any_host::ClusterConfig {
         cluster_implementation_specifier: Some(DnsCacheConfig(cache())),
         // Envoy wants names of certificates checked; without TLS there are none.
@@ -65,8 +71,6 @@ fn any_host_cluster(settings: &TrafficSettings) -> cluster::Cluster {
         cluster_discovery_type: Some(cluster::cluster::ClusterDiscoveryType::ClusterType(kind)),
         eds_cluster_config: None,
         lb_policy: cluster::cluster::LbPolicy::ClusterProvided.into(),
-        // Nobody knows its endpoints before they are called.
-        health_checks: Vec::new(),
         ..base
     }
 }
