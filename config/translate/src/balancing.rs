@@ -32,10 +32,12 @@ pub(crate) fn balance(cluster: &mut cluster::Cluster, said: &LoadBalancer, has_z
     }
     .into();
     let zones = has_zones && prefers_own_zone(said);
-    cluster.common_lb_config = common_config(said, zones);
     if let Some(BalancingPolicy::PeakEwma(decay)) = said.policy {
+        // Envoy refuses a policy with zones beside it.
+        cluster.common_lb_config = common_config(said, false);
         cluster.load_balancing_policy = Some(peak_ewma(said, decay, zones));
     } else {
+        cluster.common_lb_config = common_config(said, zones);
         cluster.lb_config = said.spread.slow_start.and_then(|ramp| slow_start(cluster, ramp));
     }
 }
