@@ -114,7 +114,7 @@ spec:
     - {name: some, requests: 1, per: 24h, burst: 9, match: {method: PUT, path: {type: Exact, value: /a}, headers: [{name: X-A, value: '1'}]}}
   mode: Observe
   status: 503
-  headers: XRateLimit
+  headers: Standard
 ---
 apiVersion: weft.dev/v1
 kind: RateLimitPolicy

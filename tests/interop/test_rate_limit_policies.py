@@ -106,6 +106,23 @@ def test_answers_say_what_is_left(beside):
     assert [answer.header("x-ratelimit-remaining") for answer in answers] == ["1", "0", "0"]
 
 
+@pytest.mark.parametrize("proxy", ["weft"], indirect=True)
+def test_answers_of_ours_say_it_in_the_words_of_the_standard(beside):
+    _, port, _ = beside(limit(2), headers="Standard")
+    answers = [http1.request(port, host="app") for _ in range(3)]
+    assert [answer.status for answer in answers] == [200, 200, 429]
+    assert answers[0].header("ratelimit-policy").endswith(";q=2;w=3600")
+    assert [";r=1;" in answers[0].header("ratelimit"), ";r=0;" in answers[2].header("ratelimit")] == [True, True]
+
+
+@pytest.mark.parametrize("proxy", ["envoy", "envoy-older"], indirect=True)
+def test_an_envoy_steps_over_what_it_does_not_know(control, proxy, http_upstream):
+    app = http_upstream("app")
+    control.put(mesh.service("app"), mesh.rate_limit_policy("app", {"kind": "Service", "name": "app"}, limit(2), headers="Standard"))
+    port = proxy(service="app", app=app.address, inbound="127.0.0.1:0").port("inbound")
+    until(lambda: statuses(port, *gets(1)) == [429], "the limit")
+
+
 def test_what_is_above_can_be_observed_first(beside):
     sidecar, port, _ = beside(limit(2), mode="Observe")
     assert statuses(port, *gets(5)) == [200] * 5

@@ -155,6 +155,9 @@ pub enum LimitMode {
 /// Headers by which answers say what is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum LimitHeaders {
+    /// `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers); by weft-proxy
+    /// alone.
+    Standard,
     /// `x-ratelimit-limit`, `x-ratelimit-remaining` and `x-ratelimit-reset`, as Envoy writes them
     /// (draft-polli-ratelimit-headers-03).
     XRateLimit,

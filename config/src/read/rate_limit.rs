@@ -57,8 +57,10 @@ pub(super) fn rate_limit_policy(
 
 const MODES: Choices<LimitMode> =
     Choices { names: &["Enforce", "Observe"], values: &[LimitMode::Enforce, LimitMode::Observe] };
-const HEADERS: Choices<LimitHeaders> =
-    Choices { names: &["XRateLimit"], values: &[LimitHeaders::XRateLimit] };
+const HEADERS: Choices<LimitHeaders> = Choices {
+    names: &["Standard", "XRateLimit"],
+    values: &[LimitHeaders::Standard, LimitHeaders::XRateLimit],
+};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum TargetKind {

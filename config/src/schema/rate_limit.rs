@@ -29,7 +29,10 @@ pub(super) fn rate_limit_policy() -> Value {
                 ),
             ),
             ("status", about_it(integer(400, 599), "Of refusals; 429 without it.")),
-            ("headers", about_it(choice(&["XRateLimit"]), "By which answers say what is left.")),
+            (
+                "headers",
+                about_it(choice(&["Standard", "XRateLimit"]), "By which answers say what is left."),
+            ),
         ],
     )
 }

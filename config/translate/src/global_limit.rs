@@ -47,7 +47,9 @@ pub(crate) fn filter(mesh: &Mesh, policy: &RateLimitPolicy) -> Option<global::Ra
             Some(LimitHeaders::XRateLimit) => {
                 global::rate_limit::XRateLimitHeadersRfcVersion::DraftVersion03
             }
-            None => global::rate_limit::XRateLimitHeadersRfcVersion::Off,
+            Some(LimitHeaders::Standard) | None => {
+                global::rate_limit::XRateLimitHeadersRfcVersion::Off
+            }
         }
         .into(),
         rate_limited_status: policy.status.map(|code| HttpStatus { code: i32::from(code) }),

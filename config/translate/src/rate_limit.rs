@@ -6,6 +6,7 @@ use weft_config::Mesh;
 use weft_config::model::RateLimitPolicy;
 use weft_config::model::rate_limit::{LimitHeaders, LimitMode, RateLimit, RateLimitTarget};
 use weft_config::{BoundRoute, Key};
+use weft_proto::limits::RateLimitHeaders;
 use weft_proto::pb::envoy::config::route::v3 as route;
 use weft_proto::pb::envoy::config::route::v3::rate_limit::Action;
 use weft_proto::pb::envoy::config::route::v3::rate_limit::action::{
@@ -23,6 +24,9 @@ use crate::wire::{any, duration, of_hundred, uint32};
 
 /// What tells the limits of a policy apart.
 const LIMIT: &str = "limit";
+
+/// The filter that has limits say what is left.
+const TELLER: &str = "rate_limit_headers";
 
 /// How many callers of a limit are told apart at once; of more, those who came last.
 const MOST_CALLERS: u32 = 10_000;
@@ -55,9 +59,14 @@ pub(crate) fn with_limits(
     always: Option<&RateLimitPolicy>,
     of_routes: &[&RateLimitPolicy],
 ) {
+    let tells = |policy: &RateLimitPolicy| policy.headers == Some(LimitHeaders::Standard);
+    let always_tells = always.is_some_and(tells);
+    let teller = (always_tells || of_routes.iter().any(|policy| tells(policy)))
+        .then(|| teller(!always_tells));
     let always = always.into_iter().flat_map(|policy| filters(mesh, policy, true));
     let of_routes = of_routes.iter().flat_map(|policy| filters(mesh, policy, false));
-    manager.http_filters.splice(..0, always.chain(of_routes));
+    let filters = teller.into_iter().chain(always).chain(of_routes);
+    manager.http_filters.splice(..0, filters);
 }
 
 /// What a route says so that the filters of its policy are asked.
@@ -65,7 +74,19 @@ pub(crate) fn of_route(policy: &RateLimitPolicy) -> impl Iterator<Item = (String
     let on = any(&route::FilterConfig { config: Some(Any::default()), ..Default::default() });
     let own = (!policy.limits.is_empty()).then(|| own_name(policy));
     let shared = policy.global.is_some().then(|| shared_name(policy));
-    own.into_iter().chain(shared).map(move |name| (name, on.clone()))
+    let tells = (policy.headers == Some(LimitHeaders::Standard)).then(|| TELLER.to_owned());
+    own.into_iter().chain(shared).chain(tells).map(move |name| (name, on.clone()))
+}
+
+/// Has the limits behind it say what is left, in the fields of the standard. Envoy does not know it,
+/// and steps over it.
+fn teller(disabled: bool) -> hcm::HttpFilter {
+    hcm::HttpFilter {
+        name: TELLER.to_owned(),
+        config_type: Some(hcm::http_filter::ConfigType::TypedConfig(any(&RateLimitHeaders {}))),
+        is_optional: true,
+        disabled,
+    }
 }
 
 /// The filter that counts by itself.
@@ -106,7 +127,7 @@ fn limits(policy: &RateLimitPolicy) -> local::LocalRateLimit {
         rate_limited_as_resource_exhausted: true,
         enable_x_ratelimit_headers: match policy.headers {
             Some(LimitHeaders::XRateLimit) => common::XRateLimitHeadersRfcVersion::DraftVersion03,
-            None => common::XRateLimitHeadersRfcVersion::Off,
+            Some(LimitHeaders::Standard) | None => common::XRateLimitHeadersRfcVersion::Off,
         }
         .into(),
         ..Default::default()
