@@ -219,6 +219,11 @@ impl Balancer {
         &self.hosts
     }
 
+    /// Whether any host of it takes requests.
+    pub(crate) fn takes_requests(&self) -> bool {
+        self.tiers.iter().any(|tier| tier.pool.is_some())
+    }
+
     /// Whether the hash of a request decides where it goes.
     pub fn hashes(&self) -> bool {
         self.hashes

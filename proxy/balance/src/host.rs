@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     endpoint::EndpointState,
+    labels::Label,
     standing::{Standing, Verdict},
 };
 
@@ -32,6 +33,8 @@ pub struct Host {
     /// What it is placed by where requests are hashed (`hash_key` of its `envoy.lb` metadata, or its
     /// hostname where the policy says so); its address unless set.
     pub hash_key: Option<Arc<str>>,
+    /// What it says of itself (its `envoy.lb` metadata), where the cluster is divided by that.
+    pub labels: Arc<[Label]>,
 }
 
 impl Host {
@@ -47,6 +50,7 @@ impl Host {
             locality: None,
             locality_weight: None,
             hash_key: None,
+            labels: Arc::default(),
         }
     }
 

@@ -15,6 +15,7 @@ mod directory;
 mod draw;
 mod endpoint;
 mod host;
+mod labels;
 mod latency;
 mod locality;
 mod outcome;
@@ -24,6 +25,7 @@ mod pool;
 mod priority;
 mod request_hash;
 mod standing;
+mod subset;
 mod zone;
 
 pub use alarm::Alarm;
@@ -35,10 +37,14 @@ pub use endpoint::{
     EndpointState, FULL_SPEED,
 };
 pub use host::{Condition, Health, Host, Locality};
+pub use labels::{Criteria, Label};
 pub use latency::{Decay, Ticks};
 pub use outcome::{Outcome, Outcomes, Patience, Run, Tally};
 pub use overload::{DropOverload, DropOverloads};
 pub use placement::Hashing;
 pub use request_hash::RequestHash;
 pub use standing::{Standing, Verdict};
+pub use subset::{
+    Chosen, Fallback, MOST_PER_HOST, Selector, SelectorFallback, SubsetRules, Subsets,
+};
 pub use zone::{ZoneRouting, Zones};

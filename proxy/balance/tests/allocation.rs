@@ -56,6 +56,8 @@ fn picks_take_no_lock() {
         ("latency", include_str!("../src/latency.rs")),
         ("placement", include_str!("../src/placement.rs")),
         ("pool", include_str!("../src/pool.rs")),
+        ("labels", include_str!("../src/labels.rs")),
+        ("subset", include_str!("../src/subset.rs")),
     ] {
         for lock in ["Mutex", "RwLock", "Condvar", "OnceLock", "LazyLock", "Barrier"] {
             assert!(!text.contains(lock), "{name}.rs knows {lock}");

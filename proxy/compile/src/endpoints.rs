@@ -8,7 +8,7 @@ use std::{
 use foldhash::{fast::RandomState, quality::FixedState};
 use weft_balance::{
     Alarm, Balancer, Condition, Decay, DropOverload, DropOverloads, Group, Hashing, Host, Locality,
-    OnPanic, Policy, Settings, Statuses, Verdict, Zones,
+    OnPanic, Policy, Settings, Statuses, Subsets, Verdict, Zones,
 };
 use weft_resources::{
     Assignment, Cluster as Resource, Discovery, DynamicHosts, HashTable, Limits, Picker,
@@ -21,6 +21,7 @@ use crate::{
     hosts::{Made, health, hosts},
     names::Names,
     outliers::Outliers,
+    subsets,
     tables::{Cluster, ClusterId},
 };
 
@@ -84,6 +85,8 @@ pub(crate) fn build(parts: Parts<'_>) -> Cluster {
         Checks::new(settings, targets, Arc::clone(&parts.alarm))
     });
     count_members(&stats, &hosts);
+    let (balancer, subsets) = balancers(resource, assignment, hosts, &members, parts.place);
+    stats.lb_subsets_active.set(subsets.as_ref().map_or(0, |subsets| subsets.count() as u64));
     note_limits(&stats.default_priority, &resource.circuit_breakers.default);
     note_limits(&stats.high_priority, &resource.circuit_breakers.high);
     Cluster {
@@ -104,7 +107,8 @@ pub(crate) fn build(parts: Parts<'_>) -> Cluster {
             .clone()
             .map(|settings| Outliers::new(settings, parts.alarm)),
         drop_overloads: drop_overloads(assignment),
-        balancer: balancer(resource, assignment, hosts, &members, parts.place),
+        balancer,
+        subsets,
         live: resource.override_statuses.as_ref().map_or_else(Statuses::default, |statuses| {
             statuses.iter().map(|status| health(*status)).collect()
         }),
@@ -141,13 +145,13 @@ fn note_limits(under_way: &UnderWay, limits: &Limits) {
     under_way.track_remaining(limits.track_remaining);
 }
 
-fn balancer(
+fn balancers(
     resource: &Resource,
     assignment: Option<&Assignment>,
     hosts: Vec<Host>,
     members: &[Arc<Cluster>],
     place: Option<(Arc<Locality>, BTreeMap<Locality, u64>)>,
-) -> Balancer {
+) -> (Balancer, Option<Box<Subsets>>) {
     let settings = settings(resource, assignment);
     if members.is_empty() {
         let policy = policy(resource.balancing.picker);
@@ -159,10 +163,13 @@ fn balancer(
             least_endpoints: rule.least_endpoints,
             own_only: rule.own_only,
         });
-        return Balancer::of_groups(vec![Group { zones, ..group }], settings);
+        let group = Group { zones, ..group };
+        let subsets = resource.subsets.as_ref();
+        let subsets = subsets.map(|it| Box::new(subsets::divide(it, &group, settings)));
+        return (Balancer::of_groups(vec![group], settings), subsets);
     }
     let groups = members.iter().map(|member| member.balancer.to_group()).collect();
-    Balancer::of_groups(groups, settings)
+    (Balancer::of_groups(groups, settings), None)
 }
 
 fn count_members(stats: &ClusterStats, hosts: &[Host]) {

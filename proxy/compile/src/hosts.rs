@@ -8,7 +8,9 @@ use std::{
 };
 
 use foldhash::fast::RandomState;
-use weft_balance::{EndpointAddress, EndpointState, FULL_SPEED, Health, Host, Locality, Verdict};
+use weft_balance::{
+    EndpointAddress, EndpointState, FULL_SPEED, Health, Host, Label, Locality, Verdict,
+};
 use weft_resources::{
     Address, Assignment, Cluster as Resource, Discovery, Dns, DnsKind, Endpoint,
     EndpointAddress as Configured, EndpointCheck, HealthStatus, LocalityEndpoints, LocalityWeights,
@@ -18,6 +20,7 @@ use weft_resources::{
 use crate::{
     checks::{self, CheckTarget},
     names::{Lead, Names, Question},
+    subsets,
     tables::Cluster,
 };
 
@@ -90,6 +93,9 @@ impl Making<'_> {
             LocalityWeights::Followed => *weight,
         };
         for configured in endpoints {
+            // Nobody asks what endpoints say of themselves where there are no subsets.
+            let said = configured.labels.as_deref().filter(|_| self.resource.subsets.is_some());
+            let labels = subsets::labels(said);
             let template = Template {
                 weight: configured.weight,
                 health: health(configured.health),
@@ -97,6 +103,7 @@ impl Making<'_> {
                 locality: &locality,
                 locality_weight,
                 hash_key: self.hash_key(configured),
+                labels: &labels,
                 hostname: hostname(configured),
                 check: configured.check.as_deref(),
             };
@@ -180,7 +187,9 @@ impl Making<'_> {
         let endpoint = self.identity(address, made.check);
         endpoint.set_ways(ways);
         endpoint.set_hostname(made.hostname);
-        let Template { weight, health, priority, locality, locality_weight, hash_key, .. } = made;
+        let Template {
+            weight, health, priority, locality, locality_weight, hash_key, labels, ..
+        } = made;
         let hash_key = hash_key.map(Arc::from);
         let locality = Some(Arc::clone(locality));
         hosts.push(Host {
@@ -193,6 +202,7 @@ impl Making<'_> {
             locality,
             locality_weight,
             hash_key,
+            labels: Arc::clone(labels),
         });
     }
 }
@@ -278,6 +288,7 @@ struct Template<'a> {
     locality: &'a Arc<Locality>,
     locality_weight: Option<u32>,
     hash_key: Option<&'a str>,
+    labels: &'a Arc<[Label]>,
     hostname: Option<&'a str>,
     check: Option<&'a EndpointCheck>,
 }

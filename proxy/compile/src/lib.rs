@@ -58,6 +58,7 @@ mod route_configs;
 mod route_table;
 mod routing;
 mod slots;
+mod subsets;
 mod tables;
 mod update;
 

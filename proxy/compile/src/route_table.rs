@@ -3,7 +3,7 @@
 use std::{iter, sync::Arc};
 
 use weft_resources::{
-    self as resources, ClusterName, DataSource, Mirror, Problem, Reason, RouteAction,
+    self as resources, ClusterName, DataSource, Labels, Mirror, Problem, Reason, RouteAction,
     RouteConfiguration, RouteFilters, RouteRule,
 };
 use weft_route::{RouteSpec, RouteTable, VirtualHostSpec};
@@ -15,6 +15,7 @@ use crate::{
         RouteConfig, RouteEntry, RouteNames, RouteTarget, WeightedCluster, WeightedRoute,
     },
     slots::Slots,
+    subsets,
     tables::ClusterId,
 };
 
@@ -117,7 +118,8 @@ fn route(
 
 fn forward(forward: resources::Forward, levels: &Levels<'_>, context: &mut Context<'_>) -> Forward {
     Forward {
-        target: target(forward.target, levels, context),
+        labels: subsets::criteria(&Labels::new(), &forward.labels),
+        target: target(forward.target, (levels, &forward.labels), context),
         timeout: forward.timeout,
         idle_timeout: forward.idle_timeout,
         stream_limit: forward.stream_limit,
@@ -153,7 +155,7 @@ fn mirrors(
 
 fn target(
     target: resources::RouteTarget,
-    levels: &Levels<'_>,
+    (levels, labels): (&Levels<'_>, &Labels),
     context: &mut Context<'_>,
 ) -> RouteTarget {
     match target {
@@ -167,6 +169,7 @@ fn target(
                 WeightedCluster {
                     up_to: total,
                     cluster: context.choice(&cluster.cluster),
+                    labels: subsets::criteria(&cluster.labels, labels),
                     host_rewrite: cluster.host_rewrite,
                     request_headers: before(&cluster.request_headers, levels.request),
                     response_headers: before(&cluster.response_headers, levels.response),

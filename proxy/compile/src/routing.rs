@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use weft_balance::Criteria;
 use weft_resources::{
     BodyFormat, GrpcTimeout, HashPolicy, InternalRedirect, Mirror, Priority, RetryPolicy,
     RouteFilters, StreamLimit, Upgrade,
@@ -117,6 +118,8 @@ pub struct Forward {
     pub retry: Option<Arc<RetryPolicy>>,
     /// `hedge_on_per_try_timeout`.
     pub hedges: bool,
+    /// `metadata_match`, for clusters with subsets.
+    pub labels: Option<Arc<Criteria>>,
     /// `priority`.
     pub priority: Priority,
     /// `request_mirror_policies`.
@@ -154,6 +157,8 @@ pub struct WeightedCluster {
     pub up_to: u32,
     /// The cluster.
     pub cluster: ClusterChoice,
+    /// `metadata_match` of its own and of the route.
+    pub labels: Option<Arc<Criteria>>,
     /// `host_rewrite_literal`.
     pub host_rewrite: Option<HeaderValue>,
     /// Header changes towards the upstream: its own, and those of the route after them.

@@ -4,6 +4,7 @@
 
 mod inspection;
 mod listener;
+mod picking;
 mod scopes;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -11,7 +12,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::HeaderValue;
 use weft_balance::{
-    Balancer, Decay, DropOverloads, EndpointState, Outcome, Picked, Statuses, Ticks, ZoneRouting,
+    Balancer, Decay, DropOverloads, EndpointState, Outcome, Picked, Statuses, Subsets, Ticks,
+    ZoneRouting,
 };
 use weft_route::HeaderKey;
 use weft_telemetry::{ClusterStats, Http2Stats, HttpStats, Stats, TcpStats, UnderWay};
@@ -252,6 +254,8 @@ pub struct Cluster {
     pub drop_overloads: DropOverloads,
     /// Picks an endpoint.
     pub balancer: Balancer,
+    /// Picks among those that have what a request asks for (`lb_subset_config`).
+    pub subsets: Option<Box<Subsets>>,
     /// The states in which an endpoint takes requests that ask for it.
     pub live: Statuses,
     /// Of an aggregate: the clusters that its endpoints belong to, by the group of a pick. Their

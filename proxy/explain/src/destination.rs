@@ -1,7 +1,7 @@
 //! Where a route may send a request: clusters, and what is behind them at this moment.
 
 use serde::Serialize;
-use weft_balance::{Condition, EndpointAddress, Host, Verdict};
+use weft_balance::{Chosen, Condition, Criteria, EndpointAddress, Host, Picked, Verdict};
 use weft_compile::{Cluster, ClusterChoice, ClusterId, Forward, RouteTarget, Tables, Target};
 
 use crate::{Pick, Question, pick::pick};
@@ -23,6 +23,9 @@ pub struct Destination {
     /// The one of its endpoints that this very request gets, where its hash decides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pick: Option<Pick>,
+    /// Which of its endpoints are picked among, where it has subsets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subset: Option<String>,
     /// What is behind it.
     pub endpoints: Vec<Endpoint>,
 }
@@ -53,9 +56,15 @@ pub struct Endpoint {
 /// The same, and the endpoints that this very request gets there.
 pub(crate) fn picked(tables: &Tables, forward: &Forward, question: &Question) -> Vec<Destination> {
     let mut all = destinations(tables, forward);
-    for destination in &mut all {
+    for (index, destination) in all.iter_mut().enumerate() {
+        let asked = match &forward.target {
+            RouteTarget::Weighted(weighted) => {
+                weighted.clusters.get(index).and_then(|each| each.labels.as_deref())
+            }
+            _ => forward.labels.as_deref(),
+        };
         let cluster = tables.cluster_named(&destination.cluster).and_then(|id| tables.cluster(id));
-        destination.pick = cluster.and_then(|cluster| pick(cluster, forward, question));
+        destination.pick = cluster.and_then(|cluster| pick(cluster, asked, forward, question));
     }
     all
 }
@@ -63,14 +72,19 @@ pub(crate) fn picked(tables: &Tables, forward: &Forward, question: &Question) ->
 /// Every cluster that a route may send requests to.
 pub fn destinations(tables: &Tables, forward: &Forward) -> Vec<Destination> {
     match &forward.target {
-        RouteTarget::Cluster(id) => vec![destination(tables, *id, 100.0)],
+        RouteTarget::Cluster(id) => {
+            vec![destination(tables, *id, 100.0, forward.labels.as_deref())]
+        }
         RouteTarget::Header(name) => vec![by_header(name.as_str(), 100.0)],
         RouteTarget::Weighted(weighted) => {
-            let clusters = weighted.clusters.iter().map(|each| (each.up_to, &each.cluster));
-            let shares = shares(weighted.total, clusters).map(|(percent, cluster)| match cluster {
-                ClusterChoice::Id(id) => destination(tables, *id, percent),
-                ClusterChoice::Header(name) => by_header(name.as_str(), percent),
-            });
+            let clusters = weighted.clusters.iter().map(|each| (each.up_to, each));
+            let shares =
+                shares(weighted.total, clusters).map(|(percent, each)| match &each.cluster {
+                    ClusterChoice::Id(id) => {
+                        destination(tables, *id, percent, each.labels.as_deref())
+                    }
+                    ClusterChoice::Header(name) => by_header(name.as_str(), percent),
+                });
             shares.collect()
         }
     }
@@ -79,11 +93,11 @@ pub fn destinations(tables: &Tables, forward: &Forward) -> Vec<Destination> {
 /// Every cluster that the bytes of a connection may be sent to.
 pub fn carried(tables: &Tables, target: &Target) -> Vec<Destination> {
     match target {
-        Target::Cluster(id) => vec![destination(tables, *id, 100.0)],
+        Target::Cluster(id) => vec![destination(tables, *id, 100.0, None)],
         Target::Weighted(weighted) => {
             let clusters = weighted.clusters.iter().copied();
             let shares = shares(weighted.total, clusters);
-            shares.map(|(percent, id)| destination(tables, id, percent)).collect()
+            shares.map(|(percent, id)| destination(tables, id, percent, None)).collect()
         }
     }
 }
@@ -99,33 +113,77 @@ fn shares<T>(total: u32, sums: impl Iterator<Item = (u32, T)>) -> impl Iterator<
 
 fn by_header(name: &str, percent: f64) -> Destination {
     let cluster = format!("the cluster that the header {name} names");
-    Destination { cluster, percent, trouble: None, pick: None, endpoints: Vec::new() }
+    Destination { cluster, percent, trouble: None, subset: None, pick: None, endpoints: Vec::new() }
 }
 
-fn destination(tables: &Tables, id: ClusterId, percent: f64) -> Destination {
+fn destination(
+    tables: &Tables,
+    id: ClusterId,
+    percent: f64,
+    asked: Option<&Criteria>,
+) -> Destination {
     let Some(cluster) = tables.cluster(id) else {
         let trouble = Some("it is not there, or waits for its endpoints".to_owned());
         let cluster = "unknown".to_owned();
-        return Destination { cluster, percent, trouble, pick: None, endpoints: Vec::new() };
+        return Destination {
+            cluster,
+            percent,
+            trouble,
+            subset: None,
+            pick: None,
+            endpoints: Vec::new(),
+        };
     };
-    let endpoints = endpoints(cluster);
+    let endpoints = endpoints(cluster, asked);
+    let subset = cluster.subsets.as_ref().map(|_| subset(cluster, asked));
     let takes = endpoints.iter().any(|endpoint| endpoint.percent > 0.0);
     let trouble = match (endpoints.is_empty(), takes) {
         _ if cluster.original_destination.is_some() || cluster.dynamic_hosts.is_some() => None,
         (true, _) => Some("it has no endpoints: nothing is registered or listed".to_owned()),
+        (false, false) if matches!(cluster.chosen(asked), Chosen::Nowhere) => {
+            Some("no endpoint has the labels that are asked for".to_owned())
+        }
         (false, false) => Some("none of its endpoints is healthy".to_owned()),
         (false, true) => None,
     };
-    Destination { cluster: cluster.name.to_string(), percent, trouble, pick: None, endpoints }
+    Destination {
+        cluster: cluster.name.to_string(),
+        percent,
+        trouble,
+        subset,
+        pick: None,
+        endpoints,
+    }
 }
 
-fn endpoints(cluster: &Cluster) -> Vec<Endpoint> {
+/// Which endpoints are picked among, and why.
+fn subset(cluster: &Cluster, asked: Option<&Criteria>) -> String {
+    let labels: Vec<_> = asked
+        .into_iter()
+        .flat_map(Criteria::labels)
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    let labels = labels.join(", ");
+    match cluster.chosen(asked) {
+        Chosen::Subset(_) => format!("the endpoints with {labels}"),
+        Chosen::Fallback(_) if labels.is_empty() => {
+            "the route asks for no labels: where the cluster falls back to".to_owned()
+        }
+        Chosen::Fallback(_) => {
+            format!("there is no subset for {labels}: where the cluster falls back to")
+        }
+        Chosen::Panic(_) => "any endpoint: there is none to fall back on".to_owned(),
+        Chosen::Nowhere => format!("there is no subset for {labels}, and nothing to fall back on"),
+    }
+}
+
+fn endpoints(cluster: &Cluster, asked: Option<&Criteria>) -> Vec<Endpoint> {
     let hosts = cluster.balancer.hosts();
     let mut drawn = vec![0_u32; hosts.len()];
     for draw in 0..u64::from(DRAWS) {
         // Any numbers that are spread out will do; the balancer mixes them.
         let random = draw.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let Some(picked) = cluster.balancer.pick(random) else { continue };
+        let Some(picked) = at_random(cluster, asked, random) else { continue };
         let is_picked = |host: &Host| host.endpoint.id() == picked.endpoint.id();
         if let Some(count) = hosts.iter().position(is_picked).and_then(|at| drawn.get_mut(at)) {
             *count += 1;
@@ -143,6 +201,19 @@ fn endpoints(cluster: &Cluster) -> Vec<Endpoint> {
         kept_from: kept_from(host),
     })
     .collect()
+}
+
+/// Like a request's pick, but counted by nobody.
+fn at_random<'a>(
+    cluster: &'a Cluster,
+    asked: Option<&Criteria>,
+    random: u64,
+) -> Option<Picked<'a>> {
+    let picked = cluster.chosen(asked).balancer()?.pick(random)?;
+    match cluster.members.get(picked.group) {
+        Some(member) if member.subsets.is_some() => member.chosen(asked).balancer()?.pick(random),
+        _ => Some(picked),
+    }
 }
 
 /// What keeps requests from an endpoint.

@@ -1,6 +1,7 @@
 //! Which endpoint a request gets, where its hash decides.
 
 use serde::Serialize;
+use weft_balance::Criteria;
 use weft_compile::{Cluster, Forward, HashInput, HashPolicy, Hashed, cookie, request_hash};
 
 use crate::{Question, destination::address};
@@ -16,7 +17,12 @@ pub struct Pick {
 }
 
 /// `None` where the cluster does not place requests by their hash.
-pub(crate) fn pick(cluster: &Cluster, forward: &Forward, question: &Question) -> Option<Pick> {
+pub(crate) fn pick(
+    cluster: &Cluster,
+    asked: Option<&Criteria>,
+    forward: &Forward,
+    question: &Question,
+) -> Option<Pick> {
     if !cluster.balancer.hashes() {
         return None;
     }
@@ -52,7 +58,7 @@ pub(crate) fn pick(cluster: &Cluster, forward: &Forward, question: &Question) ->
     let Some(hash) = request_hash(policies, request).0 else {
         return unknown(format!("by {by}, of which the request has nothing: any of them"));
     };
-    let picked = cluster.balancer.pick_for(0, Some(hash))?;
+    let picked = cluster.chosen(asked).balancer()?.pick_for(0, Some(hash))?;
     let endpoint = Some(address(picked.endpoint.address()));
     Some(Pick { endpoint, why: format!("by {by}: every request of this hash") })
 }

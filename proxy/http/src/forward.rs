@@ -298,7 +298,11 @@ impl Journey {
             trail,
             random,
             hash: hash.map(|hash| NonZeroU64::new(hash).unwrap_or(NonZeroU64::MIN)),
-            sticky: Sticky::new(wish, cookie.or(given)),
+            sticky: Sticky::new(
+                wish,
+                weighted.map_or(&to.labels, |weighted| &weighted.labels).as_ref(),
+                cookie.or(given),
+            ),
             is_grpc,
             interim: caller.interim,
         }

@@ -54,7 +54,7 @@ pub(crate) fn send(
 ) {
     for (mirror, to) in mirrors {
         let random = connection.worker.random_u64();
-        let Some(picked) = to.balancer.pick_for(ticks::chance(&to.balancer, random), None) else {
+        let Some(picked) = to.pick(None, ticks::chance(&to.balancer, random), None, &[]) else {
             to.stats.upstream_cx_none_healthy.inc();
             continue;
         };

@@ -96,7 +96,7 @@ impl Call {
         let worker = &connection.worker;
         let id = tables.cluster_named(&service.cluster).ok_or(Failed::NoCluster)?;
         let named = tables.cluster(id).ok_or(Failed::NoCluster)?;
-        let Some(picked) = named.balancer.pick_for(worker.random_u64(), None) else {
+        let Some(picked) = named.pick(None, worker.random_u64(), None, &[]) else {
             named.stats.upstream_cx_none_healthy.inc();
             return Err(Failed::NoEndpoint);
         };

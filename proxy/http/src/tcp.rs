@@ -216,11 +216,7 @@ async fn connect(
             sleep(pause).await;
         }
         let random = worker.random_u64();
-        let Some(picked) = (if tried.is_empty() {
-            cluster.balancer.pick_for(random, hash)
-        } else {
-            cluster.balancer.pick_avoiding(random, hash, &tried)
-        }) else {
+        let Some(picked) = cluster.pick(None, random, hash, &tried) else {
             if tried.is_empty() {
                 cluster.stats.upstream_cx_none_healthy.inc();
             }

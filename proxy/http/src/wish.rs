@@ -1,7 +1,9 @@
 //! What a request brings that makes it stick to where the one before it went.
 
+use std::sync::Arc;
+
 use http::{HeaderValue, StatusCode};
-use weft_balance::{EndpointAddress, Picked, Sought};
+use weft_balance::{Criteria, EndpointAddress, Picked, Sought};
 use weft_compile::Cluster;
 
 use crate::fault::Fault;
@@ -39,21 +41,29 @@ impl Wish {
     }
 }
 
-/// What few requests have: a wish, or a cookie that their clients are given.
+/// What few requests have: a wish, labels that they ask of an endpoint, or a cookie that their clients
+/// are given.
 #[derive(Debug, Default)]
 pub(crate) struct Sticky {
     pub(crate) wish: Option<Wish>,
+    /// What its route asks of an endpoint, for a cluster with subsets.
+    pub(crate) asked: Option<Arc<Criteria>>,
     pub(crate) cookie: Option<HeaderValue>,
     /// Why the wish was refused, if no other endpoint will do.
     pub(crate) refused: Option<Fault>,
 }
 
 impl Sticky {
-    /// Nothing, where there is neither.
-    pub(crate) fn new(wish: Option<Box<Wish>>, cookie: Option<HeaderValue>) -> Option<Box<Self>> {
-        if wish.is_none() && cookie.is_none() {
+    /// Nothing, where there is none of them.
+    pub(crate) fn new(
+        wish: Option<Box<Wish>>,
+        asked: Option<&Arc<Criteria>>,
+        cookie: Option<HeaderValue>,
+    ) -> Option<Box<Self>> {
+        if wish.is_none() && asked.is_none() && cookie.is_none() {
             return None;
         }
-        Some(Box::new(Self { wish: wish.map(|wish| *wish), cookie, refused: None }))
+        let asked = asked.cloned();
+        Some(Box::new(Self { wish: wish.map(|wish| *wish), asked, cookie, refused: None }))
     }
 }

@@ -17,6 +17,7 @@ use crate::{
     address::{self, Address},
     cluster::optional,
     health_check::{self, EndpointCheck},
+    metadata::{self, Labels},
     name::AssignmentName,
     path::At,
     problem::{Notes, Problem},
@@ -103,6 +104,8 @@ pub struct Endpoint {
     pub hostname: Box<str>,
     /// `hash_key` of its metadata `envoy.lb`: what it is placed by where requests are hashed.
     pub hash_key: Option<Box<str>>,
+    /// Its metadata `envoy.lb`, if it has any: what subsets are made by.
+    pub labels: Option<Arc<Labels>>,
     /// `endpoint.health_check_config`.
     pub check: Option<Box<EndpointCheck>>,
 }
@@ -309,6 +312,7 @@ fn endpoint(
             notes.unsupported(&at.field("endpoint_name"), "a named endpoint", "endpoint is")
         }
         Some(HostIdentifier::Endpoint(endpoint)) => {
+            let at_metadata = at.field("metadata");
             let at = at.field("endpoint");
             let address = destination(endpoint, names, &at.field("address"), notes)?;
             let alternatives = alternatives(endpoint, &at, notes)?;
@@ -319,6 +323,7 @@ fn endpoint(
                 health: health?,
                 hostname: endpoint.hostname.as_str().into(),
                 hash_key: hash_key(message.metadata.as_ref()),
+                labels: labels(message, &at_metadata, notes),
                 check: health_check::of_endpoint(endpoint, &at, notes),
             })
         }
@@ -345,6 +350,19 @@ fn destination(
         return notes.refuse(at, Problem::Port(0));
     }
     Some(EndpointAddress::Literal(address))
+}
+
+/// How many sets of labels an endpoint may be counted under where its lists stand for their items.
+const MOST_SETS: usize = 1024;
+
+fn labels(message: &wire::LbEndpoint, at: &At<'_>, notes: &mut Notes) -> Option<Arc<Labels>> {
+    let labels = metadata::labels(message.metadata.as_ref());
+    let lists = labels.values().filter_map(|label| label.items.as_ref().map(|items| items.len()));
+    if lists.fold(1, usize::saturating_mul) > MOST_SETS {
+        let text = "its lists combine in more than 1024 ways; no more of them count for a selector";
+        notes.warn(at, text);
+    }
+    (!labels.is_empty()).then(|| Arc::new(labels))
 }
 
 fn hash_key(metadata: Option<&core::Metadata>) -> Option<Box<str>> {

@@ -21,6 +21,7 @@ use crate::{
     problem::{Notes, Problem},
     protocol_options::{self, HttpOptions, UpstreamProtocol},
     scalar,
+    subsets::{self, SubsetConfig},
     transport::{self, UpstreamProxyProtocol},
     upstream_connection::{self, FamilyOrder, SourceAddresses, TcpKeepalive},
 };
@@ -59,6 +60,8 @@ pub struct Cluster {
     /// `common_lb_config.override_host_status`: the states in which an endpoint takes requests that
     /// ask for it; `None` for those in which any endpoint does.
     pub override_statuses: Option<Box<[HealthStatus]>>,
+    /// `lb_subset_config`: what its endpoints are divided by, if they are.
+    pub subsets: Option<SubsetConfig>,
 }
 
 /// Where a cluster's endpoints come from.
@@ -195,6 +198,7 @@ pub(crate) fn read(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> O
             .as_ref()
             .is_some_and(|config| config.close_connections_on_host_set_change),
         override_statuses: override_statuses(message, at, notes),
+        subsets: subsets::of_cluster(message, at, notes),
     })
 }
 

@@ -7,6 +7,7 @@ use crate::{
     cluster::optional,
     headers::{self, HeaderMutations},
     http_filter::{self, FilterRule},
+    metadata::{self, Labels},
     name::ClusterName,
     path::At,
     problem::{Notes, Problem},
@@ -73,6 +74,8 @@ pub struct WeightedCluster {
     pub cluster: ClusterChoice,
     /// Its share of the sum of all weights.
     pub weight: u32,
+    /// `metadata_match`: labels that an endpoint must have, more specific than those of the route.
+    pub labels: Labels,
     /// `host_rewrite_literal`, done before what the route does to the host.
     pub host_rewrite: Option<HeaderValue>,
     /// Header changes towards the upstream, before those of the route.
@@ -199,6 +202,7 @@ fn one_of_several(
     Some(WeightedCluster {
         cluster: cluster?,
         weight: weight?,
+        labels: metadata::labels(message.metadata_match.as_ref()),
         host_rewrite,
         request_headers,
         response_headers,

@@ -40,6 +40,7 @@ mod listener;
 mod listener_filter;
 mod local_reply;
 mod matching;
+mod metadata;
 mod mirror;
 mod name;
 mod network_filter;
@@ -56,6 +57,7 @@ mod scalar;
 mod scoped_routes;
 mod slow_start;
 mod socket;
+mod subsets;
 mod tcp_proxy;
 mod transport;
 mod upgrade;
@@ -106,6 +108,7 @@ pub use listener_filter::{
 pub use local_reply::{
     BodyFormat, BodyTemplate, Comparison, LocalReplies, ReplyFilter, ReplyMapper,
 };
+pub use metadata::{LabelValue, Labels};
 pub use mirror::Mirror;
 pub use name::{AssignmentName, ClusterName, ListenerName, Name, RouteConfigName, kind};
 pub use network_filter::{ConnectionLimit, ConnectionRate, TokenRate};
@@ -121,6 +124,7 @@ pub use scalar::DataSource;
 pub use scoped_routes::{Scope, ScopeElement, ScopeFragment, ScopedRoutes};
 pub use slow_start::SlowStart;
 pub use socket::{ListenAddress, SocketOption, SocketSettings, SocketState, SocketValue};
+pub use subsets::{SelectorFallback, SubsetConfig, SubsetFallback, SubsetSelector};
 pub use tcp_proxy::{Backoff, TcpProxy, TlvMerge, Tunneling};
 pub use transport::{TlvValue, Tlvs, UpstreamProxyProtocol};
 pub use upgrade::{ConnectTermination, Upgrade};

@@ -13,6 +13,7 @@ use crate::{
     hash_policy::{self, HashPolicy},
     internal_redirect::{self, InternalRedirect},
     local_reply::{self, BodyFormat},
+    metadata::{self, Labels},
     mirror::{self, Mirror},
     name::ClusterName,
     path::At,
@@ -76,6 +77,8 @@ pub struct Forward {
     pub retry: Option<Arc<RetryPolicy>>,
     /// `hedge_policy.hedge_on_per_try_timeout`, of the virtual host where the route has no policy.
     pub hedges: Option<bool>,
+    /// `metadata_match`: labels that an endpoint must have.
+    pub labels: Labels,
     /// `priority`.
     pub priority: Priority,
     /// `request_mirror_policies`, of the virtual host or the route configuration where the route
@@ -190,6 +193,7 @@ fn forward(
         grpc_timeout,
         append_x_forwarded_host: message.append_x_forwarded_host,
         mirrors: mirror::read(&message.request_mirror_policies, at, notes).into(),
+        labels: metadata::labels(message.metadata_match.as_ref()),
         priority: Priority::of(message.priority),
         hash_policy: hash_policy::read(&message.hash_policy, at, notes),
         upgrades: upgrade::read(&message.upgrade_configs, at, notes),

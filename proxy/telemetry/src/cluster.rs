@@ -93,8 +93,16 @@ pub struct ClusterStats {
     pub lb_zone_routing_cross_zone: Counter,
     /// Bytes within the zone of this proxy, and beyond it.
     pub zone_bytes: ZoneBytes,
+    /// Picks from the subset that a request asked for.
+    pub lb_subsets_selected: Counter,
+    /// Picks from elsewhere, for requests that no subset was found for.
+    pub lb_subsets_fallback: Counter,
+    /// Picks from all endpoints, because there were none to fall back on.
+    pub lb_subsets_fallback_panic: Counter,
     /// Requests whose header named no address (`ORIGINAL_DST`).
     pub original_dst_host_invalid: Counter,
+    /// Subsets that there are.
+    pub lb_subsets_active: Gauge,
     /// Endpoints.
     pub membership_total: Gauge,
     /// Endpoints that may be picked.
@@ -185,7 +193,11 @@ impl ClusterStats {
             lb_zone_routing_sampled,
             lb_zone_routing_cross_zone,
             zone_bytes,
+            lb_subsets_selected,
+            lb_subsets_fallback,
+            lb_subsets_fallback_panic,
             original_dst_host_invalid,
+            lb_subsets_active,
             membership_total,
             membership_healthy,
             membership_degraded,
@@ -250,6 +262,9 @@ impl ClusterStats {
             ("lb_zone_routing_all_directly", lb_zone_routing_all_directly),
             ("lb_zone_routing_sampled", lb_zone_routing_sampled),
             ("lb_zone_routing_cross_zone", lb_zone_routing_cross_zone),
+            ("lb_subsets_selected", lb_subsets_selected),
+            ("lb_subsets_fallback", lb_subsets_fallback),
+            ("lb_subsets_fallback_panic", lb_subsets_fallback_panic),
             ("original_dst_host_invalid", original_dst_host_invalid),
             ("update_attempt", update_attempt),
             ("update_success", update_success),
@@ -262,6 +277,7 @@ impl ClusterStats {
         zone_bytes.visit(see);
         upstream_rq_xx.visit(&CLASSES, see);
         for (name, gauge) in [
+            ("lb_subsets_active", lb_subsets_active),
             ("membership_total", membership_total),
             ("membership_healthy", membership_healthy),
             ("membership_degraded", membership_degraded),

@@ -271,15 +271,16 @@ impl Journey {
                 }
             }
         }
-        let balancer = &self.cluster.balancer;
+        let (cluster, balancer) = (&self.cluster, &self.cluster.balancer);
+        let asked = self.sticky.as_ref().and_then(|sticky| sticky.asked.as_deref());
         let hash = self.hash.map(NonZeroU64::get);
         let picked = if tried.all.is_empty() {
-            balancer.pick_for(ticks::chance(balancer, self.random), hash)?
+            cluster.pick(asked, ticks::chance(balancer, self.random), hash, &[])?
         } else {
             let random = ticks::chance(balancer, connection.worker.random_u64());
-            let other = balancer.pick_avoiding(random, hash, &tried.all)?;
+            let other = cluster.pick(asked, random, hash, &tried.all)?;
             if tried.all.contains(&other.endpoint.id()) {
-                balancer.pick_avoiding(random, hash, &tried.unreachable())?
+                cluster.pick(asked, random, hash, &tried.unreachable())?
             } else {
                 other
             }

@@ -82,8 +82,7 @@ pub(super) async fn carry(
         if let Some(pause) = chain.pause(attempt, worker.random_u64()) {
             sleep(pause).await;
         }
-        let picked =
-            cluster.balancer.pick_avoiding(worker.random_u64(), hash_of(chain, client), &tried);
+        let picked = cluster.pick(None, worker.random_u64(), hash_of(chain, client), &tried);
         let Some(picked) = picked else {
             if tried.is_empty() {
                 cluster.stats.upstream_cx_none_healthy.inc();
