@@ -185,8 +185,9 @@ proptest! {
         let (before, millis) = (server.served, 10_000);
         server.run(&controller, now, millis);
         let found = limit(&controller) as usize;
-        // The buffer of 25 % and room of a square root are what it may be above; the queue is no longer.
-        prop_assert!(found >= places && found <= places * 2 + 16, "{places}: {found}");
+        // Latencies that vary bring it a little below. The buffer of 25 % and room of a square root are
+        // what it may be above; the queue is no longer.
+        prop_assert!(found * 10 >= places * 9 && found <= places * 2 + 16, "{places}: {found}");
         let possible = u128::from(millis) * places as u128 / takes.as_millis();
         let served = u128::from(server.served - before);
         prop_assert!(served * 10 >= possible * 8, "{served} of {possible}");
