@@ -178,3 +178,17 @@ def test_what_may_have_been_done_is_repeated_where_that_does_no_harm(control, tm
     until(lambda: http1.request(caller.outbound, host="catalog").status == 200, "the catalog to be reached")
     app.script = [{"status": 503}]
     assert http1.request(caller.outbound, method, headers=headers, body="an order", host="catalog").status == status
+
+
+@pytest.mark.parametrize("more", [{}, {"maxStream": "1h"}], ids=["alone", "with a bound of streams"])
+def test_the_time_of_a_policy_ends_a_request(control, tmp_path, http_upstream, more):
+    app = http_upstream("app")
+    control.put(mesh.traffic_policy("catalog", "catalog", timeouts={"request": "100ms", **more}))
+    Sidecar(tmp_path, control, "catalog", app.port)
+    caller = Sidecar(tmp_path, control, "storefront")
+    until(lambda: http1.request(caller.outbound, host="catalog").status == 200, "the catalog to be reached")
+    never = ("x-respond", '{"gate": "never"}')
+    got = http1.request(caller.outbound, headers=[never], host="catalog")
+    assert got.status == 504 and "of the route" in got.header("proxy-status")
+    call = [never, ("content-type", "application/grpc"), ("te", "trailers"), ("grpc-timeout", "1H")]
+    assert http1.request(caller.outbound, "POST", headers=call, host="catalog").header("grpc-status") in ("4", "14")

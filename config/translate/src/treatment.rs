@@ -84,7 +84,10 @@ impl<'a> Treatment<'a> {
         };
         let base = lasting(lasts);
         let times = self.settings.timeouts;
-        let most = times.max_stream.map(duration);
+        let most = times.max_stream.map(|most| match lasts {
+            Lasts::AtMost(limit) => duration(most.min(limit)),
+            Lasts::WhileAlive | Lasts::ForEver => duration(most),
+        });
         // No call goes on for longer either, whatever its caller asks for.
         let of_stream = most.map(|most| route::route_action::MaxStreamDuration {
             max_stream_duration: Some(most),
@@ -146,16 +149,23 @@ pub(crate) enum Lasts {
 
 /// An action that lets requests last so long, and those that bring a `grpc-timeout` no longer than
 /// that says.
+#[expect(deprecated, reason = "the newer field takes `timeout` away from all requests")]
 pub(crate) fn lasting(lasts: Lasts) -> route::RouteAction {
-    let timeout = match lasts {
-        Lasts::AtMost(limit) => limit,
-        Lasts::WhileAlive | Lasts::ForEver => Duration::ZERO,
-    };
+    let zero = || Some(duration(Duration::ZERO));
+    if let Lasts::AtMost(limit) = lasts {
+        // Not by `max_stream_duration`: beside that `timeout` means nothing, and it ends tunnels, too.
+        let limit = Some(duration(limit));
+        return route::RouteAction {
+            timeout: limit,
+            max_grpc_timeout: limit,
+            ..Default::default()
+        };
+    }
     route::RouteAction {
-        timeout: Some(duration(timeout)),
-        idle_timeout: matches!(lasts, Lasts::ForEver).then(|| duration(Duration::ZERO)),
+        timeout: zero(),
+        idle_timeout: zero().filter(|_| matches!(lasts, Lasts::ForEver)),
         max_stream_duration: Some(route::route_action::MaxStreamDuration {
-            grpc_timeout_header_max: Some(duration(Duration::ZERO)),
+            grpc_timeout_header_max: zero(),
             ..Default::default()
         }),
         ..Default::default()
