@@ -189,6 +189,8 @@ def test_the_time_of_a_policy_ends_a_request(control, tmp_path, http_upstream, m
     until(lambda: http1.request(caller.outbound, host="catalog").status == 200, "the catalog to be reached")
     never = ("x-respond", '{"gate": "never"}')
     got = http1.request(caller.outbound, headers=[never], host="catalog")
-    assert got.status == 504 and "of the route" in got.header("proxy-status")
+    assert got.status == 504
+    # The sidecar beside the service was told how long its caller waits, and may see it pass in the same millisecond.
+    assert any(setting in got.header("proxy-status") for setting in ["of the route", "x-envoy-expected-rq-timeout-ms"])
     call = [never, ("content-type", "application/grpc"), ("te", "trailers"), ("grpc-timeout", "1H")]
     assert http1.request(caller.outbound, "POST", headers=call, host="catalog").header("grpc-status") in ("4", "14")

@@ -77,9 +77,11 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    /// Says what is left when this much has passed.
+    /// Says what is left when this much has passed, in milliseconds begun: whoever set the limit
+    /// is to see it pass before those it told, as its error names the setting.
     pub(crate) fn tell(self, passed: Duration, fields: &mut HeaderMap) {
         const SHORTEST: Duration = Duration::from_millis(1);
+        let passed = Duration::from_millis(u64::try_from(passed.as_millis()).unwrap_or(u64::MAX));
         let left = self.whole.map(|whole| whole.saturating_sub(passed).max(SHORTEST));
         let left = match (self.per_try, left) {
             (Some(per_try), Some(left)) => per_try.min(left),
@@ -256,6 +258,10 @@ mod tests {
         assert_eq!(told(ms(500), ms(200), 0), Some("200 200m".into()));
         assert_eq!(told(ms(500), ms(200), 400), Some("100 100m".into()));
         assert_eq!(told(ms(500), ms(200), 600), Some("1 1m".into()), "0 would be no limit");
+        let mut fields = HeaderMap::new();
+        Told { whole: ms(500), per_try: None, as_header: true, as_grpc: false }
+            .tell(Duration::from_micros(400), &mut fields);
+        assert_eq!(headers::expected_timeout(&fields).unwrap(), "500", "not before our own");
         assert_eq!(told(None, ms(200), 600), Some("200 200m".into()));
         assert_eq!(told(None, None, 0), None);
     }
