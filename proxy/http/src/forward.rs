@@ -5,9 +5,12 @@ mod attempts;
 mod behind;
 mod coming;
 pub(crate) mod follow;
+mod head;
 mod hedge;
+mod pick;
+mod reach;
 
-pub(crate) use self::{attempts::await_head, hedge::Rivals};
+pub(crate) use self::{head::await_head, hedge::Rivals};
 
 use std::{
     num::NonZeroU64,

@@ -4,9 +4,12 @@
 //! else is the policy's to say: of the route, or of the caller by `x-envoy-retry-on` and its like,
 //! which only callers inside the mesh can set.
 
+mod asked;
+mod told;
+
 use std::{
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -15,8 +18,11 @@ use http::{
     header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
 use http_body::Frame;
-use weft_compile::{Cluster, Priority, ResetFormat, RetryOn, RetryPolicy, ToldBackoff};
+use weft_compile::{Cluster, Priority, RetryOn, RetryPolicy};
 use weft_route::RequestView;
+
+pub(crate) use asked::Asked;
+use told::{Pushback, pushback, told_pause};
 
 use crate::{
     deadline::Told,
@@ -28,70 +34,8 @@ use crate::{
 /// Bytes of a request's body that are kept for another try. A longer one is sent once.
 pub(crate) const REPLAYED: usize = 64 * 1024;
 
-const RETRY_ON: HeaderName = HeaderName::from_static("x-envoy-retry-on");
-const RETRY_GRPC_ON: HeaderName = HeaderName::from_static("x-envoy-retry-grpc-on");
-const MAX_RETRIES: HeaderName = HeaderName::from_static("x-envoy-max-retries");
-const STATUS_CODES: HeaderName = HeaderName::from_static("x-envoy-retriable-status-codes");
-const HEADER_NAMES: HeaderName = HeaderName::from_static("x-envoy-retriable-header-names");
-const PER_TRY_TIMEOUT: HeaderName =
-    HeaderName::from_static("x-envoy-upstream-rq-per-try-timeout-ms");
-const HEDGE: HeaderName = HeaderName::from_static("x-envoy-hedge-on-per-try-timeout");
-const TIMEOUT: HeaderName = HeaderName::from_static("x-envoy-upstream-rq-timeout-ms");
 const RATE_LIMITED: HeaderName = HeaderName::from_static("x-envoy-ratelimited");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-const GRPC_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
-
-/// A gRPC server that asks for a longer rest does not want the call again.
-const LONGEST_PUSHBACK: Duration = Duration::from_secs(300);
-
-/// What a caller inside the mesh asks for in headers, which end here.
-#[derive(Debug, Default)]
-pub(crate) struct Asked {
-    on: RetryOn,
-    retries: Option<u32>,
-    statuses: Vec<u16>,
-    names: Vec<HeaderName>,
-    per_try_timeout: Option<Duration>,
-    /// In place of what the route says of hedging.
-    hedges: Option<bool>,
-    /// In place of the route's; `Some(None)` for none.
-    pub(crate) timeout: Option<Option<Duration>>,
-}
-
-impl Asked {
-    /// Takes the wishes from a request's fields. Nearly no request has any.
-    pub(crate) fn take(fields: &mut HeaderMap) -> Option<Box<Self>> {
-        let any = fields.keys().any(|name| name.as_str().starts_with("x-envoy-"));
-        if any { Self::read(fields) } else { None }
-    }
-
-    #[cold]
-    fn read(fields: &mut HeaderMap) -> Option<Box<Self>> {
-        let mut asked = Self::default();
-        let mut any = false;
-        let mut take = |name: HeaderName| {
-            let value = fields.remove(name)?;
-            any = true;
-            value.to_str().ok().map(str::to_owned)
-        };
-        let list = |text: Option<String>| text.unwrap_or_default();
-        asked.on =
-            RetryOn::list(&list(take(RETRY_ON))).0 | RetryOn::list(&list(take(RETRY_GRPC_ON))).0;
-        asked.retries = take(MAX_RETRIES).and_then(|text| text.trim().parse().ok());
-        let statuses = list(take(STATUS_CODES));
-        asked.statuses = statuses.split(',').filter_map(|it| it.trim().parse().ok()).collect();
-        let names = list(take(HEADER_NAMES));
-        asked.names = names.split(',').filter_map(|it| it.trim().parse().ok()).collect();
-        let millis = |text: Option<String>| {
-            text.and_then(|text| text.trim().parse().ok()).map(Duration::from_millis)
-        };
-        asked.per_try_timeout = millis(take(PER_TRY_TIMEOUT)).filter(|limit| !limit.is_zero());
-        asked.timeout = millis(take(TIMEOUT)).map(|limit| Some(limit).filter(|it| !it.is_zero()));
-        asked.hedges = take(HEDGE).and_then(|text| text.trim().parse().ok());
-        any.then(|| Box::new(asked))
-    }
-}
-
 /// How long one try may take until the head of its response has come.
 pub(crate) fn per_try_timeout(
     policy: Option<&RetryPolicy>,
@@ -362,43 +306,6 @@ fn grpc_condition(headers: &HeaderMap) -> Option<RetryOn> {
     }
 }
 
-/// What a gRPC server says of another try (`grpc-retry-pushback-ms`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pushback {
-    /// Not before this long.
-    After(Duration),
-    /// Not at all: it says a negative number, nothing that is a number, or a time that is too long.
-    Never,
-}
-
-fn pushback(fields: &HeaderMap) -> Option<Pushback> {
-    let said = fields.get(GRPC_PUSHBACK)?.to_str().ok().and_then(|text| text.parse().ok());
-    let pause = said.map(Duration::from_millis).filter(|pause| *pause <= LONGEST_PUSHBACK);
-    Some(pause.map_or(Pushback::Never, Pushback::After))
-}
-
-/// How long a response asks to rest, unless that is more than is followed, and up to half as long
-/// again: all who were told the same do not come at the same time.
-fn told_pause(
-    rule: &ToldBackoff,
-    headers: &HeaderMap,
-    now: SystemTime,
-    random: u64,
-) -> Option<Duration> {
-    let read = |(name, format): &(HeaderName, ResetFormat)| {
-        let number: u64 = headers.get(name)?.to_str().ok()?.trim().parse().ok()?;
-        let said = Duration::from_secs(number);
-        match format {
-            ResetFormat::Seconds => Some(said),
-            ResetFormat::UnixTimestamp => UNIX_EPOCH.checked_add(said)?.duration_since(now).ok(),
-        }
-    };
-    let pause = rule.headers.iter().find_map(read)?;
-    let is_followed = !pause.is_zero() && pause <= rule.most;
-    let jitter = random % (u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX) / 2).max(1);
-    is_followed.then(|| pause + Duration::from_nanos(jitter))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -500,19 +407,6 @@ mod tests {
     }
 
     #[test]
-    fn servers_of_grpc_push_back() {
-        let said = |value: &'static str| {
-            pushback(head(200, &[("grpc-retry-pushback-ms", value)]).headers())
-        };
-        assert_eq!(pushback(head(200, &[]).headers()), None);
-        assert_eq!(said("0"), Some(Pushback::After(Duration::ZERO)));
-        assert_eq!(said("1500"), Some(Pushback::After(Duration::from_millis(1500))));
-        for never in ["-1", "", "soon", "300001", "99999999999999999999999"] {
-            assert_eq!(said(never), Some(Pushback::Never), "{never:?}");
-        }
-    }
-
-    #[test]
     fn callers_inside_may_ask_for_more() {
         let mut fields = HeaderMap::new();
         assert!(Asked::take(&mut fields).is_none());
@@ -564,34 +458,5 @@ mod tests {
         assert!(!is_safe_after(Failure::unknown(Fault::UpstreamClosed)));
         assert!(!is_safe_after(Failure::answered(Fault::UpstreamClosed)));
         assert!(!is_safe_after(Failure::unsent(Fault::UpstreamOverflow)), "a limit of ours");
-    }
-
-    #[test]
-    fn responses_say_when_to_come_again() {
-        let rule = ToldBackoff {
-            headers: Box::new([
-                (HeaderName::from_static("retry-after"), ResetFormat::Seconds),
-                (HeaderName::from_static("x-reset"), ResetFormat::UnixTimestamp),
-            ]),
-            most: Duration::from_secs(60),
-        };
-        let now = UNIX_EPOCH + Duration::from_secs(1_000);
-        let pause = |fields: &[(&'static str, &'static str)]| {
-            told_pause(&rule, head(200, fields).headers(), now, 0)
-        };
-        assert_eq!(
-            pause(&[("retry-after", "7"), ("x-reset", "1005")]),
-            Some(Duration::from_secs(7))
-        );
-        assert_eq!(
-            pause(&[("retry-after", "soon"), ("x-reset", "1005")]),
-            Some(Duration::from_secs(5))
-        );
-        assert_eq!(pause(&[("x-reset", "999")]), None, "long past");
-        assert_eq!(pause(&[("retry-after", "0")]), None, "now");
-        assert_eq!(pause(&[("retry-after", "61")]), None, "too long");
-        let late = told_pause(&rule, head(200, &[("retry-after", "7")]).headers(), now, u64::MAX);
-        let late = late.unwrap();
-        assert!(late > Duration::from_secs(7) && late < Duration::from_millis(10_500), "{late:?}");
     }
 }

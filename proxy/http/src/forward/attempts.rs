@@ -1,67 +1,33 @@
 //! The tries of a request: endpoints are picked until one answers for good.
 
-use std::{
-    future::poll_fn,
-    num::NonZeroU64,
-    rc::Rc,
-    sync::Arc,
-    task::Poll,
-    time::{Duration, Instant},
-};
+use std::{rc::Rc, sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, Version};
+use http::{HeaderValue, Response, Version};
 use http_body::Frame;
-use smallvec::SmallVec;
-use weft_balance::{EndpointId, EndpointState, Outcome};
-use weft_compile::{Cluster, HostCache};
+use weft_balance::{EndpointState, Outcome};
+use weft_compile::Cluster;
 
-use super::{Arrival, Journey, behind::Behind, coming, is_safe};
+use super::{
+    Arrival, Journey,
+    behind::Behind,
+    head::{Times, await_head},
+    pick::Tried,
+};
 use crate::{
     body::Limits,
-    downstream::{Connection, Interim},
+    downstream::Connection,
     fault::Fault,
     headers,
     retry::{self, Pause},
-    rewrite, ticks,
-    timer::Timer,
+    rewrite,
     tunnel::Tunnel,
-    upstream::{
-        self, Answer, Authority, Exchange, Failure, Framing, Lane, Outgoing, Pool, Protocol, Upload,
-    },
+    upstream::{Authority, Exchange, Failure, Lane, Outgoing, Upload},
     websocket,
-    wish::Granted,
 };
 
 /// How often a request without a retry policy is tried when each time it was provably not processed.
-const ATTEMPTS: usize = 3;
-
-/// Endpoints that a request was meant for.
-#[derive(Default)]
-struct Tried {
-    all: SmallVec<[EndpointId; ATTEMPTS]>,
-    /// Which of them there was no connection to, bit by bit.
-    unreachable: u64,
-}
-
-impl Tried {
-    fn last_was_unreachable(&mut self) {
-        self.unreachable |= 1_u64.checked_shl(self.last()).unwrap_or(0);
-    }
-
-    fn last(&self) -> u32 {
-        u32::try_from(self.all.len().saturating_sub(1)).unwrap_or(u32::MAX)
-    }
-
-    /// Those that there was no connection to. They come last when all were tried: any other may
-    /// have failed by a connection that happened to be old.
-    fn unreachable(&self) -> SmallVec<[EndpointId; ATTEMPTS]> {
-        let marked = self.all.iter().zip(0_u32..);
-        let marked = marked
-            .filter(|(_, at)| self.unreachable.checked_shr(*at).is_some_and(|bits| bits & 1 == 1));
-        marked.map(|(id, _)| *id).collect()
-    }
-}
+pub(super) const ATTEMPTS: usize = 3;
 
 impl Journey {
     /// Tries endpoints until one answers, the request may have been processed, or none is left.
@@ -247,79 +213,6 @@ impl Journey {
         self.member.as_ref().unwrap_or(&self.cluster)
     }
 
-    fn pick(&mut self, connection: &Connection, tried: &Tried) -> Option<Arc<EndpointState>> {
-        if self.cluster.original_destination.is_some() {
-            // There is no other place to try.
-            return if tried.all.is_empty() { self.original(connection) } else { None };
-        }
-        if let Some(hosts) = &self.cluster.dynamic_hosts {
-            return if tried.all.is_empty() { self.named(connection, hosts) } else { None };
-        }
-        if tried.all.is_empty()
-            && let Some(sticky) = &mut self.sticky
-            && let Some(wish) = &sticky.wish
-        {
-            match wish.grant(&self.cluster) {
-                Granted::Yes(picked) => {
-                    self.member = self.cluster.members.get(picked.group).cloned();
-                    return Some(Arc::clone(picked.endpoint));
-                }
-                Granted::No => {}
-                Granted::Never(fault) => {
-                    sticky.refused = Some(fault);
-                    return None;
-                }
-            }
-        }
-        let (cluster, balancer) = (&self.cluster, &self.cluster.balancer);
-        let asked = self.sticky.as_ref().and_then(|sticky| sticky.asked.as_deref());
-        let hash = self.hash.map(NonZeroU64::get);
-        let picked = if tried.all.is_empty() {
-            cluster.pick(asked, ticks::chance(balancer, self.random), hash, &[])?
-        } else {
-            let random = ticks::chance(balancer, connection.worker.random_u64());
-            let other = cluster.pick(asked, random, hash, &tried.all)?;
-            if tried.all.contains(&other.endpoint.id()) {
-                cluster.pick(asked, random, hash, &tried.unreachable())?
-            } else {
-                other
-            }
-        };
-        self.cluster.count_pick(&picked);
-        self.member = self.cluster.members.get(picked.group).cloned();
-        Some(Arc::clone(picked.endpoint))
-    }
-
-    /// Where the request or its connection was meant to go.
-    fn original(&self, connection: &Connection) -> Option<Arc<EndpointState>> {
-        let rule = self.cluster.original_destination.as_ref()?;
-        match upstream::destination(rule, &self.outgoing.headers, connection.meant_for) {
-            Ok(address) => {
-                let known = connection.worker.pools().original();
-                known.at(&self.cluster, address?, Instant::now())
-            }
-            Err(()) => {
-                self.cluster.stats.original_dst_host_invalid.inc();
-                None
-            }
-        }
-    }
-
-    /// The host that the request names.
-    fn named(&self, connection: &Connection, hosts: &HostCache) -> Option<Arc<EndpointState>> {
-        let authority = std::str::from_utf8(self.outgoing.authority.as_bytes()).ok()?;
-        let ways = upstream::named(hosts, authority)?;
-        let first = *ways.first()?;
-        // A request that names the listener it came by would come again and again.
-        if connection.local == Some(first) {
-            return None;
-        }
-        let known = connection.worker.pools().original();
-        let endpoint = known.at(&self.cluster, first, Instant::now())?;
-        endpoint.set_ways(if ways.len() > 1 { &ways } else { &[] });
-        Some(endpoint)
-    }
-
     /// One attempt. Puts the body back if nothing was taken from it.
     pub(super) async fn attempt(
         &mut self,
@@ -372,7 +265,7 @@ impl Journey {
     }
 
     /// When the whole request must have come.
-    fn whole_by(&self, connection: &Connection) -> Option<Instant> {
+    pub(super) fn whole_by(&self, connection: &Connection) -> Option<Instant> {
         let limit = connection.chain.client.request_timeout;
         let limit = limit.filter(|_| self.outgoing.tunnel.is_none())?;
         self.record.began().checked_add(limit)
@@ -393,145 +286,8 @@ impl Journey {
         }
         lane.begin(&mut self.outgoing, upload)
     }
-
-    /// A connection of the pool, or a new one. Opening one is rare, so only its future is boxed.
-    async fn reach(
-        &mut self,
-        connection: &Rc<Connection>,
-        endpoint: &Arc<EndpointState>,
-        limits: Limits,
-    ) -> Result<Lane, Failure> {
-        let pool = connection.pool_for(self.leaf(), endpoint, self.priority);
-        let protocol = match &self.outgoing.tunnel {
-            Some(Tunnel::Terminated) => Protocol::Http1,
-            _ => upstream::protocol(self.leaf(), self.outgoing.downstream),
-        };
-        if self.outgoing.tunnel.is_some() {
-            // Rare, too.
-            return Box::pin(self.reach_for_tunnel(pool, endpoint, protocol, limits)).await;
-        }
-        match upstream::reuse(&pool, self.leaf(), protocol, self.is_lost_if_stale()) {
-            Some(lane) => Ok(lane),
-            None => Box::pin(self.open(connection, pool, endpoint, protocol, limits)).await,
-        }
-    }
-
-    /// A new connection.
-    async fn open(
-        &mut self,
-        connection: &Connection,
-        pool: Rc<Pool>,
-        endpoint: &Arc<EndpointState>,
-        protocol: Protocol,
-        limits: Limits,
-    ) -> Result<Lane, Failure> {
-        let leaf = Arc::clone(self.leaf());
-        let opening = upstream::open(pool, &leaf, endpoint, protocol, limits);
-        match (self.whole_by(connection), &mut self.upload) {
-            (Some(whole_by), Some(upload)) => {
-                let timer = connection.worker.timer();
-                coming::meanwhile(opening, upload, whole_by, timer).await
-            }
-            _ => opening.await,
-        }
-    }
-
-    /// A connection that a tunnel takes over as a whole: one that nothing else was sent on. Of h2 it
-    /// takes a stream, where another protocol may only be asked for if the upstream has said that it
-    /// knows of this.
-    async fn reach_for_tunnel(
-        &self,
-        pool: Rc<Pool>,
-        endpoint: &Arc<EndpointState>,
-        protocol: Protocol,
-        limits: Limits,
-    ) -> Result<Lane, Failure> {
-        let shared = match protocol {
-            Protocol::Http1 => None,
-            Protocol::Http2 => upstream::reuse(&pool, self.leaf(), protocol, false),
-        };
-        let lane = match shared {
-            Some(lane) => lane,
-            None => upstream::open(pool, self.leaf(), endpoint, protocol, limits).await?,
-        };
-        let asks = matches!(self.outgoing.tunnel, Some(Tunnel::Upgrade(_)));
-        if let (true, Lane::Http2(lane)) = (asks, &lane)
-            && !lane.takes_protocols(limits).await?
-        {
-            return Err(Failure::unsent(Fault::UpgradeRefused));
-        }
-        Ok(lane)
-    }
-
-    /// Whether the request could not be sent again if its connection turned out to be closed.
-    fn is_lost_if_stale(&self) -> bool {
-        !is_safe(&self.outgoing.method)
-            || self.upload.as_ref().is_none_or(|upload| upload.framing() != Framing::None)
-    }
 }
 
 fn is_timeout(fault: Fault) -> bool {
     matches!(fault, Fault::PerTryTimeout | Fault::PerTryIdle)
-}
-
-/// What few requests are held to until the head of their response has come.
-pub(crate) struct Times {
-    /// When the request must have come as a whole.
-    whole_by: Option<Instant>,
-    /// How long nothing may come once it has.
-    try_idle: Option<Duration>,
-    /// What comes behind the head may call for another try.
-    behind: Option<Behind>,
-}
-
-/// Waits for the response's head while the request's body goes up.
-pub(crate) async fn await_head(
-    exchange: &mut Exchange,
-    (limits, times): (&Limits, &mut Option<Box<Times>>),
-    mut timer: Timer,
-    (client, wants_continue): (&Interim, bool),
-) -> Result<Response<()>, Failure> {
-    let began = Instant::now();
-    poll_fn(|cx| {
-        let mut behind = times.as_mut().and_then(|times| times.behind.as_mut());
-        if let Some(kept) = behind.as_mut().and_then(|it| it.poll(cx, exchange, &mut timer)) {
-            return kept;
-        }
-        while let Poll::Ready(answer) = exchange.poll_head(cx) {
-            match answer {
-                Ok(Answer::Final(head)) => {
-                    let Some(behind) = &mut behind else { return Poll::Ready(Ok(head)) };
-                    if let Some(head) = behind.keep(head, exchange, limits.ends_at()) {
-                        return Poll::Ready(Ok(head));
-                    }
-                    return behind.poll(cx, exchange, &mut timer).unwrap_or(Poll::Pending);
-                }
-                // The client's 100 came from us, when its body was first asked for.
-                Ok(Answer::Interim(hint))
-                    if hint.status() == StatusCode::CONTINUE && !wants_continue => {}
-                Ok(Answer::Interim(mut hint)) => {
-                    headers::remove_hop_by_hop(hint.headers_mut(), Version::HTTP_11);
-                    client.send(cx, &hint);
-                }
-                Err(failure) => return Poll::Ready(Err(failure)),
-            }
-        }
-        let last_moved = exchange.upload_moved().unwrap_or(began);
-        let own = times.as_ref().and_then(|times| match exchange.takes_more() {
-            true => times.whole_by.map(|at| (at, Fault::RequestNotWhole)),
-            false => times.try_idle.map(|limit| (last_moved + limit, Fault::PerTryIdle)),
-        });
-        let next = limits.next(last_moved).into_iter().chain(own).min_by_key(|(at, _)| *at);
-        let Some((at, fault)) = next else { return Poll::Pending };
-        timer.poll_at(cx, at).map(|()| {
-            let fault = match fault {
-                Fault::StreamDuration(by) if exchange.takes_more() => Fault::SlowRequest(by),
-                Fault::UpstreamDuration if exchange.takes_more() => Fault::SlowForUpstream,
-                Fault::StreamIdle if exchange.takes_more() => Fault::RequestIdle,
-                fault => fault,
-            };
-            Err(Failure::unknown(fault))
-        })
-    })
-    .await
 }
