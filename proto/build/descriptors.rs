@@ -13,11 +13,12 @@ use crate::Result;
 const IN_CRATE: &str = "src/generated/types.bin";
 
 /// Messages that Envoy's peers send and that `envoy-types` lacks, in our own words, and our own.
-const EXTRA: [&str; 5] = [
+const EXTRA: [&str; 6] = [
     "udpa/type/v1/typed_struct.proto",
     "xds/type/v3/typed_struct.proto",
     "xds/type/matcher/v3/inputs.proto",
     "weft/balancing/v1/peak_ewma.proto",
+    "weft/hedging/v1/hedge_policy.proto",
     "weft/limits/v1/rate_limit_headers.proto",
 ];
 
@@ -30,13 +31,13 @@ pub(crate) fn load() -> Result<DescriptorPool> {
     };
     let bytes = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let mut pool = DescriptorPool::decode(bytes.as_slice())?;
-    let extra = compile_extra(&bytes)?;
-    pool.add_file_descriptor_set(extra)?;
+    // As bytes: a decoded set has lost the rules of fields, which are extensions of their options.
+    pool.decode_file_descriptor_set(compile_extra(&bytes)?.as_slice())?;
     Ok(pool)
 }
 
 /// Our own files resolve their imports among those of `envoy-types`.
-fn compile_extra(envoy: &[u8]) -> Result<FileDescriptorSet> {
+fn compile_extra(envoy: &[u8]) -> Result<Vec<u8>> {
     let set = FileDescriptorSet::decode(envoy)?;
     let mut resolver = protox::file::ChainFileResolver::new();
     resolver.add(protox::file::IncludeFileResolver::new("extra".into()));
@@ -44,7 +45,7 @@ fn compile_extra(envoy: &[u8]) -> Result<FileDescriptorSet> {
     let mut compiler = protox::Compiler::with_file_resolver(resolver);
     compiler.include_imports(false);
     compiler.open_files(EXTRA)?;
-    Ok(compiler.file_descriptor_set())
+    Ok(compiler.encode_file_descriptor_set())
 }
 
 fn lock_file() -> Result<PathBuf> {

@@ -8,13 +8,14 @@
 //! - [`json`] reads and writes any message of it as YAML or JSON.
 //! - [`type_url`] names the types that travel in an `Any`.
 //! - [`node_match`] says which nodes a question of CSDS is about.
-//! - [`balancing`] and [`limits`] hold messages that Envoy has none of.
+//! - [`balancing`], [`hedging`] and [`limits`] hold messages that Envoy has none of.
 //! - [`registry`] is how workloads announce themselves to our control plane.
 
 pub mod admin;
 pub mod balancing;
 pub mod check;
 pub mod discovery;
+pub mod hedging;
 pub mod json;
 pub mod limits;
 pub mod node_match;

@@ -45,6 +45,8 @@ pub const LEAST_REQUEST: &str =
     "type.googleapis.com/envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest";
 /// Peak EWMA, as a load balancing policy extension of our own.
 pub const PEAK_EWMA: &str = "type.googleapis.com/weft.balancing.v1.PeakEwma";
+/// Hedging of our own, in the metadata of a cluster.
+pub const HEDGE_POLICY: &str = "type.googleapis.com/weft.hedging.v1.HedgePolicy";
 /// The HTTP filter of our own by which limits say what is left in standard fields.
 pub const RATE_LIMIT_HEADERS: &str = "type.googleapis.com/weft.limits.v1.RateLimitHeaders";
 /// A locality chosen by weight first, then an endpoint of it.

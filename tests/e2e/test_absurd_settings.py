@@ -50,6 +50,11 @@ def endpoints(*localities, **policy):
     return with_cluster(load_assignment=made)
 
 
+def hedging(**policy):
+    policy = {"@type": "type.googleapis.com/weft.hedging.v1.HedgePolicy", **policy}
+    return with_cluster(metadata={"typed_filter_metadata": {"weft.hedging": policy}})
+
+
 def locality(weight, *hosts, first=1, **more):
     addresses = [{"socket_address": {"address": "127.0.0.1", "port_value": port}} for port in range(first, first + len(hosts))]
     there = [{**host, "endpoint": {"address": address}} for host, address in zip(hosts, addresses, strict=True)]
@@ -151,6 +156,17 @@ XDS = {
     "a regex that explodes": (matching("((a{100}){100}){100}"), "regex"),
     "a regex that is none": (matching("(a"), "regex"),
     "a hash of no cookie": (with_route(hash_policy=[{"cookie": {"name": ""}}]), "cookie.name"),
+    "hedges of what is slower than none": (hedging(quantile=0), "quantile"),
+    "hedges of what is slower than all": (hedging(quantile=1), "quantile"),
+    "hedges at less than no quantile": (hedging(quantile=-0.5), "quantile"),
+    "hedges at a quantile that nothing tells from 0": (hedging(quantile=1e-12), "quantile"),
+    "hedges of what takes no time": (hedging(after="0s"), "after"),
+    "hedges of what takes less than no time": (hedging(after="-1s"), "after"),
+    "hedges of nobody knows what": (hedging(), "weft.hedging"),
+    "hedges that are none": (hedging(after="1s", extra=0), "extra"),
+    "hedges without end": (hedging(after="1s", extra=6), "extra"),
+    "hedges of more than all": (hedging(after="1s", budget={"share": {"value": 101}}), "budget.share.value"),
+    "hedges of less than nothing": (hedging(after="1s", budget={"share": {"value": -1}}), "budget.share.value"),
 }
 
 

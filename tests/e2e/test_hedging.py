@@ -1,10 +1,9 @@
 """Hedging: a try that takes too long goes on beside the next one, and the first answer wins."""
 
-import threading
-
 import pytest
 
 from harness import http1
+from harness.asking import Asking
 from harness.config import bootstrap, cluster, hcm, http2_options, listener, route, routes, virtual_host
 from harness.waiting import until
 
@@ -40,22 +39,6 @@ def ask(proxy, **more):
 
 def counted(proxy, name):
     return int(proxy.admin.stats().get(f"cluster.up.{name}", 0))
-
-
-class Asking(threading.Thread):
-    """A request under way."""
-
-    def __init__(self, proxy, **more):
-        super().__init__(daemon=True)
-        self._proxy, self._more = proxy, more
-        self.start()
-
-    def run(self):
-        self.got = ask(self._proxy, **self._more)
-
-    def answer(self):
-        self.join(30)
-        return self.got
 
 
 @pytest.mark.parametrize("http2", [False, True], ids=["h1", "h2"])

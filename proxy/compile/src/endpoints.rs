@@ -18,6 +18,7 @@ use weft_telemetry::{ClusterStats, UnderWay};
 use crate::{
     checks::Checks,
     dynamic_hosts::HostCache,
+    hedges::Hedges,
     hosts::{Made, health, hosts},
     names::Names,
     outliers::Outliers,
@@ -106,6 +107,7 @@ pub(crate) fn build(parts: Parts<'_>) -> Cluster {
             .outlier_detection
             .clone()
             .map(|settings| Outliers::new(settings, parts.alarm)),
+        hedges: hedges(resource, before),
         drop_overloads: drop_overloads(assignment),
         balancer,
         subsets,
@@ -123,6 +125,16 @@ pub(crate) fn build(parts: Parts<'_>) -> Cluster {
         },
         hash: hash(&[parts.resource_bytes, parts.assignment_bytes]),
     }
+}
+
+/// With what was seen of answers so far, unless something else is to be gone by.
+fn hedges(resource: &Resource, before: Option<&Cluster>) -> Option<Arc<Hedges>> {
+    let settings = resource.hedging.as_ref()?;
+    let known = before.and_then(|before| before.hedges.as_ref());
+    Some(match known.filter(|known| known.settings() == settings) {
+        Some(known) => Arc::clone(known),
+        None => Arc::new(Hedges::new(settings.clone())),
+    })
 }
 
 /// The hosts that are known already, unless they are to be found in another way.

@@ -44,6 +44,7 @@ mod endpoints;
 mod entry;
 mod files;
 mod filter_chains;
+mod hedges;
 mod hosts;
 mod intake;
 mod listener_filters;
@@ -70,6 +71,7 @@ pub use dump::{
 };
 pub use dynamic_hosts::{Asked, HostCache, Waiting};
 pub use files::ReadFile;
+pub use hedges::Hedges;
 pub use hosts::speed;
 pub use names::{Answer, Lead, Names, Question, ServiceRecord};
 pub use outliers::Outliers;
@@ -97,12 +99,12 @@ pub use weft_resources::{
     CheckQuestion, Comparison, ConfigSource, ConnectTermination, Cookie, CorsPolicy,
     DescriptorPart, DescriptorRule, Enforcing, FaultRules, FetchTimeout, FileSource,
     FilterSettings, GlobalRateLimit, GrpcCheck, GrpcService, GrpcTimeout, HashInput, HashPolicy,
-    HeadRules, HeaderChange, HealthCheck, HitsRule, HitsSource, HostDescriptors, Http1Settings,
-    HttpCheck, HttpFilter, HttpFilterKind, Injection, InternalAddresses, InternalRedirect,
-    KeyFormat, Limits, LocalRateLimit, LocalReplies, MOST_HITS, MessageMutations, Mirror, Origin,
-    OutlierDetection, Priority, Problem, QueryChange, RateLimit, Reason, ReplyFilter, ReplyMapper,
-    RequestType, ResetFormat, ResourceType, RetryLimit, RetryOn, RetryPolicy, RouteDescriptors,
-    RouteFilter, RouteFilters, RouteRateLimit, ServerHeader, SessionRules, SessionState, SlowStart,
-    StatusRanges, StreamLimit, StripPort, TcpCheck, ToldBackoff, TrailerChange, Underscores,
-    Upgrade, Warning, name_of_key,
+    HeadRules, HeaderChange, HealthCheck, Hedging, HitsRule, HitsSource, HostDescriptors,
+    Http1Settings, HttpCheck, HttpFilter, HttpFilterKind, Injection, InternalAddresses,
+    InternalRedirect, KeyFormat, Limits, LocalRateLimit, LocalReplies, MOST_HITS, MessageMutations,
+    Mirror, Origin, OutlierDetection, Priority, Problem, QueryChange, RateLimit, Reason,
+    ReplyFilter, ReplyMapper, RequestType, ResetFormat, ResourceType, RetryLimit, RetryOn,
+    RetryPolicy, RouteDescriptors, RouteFilter, RouteFilters, RouteRateLimit, ServerHeader,
+    SessionRules, SessionState, Slow, SlowStart, StatusRanges, StreamLimit, StripPort, TcpCheck,
+    ToldBackoff, TrailerChange, Underscores, Upgrade, Warning, name_of_key,
 };

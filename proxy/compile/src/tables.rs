@@ -27,8 +27,8 @@ pub use scopes::Scopes;
 use weft_resources::{HeadRules, HttpFilter, LocalReplies, Priority, SlowStart, Upgrade};
 
 use crate::{
-    checks::Checks, dynamic_hosts::HostCache, outliers::Outliers, routing::RouteConfig,
-    slots::SharedNames,
+    checks::Checks, dynamic_hosts::HostCache, hedges::Hedges, outliers::Outliers,
+    routing::RouteConfig, slots::SharedNames,
 };
 
 // Values that are the same before and after compilation.
@@ -250,6 +250,8 @@ pub struct Cluster {
     pub latencies: Option<Decay>,
     /// Takes note of how its requests go, where outlier detection is configured.
     pub outliers: Option<Outliers>,
+    /// Sends requests that are slow to a second endpoint as well; carried over while its settings stay.
+    pub hedges: Option<Arc<Hedges>>,
     /// Requests that are not sent at all.
     pub drop_overloads: DropOverloads,
     /// Picks an endpoint.
@@ -317,8 +319,12 @@ impl Cluster {
 
     /// How many of its requests of this priority may be tried again now.
     pub fn most_retries(&self, priority: Priority) -> u64 {
+        self.circuit_breakers.of(priority).retries.most(self.requests_under_way(priority))
+    }
+
+    /// How many requests of this priority are under way, or wait for a connection.
+    pub fn requests_under_way(&self, priority: Priority) -> u64 {
         let now = self.under_way(priority);
-        let under_way = now.requests.get() + now.pending_requests.get();
-        self.circuit_breakers.of(priority).retries.most(under_way)
+        now.requests.get() + now.pending_requests.get()
     }
 }

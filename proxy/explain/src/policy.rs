@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 use weft_compile::{
-    ClusterChoice, FilterSettings, Forward, HttpChain, HttpFilterKind, RouteEntry, RouteTarget,
-    Tables,
+    ClusterChoice, FilterSettings, Forward, Hedges, HttpChain, HttpFilterKind, RouteEntry,
+    RouteTarget, Slow, Tables,
 };
 
 /// A time limit.
@@ -48,6 +48,11 @@ pub(crate) fn policies(tables: &Tables, forward: &Forward) -> Vec<String> {
         Some(retry) => format!("tried again up to {} times, on {}", retry.retries, retry.on),
         None => "tried again only where it was provably not processed".to_owned(),
     });
+    if let RouteTarget::Cluster(id) = forward.target
+        && let Some(hedges) = tables.cluster(id).and_then(|cluster| cluster.hedges.as_ref())
+    {
+        lines.push(hedging(hedges));
+    }
     for mirror in &forward.mirrors {
         let cluster = match &mirror.cluster {
             ClusterChoice::Id(id) => {
@@ -75,6 +80,23 @@ pub(crate) fn policies(tables: &Tables, forward: &Forward) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// When requests are sent to another endpoint as well.
+fn hedging(hedges: &Hedges) -> String {
+    let after = hedges.after().map(|after| format!("{:.3} ms", after.as_secs_f64() * 1e3));
+    let slow = match (hedges.settings().slow, after) {
+        (Slow::Quantile(quantile), Some(after)) => {
+            let percent = quantile.share() * 100.0;
+            format!("after {after}, within which {percent} % of answers came lately")
+        }
+        (Slow::Quantile(quantile), None) => {
+            let percent = quantile.share() * 100.0;
+            format!("once it is known within which time {percent} % of answers come")
+        }
+        (Slow::After(_), after) => format!("after {}", after.unwrap_or_default()),
+    };
+    format!("sent to another endpoint as well {slow}, if it may be done twice")
 }
 
 /// The filters that a request passes, in their order, and what its route says to them.

@@ -269,7 +269,12 @@ impl Limits {
 
     /// The same where the cluster wants the whole response to have ended by `at`.
     pub(crate) fn within(self, at: Option<Instant>) -> Self {
-        let own = at.map(|at| (at, Fault::UpstreamDuration));
+        self.until(at, Fault::UpstreamDuration)
+    }
+
+    /// The same where at `at`, if that is earlier, this is what has happened.
+    pub(crate) fn until(self, at: Option<Instant>, why: Fault) -> Self {
+        let own = at.map(|at| (at, why));
         let ends = self.deadline.into_iter().chain(own).min_by_key(|(at, _)| *at);
         Self { deadline: ends, ..self }
     }

@@ -10,7 +10,10 @@ mod hedge;
 mod pick;
 mod reach;
 
-pub(crate) use self::{head::await_head, hedge::Rivals};
+pub(crate) use self::{
+    head::await_head,
+    hedge::{Rivals, Slow},
+};
 
 use std::{
     num::NonZeroU64,
@@ -233,7 +236,9 @@ impl Journey {
             (None, None)
         };
         // Nearly no request has either, and is spared the view.
-        let asks = tunnel.is_none() && (to.retry.is_some() || asked_retries.is_some());
+        let hedges = cluster.hedges.as_ref();
+        let asks = to.retry.is_some() || asked_retries.is_some() || hedges.is_some();
+        let asks = asks && tunnel.is_none();
         let retries = if asks {
             let view = RequestView {
                 authority: std::str::from_utf8(authority.as_bytes()).unwrap_or_default(),
@@ -244,7 +249,7 @@ impl Journey {
                 headers: &fields,
                 random,
             };
-            Retries::new(to.retry.as_ref(), asked_retries, to.priority, told, &view)
+            Retries::new(to.retry.as_ref(), asked_retries, to.priority, told, hedges, &view)
                 .map(|retries| retries.hedging(to.hedges))
         } else {
             None

@@ -90,6 +90,18 @@ impl Record {
         self.upstream = Some(upstream);
     }
 
+    /// When the latest attempt began.
+    pub(crate) fn attempt_began(&self) -> Option<Instant> {
+        self.upstream.as_ref().map(|upstream| upstream.began)
+    }
+
+    /// The latest attempt is broken off, as one before it has answered.
+    pub(crate) fn beaten(&self) {
+        if let Some(upstream) = &self.upstream {
+            upstream.cluster.stats.upstream_rq_hedge_cancelled.inc();
+        }
+    }
+
     /// The endpoint that the request went to.
     pub(crate) fn endpoint(&self) -> Option<&Arc<EndpointState>> {
         self.upstream.as_ref().map(|upstream| upstream.active.endpoint())
@@ -254,8 +266,25 @@ impl UpstreamRecord {
         if status.is_server_error() { &counts.rq_error } else { &counts.rq_success }.inc();
     }
 
+    /// It was slow, and is broken off as another attempt has answered.
+    pub(crate) fn beaten(&self) {
+        self.cluster.stats.upstream_rq_hedge_cancelled.inc();
+        self.note_time();
+    }
+
+    /// Takes note of how long it lasted at least, where what is slow goes by that.
+    fn note_time(&self) {
+        if let Some(hedges) = &self.cluster.hedges {
+            let now = Instant::now();
+            hedges.took(now.saturating_duration_since(self.began), now);
+        }
+    }
+
     /// Takes note of how long that took, where balancing goes by it.
     fn measure(&self, is_good: bool) {
+        if is_good {
+            self.note_time();
+        }
         let took = || {
             let now = Instant::now();
             (now.saturating_duration_since(self.began), ticks::at(now))

@@ -18,7 +18,7 @@ use http::{
     header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
 use http_body::Frame;
-use weft_compile::{Cluster, Priority, RetryOn, RetryPolicy};
+use weft_compile::{Cluster, Hedges, Priority, RetryOn, RetryPolicy};
 use weft_route::RequestView;
 
 pub(crate) use asked::Asked;
@@ -27,7 +27,7 @@ use told::{Pushback, pushback, told_pause};
 use crate::{
     deadline::Told,
     fault::{Fault, Processed},
-    forward::Rivals,
+    forward::{Rivals, Slow},
     upstream::{self, Failure, Limited, Place},
 };
 
@@ -60,6 +60,10 @@ pub(crate) struct Retries {
     pub(crate) hedges: bool,
     /// Those that do.
     pub(crate) rivals: Rivals,
+    /// What is done about tries that are slow.
+    pub(crate) slow: Option<Slow>,
+    /// Whether the latest try was sent while another one went on.
+    pub(crate) is_beside: bool,
     /// What has come behind the head of the response that is judged.
     pub(crate) first: Option<Box<Frame<Bytes>>>,
     priority: Priority,
@@ -75,6 +79,7 @@ impl Retries {
         asked: Option<Box<Asked>>,
         priority: Priority,
         told: Told,
+        hedges: Option<&Arc<Hedges>>,
         request: &RequestView<'_>,
     ) -> Option<Box<Self>> {
         let own = asked.as_ref().map_or(RetryOn::NOTHING, |asked| asked.on);
@@ -82,6 +87,7 @@ impl Retries {
             let matchers = &policy.request_headers;
             matchers.is_empty() || matchers.iter().any(|matcher| matcher.matches(request))
         });
+        let hedges = hedges.filter(|hedges| hedges.are_for(request));
         let on = policy.map_or(RetryOn::NOTHING, |policy| policy.on) | own;
         let per_try = asked.as_ref().and_then(|asked| asked.per_try_timeout);
         let retries = asked.as_ref().and_then(|asked| asked.retries);
@@ -90,6 +96,7 @@ impl Retries {
             && left > 0
             && per_try.is_none()
             && policy.is_none_or(|it| it.per_try_timeout.or(it.per_try_idle).is_none())
+            && hedges.is_none()
         {
             return None;
         }
@@ -104,6 +111,8 @@ impl Retries {
             held: None,
             hedges: false,
             rivals: Rivals::default(),
+            slow: hedges.map(Slow::new),
+            is_beside: false,
             first: None,
             priority,
         }))
@@ -145,7 +154,12 @@ impl Retries {
             return None;
         }
         let pause = self.once_more(cluster, None, random)?;
-        Some(if hedges { Pause::ZERO } else { pause })
+        if !hedges {
+            return Some(pause);
+        }
+        cluster.stats.upstream_rq_hedge.inc();
+        self.is_beside = true;
+        Some(Pause::ZERO)
     }
 
     /// After a try with a response, of which the head has come.
@@ -166,7 +180,7 @@ impl Retries {
 
     /// Whether the body of the request is kept for another try.
     pub(crate) fn may_try_again(&self) -> bool {
-        self.left > 0 && (self.hedges || !self.on.is_nothing())
+        self.slow.is_some() || self.left > 0 && (self.hedges || !self.on.is_nothing())
     }
 
     /// Whether trailers behind a head could ask for another try.
@@ -332,7 +346,8 @@ mod tests {
             statuses: Box::new([418]),
             ..RetryPolicy::default()
         };
-        Retries::new(Some(&Arc::new(policy)), None, Priority::Default, TOLD, &request()).unwrap()
+        Retries::new(Some(&Arc::new(policy)), None, Priority::Default, TOLD, None, &request())
+            .unwrap()
     }
 
     fn head(status: u16, fields: &[(&'static str, &'static str)]) -> Response<()> {
@@ -425,7 +440,7 @@ mod tests {
         let asked = Asked::take(&mut fields);
         assert_eq!(fields.len(), 1, "the wishes end here");
         assert_eq!(asked.as_ref().unwrap().timeout, Some(None));
-        let retries = Retries::new(None, asked, Priority::Default, TOLD, &request()).unwrap();
+        let retries = Retries::new(None, asked, Priority::Default, TOLD, None, &request()).unwrap();
         assert_eq!(retries.left, 3);
         assert_eq!(retries.per_try_timeout(), Some(Duration::from_millis(40)));
         assert!(retries.wants_after_head(&head(410, &[])));
@@ -438,7 +453,7 @@ mod tests {
     fn without_conditions_only_what_is_safe_goes_again() {
         let of = |policy: Option<RetryPolicy>| {
             let policy = policy.map(Arc::new);
-            Retries::new(policy.as_ref(), None, Priority::Default, TOLD, &request())
+            Retries::new(policy.as_ref(), None, Priority::Default, TOLD, None, &request())
         };
         assert!(of(None).is_none());
         assert!(of(Some(RetryPolicy::default())).is_none());

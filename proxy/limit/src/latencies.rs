@@ -36,16 +36,28 @@ impl Latencies {
 
     /// Takes all out, and says below what so many millionths of them are.
     pub(crate) fn take(&self, millionths: u32) -> Option<u64> {
+        self.lessen(millionths, |_| 0)
+    }
+
+    /// Says below what so many millionths of them are. From here on they count half as much; the
+    /// samples are counted anew.
+    pub(crate) fn halve(&self, millionths: u32) -> Option<u64> {
+        self.lessen(millionths, |count| count / 2)
+    }
+
+    fn lessen(&self, millionths: u32, left: impl Fn(u32) -> u32) -> Option<u64> {
         self.samples.store(0, Ordering::Relaxed);
-        let counts: Vec<u64> =
-            self.places.iter().map(|place| place.swap(0, Ordering::Relaxed).into()).collect();
-        let all: u64 = counts.iter().sum();
-        let rank = (all * u64::from(millionths)).div_ceil(1_000_000).max(1);
+        let counts = || self.places.iter().map(|place| u64::from(place.load(Ordering::Relaxed)));
+        let rank = (counts().sum::<u64>() * u64::from(millionths)).div_ceil(1_000_000).max(1);
         let mut below = 0;
-        let found = counts.iter().position(|count| {
+        let found = counts().position(|count| {
             below += count;
             below >= rank
         });
+        for place in &self.places {
+            // Always succeeds in the end: the closure never declines.
+            let _ = place.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |it| Some(left(it)));
+        }
         found.map(middle_of)
     }
 }
@@ -82,6 +94,12 @@ mod tests {
         assert_eq!(latencies.take(0), Some(1));
         (1..=20).for_each(|nanos| latencies.record(nanos));
         assert_eq!(latencies.take(1_000_000), Some(20));
+        (0..10).for_each(|_| latencies.record(3));
+        (0..4).for_each(|_| latencies.record(7));
+        assert_eq!(latencies.halve(900_000), Some(7));
+        assert_eq!(latencies.samples(), 0);
+        (0..3).for_each(|_| latencies.record(7));
+        assert_eq!(latencies.take(500_000), Some(3), "5 and 2 + 3 are left");
     }
 
     proptest! {

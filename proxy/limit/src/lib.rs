@@ -5,8 +5,10 @@ mod bucket;
 mod buckets;
 mod gradient;
 mod latencies;
+mod usual;
 mod wild;
 
 pub use bucket::{Fill, TokenBucket};
 pub use buckets::{Buckets, Described, DescriptorRate, Entry, Rates, Taken};
 pub use gradient::{Controller, Gradient, Idle, Reading, Ticket};
+pub use usual::{Quantile, Usual};

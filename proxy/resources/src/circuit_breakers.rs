@@ -5,7 +5,7 @@ use weft_proto::pb::envoy::config::{
     core::v3::RoutingPriority,
 };
 
-use crate::{cluster::optional, path::At, problem::Notes};
+use crate::{cluster::optional, path::At, problem::Notes, scalar};
 
 /// Envoy's default for each limit but that of retries.
 const DEFAULT: u32 = 1024;
@@ -173,8 +173,7 @@ fn retries(message: &circuit_breakers::Thresholds) -> RetryLimit {
         return RetryLimit::Number(optional(message.max_retries.as_ref()).unwrap_or(RETRIES));
     };
     let percent = budget.budget_percent.map_or(20.0, |percent| percent.value);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 100")]
-    let per_million = (percent.clamp(0.0, 100.0) * 10_000.0) as u32;
+    let per_million = scalar::per_million(percent);
     let least = optional(budget.min_retry_concurrency.as_ref()).unwrap_or(RETRIES);
     RetryLimit::Budget { per_million, least }
 }

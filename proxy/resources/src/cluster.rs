@@ -13,6 +13,7 @@ use crate::{
     dns::{self, Dns, DnsKind},
     dynamic_hosts::DynamicHosts,
     health_check::{self, HealthCheck},
+    hedging::{self, Hedging},
     http2_options::Http2Options,
     key_format::KeyFormat,
     name::{AssignmentName, ClusterName},
@@ -62,6 +63,8 @@ pub struct Cluster {
     pub override_statuses: Option<Box<[HealthStatus]>>,
     /// `lb_subset_config`: what its endpoints are divided by, if they are.
     pub subsets: Option<SubsetConfig>,
+    /// `weft.hedging` of `metadata`: when requests are sent to a second endpoint as well.
+    pub hedging: Option<Hedging>,
 }
 
 /// Where a cluster's endpoints come from.
@@ -199,6 +202,7 @@ pub(crate) fn read(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> O
             .is_some_and(|config| config.close_connections_on_host_set_change),
         override_statuses: override_statuses(message, at, notes),
         subsets: subsets::of_cluster(message, at, notes),
+        hedging: hedging::of_cluster(message, at, notes),
     })
 }
 

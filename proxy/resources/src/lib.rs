@@ -31,6 +31,7 @@ mod hash_policy;
 mod head_rules;
 mod headers;
 mod health_check;
+mod hedging;
 mod http2_options;
 mod http_connection_manager;
 mod http_filter;
@@ -90,6 +91,7 @@ pub use health_check::{
     CheckIntervals, CheckQuestion, EndpointCheck, GrpcCheck, HealthCheck, HttpCheck, StatusRanges,
     TcpCheck,
 };
+pub use hedging::{Hedging, Slow};
 pub use http_connection_manager::{Codec, HttpConnectionManager, RouteSource};
 pub use http_filter::{
     Aborted, AdaptiveConcurrency, CorsPolicy, DescriptorPart, DescriptorRule, FaultRules,

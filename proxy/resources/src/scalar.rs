@@ -59,6 +59,12 @@ pub(crate) fn bool_or(message: Option<&protobuf::BoolValue>, default: bool) -> b
     message.map_or(default, |message| message.value)
 }
 
+/// A share of which the schema says that it is 0 to 100 percent, in parts of a million.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 100")]
+pub(crate) fn per_million(percent: f64) -> u32 {
+    (percent.clamp(0.0, 100.0) * 10_000.0) as u32
+}
+
 /// Reads a `RegexMatcher`. As in Envoy the whole text must match.
 pub(crate) fn pattern(
     message: &kinds::matcher::v3::RegexMatcher,

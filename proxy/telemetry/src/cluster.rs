@@ -67,6 +67,16 @@ pub struct ClusterStats {
     pub upstream_rq_retry_backoff_exponential: Counter,
     /// Retries after the pause that a response asked for.
     pub upstream_rq_retry_backoff_ratelimited: Counter,
+    /// Requests sent to another endpoint as well, because they were slow.
+    pub upstream_rq_hedge: Counter,
+    /// Requests that were answered first by an endpoint that they were sent to as well.
+    pub upstream_rq_hedge_won: Counter,
+    /// Tries that were broken off because another one had answered first.
+    pub upstream_rq_hedge_cancelled: Counter,
+    /// Slow requests that were not sent as well because too many others were.
+    pub upstream_rq_hedge_overflow: Counter,
+    /// Requests under way that were sent as well.
+    pub upstream_rq_hedge_active: Gauge,
     /// Retries left out because the body of the request was too long to be kept.
     pub retry_or_shadow_abandoned: Counter,
     /// Requests whose upstream connection or stream broke before the response ended.
@@ -180,6 +190,11 @@ impl ClusterStats {
             upstream_rq_retry_limit_exceeded,
             upstream_rq_retry_backoff_exponential,
             upstream_rq_retry_backoff_ratelimited,
+            upstream_rq_hedge,
+            upstream_rq_hedge_won,
+            upstream_rq_hedge_cancelled,
+            upstream_rq_hedge_overflow,
+            upstream_rq_hedge_active,
             retry_or_shadow_abandoned,
             upstream_rq_rx_reset,
             upstream_rq_pending_total,
@@ -247,6 +262,10 @@ impl ClusterStats {
             ("upstream_rq_retry_limit_exceeded", upstream_rq_retry_limit_exceeded),
             ("upstream_rq_retry_backoff_exponential", upstream_rq_retry_backoff_exponential),
             ("upstream_rq_retry_backoff_ratelimited", upstream_rq_retry_backoff_ratelimited),
+            ("upstream_rq_hedge", upstream_rq_hedge),
+            ("upstream_rq_hedge_won", upstream_rq_hedge_won),
+            ("upstream_rq_hedge_cancelled", upstream_rq_hedge_cancelled),
+            ("upstream_rq_hedge_overflow", upstream_rq_hedge_overflow),
             ("retry_or_shadow_abandoned", retry_or_shadow_abandoned),
             ("upstream_rq_rx_reset", upstream_rq_rx_reset),
             ("upstream_rq_pending_total", upstream_rq_pending_total),
@@ -278,6 +297,7 @@ impl ClusterStats {
         upstream_rq_xx.visit(&CLASSES, see);
         for (name, gauge) in [
             ("lb_subsets_active", lb_subsets_active),
+            ("upstream_rq_hedge_active", upstream_rq_hedge_active),
             ("membership_total", membership_total),
             ("membership_healthy", membership_healthy),
             ("membership_degraded", membership_degraded),

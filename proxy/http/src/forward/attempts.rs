@@ -158,6 +158,9 @@ impl Journey {
         tries: usize,
         connection: &Connection,
     ) -> Option<Pause> {
+        if self.is_sent_beside() {
+            return Some(Pause::ZERO);
+        }
         let leaf = self.member.as_ref().unwrap_or(&self.cluster);
         let asked = self.retries.as_mut().filter(|retries| retries.decides());
         if asked.is_none() && (tries >= ATTEMPTS || !retry::is_safe_after(failure)) {
@@ -188,7 +191,8 @@ impl Journey {
         let limits = self.limits.answered_by(self.agreed_by);
         let per_try = self.retries.as_ref().and_then(|retries| retries.per_try_timeout());
         let Some(per_try) = per_try else { return limits };
-        let own = (Instant::now() + per_try, Fault::PerTryTimeout);
+        let began = self.record.attempt_began().unwrap_or_else(Instant::now);
+        let own = (began + per_try, Fault::PerTryTimeout);
         let deadline = match limits.deadline {
             Some(whole) if whole.0 <= own.0 => whole,
             _ => own,
@@ -219,22 +223,34 @@ impl Journey {
         connection: &Rc<Connection>,
         endpoint: &Arc<EndpointState>,
     ) -> Result<(Response<()>, Exchange), Failure> {
-        let limits = self.limits_of_try();
-        let lane = self.reach(connection, endpoint, limits).await?;
+        let lane = self.reach(connection, endpoint, self.limits_of_try()).await?;
         self.record.outcome(Outcome::Connected);
         let (lane, place) = lane.admitted(self.leaf(), self.priority)?;
         self.record.sent(place);
         let longest = self.leaf().connection.max_stream_duration;
         self.sent_until = longest.and_then(|longest| Instant::now().checked_add(longest));
-        let limits = limits.within(self.sent_until);
         let Some(upload) = self.upload.take() else {
             return Err(Failure::unknown(Fault::UpstreamReset));
         };
         let mut exchange = self.begin_on(lane, upload, connection);
-        let timer = connection.worker.timer();
         let mut times = self.times(connection);
-        let client = (&self.interim, connection.chain.client.proxies_continue);
-        let came = await_head(&mut exchange, (&limits, &mut times), timer, client).await;
+        self.note_when_slow();
+        let came = loop {
+            let limits = self.limits_of_try().within(self.sent_until);
+            let limits = limits.until(self.slow_at(), Fault::PerTryTimeout);
+            let timer = connection.worker.timer();
+            let client = (&self.interim, connection.chain.client.proxies_continue);
+            let came = await_head(&mut exchange, (&limits, &mut times), timer, client).await;
+            match came {
+                Err(failure) if self.is_slow(failure.fault, limits.ends_at()) => {
+                    if let Some((upload, place)) = self.hedge(&exchange) {
+                        self.let_go_on(exchange, upload, Some(place));
+                        return Err(failure);
+                    }
+                }
+                came => break came,
+            }
+        };
         if let (Some(times), Some(retries)) = (times, &mut self.retries) {
             retries.first = times.behind.and_then(|behind| behind.first);
         }

@@ -1,5 +1,6 @@
-//! Hedging: a try that has not answered within its time (`per_try_timeout`) goes on while another
-//! endpoint is asked too. The first that answers has won, and the others are broken off.
+//! Hedging: a try that has not answered within its time (`per_try_timeout`), or that is slow by the
+//! cluster's policy, goes on while another endpoint is asked too. The first that answers has won, and
+//! the others are broken off.
 
 use std::{
     future::{Future as _, poll_fn},
@@ -11,8 +12,9 @@ use std::{
 };
 
 use http::Response;
-use weft_balance::{EndpointState, Outcome};
-use weft_compile::Cluster;
+use weft_balance::{Condition, EndpointState, Outcome};
+use weft_compile::{Cluster, Hedges};
+use weft_telemetry::GaugeGuard;
 
 use super::{Arrival, Journey};
 use crate::{
@@ -20,7 +22,7 @@ use crate::{
     fault::Fault,
     record::UpstreamRecord,
     retry,
-    upstream::{Answer, Exchange, Failure, Place},
+    upstream::{Answer, Exchange, Failure, Place, Upload},
 };
 
 /// A try that took too long and goes on.
@@ -30,8 +32,29 @@ struct Rival {
     record: UpstreamRecord,
     member: Option<Arc<Cluster>>,
     sent_until: Option<Instant>,
-    /// Its own place within `max_retries`, unless it was the first try.
+    /// Whether it was sent while another one went on.
+    is_beside: bool,
+    /// Its own place within `max_retries` or the budget of hedges, unless it was the first try.
     _place: Option<Place>,
+}
+
+/// A request that may be sent to another endpoint as well when it is slow.
+#[derive(Debug)]
+pub(crate) struct Slow {
+    hedges: Arc<Hedges>,
+    /// How often it may be.
+    left: u32,
+    /// When the latest try is slow.
+    at: Option<Instant>,
+    /// Whether it is sent as well next.
+    is_due: bool,
+}
+
+impl Slow {
+    pub(crate) fn new(hedges: &Arc<Hedges>) -> Self {
+        let left = hedges.settings().extra;
+        Self { hedges: Arc::clone(hedges), left, at: None, is_due: false }
+    }
 }
 
 /// The tries of a request that go on beside the latest one.
@@ -47,10 +70,19 @@ impl Rivals {
         self.all.is_empty()
     }
 
-    /// The first that answers; `None` when no one is left. An answer that is a failure does not win as
-    /// long as `others` are under way.
-    fn poll(&mut self, cx: &mut Context<'_>, others: bool) -> Poll<Option<(Rival, Response<()>)>> {
-        let mut at = 0;
+    /// Another one has won.
+    fn are_beaten(&self) {
+        self.all.iter().for_each(|rival| rival.record.beaten());
+    }
+
+    /// The first that answers; when no one is left, what happened to the last one. An answer that is a
+    /// failure does not win as long as `others` are under way.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        others: bool,
+    ) -> Poll<Result<(Rival, Response<()>), Option<Fault>>> {
+        let (mut at, mut last) = (0, None);
         while let Some(rival) = self.all.get_mut(at) {
             match rival.exchange.poll_head(cx) {
                 Poll::Pending => at += 1,
@@ -59,14 +91,17 @@ impl Rivals {
                     let rival = self.all.swap_remove(at);
                     let is_last = !others && self.all.is_empty();
                     if is_last || !retry::is_failure(&head) {
-                        return Poll::Ready(Some((rival, head)));
+                        return Poll::Ready(Ok((rival, head)));
                     }
                     rival.record.responded(head.status());
                 }
-                Poll::Ready(Err(failure)) => self.all.swap_remove(at).record.failed(failure.fault),
+                Poll::Ready(Err(failure)) => {
+                    last = Some(failure.fault);
+                    self.all.swap_remove(at).record.failed(failure.fault);
+                }
             }
         }
-        if self.all.is_empty() { Poll::Ready(None) } else { Poll::Pending }
+        if self.all.is_empty() { Poll::Ready(Err(last)) } else { Poll::Pending }
     }
 }
 
@@ -83,25 +118,90 @@ impl Journey {
     /// What becomes of a try without an answer: it goes on, if it took too long and the request can be
     /// sent a second time meanwhile.
     pub(super) fn set_aside(&mut self, fault: Fault, exchange: Exchange) {
-        let hedges = |retries: &&mut Box<retry::Retries>| {
-            retries.hedges && matches!(fault, Fault::PerTryTimeout)
-        };
-        let (Some(retries), Some(upload)) =
-            (self.retries.as_mut().filter(hedges), exchange.copy_upload())
-        else {
+        let hedges = self.retries.as_ref().is_some_and(|retries| retries.hedges);
+        let took_too_long = hedges && matches!(fault, Fault::PerTryTimeout);
+        let copy = if took_too_long { exchange.copy_upload() } else { None };
+        let Some(upload) = copy else {
             self.upload = exchange.recover_upload();
             return;
         };
         self.record.outcome(Outcome::TimedOut);
-        let Some(record) = self.record.part_with_upstream() else { return };
+        self.let_go_on(exchange, upload, None);
+    }
+
+    /// Decides when the latest try is slow, where anything is done about that.
+    pub(super) fn note_when_slow(&mut self) {
+        let began = self.record.attempt_began();
+        if let Some(slow) = self.retries.as_mut().and_then(|retries| retries.slow.as_mut()) {
+            let after = slow.hedges.after().filter(|_| slow.left > 0);
+            slow.at = began.zip(after).and_then(|(began, after)| began.checked_add(after));
+        }
+    }
+
+    /// When the latest try is slow.
+    pub(super) fn slow_at(&self) -> Option<Instant> {
+        self.retries.as_ref()?.slow.as_ref()?.at
+    }
+
+    /// Whether it is, as this was reached. That is said once for each try.
+    pub(super) fn is_slow(&mut self, fault: Fault, reached: Option<Instant>) -> bool {
+        let slow = self.retries.as_mut().and_then(|retries| retries.slow.as_mut());
+        let at = slow.and_then(|slow| slow.at.take());
+        matches!(fault, Fault::PerTryTimeout) && at.is_some() && at == reached
+    }
+
+    /// What is sent to another endpoint as the latest try is slow, and its place within the budget of
+    /// hedges, if there are both.
+    pub(super) fn hedge(&mut self, exchange: &Exchange) -> Option<(Upload, Place)> {
+        let leaf = Arc::clone(self.leaf());
+        let slow = self.retries.as_mut()?.slow.as_mut()?;
+        let upload = exchange.copy_upload()?;
+        let hosts = leaf.balancer.hosts().iter();
+        let healthy = hosts.filter(|host| host.condition() == Condition::Healthy);
+        if healthy.count() <= self.attempts.into() {
+            return None;
+        }
+        let budget = slow.hedges.settings().budget;
+        let most = budget.most(leaf.requests_under_way(self.priority));
+        let Some(place) = GaugeGuard::raise_below(
+            Arc::clone(&leaf),
+            |cluster| &cluster.stats.upstream_rq_hedge_active,
+            most,
+        ) else {
+            leaf.stats.upstream_rq_hedge_overflow.inc();
+            return None;
+        };
+        leaf.stats.upstream_rq_hedge.inc();
+        slow.left -= 1;
+        slow.is_due = true;
+        Some((upload, place))
+    }
+
+    /// The latest try goes on while what is kept of its request is sent once more, from this place.
+    pub(super) fn let_go_on(&mut self, exchange: Exchange, upload: Upload, next: Option<Place>) {
+        let (Some(retries), Some(record)) =
+            (self.retries.as_mut(), self.record.part_with_upstream())
+        else {
+            return;
+        };
         retries.rivals.all.push(Rival {
             exchange,
             record,
             member: self.member.clone(),
             sent_until: self.sent_until,
-            _place: retries.held.take(),
+            is_beside: retries.is_beside,
+            _place: std::mem::replace(&mut retries.held, next),
         });
         self.upload = Some(upload);
+    }
+
+    /// Whether the next try is sent while another one goes on.
+    pub(super) fn is_sent_beside(&mut self) -> bool {
+        self.retries.as_mut().is_some_and(|retries| {
+            let is_due = retries.slow.as_mut().is_some_and(|it| std::mem::take(&mut it.is_due));
+            retries.is_beside = is_due;
+            is_due
+        })
     }
 
     /// One more attempt, while those before it go on.
@@ -118,17 +218,23 @@ impl Journey {
                     return Poll::Ready(Err(came));
                 }
                 match rivals.poll(cx, true) {
-                    Poll::Ready(Some(won)) => Poll::Ready(Ok(won)),
-                    Poll::Ready(None) | Poll::Pending => Poll::Pending,
+                    Poll::Ready(Ok(won)) => Poll::Ready(Ok(won)),
+                    Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
                 }
             })
             .await
         };
         match came {
-            Ok((rival, head)) => Ok((head, self.adopt(rival))),
+            Ok((rival, head)) => {
+                self.record.beaten();
+                Ok((head, self.adopt(rival, &rivals)))
+            }
             Err(Ok((head, exchange))) => {
                 if retry::is_failure(&head) {
                     self.go_on_with(rivals);
+                } else if self.retries.as_ref().is_some_and(|retries| retries.is_beside) {
+                    rivals.are_beaten();
+                    self.leaf().stats.upstream_rq_hedge_won.inc();
                 }
                 Ok((head, exchange))
             }
@@ -167,13 +273,16 @@ impl Journey {
             let Some((at, fault)) = limits.next(began) else { return Poll::Pending };
             timer.poll_at(cx, at).map(|()| Err(fault))
         });
-        let Some((rival, head)) = came.await? else {
-            return otherwise.map_or(Err(last), |failure| Ok(*failure));
+        let (rival, head) = match came.await? {
+            Ok(won) => won,
+            Err(fault) => {
+                return otherwise.map_or(Err(fault.unwrap_or(last)), |failure| Ok(*failure));
+            }
         };
         if let Some(failure) = otherwise {
             self.record.upstream_responded(failure.0.status());
         }
-        let exchange = self.adopt(rival);
+        let exchange = self.adopt(rival, &rivals);
         self.record.head_came(&head, self.is_grpc, exchange.is_end_stream());
         if let (Some(kept), Some(endpoint)) = (&mut self.kept, self.record.endpoint()) {
             kept.reached(endpoint);
@@ -182,10 +291,14 @@ impl Journey {
     }
 
     /// This one has won.
-    fn adopt(&mut self, rival: Rival) -> Exchange {
+    fn adopt(&mut self, rival: Rival, others: &Rivals) -> Exchange {
+        others.are_beaten();
         self.record.resume_upstream(rival.record);
         self.member = rival.member;
         self.sent_until = rival.sent_until;
+        if rival.is_beside {
+            self.leaf().stats.upstream_rq_hedge_won.inc();
+        }
         rival.exchange
     }
 }
