@@ -113,6 +113,8 @@ spec: SPEC
         "{drop: {x: 1}}",
         "{loadBalancer: {hashOn: [{x: 1}]}}",
         "{loadBalancer: {zoneWeights: [{x: 1}]}}",
+        "{hedging: {x: 1}}",
+        "{hedging: {budget: {x: 1}}}",
         "{stickiness: {x: 1}}",
         "{stickiness: {cookie: {x: 1}}}",
         "{loadBalancer: {hashOn: [{cookie: {x: 1}}]}}",

@@ -159,6 +159,30 @@ fn policies_fit_their_targets() {
             "\"0\" is not a whole number from 1 to 1000000",
         ),
         (
+            policy("p", &format!("{{{target}, hedging: {{extra: 1}}}}")),
+            "exactly one of the fields percentile, after must be given",
+        ),
+        (
+            policy("p", &format!("{{{target}, hedging: {{percentile: 90, after: 1s}}}}")),
+            "exactly one of the fields percentile, after must be given",
+        ),
+        (
+            policy("p", &format!("{{{target}, hedging: {{percentile: 100}}}}")),
+            "\"100\" is not a whole number from 1 to 99",
+        ),
+        (
+            policy("p", &format!("{{{target}, hedging: {{after: 0s}}}}")),
+            "\"0s\" is not a duration above zero",
+        ),
+        (
+            policy("p", &format!("{{{target}, hedging: {{after: 1s, extra: 0}}}}")),
+            "\"0\" is not a whole number from 1 to 5",
+        ),
+        (
+            policy("p", &format!("{{{target}, hedging: {{after: 1s, methods: []}}}}")),
+            "at least one",
+        ),
+        (
             policy("p", &format!("{{{target}, stickiness: {{strict: true}}}}")),
             "exactly one of the fields cookie, header must be given",
         ),

@@ -56,7 +56,7 @@ def test_the_first_answer_wins(place, http2):
 def test_a_try_that_took_too_long_may_still_win(place):
     up, proxy = place()
     up.script = [held("first"), held("second")]
-    asking = Asking(proxy)
+    asking = Asking(proxy.port())
     until(lambda: len(up.seen) == 2, "the second try")
     up.open_gate("first")
     assert asking.answer().body == b"first"
@@ -65,7 +65,7 @@ def test_a_try_that_took_too_long_may_still_win(place):
 def test_the_last_try_is_not_given_up_either(place):
     up, proxy = place(retries=0)
     up.script = [held("first")]
-    asking = Asking(proxy)
+    asking = Asking(proxy.port())
     until(lambda: counted(proxy, "upstream_rq_retry_limit_exceeded") == 1, "the end of its time")
     up.open_gate("first")
     assert asking.answer().body == b"first"
@@ -75,7 +75,7 @@ def test_the_last_try_is_not_given_up_either(place):
 def test_a_failure_does_not_win_while_others_are_asked(place):
     up, proxy = place()
     up.script = [held("first"), {"status": 503, "body": "no"}]
-    asking = Asking(proxy)
+    asking = Asking(proxy.port())
     until(lambda: counted(proxy, "upstream_rq_retry_limit_exceeded") == 1, "the failure")
     up.open_gate("first")
     assert asking.answer().body == b"first"
@@ -92,7 +92,7 @@ def test_without_a_policy_a_try_that_takes_too_long_is_given_up(place):
 def test_a_policy_of_the_virtual_host_holds_where_the_route_has_none(place, own, status):
     up, proxy = place(hedge=own, retries=0, host_more={"hedge_policy": HEDGE})
     up.script = [held("first")]
-    asking = Asking(proxy)
+    asking = Asking(proxy.port())
     until(lambda: counted(proxy, "upstream_rq_retry_limit_exceeded") == 1, "the end of its time")
     up.open_gate("first")
     assert asking.answer().status == status
@@ -101,7 +101,7 @@ def test_a_policy_of_the_virtual_host_holds_where_the_route_has_none(place, own,
 def test_callers_inside_ask_for_it(place):
     up, proxy = place(hedge=None, retries=0)
     up.script = [held("first")]
-    asking = Asking(proxy, headers=[*INSIDE, ("x-envoy-hedge-on-per-try-timeout", "true")])
+    asking = Asking(proxy.port(), headers=[*INSIDE, ("x-envoy-hedge-on-per-try-timeout", "true")])
     until(lambda: counted(proxy, "upstream_rq_retry_limit_exceeded") == 1, "the end of its time")
     up.open_gate("first")
     assert asking.answer().body == b"first"
@@ -128,7 +128,7 @@ def test_each_one_counts_among_the_retries_that_a_cluster_allows(place):
     limit = {"circuit_breakers": {"thresholds": [{"max_retries": 1}]}}
     up, proxy = place(retries=5, cluster_more=limit)
     up.script = [held("first"), held("second"), held("third")]
-    asking = Asking(proxy)
+    asking = Asking(proxy.port())
     until(lambda: counted(proxy, "upstream_rq_retry_overflow") == 1, "the bound")
     assert len(up.seen) == 2
     up.open_gate("second")

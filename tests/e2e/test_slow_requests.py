@@ -63,7 +63,7 @@ def counted(proxy, name):
 def test_what_takes_too_long_is_sent_as_well(place, http2, winner):
     ups, proxy = place(AFTER, **(http2_options() if http2 else {}))
     hold(ups)
-    asking = Asking(proxy)
+    asking = Asking(proxy.port())
     until(lambda: len(by_try(ups)) == 2, "the second try")
     first = by_try(ups)[winner]
     ups[first].open_gate(f"gate {first}")
@@ -83,7 +83,7 @@ def test_what_is_slower_than_most_is_sent_as_well(place):
     until(lambda: "90 % of answers" in explained(proxy), "it to be known")
     assert counted(proxy, "upstream_rq_hedge") == 0, "nothing was known yet"
     hold(ups)
-    asking = Asking(proxy, target="/slow")
+    asking = Asking(proxy.port(), target="/slow")
     until(lambda: all(up.seen[-1]["target"] == "/slow" for up in ups), "the second try")
     ups[1].open_gate("gate 1")
     assert asking.answer().body == b"from 1"
@@ -93,7 +93,7 @@ def test_what_is_slower_than_most_is_sent_as_well(place):
 def test_a_request_is_sent_as_well_so_many_times(place, extra):
     ups, proxy = place({**AFTER, "extra": extra, "budget": {"minimum": 5}}, upstreams=3)
     hold(ups)
-    asking = Asking(proxy)
+    asking = Asking(proxy.port())
     until(lambda: len(by_try(ups)) == extra + 1, "the last try")
     last = by_try(ups)[extra + 1]
     ups[last].open_gate(f"gate {last}")
@@ -108,7 +108,7 @@ def test_a_request_is_sent_as_well_so_many_times(place, extra):
 def test_only_so_much_is_sent_as_well(place, budget, hedges):
     ups, proxy = place({**AFTER, "budget": budget})
     hold(ups)
-    asking = Asking(proxy)
+    asking = Asking(proxy.port())
     name = "upstream_rq_hedge" if hedges else "upstream_rq_hedge_overflow"
     until(lambda: counted(proxy, name) == 1, "the decision")
     open_all(ups)
@@ -129,10 +129,10 @@ def test_only_so_much_is_sent_as_well(place, budget, hedges):
 def test_what_is_not_harmless_is_sent_once(place, policy, method, headers, is_sent):
     ups, proxy = place({**AFTER, **policy, "budget": {"minimum": 9}}, upstreams=3)
     hold(ups)
-    asking = Asking(proxy, method=method, headers=headers, body="all of it" if method == "POST" else None)
+    asking = Asking(proxy.port(), method=method, headers=headers, body="all of it" if method == "POST" else None)
     until(lambda: any(up.seen for up in ups), "the request")
     # Another one, which came later, is slow by now.
-    other = Asking(proxy, method="POST" if "request_headers" in policy else "GET", headers=[("x-yes", "1"), KEY])
+    other = Asking(proxy.port(), method="POST" if "request_headers" in policy else "GET", headers=[("x-yes", "1"), KEY])
     until(lambda: counted(proxy, "upstream_rq_hedge") == 1 + is_sent, "what is slow to be sent as well")
     open_all(ups)
     assert asking.answer().status == 200 and other.answer().status == 200
@@ -154,7 +154,7 @@ def test_who_failed_last_is_told(place):
     ups, proxy = place(AFTER)
     for at, up in enumerate(ups):
         up.script = [{"gate": f"gate {at}", "hangup": "before"}]
-    asking = Asking(proxy)
+    asking = Asking(proxy.port())
     until(lambda: len(by_try(ups)) == 2, "the second try")
     open_all(ups)
     got = asking.answer()

@@ -6,11 +6,11 @@ from harness import http1
 
 
 class Asking(threading.Thread):
-    """A request to the first listener of a proxy."""
+    """A request to a port."""
 
-    def __init__(self, proxy, **more):
+    def __init__(self, port, **more):
         super().__init__(daemon=True)
-        self._port, self._more = proxy.port(), more
+        self._port, self._more = port, more
         self.start()
 
     def run(self):

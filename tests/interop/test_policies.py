@@ -4,6 +4,7 @@ and by our proxy alike."""
 import pytest
 
 from harness import http1
+from harness.asking import Asking
 from harness.config import ads_bootstrap
 from harness.mesh import http_route, rule, service, traffic_policy
 from harness.proxy import Proxy
@@ -48,6 +49,25 @@ def test_a_policy_has_requests_tried_again(control, sidecar, http_upstream):
         app.script = list(script)
         assert ask(port, "app").status == expected, script
         assert not app.script
+
+
+def test_what_is_slow_is_sent_to_another_endpoint_as_well(control, sidecar, http_upstream):
+    """Envoy passes over the policy, which it has nothing like."""
+    apps = [http_upstream(f"app{at}", body="fine") for at in range(2)]
+    policy = traffic_policy("app", "app", hedging={"after": "50ms", "budget": {"minConcurrent": 2}})
+    control.put(service("app", *[app.address for app in apps]), policy)
+    started = sidecar()
+    port = started.port("outbound")
+    ready(port, "app")
+    for app in apps:
+        app.script = [{"gate": "slow", "status": 200, "body": "slow"}]
+    asking = Asking(port, host="app", target="/slow")
+    seen = lambda: [app for app in apps if app.seen and app.seen[-1]["target"] == "/slow"]
+    until(lambda: len(seen()) == (2 if started.kind == "weft" else 1), "the request")
+    for app in apps:
+        app.open_gate("slow")
+    assert asking.answer().body == b"slow"
+    assert sum(entry["target"] == "/slow" for app in apps for entry in app.seen) == len(seen())
 
 
 def test_what_a_route_says_of_retries_holds_alone(control, sidecar, http_upstream):

@@ -10,6 +10,7 @@ pub mod gateway;
 pub(crate) mod global_limit;
 pub mod grpc_route;
 pub(crate) mod health;
+pub mod hedging;
 pub(crate) mod mirror;
 pub(crate) mod outlier;
 pub mod policy;

@@ -9,6 +9,7 @@ pub use super::balancing::{
 };
 pub use super::fault::{Abort, AbortAnswer, Delay, Fault, GrpcStatus};
 pub use super::health::{GrpcProbe, HealthCheck, HttpProbe, Probe};
+use super::hedging::Hedging;
 pub use super::outlier::{FailureShare, OutlierDetection};
 pub use super::request_match::RequestMatch;
 pub use super::retry::{Condition, Retries, RetryBudget};
@@ -81,6 +82,9 @@ pub struct TrafficSettings {
     /// What is tried again, when a route does not say.
     #[serde(skip_serializing_if = "is_default")]
     pub retries: Retries,
+    /// Which requests go to a second endpoint as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hedging: Option<Hedging>,
     /// How endpoints are chosen.
     #[serde(skip_serializing_if = "is_default")]
     pub load_balancer: LoadBalancer,
@@ -219,6 +223,7 @@ impl TrafficSettings {
                     .max_connection_duration
                     .or(base_pool.max_connection_duration),
             },
+            hedging: self.hedging.or(base.hedging),
             drop: self.drop.or(base.drop),
             fault: self.fault.or(base.fault),
             stickiness: self.stickiness.or(base.stickiness),

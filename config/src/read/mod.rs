@@ -7,6 +7,7 @@ mod gateway;
 mod global_limit;
 mod grpc_route;
 mod health;
+mod hedging;
 mod matches;
 mod mirror;
 mod policy;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::fault::fault;
 use super::health::health_check;
+use super::hedging::hedging;
 use super::matches::method;
 use super::share::share;
 use super::spread::{spread, zone_weights};
@@ -25,6 +26,7 @@ const LATER: [&str; 3] = ["tls", "authorization", "mirror"];
 pub(super) fn settings(reader: &mut Reader, object: &mut Object<'_>) -> Option<TrafficSettings> {
     let timeouts = object.optional(reader, "timeouts", timeouts);
     let retries = object.optional(reader, "retries", retries);
+    let hedging = object.optional(reader, "hedging", hedging);
     let load_balancer = object.optional(reader, "loadBalancer", load_balancer);
     let outlier_detection = object.optional(reader, "outlierDetection", outlier_detection);
     let health_check = object.optional(reader, "healthCheck", health_check);
@@ -59,6 +61,7 @@ pub(super) fn settings(reader: &mut Reader, object: &mut Object<'_>) -> Option<T
     Some(TrafficSettings {
         timeouts: timeouts?.unwrap_or_default(),
         retries: retries.unwrap_or_default(),
+        hedging: hedging?,
         load_balancer: load_balancer?.unwrap_or_default(),
         outlier_detection: outlier_detection?,
         health_check: health_check?,
@@ -151,7 +154,7 @@ fn retries(reader: &mut Reader, node: &Node) -> Option<Retries> {
     })
 }
 
-fn budget(reader: &mut Reader, node: &Node) -> Option<RetryBudget> {
+pub(super) fn budget(reader: &mut Reader, node: &Node) -> Option<RetryBudget> {
     reader.object(node, |reader, object| {
         let percent = object.optional(reader, "percent", percent);
         let min_concurrent = at_most(reader, object, "minConcurrent", 0);

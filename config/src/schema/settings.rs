@@ -12,7 +12,7 @@ use crate::model::route::Method;
 const MOST: u32 = i32::MAX.unsigned_abs();
 
 /// The fields.
-pub(super) fn settings() -> [(&'static str, Value); 10] {
+pub(super) fn settings() -> [(&'static str, Value); 11] {
     let timeouts = [
         ("request", about_it(text(), "When the route does not say; 0s is no limit.")),
         ("connect", about_it(text(), "Connecting to an endpoint.")),
@@ -35,6 +35,7 @@ pub(super) fn settings() -> [(&'static str, Value); 10] {
     [
         ("timeouts", object(&[], &timeouts)),
         ("retries", about_it(retries(), "When the route does not say.")),
+        ("hedging", about_it(hedging(), "What is slow goes to a second endpoint as well.")),
         ("loadBalancer", load_balancer()),
         (
             "outlierDetection",
@@ -104,6 +105,33 @@ fn retries() -> Value {
                 "budget",
                 about_it(object(&[], &budget), "Without it 3 requests of a cluster at once."),
             ),
+        ],
+    )
+}
+
+fn hedging() -> Value {
+    let budget = [
+        ("percent", about_it(integer(0, 100), "Of the requests under way; 10 without it.")),
+        ("minConcurrent", about_it(integer(0, MOST), "As many in any case; 1 without it.")),
+    ];
+    object(
+        &[],
+        &[
+            (
+                "percentile",
+                about_it(integer(1, 99), "Slower than so many percent of the answers lately."),
+            ),
+            ("after", about_it(text(), "Slower than this; in the place of percentile.")),
+            ("extra", about_it(integer(1, 5), "How often one is sent as well; 1 without it.")),
+            (
+                "methods",
+                about_it(
+                    list(&choice(&Method::NAMES), 1),
+                    "Which requests may be done twice, besides those with an Idempotency-Key; the \
+                     idempotent ones without it.",
+                ),
+            ),
+            ("budget", about_it(object(&[], &budget), "Of all requests to a cluster at once.")),
         ],
     )
 }

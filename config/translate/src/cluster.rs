@@ -81,6 +81,7 @@ pub(crate) fn envoy(
     }
     cluster.circuit_breakers = breakers(settings.circuit_breaker, settings.retries.budget);
     cluster.outlier_detection = settings.outlier_detection.map(outliers);
+    cluster.metadata = settings.hedging.as_ref().map(crate::hedging::metadata);
     cluster.health_checks =
         settings.health_check.iter().filter_map(|it| check(it, protocol)).collect();
     let common = common_options(settings.connection_pool);
@@ -155,6 +156,7 @@ pub(crate) fn ignored_by_grpc(settings: &TrafficSettings) -> Vec<&'static str> {
         ("connectionPool.idleTimeout", pool.idle_timeout.is_some()),
         ("connectionPool.maxConnectionDuration", pool.max_connection_duration.is_some()),
         ("loadBalancer.zones: PreferOwn", zones == Some(Zones::PreferOwn)),
+        ("hedging", settings.hedging.is_some()),
         ("stickiness", settings.stickiness.is_some()),
         ("fault with a match", settings.fault.as_ref().is_some_and(|it| it.matched.is_some())),
     ]

@@ -24,6 +24,7 @@ mod gateway;
 mod global_limit;
 mod grpc;
 mod health;
+mod hedging;
 mod listener;
 mod node;
 mod path;

@@ -24,7 +24,7 @@ const OF_ROUTES: [Condition; 3] =
     [Condition::ConnectFailure, Condition::RefusedStream, Condition::Reset];
 
 /// What a caller who sends a request again marks it by (draft-ietf-httpapi-idempotency-key-header).
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
+pub(crate) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// How often Envoy looks for an endpoint that was not tried before it takes what it has.
 const LOOKS: i64 = 5;
@@ -94,7 +94,7 @@ impl<'a> Tries<'a> {
         if self.codes.is_empty() && self.on.iter().all(harmless) {
             return Vec::new();
         }
-        let methods = self.methods.iter().map(|method| header(":method", exact(method.as_str())));
+        let methods = self.methods.iter().map(by_method);
         let calls = header("content-type", starting_with("application/grpc"));
         methods.chain([present(IDEMPOTENCY_KEY), calls]).collect()
     }
@@ -110,6 +110,11 @@ impl<'a> Tries<'a> {
             ..Default::default()
         }
     }
+}
+
+/// Requests of this method.
+pub(crate) fn by_method(method: &Method) -> route::HeaderMatcher {
+    header(":method", exact(method.as_str()))
 }
 
 fn join<'n>(names: impl Iterator<Item = &'n str>) -> String {

@@ -57,6 +57,9 @@ impl Slow {
     }
 }
 
+/// One that has answered.
+type Won = (Rival, Response<()>);
+
 /// The tries of a request that go on beside the latest one.
 #[derive(Debug, Default)]
 pub(crate) struct Rivals {
@@ -77,11 +80,7 @@ impl Rivals {
 
     /// The first that answers; when no one is left, what happened to the last one. An answer that is a
     /// failure does not win as long as `others` are under way.
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        others: bool,
-    ) -> Poll<Result<(Rival, Response<()>), Option<Fault>>> {
+    fn poll(&mut self, cx: &mut Context<'_>, others: bool) -> Poll<Result<Won, Option<Fault>>> {
         let (mut at, mut last) = (0, None);
         while let Some(rival) = self.all.get_mut(at) {
             match rival.exchange.poll_head(cx) {
