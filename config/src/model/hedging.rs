@@ -40,7 +40,6 @@ pub enum Slow {
     After(Duration),
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
 fn of_some<S: serde::Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     duration(&Some(*time), serializer)
 }
