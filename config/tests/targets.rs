@@ -180,7 +180,7 @@ fn policies_fit_their_targets() {
         ),
         (
             policy("p", &format!("{{{target}, hedging: {{after: 1s, methods: []}}}}")),
-            "at least one",
+            "\"[]\" is not a list of at least one item",
         ),
         (
             policy("p", &format!("{{{target}, stickiness: {{strict: true}}}}")),

@@ -178,13 +178,14 @@ mod tests {
         ) {
             let usual = usual(share);
             let now = Instant::now();
-            let enough = usual.quantile().samples() as usize;
+            let quantile = usual.quantile();
+            let enough = quantile.samples() as usize;
             prop_assume!(times.len() >= enough);
             times.iter().for_each(|time| usual.took(Duration::from_nanos(*time), now));
             // It is reckoned when there are enough for the first time.
             let mut seen = times[..enough].to_vec();
             seen.sort_unstable();
-            let rank = (enough as f64 * usual.quantile().share()).ceil() as usize;
+            let rank = (enough * quantile.millionths as usize).div_ceil(MILLION as usize);
             let (said, exact) = (nanos(usual.time().unwrap()), seen[rank.max(1) - 1]);
             prop_assert!(said.abs_diff(exact) <= exact / 32 + 1, "{said} for {exact}");
         }
