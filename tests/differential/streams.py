@@ -30,6 +30,14 @@ def rated(kind, **more):
     return {"name": "rate", "typed_config": config}
 
 
+def asked(answer, to="rls", **more):
+    """A service is asked, and answers like this."""
+    plan = [{"entries": [{"key": "from", "value": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"}, {"key": "answer", "value": json.dumps(answer)}]}]
+    asks = {"transport_api_version": "V3", "grpc_service": {"envoy_grpc": {"cluster_name": to}}}
+    config = {"stat_prefix": "asked", "domain": "tcp", "timeout": "10s", "descriptors": plan, "rate_limit_service": asks, **more}
+    return {"name": "asked", "typed_config": {"@type": f"{TYPE}envoy.extensions.filters.network.ratelimit.v3.RateLimit", **config}}
+
+
 def tunnelled(status, **more):
     """Bytes go to an upstream that answers a CONNECT with this, and sends them back."""
     plan = json.dumps({"status": status, "framing": "none", "body": "", "tunnel": status < 300})
@@ -86,6 +94,16 @@ def listeners():
         made[name] = chained(name, rated("network", **more), tcp_proxy("up"))
         more = {} if name == "rated" else off
         made[f"listener-{name}"] = listener(f"listener-{name}", tcp_proxy("up"), listener_filters=[rated("listener", **more)])
+    fails, denies = {"status": "UNAVAILABLE"}, {"failure_mode_deny": True}
+    questions = {
+        "within": asked({}),
+        "over": asked({"overall_code": "OVER_LIMIT"}),
+        "failed": asked(fails),
+        "denied": asked(fails, **denies),
+        "unreachable": asked({}, "refused", **denies),
+    }
+    for name, question in questions.items():
+        made[f"asked-{name}"] = chained(f"asked-{name}", question, tcp_proxy("up"))
     made["unlimited"] = chained("unlimited", limited(max_connections=1, delay="0.1s", **off), tcp_proxy("up"))
     made["sni"] = chained("sni", from_sni(), tcp_proxy("nobody"), listener_filters=[listener_filter("tls_inspector")])
     merging = {"proxy_protocol_tlvs": [{"type": 0xE1, "value": "b3du"}], "proxy_protocol_tlv_merge_policy": "OVERWRITE_BY_TYPE_IF_EXISTS_OR_ADD"}
@@ -111,6 +129,7 @@ def world(ports):
     clusters = [
         cluster("up", up),
         cluster("up.test", up),
+        cluster("rls", ports["rls"], http2=True),
         cluster("http", ports["up"]),
         cluster("refused", refused),
         cluster("half-refused", endpoint(refused), endpoint(up)),

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use foldhash::quality::FixedState;
-use weft_resources::{FilterChain as Resource, Gate as GateResource, Problem, Reason, Terminal};
+use weft_resources::{
+    ConnectionQuestion, FilterChain as Resource, Gate as GateResource, Problem, Reason, Terminal,
+};
 use weft_route::{ChainError, ChainTable};
 use weft_telemetry::{Gauge, Stats};
 
 use crate::{
     chain::{self, Names},
     references::Reference,
-    tables::{Chain, Chains, ConnectionLimit, FilterChain, Gate},
+    tables::{AskedConnections, Chain, Chains, ConnectionLimit, FilterChain, Gate},
 };
 
 /// Compiles all chains of a listener. Those that are in `known` under the same identity are taken
@@ -100,6 +102,10 @@ fn gate(gate: &GateResource, names: &mut Names<'_>, stats: &Stats) -> Gate {
             let stats = stats.network_rate(&rate.stat_prefix);
             Gate::Rate(names.buckets.rate(rate, stats))
         }
+        GateResource::Asked(question) => Gate::Asked(Arc::new(AskedConnections {
+            question: ConnectionQuestion::clone(question),
+            stats: stats.connection_question(&question.stat_prefix),
+        })),
     }
 }
 

@@ -21,7 +21,9 @@ use weft_telemetry::{ClusterStats, Http2Stats, HttpStats, Stats, TcpStats, Under
 pub use inspection::{
     Inspection, KeptTlvs, ListenerFilter, ListenerFilterKind, PortRule, ProxyProtocolRules, TlvRule,
 };
-pub use listener::{Chain, Chains, ConnectionLimit, FilterChain, Gate, HandOff, Listener};
+pub use listener::{
+    AskedConnections, Chain, Chains, ConnectionLimit, FilterChain, Gate, HandOff, Listener,
+};
 pub use scopes::Scopes;
 
 use weft_resources::{HeadRules, HttpFilter, LocalReplies, Priority, SlowStart, Upgrade};

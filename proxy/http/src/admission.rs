@@ -4,16 +4,18 @@ use std::{rc::Rc, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use smallvec::SmallVec;
-use weft_compile::{Chain, ConnectionLimit, FilterChain, Gate, Listener};
+use weft_compile::{AskedConnections, Chain, ConnectionLimit, FilterChain, Gate, Listener};
 use weft_net::{PeerAddress, Rewind, Stream};
 use weft_telemetry::{GaugeGuard, ListenerStats};
 
 use crate::{
     client::Client,
     connection_limits::{Places, TooMany},
+    connection_question::lets_through,
     downstream, fixed,
     inspection::inspect,
     lives::Life,
+    phase::unless_closing,
     tcp,
     worker::{ConnectionCount, Worker},
 };
@@ -103,7 +105,7 @@ fn choose<'l>(listener: &'l Listener, arrival: &Arrival) -> Option<&'l Arc<Filte
     chains.find(&client.view(destination))
 }
 
-/// A task for the connection, no larger than what handles it needs.
+/// Begins what a connection of this chain goes through.
 fn begin(
     worker: &Rc<Worker>,
     listener: &Arc<Listener>,
@@ -111,29 +113,74 @@ fn begin(
     arrival: Arrival,
 ) {
     let Arrival { stream, begun, client, counted, .. } = arrival;
-    let stream = Rewind::new(begun, stream);
-    let held = Held::begin(listener, counted);
-    let mut limited = SmallVec::<[_; 1]>::new();
-    for gate in &chain.gates {
-        match gate {
-            Gate::AtOnce(limit) => match Limited::begin(limit) {
-                Some(one) => limited.push(one),
-                None => return refuse(limit, stream),
-            },
-            Gate::Rate(rate) if rate.admits(Instant::now()) => {}
-            Gate::Rate(_) => return,
+    let entering = Entering {
+        worker: Rc::clone(worker),
+        listener: Arc::clone(listener),
+        chain: Arc::clone(chain),
+        stream: Rewind::new(begun, stream),
+        client,
+        held: Held::begin(listener, counted),
+        limited: SmallVec::new(),
+    };
+    entering.pass(0);
+}
+
+/// A connection on its way through the gates of its chain.
+struct Entering {
+    worker: Rc<Worker>,
+    listener: Arc<Listener>,
+    chain: Arc<FilterChain>,
+    stream: Rewind<Stream>,
+    client: Client,
+    held: Held,
+    limited: SmallVec<[Limited; 1]>,
+}
+
+impl Entering {
+    /// Goes through the gates from this one on, and is served then.
+    fn pass(mut self, from: usize) {
+        let chain = Arc::clone(&self.chain);
+        for (at, gate) in chain.gates.iter().enumerate().skip(from) {
+            match gate {
+                Gate::AtOnce(limit) => match Limited::begin(limit) {
+                    Some(one) => self.limited.push(one),
+                    None => return refuse(limit, self.stream),
+                },
+                Gate::Rate(rate) if rate.admits(Instant::now()) => {}
+                Gate::Rate(_) => return,
+                Gate::Asked(asked) => return self.ask(asked, at),
+            }
         }
+        serve(self);
     }
+
+    /// Waits for what a service says, unless the chain closes meanwhile.
+    fn ask(self, asked: &Arc<AskedConnections>, at: usize) {
+        let asked = Arc::clone(asked);
+        tokio::task::spawn_local(async move {
+            let _busy = self.worker.begin_busy();
+            let local = self.client.destination(self.stream.get_ref());
+            let life = life_of(&self.worker, &self.listener, &self.chain);
+            let asking = lets_through(&self.worker, &asked, &self.client, local);
+            if unless_closing(life.phase_cell(), asking).await == Some(true) {
+                self.pass(at + 1);
+            }
+        });
+    }
+}
+
+/// A task for the connection, no larger than what handles it needs.
+fn serve(entering: Entering) {
+    let Entering { worker, listener, chain, stream, client, held, limited } = entering;
     let held = (held, limited);
-    let life = life_of(worker, listener, chain);
-    let worker = Rc::clone(worker);
+    let life = life_of(&worker, &listener, &chain);
     match chain.chain.clone() {
         Chain::Http(chain) => {
             let serving = downstream::serve(worker, chain, stream, client, life, held);
             tokio::task::spawn_local(serving);
         }
         Chain::Tcp(tcp) => {
-            let chain = (Arc::clone(chain), tcp);
+            let chain = (chain, tcp);
             tokio::task::spawn_local(async move {
                 let _held = held;
                 tcp::serve(worker, chain, stream, client, life).await;

@@ -18,6 +18,7 @@ mod body;
 mod buffers;
 mod client;
 mod connection_limits;
+mod connection_question;
 mod copied;
 mod date;
 mod deadline;

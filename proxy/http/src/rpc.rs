@@ -20,7 +20,7 @@ use weft_compile::{Cluster, GrpcService, KeyFormat, Priority, Tables};
 
 use crate::{
     body::Limits,
-    downstream::{Connection, Interim, RequestBody},
+    downstream::{Interim, RequestBody},
     fault::{Fault, Processed, SetBy},
     forward::await_head,
     http1::Spelling,
@@ -85,15 +85,15 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// A call of a method with this message, which waits for its answer for as long as `timeout` says.
+    /// A call of a method with this message, over connections of the pools that `pool_of` knows. It
+    /// waits for its answer for as long as `timeout` says.
     pub(crate) fn new(
-        connection: &Connection,
+        (worker, pool_of): (&Rc<Worker>, impl FnOnce(&Cluster, &Arc<EndpointState>) -> Rc<Pool>),
         tables: &Tables,
         service: &GrpcService,
         (path, body): (&'static str, Bytes),
         timeout: Option<Duration>,
     ) -> Result<Self, Failed> {
-        let worker = &connection.worker;
         let id = tables.cluster_named(&service.cluster).ok_or(Failed::NoCluster)?;
         let named = tables.cluster(id).ok_or(Failed::NoCluster)?;
         let Some(picked) = named.pick(None, worker.random_u64(), None, &[]) else {
@@ -107,7 +107,7 @@ impl Call {
             worker: Rc::clone(worker),
             cluster: Arc::clone(cluster),
             endpoint: Arc::clone(picked.endpoint),
-            pool: connection.pool_for(cluster, picked.endpoint, Priority::Default),
+            pool: pool_of(cluster, picked.endpoint),
             path: PathAndQuery::from_static(path),
             authority: authority(service, picked.endpoint),
             headers: headers(service, timeout),

@@ -8,14 +8,16 @@ use weft_proto::pb::envoy::{
         connection_limit::v3::ConnectionLimit as ConnectionLimitMessage,
         direct_response::v3::Config as DirectResponseMessage, echo::v3::Echo,
         http_connection_manager::v3::HttpConnectionManager as HttpMessage,
-        local_ratelimit::v3::LocalRateLimit, sni_cluster::v3::SniCluster,
+        local_ratelimit::v3::LocalRateLimit, ratelimit::v3::RateLimit, sni_cluster::v3::SniCluster,
         tcp_proxy::v3::TcpProxy as TcpMessage,
     },
 };
 use weft_route::ChainMatch;
 
 use crate::{
-    chain_match, extension,
+    chain_match,
+    connection_question::{self, ConnectionQuestion},
+    extension,
     http_connection_manager::{self, HttpConnectionManager},
     network_filter::{self, ConnectionLimit, ConnectionRate},
     path::At,
@@ -58,6 +60,8 @@ pub enum Gate {
     AtOnce(ConnectionLimit),
     /// `local_ratelimit`: so many within a time.
     Rate(ConnectionRate),
+    /// `ratelimit`: those that a service lets through.
+    Asked(Box<ConnectionQuestion>),
 }
 
 /// The last filter of a chain.
@@ -148,6 +152,10 @@ fn gate(message: &wire::Filter, found: &mut Before, at: &At<'_>, notes: &mut Not
         let message = extension::unpack::<LocalRateLimit>(any, &at, notes);
         let rate = message.and_then(|it| network_filter::network_rate(&it, &at, notes));
         rate.flatten().map(Gate::Rate)
+    } else if extension::holds::<RateLimit>(any) {
+        let message = extension::unpack::<RateLimit>(any, &at, notes);
+        let asked = message.and_then(|it| connection_question::read(&it, &at, notes));
+        asked.map(|asked| Gate::Asked(Box::new(asked)))
     } else {
         return None;
     };

@@ -121,6 +121,43 @@ fn connections_come_at_a_rate() {
     }
 }
 
+#[test]
+fn a_service_is_asked_about_connections() {
+    const SERVICE: &str =
+        "transport_api_version: V3, grpc_service: {envoy_grpc: {cluster_name: rls}}";
+    const ENTRIES: &str = "{entries: [{key: a, value: \"%PROTOCOL%\"}, {key: b, value: c}]}";
+    let asked = |from: &str, to: &str| {
+        let filter = format!(
+            "{{name: r, typed_config: {{{FILTERS}.ratelimit.v3.RateLimit, stat_prefix: r, \
+             domain: tcp, rate_limit_service: {{{SERVICE}}}, descriptors: [{ENTRIES}], \
+             timeout: 1s}}}},"
+        );
+        assert!(filter.contains(from));
+        read(&listener(&filter.replace(from, to), ""))
+    };
+    let question = |from: &str, to: &str| match asked(from, to).unwrap().gates.remove(0) {
+        Gate::Asked(question) => question,
+        other => panic!("{other:?}"),
+    };
+    let plain = question(", timeout: 1s", "");
+    assert_eq!((&*plain.domain, plain.denies_on_error), ("tcp", false));
+    assert_eq!(plain.timeout, Some(Duration::from_millis(20)));
+    let [entries] = &plain.descriptors[..] else { panic!("{plain:?}") };
+    let keys: Vec<_> = entries.iter().map(|(key, value)| (&**key, value.as_literal())).collect();
+    assert_eq!(keys, [("a", None), ("b", Some("c"))]);
+    assert_eq!(question("timeout: 1s", "timeout: 0s").timeout, None);
+    for (from, to, named) in [
+        ("timeout: 1s", "timeout: -1s", "timeout"),
+        ("domain: tcp", "domain: ''", "domain"),
+        (ENTRIES, "", "descriptors"),
+        ("%PROTOCOL%", "%NONE", "descriptors[0].entries[0].value"),
+        (SERVICE, "transport_api_version: V3", "rate_limit_service.grpc_service"),
+    ] {
+        let text = asked(from, to).unwrap_err();
+        assert!(text.contains(named), "{to}: {text}");
+    }
+}
+
 fn cluster(socket: &str) -> Result<Decoded<Cluster>, String> {
     let yaml = format!("{{name: c, transport_socket: {{name: s, typed_config: {{{socket}}}}}}}");
     let message: WireCluster = json::from_yaml(&yaml).unwrap();

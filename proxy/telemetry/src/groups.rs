@@ -323,6 +323,42 @@ impl RateStats {
     }
 }
 
+/// `ratelimit.<stat_prefix>.*`: connections about which a rate limit service is asked.
+#[derive(Debug, Default)]
+pub struct ConnectionQuestionStats {
+    /// Questions asked.
+    pub total: Counter,
+    /// Questions that wait for their answer now.
+    pub active: Gauge,
+    /// Connections that were within their limits.
+    pub ok: Counter,
+    /// Connections that were over one.
+    pub over_limit: Counter,
+    /// Questions to which no answer came.
+    pub error: Counter,
+    /// Connections that were let through without an answer.
+    pub failure_mode_allowed: Counter,
+    /// Connections that were closed.
+    pub cx_closed: Counter,
+}
+
+impl ConnectionQuestionStats {
+    pub(crate) fn visit<'a>(&'a self, see: &mut dyn FnMut(&'static str, Value<'a>)) {
+        let Self { total, active, ok, over_limit, error, failure_mode_allowed, cx_closed } = self;
+        for (name, counter) in [
+            ("total", total),
+            ("ok", ok),
+            ("over_limit", over_limit),
+            ("error", error),
+            ("failure_mode_allowed", failure_mode_allowed),
+            ("cx_closed", cx_closed),
+        ] {
+            see(name, Value::Counter(counter.get()));
+        }
+        see("active", Value::Gauge(active.get()));
+    }
+}
+
 /// `<stat_prefix>.http_local_rate_limit.*`.
 #[derive(Debug, Default)]
 pub struct HttpRateStats {

@@ -22,8 +22,8 @@ mod zones;
 pub use cluster::ClusterStats;
 pub use concurrency::ConcurrencyStats;
 pub use groups::{
-    ConnectionLimitStats, ControlPlaneStats, HttpRateStats, HttpStats, ListenerStats, RateStats,
-    StatusClasses, TcpStats, UpdateStats,
+    ConnectionLimitStats, ConnectionQuestionStats, ControlPlaneStats, HttpRateStats, HttpStats,
+    ListenerStats, RateStats, StatusClasses, TcpStats, UpdateStats,
 };
 pub use health::{CheckStats, OutlierStats};
 pub use histogram::{Histogram, HistogramSnapshot};

@@ -9,8 +9,8 @@ use std::{
 use crate::{
     cluster::ClusterStats,
     groups::{
-        ConnectionLimitStats, ControlPlaneStats, HttpRateStats, HttpStats, ListenerStats,
-        RateStats, TcpStats, UpdateStats,
+        ConnectionLimitStats, ConnectionQuestionStats, ControlPlaneStats, HttpRateStats, HttpStats,
+        ListenerStats, RateStats, TcpStats, UpdateStats,
     },
     histogram::Histogram,
     http2::Http2Stats,
@@ -34,6 +34,7 @@ pub struct Stats {
     http_rates: Groups<HttpRateStats>,
     network_rates: Groups<RateStats>,
     listener_rates: Groups<RateStats>,
+    connection_questions: Groups<ConnectionQuestionStats>,
     /// What listener filters find out.
     pub inspection: Arc<InspectionStats>,
     /// `http2.*`, of all client connections together.
@@ -77,6 +78,7 @@ impl Stats {
             http_rates: Groups::default(),
             network_rates: Groups::default(),
             listener_rates: Groups::default(),
+            connection_questions: Groups::default(),
             inspection: Arc::default(),
             http2: Arc::default(),
             overload: OverloadStats::default(),
@@ -129,6 +131,11 @@ impl Stats {
         group(&self.listener_rates, stat_prefix)
     }
 
+    /// `ratelimit.<stat_prefix>.*`.
+    pub fn connection_question(&self, stat_prefix: &str) -> Arc<ConnectionQuestionStats> {
+        group(&self.connection_questions, stat_prefix)
+    }
+
     /// `listener.<address>.*`; the address as written in the configuration (`127.0.0.1_8080` in
     /// metric names, as Envoy writes it).
     pub fn listener(&self, address: &str) -> Arc<ListenerStats> {
@@ -146,6 +153,7 @@ impl Stats {
         sweep(&self.http_rates);
         sweep(&self.network_rates);
         sweep(&self.listener_rates);
+        sweep(&self.connection_questions);
     }
 
     /// Shows every metric once, grouped by scope and in a stable order.
@@ -191,6 +199,11 @@ impl Stats {
         each(&self.listener_rates, |name, stats| {
             stats.visit(&mut |metric, value| {
                 see(Sample { scope: Scope::ListenerRate(name), metric, value });
+            });
+        });
+        each(&self.connection_questions, |name, stats| {
+            stats.visit(&mut |metric, value| {
+                see(Sample { scope: Scope::ConnectionQuestion(name), metric, value });
             });
         });
         self.visit_process(now, see);
@@ -271,6 +284,8 @@ pub enum Scope<'a> {
     NetworkRate(&'a str),
     /// `listener_local_ratelimit.<stat_prefix>`.
     ListenerRate(&'a str),
+    /// A `stat_prefix` of questions about connections.
+    ConnectionQuestion(&'a str),
     /// A part of the process, such as `server`.
     Process(&'static str),
 }

@@ -171,6 +171,7 @@ fn dotted(sample: &Sample<'_>) -> String {
         Scope::HttpRate(prefix) => format!("{prefix}.http_local_rate_limit.{metric}"),
         Scope::NetworkRate(prefix) => format!("local_rate_limit.{prefix}.{metric}"),
         Scope::ListenerRate(prefix) => format!("listener_local_ratelimit.{prefix}.{metric}"),
+        Scope::ConnectionQuestion(prefix) => format!("ratelimit.{prefix}.{metric}"),
         Scope::Process(scope) => format!("{scope}.{metric}"),
     }
 }
@@ -198,6 +199,9 @@ fn family_and_labels(sample: &Sample<'_>) -> (String, String) {
         }
         Scope::ListenerRate(prefix) => {
             ("listener_local_ratelimit", Some(("envoy_local_listener_ratelimit_prefix", prefix)))
+        }
+        Scope::ConnectionQuestion(prefix) => {
+            ("ratelimit", Some(("envoy_ratelimit_prefix", prefix)))
         }
         Scope::Process(scope) => (scope, None),
     };

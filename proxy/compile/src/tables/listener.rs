@@ -9,8 +9,9 @@ use std::{
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
+use weft_resources::ConnectionQuestion;
 use weft_route::{ChainTable, ConnectionView};
-use weft_telemetry::{ConnectionLimitStats, Gauge, ListenerStats};
+use weft_telemetry::{ConnectionLimitStats, ConnectionQuestionStats, Gauge, ListenerStats};
 
 use super::{BindAddress, HttpChain, Inspection, ListenAddress, TcpChain};
 use crate::{rates::ConnectionRate, references::Reference};
@@ -110,6 +111,17 @@ pub enum Gate {
     AtOnce(Arc<ConnectionLimit>),
     /// So many within a time.
     Rate(ConnectionRate),
+    /// Those that a service lets through.
+    Asked(Arc<AskedConnections>),
+}
+
+/// `ratelimit`, with what it counts.
+#[derive(Debug)]
+pub struct AskedConnections {
+    /// What is asked.
+    pub question: ConnectionQuestion,
+    /// `ratelimit.<stat_prefix>.*`.
+    pub stats: Arc<ConnectionQuestionStats>,
 }
 
 /// `connection_limit`, with what counts against it in all workers.

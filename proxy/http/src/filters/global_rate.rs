@@ -4,9 +4,10 @@ use std::{pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use weft_balance::EndpointState;
 use weft_compile::{
-    FilterSettings, GlobalRateLimit, HostDescriptors, RequestType, RouteFilter, RouteFilters,
-    RouteRateLimit,
+    Cluster, FilterSettings, GlobalRateLimit, HostDescriptors, Priority, RequestType, RouteFilter,
+    RouteFilters, RouteRateLimit,
 };
 use weft_rls::{Answer as Said, Hits, Left, Question, Verdict};
 use weft_telemetry::RateServiceStats;
@@ -92,7 +93,10 @@ pub(super) fn ask(
     let domain = route.and_then(|route| route.domain.as_deref()).unwrap_or(&limit.domain);
     let body = Question { domain, descriptors: &described }.to_body();
     let (service, question) = (&limit.service, (weft_rls::PATH, body));
-    let call = Call::new(connection, &tables, service, question, limit.timeout);
+    let pool_of = |cluster: &Cluster, endpoint: &Arc<EndpointState>| {
+        connection.pool_for(cluster, endpoint, Priority::Default)
+    };
+    let call = Call::new((worker, pool_of), &tables, service, question, limit.timeout);
     let call = Box::pin(async move { Ok(Said::read(call?.answer().await?)?) });
     let stats = target.stats.rate_service(&limit.stat_prefix);
     Some(Asking { stats, call, said: None })

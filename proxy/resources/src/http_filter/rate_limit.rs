@@ -3,13 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use http::StatusCode;
-use weft_proto::pb::envoy::{
-    config::{
-        core::v3::{GrpcService as GrpcMessage, RuntimeFractionalPercent},
-        ratelimit::v3::RateLimitServiceConfig,
+use weft_proto::pb::{
+    envoy::{
+        config::{
+            core::v3::{GrpcService as GrpcMessage, RuntimeFractionalPercent},
+            ratelimit::v3::RateLimitServiceConfig,
+        },
+        extensions::filters::http::ratelimit::v3 as wire,
+        r#type::v3::HttpStatus,
     },
-    extensions::filters::http::ratelimit::v3 as wire,
-    r#type::v3::HttpStatus,
+    google::protobuf,
 };
 use weft_route::{Denominator, Fraction};
 
@@ -97,10 +100,7 @@ pub(super) fn read(
 ) -> Option<GlobalRateLimit> {
     let at_service = at.field("rate_limit_service");
     let service = service(message.rate_limit_service.as_ref(), &at_service, notes)?;
-    let timeout = match &message.timeout {
-        None => TIMEOUT,
-        Some(timeout) => scalar::duration(timeout, &at.field("timeout"), notes)?,
-    };
+    let timeout = timeout(message.timeout.as_ref(), &at.field("timeout"), notes)?;
     if message.domain.is_empty() {
         return notes.refuse(&at.field("domain"), Problem::Missing);
     }
@@ -121,7 +121,7 @@ pub(super) fn read(
     Some(GlobalRateLimit {
         service,
         domain: message.domain.as_str().into(),
-        timeout: Some(timeout).filter(|timeout| !timeout.is_zero()),
+        timeout,
         of: match &*message.request_type {
             "internal" => RequestType::Internal,
             "external" => RequestType::External,
@@ -188,6 +188,19 @@ fn own_descriptors(
     notes: &mut Notes,
 ) -> Option<Arc<[DescriptorRule]>> {
     (!messages.is_empty()).then(|| descriptors::read(messages, at, notes))
+}
+
+/// How long an answer is waited for: 20 ms by default, and with 0 for ever.
+pub(crate) fn timeout(
+    message: Option<&protobuf::Duration>,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<Option<Duration>> {
+    let timeout = match message {
+        None => TIMEOUT,
+        Some(timeout) => scalar::duration(timeout, at, notes)?,
+    };
+    Some(Some(timeout).filter(|timeout| !timeout.is_zero()))
 }
 
 /// Whom to ask.
