@@ -38,14 +38,18 @@ def honoured():
     return found
 
 
-def fields_of(bootstrap):
-    """Every field that is set anywhere in a bootstrap, inside of typed configurations too."""
+def parsed(bootstrap):
+    """A bootstrap as a message."""
     for name in re.findall(r'"@type": "type\.googleapis\.com/([\w.]+)"', json.dumps(bootstrap)):
         message(name)
     # The descriptors for Python are a little older than Envoy.
-    whole = json_format.ParseDict(bootstrap, message("envoy.config.bootstrap.v3.Bootstrap")(), ignore_unknown_fields=True)
+    return json_format.ParseDict(bootstrap, message("envoy.config.bootstrap.v3.Bootstrap")(), ignore_unknown_fields=True)
+
+
+def fields_of(bootstrap):
+    """Every field that is set anywhere in a bootstrap, inside of typed configurations too."""
     found = set()
-    _walk(whole, found)
+    _walk(parsed(bootstrap), found)
     return found
 
 
