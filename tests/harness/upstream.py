@@ -2,8 +2,8 @@
 
 What to answer travels with the request, in the header `x-respond` (JSON): `status`, `headers`
 (pairs), `body`, `fill` (a body of that many bytes), `framing` (`length`, `chunked`, `close`), `trailers`, `gate` (hold the answer until
-the test opens that gate), `hangup` (`before` the head or in the `middle` of the body), `tunnel` (send
-bytes back after the head). Without it
+the test opens that gate), `hangup` (`before` the head or in the `middle` of the body, with `code` over h2),
+`tunnel` (send bytes back after the head). Without it
 the answer is 200 and the server's own body, or else a JSON description of the request.
 """
 
@@ -384,7 +384,7 @@ class _Http2:
 
     def _respond(self, stream, plan, method):
         if plan.get("hangup") == "before":
-            self._h2.reset_stream(stream, error_code=2)
+            self._h2.reset_stream(stream, error_code=plan.get("code", 2))
             return
         body = plan["body"].encode("latin-1")
         headers = [(":status", str(plan["status"]))] + [(n.lower(), v) for n, v in plan["headers"]]
@@ -396,7 +396,7 @@ class _Http2:
         self._h2.send_headers(stream, headers, end_stream=ends)
         if plan.get("hangup") == "middle":
             self._h2.send_data(stream, body[: len(body) // 2])
-            self._h2.reset_stream(stream, error_code=2)
+            self._h2.reset_stream(stream, error_code=plan.get("code", 2))
         elif not ends:
             self._pending[stream] = (b"" if bodiless else body, trailers)
             self._continue_bodies()

@@ -266,6 +266,18 @@ impl Balancer {
         hash: Option<u64>,
         avoid: &[EndpointId],
     ) -> Option<Picked<'_>> {
+        let chance = chance.into();
+        self.pick_other(chance, hash, |host| avoid.contains(&host.endpoint.id()))
+            .or_else(|| self.pick_for(chance, hash))
+    }
+
+    /// Like [`Self::pick_for`] for another try; `None` where all hosts are left out.
+    pub fn pick_other(
+        &self,
+        chance: impl Into<Chance>,
+        hash: Option<u64>,
+        is_left_out: impl Fn(&Host) -> bool,
+    ) -> Option<Picked<'_>> {
         let Chance { random, now } = chance.into();
         let mut draw = Draw::new(random);
         let hash = self.hash(hash, &mut draw);
@@ -284,9 +296,8 @@ impl Balancer {
             });
         rehashed
             .chain(everyone)
-            .filter_map(|(tier, pool, at)| self.picked(tier, pool, at))
-            .find(|picked| !avoid.contains(&picked.endpoint.id()))
-            .or_else(|| self.picked(tier, pool, at))
+            .find(|(_, pool, at)| self.host(pool, *at).is_some_and(|host| !is_left_out(host)))
+            .and_then(|(tier, pool, at)| self.picked(tier, pool, at))
     }
 
     /// The number that decides where hashes do.
@@ -329,6 +340,10 @@ impl Balancer {
             Policy::Hashed(_) => pool.at_hash(hash),
             Policy::HashedWithin(_, factor) => bounded::at(pool, &self.hosts, hash, factor),
         }
+    }
+
+    fn host(&self, pool: &Pool, at: usize) -> Option<&Host> {
+        self.hosts.get(pool.member(at)? as usize)
     }
 
     #[inline]

@@ -33,7 +33,7 @@ pub struct Host {
     /// What it is placed by where requests are hashed (`hash_key` of its `envoy.lb` metadata, or its
     /// hostname where the policy says so); its address unless set.
     pub hash_key: Option<Arc<str>>,
-    /// What it says of itself (its `envoy.lb` metadata), where the cluster is divided by that.
+    /// What it says of itself (its `envoy.lb` metadata).
     pub labels: Arc<[Label]>,
 }
 

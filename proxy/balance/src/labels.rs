@@ -18,6 +18,11 @@ pub struct Label {
 }
 
 impl Label {
+    /// Whether it has this value, or is a list with such an item.
+    pub fn says(&self, value: &str) -> bool {
+        self.values(true).iter().any(|each| **each == *value)
+    }
+
     /// The values that it stands for, where any item of a list may be asked for or not.
     pub(crate) fn values(&self, list_as_any: bool) -> &[Arc<str>] {
         match &self.items {

@@ -99,6 +99,7 @@ pub(crate) fn build(parts: Parts<'_>) -> Cluster {
         checks,
         is_ready,
         slow_start: resource.balancing.slow_start,
+        retry: resource.retry.clone(),
         latencies: match resource.balancing.picker {
             Picker::PeakEwma { decay } => Some(Decay::over(decay)),
             _ => None,

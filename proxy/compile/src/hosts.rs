@@ -93,9 +93,7 @@ impl Making<'_> {
             LocalityWeights::Followed => *weight,
         };
         for configured in endpoints {
-            // Nobody asks what endpoints say of themselves where there are no subsets.
-            let said = configured.labels.as_deref().filter(|_| self.resource.subsets.is_some());
-            let labels = subsets::labels(said);
+            let labels = subsets::labels(configured.labels.as_deref());
             let template = Template {
                 weight: configured.weight,
                 health: health(configured.health),

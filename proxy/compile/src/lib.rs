@@ -104,7 +104,8 @@ pub use weft_resources::{
     InternalAddresses, InternalRedirect, KeyFormat, Limits, LocalRateLimit, LocalReplies,
     MOST_HITS, MessageMutations, Mirror, Origin, OutlierDetection, Priority, Problem, QueryChange,
     RateLimit, Reason, ReplyFilter, ReplyMapper, RequestType, ResetFormat, ResourceType,
-    RetryLimit, RetryOn, RetryPolicy, RouteDescriptors, RouteFilter, RouteFilters, RouteRateLimit,
-    ServerHeader, SessionRules, SessionState, Slow, SlowStart, StatusRanges, StreamLimit,
-    StripPort, TcpCheck, ToldBackoff, TrailerChange, Underscores, Upgrade, Warning, name_of_key,
+    RetryHosts, RetryLimit, RetryOn, RetryPolicy, RouteDescriptors, RouteFilter, RouteFilters,
+    RouteRateLimit, ServerHeader, SessionRules, SessionState, Slow, SlowStart, StatusRanges,
+    StreamLimit, StripPort, TcpCheck, ToldBackoff, TrailerChange, Underscores, Upgrade, Warning,
+    name_of_key,
 };

@@ -24,9 +24,12 @@ pub use inspection::{
 pub use listener::{
     AskedConnections, Chain, Chains, ConnectionLimit, FilterChain, Gate, HandOff, Listener,
 };
+pub use picking::Avoided;
 pub use scopes::Scopes;
 
-use weft_resources::{HeadRules, HttpFilter, LocalReplies, Priority, SlowStart, Upgrade};
+use weft_resources::{
+    HeadRules, HttpFilter, LocalReplies, Priority, RetryPolicy, SlowStart, Upgrade,
+};
 
 use crate::{
     checks::Checks, dynamic_hosts::HostCache, hedges::Hedges, outliers::Outliers,
@@ -254,6 +257,8 @@ pub struct Cluster {
     pub outliers: Option<Outliers>,
     /// Sends requests that are slow to a second endpoint as well; carried over while its settings stay.
     pub hedges: Option<Arc<Hedges>>,
+    /// Holds in place of what routes say of retries.
+    pub retry: Option<Arc<RetryPolicy>>,
     /// Requests that are not sent at all.
     pub drop_overloads: DropOverloads,
     /// Picks an endpoint.

@@ -202,9 +202,10 @@ impl Journey {
         // A filter may have made gRPC of it.
         let is_call = is_grpc || (!chain.filters.is_empty() && local_reply::is_grpc(&fields));
         let deadline = deadline::of(to, timing, record.began(), is_call, &mut fields);
+        let policy = cluster.retry.as_ref().or(to.retry.as_ref());
         let told = Told {
             whole: timeout.map(|(limit, _)| limit),
-            per_try: retry::per_try_timeout(to.retry.as_deref(), asked_retries.as_deref()),
+            per_try: retry::per_try_timeout(policy.map(Arc::as_ref), asked_retries.as_deref()),
             as_header: keep_originals,
             as_grpc: is_call && to.grpc_timeout.is_some(),
         };
@@ -237,7 +238,7 @@ impl Journey {
         };
         // Nearly no request has either, and is spared the view.
         let hedges = cluster.hedges.as_ref();
-        let asks = to.retry.is_some() || asked_retries.is_some() || hedges.is_some();
+        let asks = policy.is_some() || asked_retries.is_some() || hedges.is_some();
         let asks = asks && tunnel.is_none();
         let retries = if asks {
             let view = RequestView {
@@ -249,7 +250,7 @@ impl Journey {
                 headers: &fields,
                 random,
             };
-            Retries::new(to.retry.as_ref(), asked_retries, to.priority, told, hedges, &view)
+            Retries::new(policy, asked_retries, to.priority, told, hedges, &view)
                 .map(|retries| retries.hedging(to.hedges))
         } else {
             None

@@ -18,7 +18,7 @@ use http::{
     header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
 use http_body::Frame;
-use weft_compile::{Cluster, Hedges, Priority, RetryOn, RetryPolicy};
+use weft_compile::{Cluster, Hedges, Priority, RetryHosts, RetryOn, RetryPolicy};
 use weft_route::RequestView;
 
 pub(crate) use asked::Asked;
@@ -139,6 +139,11 @@ impl Retries {
     /// How long nothing of a try's response may come.
     pub(crate) fn per_try_idle(&self) -> Option<Duration> {
         self.policy.as_ref()?.per_try_idle
+    }
+
+    /// Which endpoints the request is not sent to once more.
+    pub(crate) fn omitted(&self) -> Option<&RetryHosts> {
+        self.policy.as_ref()?.omitted.as_deref()
     }
 
     /// After a try without a response.

@@ -21,6 +21,7 @@ use crate::{
     path::At,
     problem::{Notes, Problem},
     protocol_options::{self, HttpOptions, UpstreamProtocol},
+    retry_policy::RetryPolicy,
     scalar,
     subsets::{self, SubsetConfig},
     transport::{self, UpstreamProxyProtocol},
@@ -55,6 +56,8 @@ pub struct Cluster {
     pub ignore_new_until_checked: bool,
     /// `outlier_detection`, if there is any.
     pub outlier_detection: Option<OutlierDetection>,
+    /// `HttpProtocolOptions.retry_policy`: holds in place of what routes say.
+    pub retry: Option<Arc<RetryPolicy>>,
     /// `common_lb_config.close_connections_on_host_set_change`: connections to all endpoints drain
     /// whenever one comes or goes.
     pub drain_on_host_set_change: bool,
@@ -157,6 +160,7 @@ pub(crate) fn read(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> O
         max_headers_count,
         key_format,
         http2,
+        retry,
     } = protocol_options::of_cluster(message, at, notes)?;
     let connection = ConnectionSettings {
         connect_timeout,
@@ -196,6 +200,7 @@ pub(crate) fn read(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> O
             .as_ref()
             .is_some_and(|config| config.ignore_new_hosts_until_first_hc),
         outlier_detection: outlier_detection::of_cluster(message, at, notes),
+        retry,
         drain_on_host_set_change: message
             .common_lb_config
             .as_ref()

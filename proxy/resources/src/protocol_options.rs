@@ -1,6 +1,6 @@
 //! Which protocol a cluster is spoken to in.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use weft_proto::pb::envoy::{
     config::{cluster::v3 as wire, core::v3 as core},
@@ -14,6 +14,7 @@ use crate::{
     key_format::{self, KeyFormat},
     path::At,
     problem::{Notes, Problem},
+    retry_policy::{self, RetryPolicy},
     scalar,
 };
 
@@ -50,6 +51,7 @@ pub(crate) struct HttpOptions {
     pub(crate) max_headers_count: u32,
     pub(crate) key_format: KeyFormat,
     pub(crate) http2: Http2Options,
+    pub(crate) retry: Option<Arc<RetryPolicy>>,
 }
 
 /// Reads `typed_extension_protocol_options`, or the deprecated fields that came before it.
@@ -105,9 +107,15 @@ fn typed(message: &HttpProtocolOptions, at: &At<'_>, notes: &mut Notes) -> Optio
             "explicit_http_config and use_downstream_protocol_config are",
         )?,
     };
+    let retry = match &message.retry_policy {
+        None => None,
+        Some(policy) => {
+            Some(Arc::new(retry_policy::read(policy, &at.field("retry_policy"), notes)?))
+        }
+    };
     let at = at.field("common_http_protocol_options");
     let common = common(message.common_http_protocol_options.as_ref(), &at, notes);
-    Some(HttpOptions { protocol, key_format, http2, ..common })
+    Some(HttpOptions { protocol, key_format, http2, retry, ..common })
 }
 
 fn explicit(
@@ -192,6 +200,7 @@ fn common(
         max_headers_count: MAX_HEADERS_COUNT,
         key_format: KeyFormat::default(),
         http2: Http2Options::default(),
+        retry: None,
     };
     let Some(message) = message else { return options };
     let idle = message.idle_timeout.as_ref();

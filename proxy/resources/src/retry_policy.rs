@@ -15,6 +15,7 @@ use crate::{
     headers, matching,
     path::At,
     problem::{Notes, Problem},
+    retry_hosts::{self, RetryHosts},
     scalar,
 };
 
@@ -143,7 +144,7 @@ impl BitOrAssign for RetryOn {
 }
 
 /// `RetryPolicy`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RetryPolicy {
     /// `retry_on`.
     pub on: RetryOn,
@@ -163,6 +164,8 @@ pub struct RetryPolicy {
     pub backoff: RetryBackoff,
     /// `rate_limited_retry_back_off`.
     pub told: Option<ToldBackoff>,
+    /// `retry_host_predicate`, as far as it leaves out more than endpoints that were tried.
+    pub omitted: Option<Box<RetryHosts>>,
 }
 
 impl Default for RetryPolicy {
@@ -177,6 +180,7 @@ impl Default for RetryPolicy {
             request_headers: Box::default(),
             backoff: RetryBackoff::default(),
             told: None,
+            omitted: None,
         }
     }
 }
@@ -224,8 +228,6 @@ pub enum ResetFormat {
     UnixTimestamp,
 }
 
-const PREVIOUS_HOSTS: &str = "envoy.retry_host_predicates.previous_hosts";
-
 /// Reads a policy.
 pub(crate) fn read(
     message: &wire::RetryPolicy,
@@ -235,17 +237,6 @@ pub(crate) fn read(
     let (on, unknown) = RetryOn::list(&message.retry_on);
     for name in unknown {
         notes.warn(&at.field("retry_on"), format!("{name:?} is no condition that is supported"));
-    }
-    for (index, predicate) in message.retry_host_predicate.iter().enumerate() {
-        // Endpoints that were tried are always avoided while there are others.
-        if predicate.name != PREVIOUS_HOSTS {
-            let at = at.item("retry_host_predicate", index);
-            let why = format!(
-                "{} is not followed; endpoints that were tried are avoided",
-                predicate.name
-            );
-            notes.warn(&at, why);
-        }
     }
     let per_try = message.per_try_timeout.as_ref();
     let per_try_timeout = scalar::timeout_or(per_try, None, &at.field("per_try_timeout"), notes);
@@ -277,6 +268,7 @@ pub(crate) fn read(
         )?,
         backoff,
         told,
+        omitted: retry_hosts::read(&message.retry_host_predicate, at, notes)?,
     })
 }
 

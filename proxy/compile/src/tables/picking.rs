@@ -1,8 +1,36 @@
 //! Which endpoint of a cluster takes a request.
 
-use weft_balance::{Balancer, Chance, Chosen, Criteria, EndpointId, Picked};
+use weft_balance::{Balancer, Chance, Chosen, Criteria, EndpointId, Host, Picked};
+use weft_resources::RetryHosts;
 
 use super::Cluster;
+
+/// Endpoints that another try of a request does not go to while there are others.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Avoided<'a> {
+    /// Those that were tried.
+    pub tried: &'a [EndpointId],
+    /// Those that a retry policy leaves out.
+    pub omitted: Option<&'a RetryHosts>,
+}
+
+impl Avoided<'_> {
+    fn has(&self, host: &Host) -> bool {
+        self.tried.contains(&host.endpoint.id())
+            || self.omitted.is_some_and(|omitted| is_omitted(omitted, host))
+    }
+}
+
+fn is_omitted(omitted: &RetryHosts, host: &Host) -> bool {
+    let says = |key: &str, value: &str| {
+        host.labels.iter().any(|label| *label.key == *key && label.says(value))
+    };
+    (omitted.canaries && says("canary", "true"))
+        || omitted
+            .labelled
+            .iter()
+            .any(|labels| labels.iter().all(|(key, value)| says(key, &value.text)))
+}
 
 impl Cluster {
     /// Where a request goes that asks for these labels, as far as this cluster has subsets.
@@ -14,7 +42,7 @@ impl Cluster {
         }
     }
 
-    /// The endpoint for a request that asks for these labels; not one of `avoid`, unless there are no
+    /// The endpoint for a request that asks for these labels; not one of `tried`, unless there are no
     /// others. In an aggregate the members say what their subsets are.
     #[inline]
     pub fn pick(
@@ -22,13 +50,36 @@ impl Cluster {
         asked: Option<&Criteria>,
         chance: impl Into<Chance>,
         hash: Option<u64>,
-        avoid: &[EndpointId],
+        tried: &[EndpointId],
     ) -> Option<Picked<'_>> {
         let chance = chance.into();
-        let picked = from(self.within(asked)?, chance, hash, avoid)?;
+        let other = || self.pick_other(asked, chance, hash, Avoided { tried, omitted: None });
+        if tried.is_empty() { None } else { other() }
+            .or_else(|| self.pick_by(asked, |balancer| balancer.pick_for(chance, hash)))
+    }
+
+    /// The endpoint for another try of a request; `None` where there is none but those avoided.
+    pub fn pick_other(
+        &self,
+        asked: Option<&Criteria>,
+        chance: impl Into<Chance>,
+        hash: Option<u64>,
+        avoid: Avoided<'_>,
+    ) -> Option<Picked<'_>> {
+        let chance = chance.into();
+        self.pick_by(asked, |it| it.pick_other(chance, hash, |host| avoid.has(host)))
+    }
+
+    #[inline]
+    fn pick_by<'a>(
+        &'a self,
+        asked: Option<&Criteria>,
+        pick: impl Fn(&'a Balancer) -> Option<Picked<'a>>,
+    ) -> Option<Picked<'a>> {
+        let picked = pick(self.within(asked)?)?;
         match self.members.get(picked.group) {
             Some(member) if member.subsets.is_some() => {
-                let found = from(member.within(asked)?, chance, hash, avoid)?;
+                let found = pick(member.within(asked)?)?;
                 Some(Picked { group: picked.group, ..found })
             }
             _ => Some(picked),
@@ -48,19 +99,5 @@ impl Cluster {
             Chosen::Nowhere => {}
         }
         chosen.balancer()
-    }
-}
-
-#[inline]
-fn from<'a>(
-    balancer: &'a Balancer,
-    chance: Chance,
-    hash: Option<u64>,
-    avoid: &[EndpointId],
-) -> Option<Picked<'a>> {
-    if avoid.is_empty() {
-        balancer.pick_for(chance, hash)
-    } else {
-        balancer.pick_avoiding(chance, hash, avoid)
     }
 }

@@ -4,7 +4,7 @@ use std::{num::NonZeroU64, sync::Arc, time::Instant};
 
 use smallvec::SmallVec;
 use weft_balance::{EndpointId, EndpointState};
-use weft_compile::HostCache;
+use weft_compile::{Avoided, HostCache};
 
 use super::{Journey, attempts::ATTEMPTS};
 use crate::{downstream::Connection, ticks, upstream, wish::Granted};
@@ -73,12 +73,13 @@ impl Journey {
             cluster.pick(asked, ticks::chance(balancer, self.random), hash, &[])?
         } else {
             let random = ticks::chance(balancer, connection.worker.random_u64());
-            let other = cluster.pick(asked, random, hash, &tried.all)?;
-            if tried.all.contains(&other.endpoint.id()) {
-                cluster.pick(asked, random, hash, &tried.unreachable())?
-            } else {
-                other
-            }
+            let omitted = self.retries.as_ref().and_then(|retries| retries.omitted());
+            let other = |tried: &[EndpointId]| {
+                cluster.pick_other(asked, random, hash, Avoided { tried, omitted })
+            };
+            other(&tried.all)
+                .or_else(|| other(&tried.unreachable()))
+                .or_else(|| cluster.pick(asked, random, hash, &tried.unreachable()))?
         };
         self.cluster.count_pick(&picked);
         self.member = self.cluster.members.get(picked.group).cloned();
