@@ -85,9 +85,9 @@ pub use routing::{
     RouteConfig, RouteEntry, RouteNames, RouteTarget, WeightedCluster, WeightedRoute,
 };
 pub use tables::{
-    AskedConnections, Backoff, BindAddress, Chain, Chains, CircuitBreakers, ClientOptions, Cluster,
-    ClusterId, Codec, ConnectionLimit, ConnectionSettings, FamilyOrder, FilterChain, Gate, HandOff,
-    Http2Options, HttpChain, Inspection, Keepalive, KeptTlvs, ListenAddress, Listener,
+    AskedConnections, Avoided, Backoff, BindAddress, Chain, Chains, CircuitBreakers, ClientOptions,
+    Cluster, ClusterId, Codec, ConnectionLimit, ConnectionSettings, FamilyOrder, FilterChain, Gate,
+    HandOff, Http2Options, HttpChain, Inspection, Keepalive, KeptTlvs, ListenAddress, Listener,
     ListenerFilter, ListenerFilterKind, OriginalDestination, PortRule, ProxyProtocolRules,
     RouteConfigId, Routes, Scopes, SocketOption, SocketSettings, SocketState, SocketValue, Tables,
     Target, TcpChain, TcpKeepalive, TlvMerge, TlvRule, TlvValue, Tlvs, Tunneling, UpstreamProtocol,
