@@ -115,6 +115,20 @@ pub(crate) struct RunArgs {
     /// default 95 % of what its cgroup may have.
     #[arg(long, value_name = "MIB", env = "WEFT_MAX_MEMORY_MIB", help_heading = "Process")]
     pub(crate) max_memory_mib: Option<u64>,
+    /// Close connections of clients as they come while there are this many; 0 is no bound. By default
+    /// half of the files that the process may have open. What a bootstrap says comes first.
+    #[arg(long, value_name = "N", env = "WEFT_MAX_CONNECTIONS", help_heading = "Process")]
+    pub(crate) max_connections: Option<u64>,
+    /// Refuse new requests (503 with `retry-after`) in a worker that comes to what is due later than
+    /// this, three times in a row; 0 is no bound.
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value_t = 1000,
+        env = "WEFT_SHED_LAG_MS",
+        help_heading = "Process"
+    )]
+    pub(crate) shed_lag_ms: u64,
     /// Where the last known good configuration is kept, for a start while the control plane cannot
     /// be reached. For sidecars by default `$XDG_STATE_HOME/weft` or `~/.local/state/weft`; with a
     /// bootstrap it is kept only if this is given.

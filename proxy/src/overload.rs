@@ -1,5 +1,5 @@
 //! The guard against running out of memory: what the process holds against its bounds, several times a
-//! second.
+//! second. What workers say of how late they are becomes statistics here.
 
 use std::{fs, sync::Arc, time::Duration};
 
@@ -59,15 +59,16 @@ impl Bounds {
     }
 }
 
-/// Looks after the process as long as it lives; without bounds there is nothing to do.
+/// Looks after the process as long as it lives.
 pub(crate) async fn follow(bounds: Bounds, overload: Arc<Overload>, stats: Arc<Stats>) {
-    if bounds == (Bounds { shed: None, refuse: None }) {
-        return;
-    }
+    let is_bounded = bounds != (Bounds { shed: None, refuse: None });
     let mut tick = tokio::time::interval(EVERY);
     loop {
         tick.tick().await;
-        let Some(held) = held() else { continue };
+        let lag = u64::try_from(overload.take_lag().as_millis()).unwrap_or(u64::MAX);
+        stats.overload.lag_ms.set(lag);
+        stats.overload.late_workers.set(overload.late_workers() as u64);
+        let Some(held) = (if is_bounded { held() } else { None }) else { continue };
         let before = overload.get();
         let pressure = bounds.pressure(held, before);
         stats.overload.memory_bytes.set(held);

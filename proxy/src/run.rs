@@ -14,8 +14,8 @@ use tokio::{
 };
 use weft_admin::{Admin, Command, ServerState};
 use weft_compile::{ListenAddress, ResourceType, Update};
-use weft_http::{ConnectionLimits, Identity, Phase, WorkerOptions};
-use weft_net::Acceptor;
+use weft_http::{Identity, Phase, WorkerOptions};
+use weft_net::{Acceptor, raise_open_files};
 use weft_proto::{pb::envoy::config::core::v3::Node, registry::WorkloadState};
 use weft_telemetry::Stats;
 
@@ -187,8 +187,9 @@ pub(crate) fn serve(args: &RunArgs) -> anyhow::Result<()> {
         drain_time: Duration::from_secs(args.drain_time_s),
         host: Arc::new(workers::this_host()),
         identity: identity(&start.bootstrap.node),
-        limits: Arc::new(ConnectionLimits::from(&start.bootstrap.limits)),
+        limits: Arc::new(start.bootstrap.limits.within(args.max_connections, raise_open_files())),
         overload: Arc::default(),
+        most_lag: Some(Duration::from_millis(args.shed_lag_ms)).filter(|most| !most.is_zero()),
     };
     let workers =
         Workers::start(concurrency, &options, || fastrand::u64(..)).context("starting workers")?;

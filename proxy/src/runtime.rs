@@ -23,13 +23,21 @@ pub(crate) struct Limits {
     pub(crate) by_listener: Vec<(Box<str>, u64)>,
 }
 
-impl From<&Limits> for ConnectionLimits {
-    fn from(limits: &Limits) -> Self {
-        Self::new(limits.global, limits.by_listener.iter().cloned())
-    }
-}
+/// Files that are open whatever comes: those of logs, workers and the control plane.
+const OTHER_FILES: u64 = 64;
 
 impl Limits {
+    /// These, where the bootstrap has none for all listeners together with the one that was `given`, of
+    /// which 0 is none. Otherwise every client can have a connection to an upstream, too.
+    pub(crate) fn within(&self, given: Option<u64>, files: Option<u64>) -> ConnectionLimits {
+        let of_files = files.map(|files| (files.saturating_sub(OTHER_FILES) / 2).max(1));
+        let by_default = match given {
+            Some(given) => Some(given).filter(|given| *given > 0),
+            None => of_files,
+        };
+        ConnectionLimits::new(self.global.or(by_default), self.by_listener.iter().cloned())
+    }
+
     /// Reads the static layers, of which later ones override earlier ones, and the overload manager,
     /// which counts before either. What is wrong, and what has no effect, is added to the lists.
     pub(crate) fn read(
@@ -132,6 +140,20 @@ mod tests {
         let (mut findings, mut warnings) = (Vec::new(), Vec::new());
         let limits = Limits::read(&bootstrap, &mut findings, &mut warnings);
         (limits, findings, warnings)
+    }
+
+    #[test]
+    fn a_limit_is_the_bootstrap_s_or_given_or_what_files_allow() {
+        let most = |bootstrap, given, files| {
+            let limits = Limits { global: bootstrap, ..Limits::default() };
+            limits.within(given, files).most()
+        };
+        assert_eq!(most(Some(5), Some(6), Some(1000)), Some(5));
+        assert_eq!(most(None, Some(6), Some(1000)), Some(6));
+        assert_eq!(most(None, Some(0), Some(1000)), None);
+        assert_eq!(most(None, None, Some(1064)), Some(500));
+        assert_eq!(most(None, None, Some(3)), Some(1));
+        assert_eq!(most(None, None, None), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
-"""The guard against running out of memory."""
+"""The guards against running out of memory, of time and of files."""
 
-import threading
+import signal
+import time
 
 import pytest
 
@@ -52,3 +53,31 @@ def test_a_bound_that_is_not_reached_changes_nothing(place):
     until(lambda: stat(proxy, "overload.memory_bytes") > 0, "the guard to look")
     assert http1.request(proxy.port()).body == b"fine"
     assert stat(proxy, "overload.sheds_requests") == 0
+
+
+def test_requests_are_refused_by_a_worker_that_is_late(place):
+    up, proxy = place("--shed-lag-ms", "20", "--shed-memory-mib", "0", "--max-memory-mib", "0")
+
+    def held_up():
+        """Stops the process for a while, as a machine with too much to do would."""
+        proxy.process.signal(signal.SIGSTOP)
+        time.sleep(0.15)
+        proxy.process.signal(signal.SIGCONT)
+        return http1.request(proxy.port())
+
+    refused = until(lambda: next((got for got in [held_up()] if got.status == 503), None), "a request to be refused")
+    assert (refused.body, refused.header("retry-after")) == (b"the proxy is overloaded", "1")
+    assert stat(proxy, "http.main.downstream_rq_overload_close") >= 1
+    until(lambda: http1.request(proxy.port()).status == 200, "it to be in time again")
+    until(lambda: stat(proxy, "overload.late_workers") == 0, "that to be said")
+
+
+def test_connections_above_a_number_are_closed(place):
+    _, proxy = place("--max-connections", "1")
+    with http1.Connection(proxy.port()) as first:
+        assert first.request("GET", "/").status == 200
+        with http1.Connection(proxy.port()) as second:
+            assert second.read_to_end() == b""
+        assert first.request("GET", "/").status == 200
+    until(lambda: http1.request(proxy.port()).status == 200, "its place to be free")
+

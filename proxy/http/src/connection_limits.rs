@@ -46,6 +46,11 @@ pub(crate) enum TooMany {
 }
 
 impl ConnectionLimits {
+    /// How many there may be of all listeners together.
+    pub fn most(&self) -> Option<u64> {
+        self.global.as_ref().map(|limit| limit.most)
+    }
+
     /// `global` for all listeners together but those that ignore it, and one for each listener
     /// that is named.
     pub fn new(

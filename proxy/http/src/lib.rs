@@ -35,6 +35,7 @@ mod headers;
 mod http1;
 mod http2;
 mod inspection;
+mod lag;
 mod lives;
 mod local_reply;
 mod mirror;

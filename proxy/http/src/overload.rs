@@ -1,7 +1,10 @@
 //! Whether the process has room for more, as all workers are told: with too little of it requests are
 //! answered 503, and with less than that connections are closed as they come.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::{
+    sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, Version, header::RETRY_AFTER};
@@ -22,7 +25,13 @@ pub enum Pressure {
 
 /// What all workers look at. Asking costs one relaxed load.
 #[derive(Debug, Default)]
-pub struct Overload(AtomicU8);
+pub struct Overload {
+    level: AtomicU8,
+    /// Workers that are late with what is due.
+    late: AtomicUsize,
+    /// The longest that one was late since somebody asked, in microseconds.
+    lag: AtomicU64,
+}
 
 impl Overload {
     /// From now on it is this.
@@ -32,24 +41,44 @@ impl Overload {
             Pressure::ShedRequests => 1,
             Pressure::ShedConnections => 2,
         };
-        self.0.store(level, Ordering::Relaxed);
+        self.level.store(level, Ordering::Relaxed);
     }
 
     /// What it is now.
     pub fn get(&self) -> Pressure {
-        match self.0.load(Ordering::Relaxed) {
+        match self.level.load(Ordering::Relaxed) {
             0 => Pressure::None,
             1 => Pressure::ShedRequests,
             _ => Pressure::ShedConnections,
         }
     }
 
+    /// How many workers are late with what is due, and refuse requests.
+    pub fn late_workers(&self) -> usize {
+        self.late.load(Ordering::Relaxed)
+    }
+
+    /// The longest that a worker was late since this was asked last.
+    pub fn take_lag(&self) -> Duration {
+        Duration::from_micros(self.lag.swap(0, Ordering::Relaxed))
+    }
+
+    pub(crate) fn note_lag(&self, late_by: Duration) {
+        let micros = u64::try_from(late_by.as_micros()).unwrap_or(u64::MAX);
+        self.lag.fetch_max(micros, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_late(&self, is_late: bool) {
+        let count = if is_late { AtomicUsize::fetch_add } else { AtomicUsize::fetch_sub };
+        count(&self.late, 1, Ordering::Relaxed);
+    }
+
     pub(crate) fn sheds_requests(&self) -> bool {
-        self.0.load(Ordering::Relaxed) != 0
+        self.level.load(Ordering::Relaxed) != 0
     }
 
     pub(crate) fn sheds_connections(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 1
+        self.level.load(Ordering::Relaxed) > 1
     }
 }
 

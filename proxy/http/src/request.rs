@@ -112,7 +112,7 @@ fn decide(
     if let Err(answer) = entered {
         return asking.answer(*answer, &record, passage);
     }
-    if connection.worker.overload().sheds_requests() {
+    if connection.worker.sheds_requests() {
         connection.chain.stats.downstream_rq_overload_close.inc();
         return asking.answer(overload::refusal(parts.version), &record, passage);
     }

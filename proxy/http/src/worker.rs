@@ -24,6 +24,7 @@ use crate::{
     connection_limits::ConnectionLimits,
     date::Date,
     inspection::HeldBytes,
+    lag::{self, Lag},
     lives::Lives,
     overload::Overload,
     phase::{Phase, PhaseCell},
@@ -51,6 +52,9 @@ pub struct WorkerOptions {
     pub limits: Arc<ConnectionLimits>,
     /// Whether the process has room for more.
     pub overload: Arc<Overload>,
+    /// A worker that is later than this with what is due takes no more requests; `None` for ever so
+    /// late.
+    pub most_lag: Option<Duration>,
 }
 
 /// Which proxy this is, by its node in the bootstrap.
@@ -77,6 +81,8 @@ pub struct Worker {
     identity: Identity,
     limits: Arc<ConnectionLimits>,
     overload: Arc<Overload>,
+    most_lag: Option<Duration>,
+    is_late: Cell<bool>,
     rate_stats: RefCell<RateStats>,
     connections: Cell<usize>,
     busy: Cell<usize>,
@@ -131,6 +137,8 @@ impl Worker {
             identity: options.identity,
             limits: options.limits,
             overload: options.overload,
+            most_lag: options.most_lag,
+            is_late: Cell::new(false),
             rate_stats: RefCell::default(),
             connections: Cell::new(0),
             busy: Cell::new(0),
@@ -167,6 +175,28 @@ impl Worker {
         loop {
             tick.tick().await;
             self.pools.sweep(Instant::now());
+        }
+    }
+
+    /// Sees to it that it takes no more than it gets done; runs as long as the worker.
+    pub async fn watch_lag(self: Rc<Self>) {
+        let Some(most) = self.most_lag else { return };
+        let mut lag = Lag::new(most);
+        loop {
+            let due = Instant::now() + lag::EVERY;
+            tokio::time::sleep_until(due.into()).await;
+            let late_by = due.elapsed();
+            self.overload.note_lag(late_by);
+            let is_late = lag.seen(late_by);
+            if self.is_late.replace(is_late) != is_late {
+                self.overload.count_late(is_late);
+                let ms = late_by.as_millis();
+                if is_late {
+                    tracing::warn!(ms, "a worker is later than --shed-lag-ms and refuses requests");
+                } else {
+                    tracing::info!(ms, "a worker is in time again");
+                }
+            }
         }
     }
 
@@ -238,6 +268,11 @@ impl Worker {
 
     pub(crate) fn overload(&self) -> &Overload {
         &self.overload
+    }
+
+    /// Whether new requests are refused.
+    pub(crate) fn sheds_requests(&self) -> bool {
+        self.is_late.get() || self.overload.sheds_requests()
     }
 
     pub(crate) fn pools(&self) -> &Pools {

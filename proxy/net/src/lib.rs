@@ -6,6 +6,7 @@ mod bind;
 mod connect;
 mod detect;
 mod inspect;
+mod open_files;
 mod option;
 mod own_code;
 mod pipes;
@@ -22,6 +23,7 @@ pub use inspect::{
     encode_proxy_v1, encode_proxy_v2, inspect_client_hello, inspect_http_line,
     inspect_proxy_header,
 };
+pub use open_files::raise_open_files;
 pub use option::{SocketOption, When};
 pub use own_code::give_back_own_code;
 pub use splice::{CopyEnd, Moved, Side, copy_both_ways};

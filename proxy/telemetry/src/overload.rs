@@ -11,12 +11,18 @@ pub struct OverloadStats {
     pub sheds_requests: Gauge,
     /// 1 while connections are refused.
     pub sheds_connections: Gauge,
+    /// The longest that a worker was late with what was due, when looked at last, in milliseconds.
+    pub lag_ms: Gauge,
+    /// Workers that refuse requests because they are late with what is due.
+    pub late_workers: Gauge,
 }
 
 impl OverloadStats {
     pub(crate) fn visit<'a>(&'a self, see: &mut dyn FnMut(&'static str, Value<'a>)) {
-        let Self { memory_bytes, sheds_requests, sheds_connections } = self;
+        let Self { memory_bytes, sheds_requests, sheds_connections, lag_ms, late_workers } = self;
         for (name, gauge) in [
+            ("lag_ms", lag_ms),
+            ("late_workers", late_workers),
             ("memory_bytes", memory_bytes),
             ("sheds_connections", sheds_connections),
             ("sheds_requests", sheds_requests),
