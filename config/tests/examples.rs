@@ -108,6 +108,7 @@ spec: SPEC
         "{timeouts: {x: 1}}",
         "{retries: {x: 1}}",
         "{retries: {budget: {x: 1}}}",
+        "{retries: {headers: [{x: 1}]}}",
         "{loadBalancer: {x: 1}}",
         "{loadBalancer: {slowStart: {x: 1}}}",
         "{drop: {x: 1}}",

@@ -237,6 +237,18 @@ fn policies_fit_their_targets() {
             "\"101\" is not a whole number from 0 to 100",
         ),
         (
+            policy("p", &format!("{{{target}, retries: {{backoff: 1s, maxBackoff: 900ms}}}}")),
+            "maxBackoff is 900ms, and the first rest is 1s already",
+        ),
+        (
+            policy("p", &format!("{{{target}, retries: {{maxBackoff: 24ms}}}}")),
+            "maxBackoff is 24ms, and the first rest is 25ms already",
+        ),
+        (
+            policy("p", &format!("{{{target}, retries: {{headers: []}}}}")),
+            "\"[]\" is not a list of at least one item",
+        ),
+        (
             policy("p", &format!("{{{target}, fault: {{maxActive: 1}}}}")),
             "none of these is given: delay, abort",
         ),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::policy::{duration, is_default};
-use super::route::Method;
+use super::route::{Method, NamedMatch};
 
 /// Which requests are sent once more. What was provably not processed is sent once more anyway.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -21,6 +21,9 @@ pub struct Retries {
     /// Statuses that do as well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub codes: Option<Vec<u16>>,
+    /// Headers of responses that do as well, any of them, each name once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub headers: Option<Vec<NamedMatch>>,
     /// Which requests may be sent once more though somebody may have begun on them, at least one
     /// method; those that change nothing twice (RFC 9110 section 9.2.2) without it. What carries an
     /// `Idempotency-Key` may be in any case, and so may calls of gRPC, whose conditions say enough.
@@ -29,10 +32,20 @@ pub struct Retries {
     /// How long one try may take; more than zero.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "duration")]
     pub per_try_timeout: Option<Duration>,
+    /// How long nothing of a try's response may come; more than zero.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "duration")]
+    pub per_try_idle_timeout: Option<Duration>,
     /// About how long to rest before the second try, up to twice as long before each further one;
     /// more than zero.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "duration")]
     pub backoff: Option<Duration>,
+    /// What the rest grows to at most, no less than `backoff`; ten times that without it.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "duration")]
+    pub max_backoff: Option<Duration>,
+    /// The longest `Retry-After` of a response that is followed in place of `backoff`; none is without
+    /// it. More than zero.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "duration")]
+    pub max_retry_after: Option<Duration>,
     /// How many requests of a cluster may be retries at once, from one proxy; 3 without it.
     #[serde(skip_serializing_if = "is_default")]
     pub budget: RetryBudget,
@@ -42,13 +55,22 @@ impl Retries {
     /// These, and where they say nothing, those of `base`.
     #[must_use]
     pub fn over(self, base: Self) -> Self {
+        // A bound belongs to what it bounds.
+        let (backoff, max_backoff) = match self.backoff.or(self.max_backoff) {
+            Some(_) => (self.backoff, self.max_backoff),
+            None => (base.backoff, base.max_backoff),
+        };
         Self {
             attempts: self.attempts.or(base.attempts),
             on: self.on.or(base.on),
             codes: self.codes.or(base.codes),
+            headers: self.headers.or(base.headers),
             methods: self.methods.or(base.methods),
             per_try_timeout: self.per_try_timeout.or(base.per_try_timeout),
-            backoff: self.backoff.or(base.backoff),
+            per_try_idle_timeout: self.per_try_idle_timeout.or(base.per_try_idle_timeout),
+            backoff,
+            max_backoff,
+            max_retry_after: self.max_retry_after.or(base.max_retry_after),
             budget: RetryBudget {
                 percent: self.budget.percent.or(base.budget.percent),
                 min_concurrent: self.budget.min_concurrent.or(base.budget.min_concurrent),
@@ -59,8 +81,16 @@ impl Retries {
     /// Whether anything is said about what is tried again: a budget alone limits only what routes
     /// ask for.
     pub fn asks(&self) -> bool {
+        let times = [
+            self.per_try_timeout,
+            self.per_try_idle_timeout,
+            self.backoff,
+            self.max_backoff,
+            self.max_retry_after,
+        ];
         let asked = self.attempts.is_some() || self.on.is_some() || self.codes.is_some();
-        asked || self.methods.is_some() || self.per_try_timeout.is_some() || self.backoff.is_some()
+        let which = self.headers.is_some() || self.methods.is_some();
+        asked || which || times.iter().any(Option::is_some)
     }
 }
 
@@ -186,6 +216,20 @@ mod tests {
             assert_eq!(condition.as_str(), name);
             assert_eq!(serde_json::to_value(condition).ok(), Some(name.into()));
         }
+    }
+
+    #[test]
+    fn a_bound_of_rests_goes_with_the_rest_that_it_bounds() {
+        let millis = |count| Some(Duration::from_millis(count));
+        let of = |backoff, max_backoff| Retries { backoff, max_backoff, ..Default::default() };
+        let base = of(millis(100), millis(1_000));
+        let over = |own: Retries| {
+            let both = own.over(base.clone());
+            (both.backoff, both.max_backoff)
+        };
+        assert_eq!(over(of(None, None)), (millis(100), millis(1_000)));
+        assert_eq!(over(of(millis(2_000), None)), (millis(2_000), None));
+        assert_eq!(over(of(None, millis(50))), (None, millis(50)));
     }
 
     #[test]

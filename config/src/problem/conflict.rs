@@ -61,6 +61,14 @@ pub enum Conflict {
     /// The number of retries is bounded in two ways.
     #[error("circuitBreaker.maxRetries and retries.budget cannot be given both")]
     RetriesTwice,
+    /// The longest rest is shorter than the first one.
+    #[error("maxBackoff is {most:?}, and the first rest is {least:?} already")]
+    BackoffBound {
+        /// What was said.
+        most: std::time::Duration,
+        /// The rest before the second try.
+        least: std::time::Duration,
+    },
     /// Faults are chosen before it is known where a request goes.
     #[error("fault is about a Service as a whole, not about a Subset of it")]
     FaultOfSubset,
@@ -233,6 +241,7 @@ impl Conflict {
             Self::StickySubset => "put it into the policy of the Service",
             Self::SplitOfOne => "name its backends, or remove splitOn",
             Self::RetriesTwice => "keep the budget: it grows with what is under way",
+            Self::BackoffBound { .. } => "make it longer, or give a shorter backoff",
             Self::FaultOfSubset => "put it into the policy of the Service, with a match",
             Self::LimitWithoutSidecars { .. } => {
                 "target an HTTPRoute of the Service: callers limit then; or register its endpoints"

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::fault::fault;
 use super::health::health_check;
 use super::hedging::hedging;
-use super::matches::method;
+use super::matches::{header_list, method};
 use super::share::share;
 use super::spread::{spread, zone_weights};
 use super::stickiness::{stickiness, told_apart_by};
@@ -109,6 +109,9 @@ const CONDITIONS: Choices<Condition> =
 /// No upstream recovers by being asked more often than this.
 const MOST_ATTEMPTS: u32 = 100;
 
+/// The rest before the second try when nobody says how long.
+const BACKOFF: Duration = Duration::from_millis(25);
+
 /// Tries after the first one.
 pub(super) fn attempts(reader: &mut Reader, node: &Node) -> Option<u32> {
     reader.integer(node, 0, MOST_ATTEMPTS)
@@ -140,15 +143,31 @@ fn retries(reader: &mut Reader, node: &Node) -> Option<Retries> {
             unique(reader, node, methods, |it| Some((*it, format!("the method {}", it.as_str()))))
         });
         let per_try_timeout = object.optional(reader, "perTryTimeout", some_time);
+        let per_try_idle_timeout = object.optional(reader, "perTryIdleTimeout", some_time);
+        let headers = object.optional(reader, "headers", |reader, node| {
+            let headers = header_list(reader, node);
+            non_empty(reader, node, headers)
+        });
         let backoff = object.optional(reader, "backoff", some_time);
+        let max_backoff = object.optional(reader, "maxBackoff", some_time);
+        let max_retry_after = object.optional(reader, "maxRetryAfter", some_time);
         let budget = object.optional(reader, "budget", budget);
+        let (backoff, max_backoff) = (backoff?, max_backoff?);
+        if let Some(most) = max_backoff.filter(|most| *most < backoff.unwrap_or(BACKOFF)) {
+            let least = backoff.unwrap_or(BACKOFF);
+            return reader.refuse(object.node(), Conflict::BackoffBound { most, least }.into());
+        }
         Some(Retries {
             attempts: attempts?,
             on: on?,
             codes: codes?,
             methods: methods?,
             per_try_timeout: per_try_timeout?,
-            backoff: backoff?,
+            headers: headers?,
+            per_try_idle_timeout: per_try_idle_timeout?,
+            backoff,
+            max_backoff,
+            max_retry_after: max_retry_after?,
             budget: budget?.unwrap_or_default(),
         })
     })

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::request_match::{request_match, share};
 use super::spread::spread;
 use super::stickiness::{stickiness, told_apart_by};
-use super::{about_it, choice, integer, list, object, text};
+use super::{about_it, choice, integer, list, named_match, object, text};
 use crate::model::policy::{Condition, GrpcStatus};
 use crate::model::route::Method;
 
@@ -100,7 +100,20 @@ fn retries() -> Value {
                 ),
             ),
             ("perTryTimeout", about_it(text(), "How long one try may take.")),
+            ("perTryIdleTimeout", about_it(text(), "How long nothing of a try may come.")),
+            (
+                "headers",
+                about_it(
+                    list(&named_match(), 1),
+                    "Headers of responses, any of which does as well.",
+                ),
+            ),
             ("backoff", about_it(text(), "About how long to rest before the second try.")),
+            ("maxBackoff", about_it(text(), "The longest rest; ten times the first without it.")),
+            (
+                "maxRetryAfter",
+                about_it(text(), "The longest Retry-After of a response that is followed."),
+            ),
             (
                 "budget",
                 about_it(object(&[], &budget), "Without it 3 requests of a cluster at once."),

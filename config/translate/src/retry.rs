@@ -4,15 +4,18 @@ use std::time::Duration;
 
 use weft_config::BoundRule;
 use weft_config::model::policy::{Condition, Retries};
-use weft_config::model::route::Method;
+use weft_config::model::route::{Method, NamedMatch};
 use weft_proto::pb::envoy::config::route::v3 as route;
 use weft_proto::pb::google::protobuf::Any;
 
-use crate::rule::{exact, header, present, starting_with};
+use crate::rule::{exact, header, named_header, present, starting_with};
 use crate::wire::{duration, uint32};
 
 /// Tries after the first one when nobody says how many.
 const ATTEMPTS: u32 = 1;
+
+/// Envoy's rest before the second try.
+const BACKOFF: Duration = Duration::from_millis(25);
 
 /// What may be sent once more whatever it is: nobody has begun to process it, or a gRPC server
 /// says that it can be.
@@ -36,7 +39,10 @@ pub(crate) struct Tries<'a> {
     on: &'a [Condition],
     codes: &'a [u16],
     methods: &'a [Method],
-    backoff: Option<Duration>,
+    headers: &'a [NamedMatch],
+    backoff: (Option<Duration>, Option<Duration>),
+    idle: Option<Duration>,
+    told: Option<Duration>,
 }
 
 impl<'a> Tries<'a> {
@@ -48,7 +54,11 @@ impl<'a> Tries<'a> {
             on: &OF_ROUTES,
             codes: &retry.codes,
             methods: policy.methods.as_deref().unwrap_or(&Method::IDEMPOTENT),
-            backoff: retry.backoff,
+            headers: &[],
+            // A bound of the policy's own would be one of another rest.
+            backoff: (retry.backoff, None),
+            idle: policy.per_try_idle_timeout,
+            told: policy.max_retry_after,
         };
         (tries.attempts > 0).then_some(tries)
     }
@@ -61,18 +71,26 @@ impl<'a> Tries<'a> {
             on: policy.on.as_deref().unwrap_or(&SAFE),
             codes: policy.codes.as_deref().unwrap_or_default(),
             methods: policy.methods.as_deref().unwrap_or(&Method::IDEMPOTENT),
-            backoff: policy.backoff,
+            headers: policy.headers.as_deref().unwrap_or_default(),
+            backoff: (policy.backoff, policy.max_backoff),
+            idle: policy.per_try_idle_timeout,
+            told: policy.max_retry_after,
         })
     }
 
     /// As Envoy and weft-proxy take it: the next try goes to an endpoint that was not tried.
     pub(crate) fn for_proxies(&self, per_try: Option<Duration>) -> route::RetryPolicy {
         let by_code = (!self.codes.is_empty()).then_some("retriable-status-codes");
-        let names = self.on.iter().map(|condition| condition.as_str()).chain(by_code);
+        let by_header = (!self.headers.is_empty()).then_some("retriable-headers");
+        let on = self.on.iter().map(|condition| condition.as_str());
+        let names = on.chain(by_code).chain(by_header);
         route::RetryPolicy {
             retriable_request_headers: self.requests(),
             retriable_status_codes: self.codes.iter().copied().map(u32::from).collect(),
+            retriable_headers: self.headers.iter().map(named_header).collect(),
             per_try_timeout: per_try.map(duration),
+            per_try_idle_timeout: self.idle.map(duration),
+            rate_limited_retry_back_off: self.told.map(told),
             retry_host_predicate: vec![previous_hosts()],
             host_selection_retry_max_attempts: LOOKS,
             ..self.policy(&join(names))
@@ -91,7 +109,7 @@ impl<'a> Tries<'a> {
     /// where nobody has begun on it.
     fn requests(&self) -> Vec<route::HeaderMatcher> {
         let harmless = |on: &Condition| on.is_safe() || on.is_of_grpc();
-        if self.codes.is_empty() && self.on.iter().all(harmless) {
+        if self.codes.is_empty() && self.headers.is_empty() && self.on.iter().all(harmless) {
             return Vec::new();
         }
         let methods = self.methods.iter().map(by_method);
@@ -103,10 +121,7 @@ impl<'a> Tries<'a> {
         route::RetryPolicy {
             retry_on: on.to_owned(),
             num_retries: Some(uint32(self.attempts)),
-            retry_back_off: self.backoff.map(|base| route::retry_policy::RetryBackOff {
-                base_interval: Some(duration(base)),
-                max_interval: None,
-            }),
+            retry_back_off: backoff(self.backoff),
             ..Default::default()
         }
     }
@@ -115,6 +130,29 @@ impl<'a> Tries<'a> {
 /// Requests of this method.
 pub(crate) fn by_method(method: &Method) -> route::HeaderMatcher {
     header(":method", exact(method.as_str()))
+}
+
+/// A bound alone is one of Envoy's own rest.
+fn backoff(
+    (base, most): (Option<Duration>, Option<Duration>),
+) -> Option<route::retry_policy::RetryBackOff> {
+    base.or(most)?;
+    Some(route::retry_policy::RetryBackOff {
+        base_interval: Some(duration(base.unwrap_or(BACKOFF))),
+        max_interval: most.map(duration),
+    })
+}
+
+/// Responses may say when to come again, up to this long (RFC 9110 section 10.2.3).
+fn told(most: Duration) -> route::retry_policy::RateLimitedRetryBackOff {
+    use route::retry_policy::{RateLimitedRetryBackOff, ResetHeader, ResetHeaderFormat};
+    RateLimitedRetryBackOff {
+        reset_headers: vec![ResetHeader {
+            name: "retry-after".to_owned(),
+            format: ResetHeaderFormat::Seconds.into(),
+        }],
+        max_interval: Some(duration(most)),
+    }
 }
 
 fn join<'n>(names: impl Iterator<Item = &'n str>) -> String {

@@ -281,6 +281,10 @@ fn retries() -> impl Strategy<Value = Value> {
             if let Some(time) = time {
                 retries["perTryTimeout"] = json!(time);
                 retries["backoff"] = json!(time);
+                retries["maxBackoff"] = json!("1h");
+                retries["perTryIdleTimeout"] = json!(time);
+                retries["maxRetryAfter"] = json!(time);
+                retries["headers"] = json!([{"name": "X-Again", "value": "yes"}]);
             }
             if let Some((percent, least)) = budget {
                 retries["budget"] = json!({"percent": percent, "minConcurrent": least});
