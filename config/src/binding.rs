@@ -17,6 +17,7 @@ use crate::document::{DocumentId, Key, Kind};
 use crate::link::Origins;
 use crate::mesh::Mesh;
 use crate::model::balancing::HashOn;
+use crate::model::mirror::Comparison;
 use crate::model::route::{Filters, Match, RouteRetry, Share};
 use crate::model::{Metadata, RateLimitPolicy};
 use crate::problem::Problem;
@@ -79,6 +80,17 @@ pub struct BoundMirror {
     pub to: Backend,
     /// Of how many requests; of all without it.
     pub share: Option<Share>,
+    /// How many of them may be under way at once.
+    pub max_active: Option<u32>,
+    /// What is compared of the answers.
+    pub compare: Option<Comparison>,
+}
+
+impl BoundMirror {
+    /// Whether only Weft's proxies do all that it asks for.
+    pub fn is_beyond_others(&self) -> bool {
+        self.max_active.is_some() || self.compare.is_some()
+    }
 }
 
 /// A destination that exists.

@@ -221,6 +221,46 @@ fn routes_are_checked() {
             "\"3\" is not a whole number from 0 to 2",
         ),
         (
+            "{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: a}, maxActive: 0}}]}",
+            "filters[0].requestMirror.maxActive",
+            "\"0\" is not a whole number from 1 to 1000000",
+        ),
+        (
+            "{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: a}, compare: {maxBodyBytes: 67108865}}}]}",
+            "filters[0].requestMirror.compare.maxBodyBytes",
+            "\"67108865\" is not a whole number from 0 to 67108864",
+        ),
+        (
+            "{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: a}, compare: {logsPerMinute: 6001}}}]}",
+            "filters[0].requestMirror.compare.logsPerMinute",
+            "\"6001\" is not a whole number from 0 to 6000",
+        ),
+        (
+            "{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: a}, compare: {headers: [\"a b\"]}}}]}",
+            "filters[0].requestMirror.compare.headers[0]",
+            "\"a b\" is not a header name (RFC 9110 token)",
+        ),
+        (
+            "{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: a}, compare: {headers: [X-A, x-a]}}}]}",
+            "filters[0].requestMirror.compare.headers[1]",
+            "a header twice, or more than 32 of them is not supported",
+        ),
+        (
+            "{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: a}, compare: {headers: [x-a], showHeaders: [x-b]}}}]}",
+            "filters[0].requestMirror.compare.showHeaders[0]",
+            "to show x-b, which is not compared is not supported",
+        ),
+        (
+            "{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: a}, compare: {headers: [Set-Cookie], showHeaders: [set-cookie]}}}]}",
+            "filters[0].requestMirror.compare.showHeaders[0]",
+            "to log values of set-cookie is not supported",
+        ),
+        (
+            "{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: a}, compare: {}}}, {type: RequestMirror, requestMirror: {backendRef: {name: a}}}]}",
+            "filters",
+            "copies go there twice, with maxActive or compare",
+        ),
+        (
             "{filters: [{type: CORS, cors: {allowOrigins: [shop.example.com]}}]}",
             "filters[0].cors.allowOrigins[0]",
             "\"shop.example.com\" is not an origin such as https://shop.example.com, https://*.example.com:8443, or *",

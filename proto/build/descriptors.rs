@@ -13,13 +13,14 @@ use crate::Result;
 const IN_CRATE: &str = "src/generated/types.bin";
 
 /// Messages that Envoy's peers send and that `envoy-types` lacks, in our own words, and our own.
-const EXTRA: [&str; 6] = [
+const EXTRA: [&str; 7] = [
     "udpa/type/v1/typed_struct.proto",
     "xds/type/v3/typed_struct.proto",
     "xds/type/matcher/v3/inputs.proto",
     "weft/balancing/v1/peak_ewma.proto",
     "weft/hedging/v1/hedge_policy.proto",
     "weft/limits/v1/rate_limit_headers.proto",
+    "weft/mirroring/v1/mirroring.proto",
 ];
 
 /// Reads the descriptors of `envoy-types` and adds the messages it lacks.

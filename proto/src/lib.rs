@@ -8,7 +8,7 @@
 //! - [`json`] reads and writes any message of it as YAML or JSON.
 //! - [`type_url`] names the types that travel in an `Any`.
 //! - [`node_match`] says which nodes a question of CSDS is about.
-//! - [`balancing`], [`hedging`] and [`limits`] hold messages that Envoy has none of.
+//! - [`balancing`], [`hedging`], [`limits`] and [`mirroring`] hold messages that Envoy has none of.
 //! - [`registry`] is how workloads announce themselves to our control plane.
 
 pub mod admin;
@@ -18,6 +18,7 @@ pub mod discovery;
 pub mod hedging;
 pub mod json;
 pub mod limits;
+pub mod mirroring;
 pub mod node_match;
 pub mod registry;
 mod schema;

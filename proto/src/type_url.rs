@@ -49,6 +49,8 @@ pub const PEAK_EWMA: &str = "type.googleapis.com/weft.balancing.v1.PeakEwma";
 pub const HEDGE_POLICY: &str = "type.googleapis.com/weft.hedging.v1.HedgePolicy";
 /// The HTTP filter of our own by which limits say what is left in standard fields.
 pub const RATE_LIMIT_HEADERS: &str = "type.googleapis.com/weft.limits.v1.RateLimitHeaders";
+/// What a route says of copies of its requests beyond Envoy's words.
+pub const MIRRORING: &str = "type.googleapis.com/weft.mirroring.v1.Mirroring";
 /// A locality chosen by weight first, then an endpoint of it.
 pub const WRR_LOCALITY: &str =
     "type.googleapis.com/envoy.extensions.load_balancing_policies.wrr_locality.v3.WrrLocality";

@@ -15,6 +15,7 @@ LONG = "315576000001s"
 CLUSTER = "static_resources.clusters[0]"
 MANAGER = "static_resources.listeners[0].filter_chains[0].filters[0].typed_config"
 ROUTE = f"{MANAGER}.route_config.virtual_hosts[0].routes[0]"
+MIRRORING = ROUTE + '.typed_per_filter_config["mirroring"]'
 FILTER = f"{MANAGER}.http_filters[0].typed_config"
 
 
@@ -88,7 +89,28 @@ def matching(regex):
     return bootstrap([listener("main", hcm(routes("main", virtual_host("all", ["*"], chosen))))], [cluster("up", 1)])
 
 
+def copies(*all_copies, level=None, **compare):
+    """A route that says so of its copies; `level` says it elsewhere."""
+    said = list(all_copies) or [{"cluster": "up", "compare": compare}]
+    said = {"mirroring": {"@type": "type.googleapis.com/weft.mirroring.v1.Mirroring", "copies": said}}
+    made = with_route(request_mirror_policies=[{"cluster": "up"}])
+    chain = made["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    host = chain["route_config"]["virtual_hosts"][0]
+    (host if level == "host" else host["routes"][0])["typed_per_filter_config"] = said
+    return made
+
+
 XDS = {
+    "copies of no cluster": (copies({"compare": {}}), MIRRORING + ".copies[0].cluster"),
+    "copies for a cluster that gets none": (copies({"cluster": "other"}), MIRRORING + ".copies[0].cluster"),
+    "copies of a cluster twice": (copies({"cluster": "up"}, {"cluster": "up"}), MIRRORING + ".copies[1].cluster"),
+    "what is said of copies of a whole host": (copies(level="host"), 'virtual_hosts[0].typed_per_filter_config["mirroring"]'),
+    "a compared header that is none": (copies(headers=["a b"]), MIRRORING + ".copies[0].compare.headers[0]"),
+    "a header compared twice": (copies(headers=["x", "X"]), MIRRORING + ".copies[0].compare.headers[1]"),
+    "the values of a header that is not compared": (copies(headers=["x"], shown_headers=["y"]), MIRRORING + ".copies[0].compare.shown_headers[0]"),
+    "the values of a secret": (copies(headers=["set-cookie"], shown_headers=["set-cookie"]), MIRRORING + ".copies[0].compare.shown_headers[0]"),
+    "more of bodies than is ever hashed": (copies(max_body_bytes=67108865), MIRRORING + ".copies[0].compare.max_body_bytes"),
+    "more differences than are ever logged": (copies(max_logs_per_minute=6001), MIRRORING + ".copies[0].compare.max_logs_per_minute"),
     "a timeout below zero": (with_route(timeout="-1s"), ROUTE + ".route.timeout"),
     "a timeout past what a duration holds": (with_route(timeout=LONG), ROUTE + ".route.timeout"),
     "an idle timeout below zero": (with_route(idle_timeout="-0.001s"), ROUTE + ".route.idle_timeout"),

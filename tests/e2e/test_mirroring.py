@@ -167,7 +167,7 @@ def test_nobody_waits_for_a_copy(world):
 
 
 def test_a_copy_that_is_not_read_breaks_off_alone(tmp_path):
-    """What an upstream of copies does not read is not held for it: 64 KiB wait, no more."""
+    """What an upstream of copies does not read is not held for it: 256 KiB wait, no more."""
     with Http("main") as main, socket.create_server(("127.0.0.1", 0)) as deaf:
         clusters = [cluster("main", main.port), cluster("other", deaf.getsockname()[1])]
         table = routes("main", virtual_host("all", ["*"], to(OTHER, timeout="0s")))

@@ -325,10 +325,25 @@ impl<'a> Binder<'a> {
             .iter()
             .map(|mirror| {
                 let to = self.backend(&field, &mirror.backend_ref, port)?;
-                Some(BoundMirror { to, share: mirror.share })
+                Some(BoundMirror {
+                    to,
+                    share: mirror.share,
+                    max_active: mirror.max_active,
+                    compare: mirror.compare.clone(),
+                })
             })
             .collect();
-        mirrors.into_iter().collect()
+        let mirrors: Option<Vec<BoundMirror>> = mirrors.into_iter().collect();
+        let mirrors = mirrors?;
+        for (index, mirror) in mirrors.iter().enumerate() {
+            let mut before = mirrors.iter().take(index);
+            let twice = before.find(|other| other.to == mirror.to);
+            if twice.is_some_and(|it| it.is_beyond_others() || mirror.is_beyond_others()) {
+                self.refuse(field, Conflict::MirrorTwice);
+                return None;
+            }
+        }
+        Some(mirrors)
     }
 
     fn backends(

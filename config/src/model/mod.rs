@@ -11,7 +11,7 @@ pub(crate) mod global_limit;
 pub mod grpc_route;
 pub(crate) mod health;
 pub mod hedging;
-pub(crate) mod mirror;
+pub mod mirror;
 pub(crate) mod outlier;
 pub mod policy;
 pub mod rate_limit;

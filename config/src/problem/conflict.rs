@@ -87,6 +87,9 @@ pub enum Conflict {
     /// A share is said in two ways.
     #[error("percent and fraction cannot be given both")]
     TwoShares,
+    /// What is said of copies would hold for two kinds of copies to one destination.
+    #[error("copies go there twice, with maxActive or compare")]
+    MirrorTwice,
     /// One try would be given more time than all of them.
     #[error("backendRequest is longer than request")]
     TryLongerThanRequest,
@@ -248,6 +251,7 @@ impl Conflict {
             }
             Self::GrpcCheck { .. } => "use http or tcp, or give the port its protocol",
             Self::TwoShares => "remove one of the two",
+            Self::MirrorTwice => "write one RequestMirror for each destination",
             Self::HashWithoutUse => "write policy: RingHash or policy: Maglev beside it",
             Self::StreamWithFilters => "remove the filters: connections have no headers to change",
             Self::RedirectWithBackends => "remove the backendRefs or the RequestRedirect filter",

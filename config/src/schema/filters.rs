@@ -14,7 +14,30 @@ pub(super) fn call_filter() -> Value {
 
 fn mirror() -> Value {
     let [percent, fraction] = share();
-    let mirror = object(&["backendRef"], &[("backendRef", backend()), percent, fraction]);
+    let compare = object(
+        &[],
+        &[
+            ("headers", about_it(list(&text(), 0), "Fields of answers that are compared.")),
+            ("showHeaders", about_it(list(&text(), 0), "Those whose values may be logged.")),
+            (
+                "maxBodyBytes",
+                about_it(
+                    integer(0, 64 << 20),
+                    "How much of a body is hashed; with 0 bodies are not compared.",
+                ),
+            ),
+            (
+                "logsPerMinute",
+                about_it(integer(0, 6000), "How many differences each proxy may log."),
+            ),
+        ],
+    );
+    let most = about_it(integer(1, 1_000_000), "Copies under way at once, in each proxy.");
+    let compare = about_it(compare, "Answers to copies are compared with those that clients get.");
+    let mirror = object(
+        &["backendRef"],
+        &[("backendRef", backend()), percent, fraction, ("maxActive", most), ("compare", compare)],
+    );
     of_type("RequestMirror", "requestMirror", mirror)
 }
 

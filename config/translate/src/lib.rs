@@ -26,6 +26,7 @@ mod grpc;
 mod health;
 mod hedging;
 mod listener;
+mod mirroring;
 mod node;
 mod path;
 mod rate_limit;

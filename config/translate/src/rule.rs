@@ -50,7 +50,8 @@ pub(crate) fn routes(
 fn settings(rule: &BoundRule, treatment: &Treatment<'_>) -> std::collections::HashMap<String, Any> {
     let cors = rule.filters.cors.iter().map(crate::cors::of_route);
     let limits = rule.rate_limit.iter().flat_map(|policy| crate::rate_limit::of_route(policy));
-    cors.chain(limits).chain(treatment.filters()).collect()
+    let copies = crate::mirroring::of_route(rule);
+    cors.chain(limits).chain(copies).chain(treatment.filters()).collect()
 }
 
 /// The route of the question that browsers ask before a request that a rule with `CORS` matches.

@@ -4,21 +4,18 @@
 use std::time::Duration;
 
 use weft_config::model::policy::{HashOn, TrafficSettings};
-use weft_config::model::route::Share;
 use weft_config::model::service::Protocol;
-use weft_config::{Backend, BoundMirror, BoundRule, Key, Mesh};
-use weft_proto::pb::envoy::config::core::v3 as core;
+use weft_config::{Backend, BoundRule, Key, Mesh};
 use weft_proto::pb::envoy::config::route::v3 as route;
+use weft_proto::pb::envoy::config::route::v3::route_action::HashPolicy;
 use weft_proto::pb::envoy::config::route::v3::route_action::hash_policy::{
     ConnectionProperties, Cookie, Header, PolicySpecifier, QueryParameter,
 };
-use weft_proto::pb::envoy::config::route::v3::route_action::{HashPolicy, RequestMirrorPolicy};
 use weft_proto::pb::google::protobuf::Any;
 
 use crate::listener::everything;
 use crate::retry::Tries;
-use crate::route::backend_cluster;
-use crate::wire::{duration, fraction};
+use crate::wire::duration;
 
 /// What holds for requests to a port, as far as no rule says otherwise.
 #[derive(Clone, Debug)]
@@ -59,7 +56,7 @@ impl<'a> Treatment<'a> {
             split_on => hash_policies(split_on),
         };
         route::RouteAction {
-            request_mirror_policies: rule.mirrors.iter().map(mirror_policy).collect(),
+            request_mirror_policies: crate::mirroring::policies(rule),
             ..self.action(
                 self.lasts(timeout),
                 per_try.filter(|time| !time.is_zero()),
@@ -168,18 +165,6 @@ pub(crate) fn lasting(lasts: Lasts) -> route::RouteAction {
             grpc_timeout_header_max: zero(),
             ..Default::default()
         }),
-        ..Default::default()
-    }
-}
-
-fn mirror_policy(mirror: &BoundMirror) -> RequestMirrorPolicy {
-    let fraction = |share: Share| core::RuntimeFractionalPercent {
-        default_value: Some(fraction(share)),
-        ..Default::default()
-    };
-    RequestMirrorPolicy {
-        cluster: backend_cluster(&mirror.to),
-        runtime_fraction: mirror.share.map(fraction),
         ..Default::default()
     }
 }

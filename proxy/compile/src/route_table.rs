@@ -149,6 +149,7 @@ fn mirrors(
         marks_host: mirror.marks_host,
         changes: mirror.changes.clone(),
         host: mirror.host.clone(),
+        copies: mirror.copies.clone(),
     });
     each.collect()
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use weft_compile::{
-    ClusterChoice, FilterSettings, Forward, Hedges, HttpChain, HttpFilterKind, RouteEntry,
+    ClusterChoice, Copies, FilterSettings, Forward, Hedges, HttpChain, HttpFilterKind, RouteEntry,
     RouteTarget, Slow, Tables,
 };
 
@@ -61,7 +61,7 @@ pub(crate) fn policies(tables: &Tables, forward: &Forward) -> Vec<String> {
             }
             ClusterChoice::Header(name) => format!("the cluster that the header {name} names"),
         };
-        lines.push(format!("copied to {cluster}"));
+        lines.push(format!("copied to {cluster}{}", said_of(mirror.copies.as_deref())));
     }
     if let RouteTarget::Cluster(id) = forward.target
         && let Some(cluster) = tables.cluster(id)
@@ -97,6 +97,19 @@ fn hedging(hedges: &Hedges) -> String {
         (Slow::After(_), after) => format!("after {}", after.unwrap_or_default()),
     };
     format!("sent to another endpoint as well {slow}, if it may be done twice")
+}
+
+/// What holds for copies besides.
+fn said_of(copies: Option<&Copies>) -> String {
+    let Some(Copies { max_active, comparison }) = copies else { return String::new() };
+    let most = max_active.map(|most| format!(", at most {most} at once"));
+    let compared = comparison.as_ref().map(|comparison| {
+        let fields = comparison.headers.iter().map(|header| format!(", {}", header.name));
+        let body = if comparison.max_body_bytes > 0 { ", body" } else { "" };
+        let fields: String = fields.collect();
+        format!(", whose answers are compared: status, grpc-status, latency{body}{fields}")
+    });
+    most.into_iter().chain(compared).collect()
 }
 
 /// The filters that a request passes, in their order, and what its route says to them.

@@ -330,6 +330,10 @@ impl Streaming {
             None => self.incoming.poll_frame(cx),
         };
         if let Poll::Ready(frame) = frame {
+            if let Some(Ok(_)) | None = &frame {
+                let shown = frame.as_ref().and_then(|frame| frame.as_ref().ok());
+                self.record.show(shown, shown.is_none() || self.incoming.is_end_stream());
+            }
             match &frame {
                 Some(Ok(last)) if last.is_trailers() => {
                     self.record.ended(last.trailers_ref());

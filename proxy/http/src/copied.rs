@@ -1,9 +1,10 @@
 //! Copies of a request's body for others, made as it goes up.
 //!
-//! Nobody waits for a copy: one whose reader does not keep up with the request breaks off.
+//! Nobody waits for a copy: one whose reader does not keep up with the request breaks off, and so do
+//! those that come when too much waits for the readers of others.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::VecDeque,
     rc::Rc,
     sync::Arc,
@@ -18,7 +19,29 @@ use weft_compile::Cluster;
 use crate::downstream::RequestBroken;
 
 /// Bytes of a body that may wait for the reader of a copy.
-const WAITING: usize = 64 * 1024;
+const WAITING: usize = 256 * 1024;
+/// Bytes of all bodies that may wait so in a worker.
+const WAITING_IN_ALL: usize = 8 * 1024 * 1024;
+
+/// How many bytes wait for the readers of the copies of a worker.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting(Cell<usize>);
+
+impl Waiting {
+    /// Whether there was room for so many more.
+    fn take(&self, bytes: usize) -> bool {
+        let after = self.0.get().saturating_add(bytes);
+        let has_room = after <= WAITING_IN_ALL;
+        if has_room {
+            self.0.set(after);
+        }
+        has_room
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.0.set(self.0.get().saturating_sub(bytes));
+    }
+}
 
 /// Where a copy of a body is written. Dropped before the end, it breaks the copy off.
 #[derive(Debug)]
@@ -32,17 +55,17 @@ pub(crate) struct Copy {
 #[derive(Debug)]
 pub(crate) struct CopiedBody(Rc<RefCell<Shared>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     waiting: VecDeque<Part>,
     bytes: usize,
+    in_all: Rc<Waiting>,
     state: State,
     reader: Option<Waker>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    #[default]
     Open,
     Ended,
     Broken,
@@ -58,8 +81,14 @@ enum Part {
 
 impl Copy {
     /// A copy of the body of a request to this cluster.
-    pub(crate) fn new(of: &Arc<Cluster>) -> (Self, CopiedBody) {
-        let shared = Rc::new(RefCell::new(Shared::default()));
+    pub(crate) fn new(of: &Arc<Cluster>, in_all: &Rc<Waiting>) -> (Self, CopiedBody) {
+        let shared = Rc::new(RefCell::new(Shared {
+            waiting: VecDeque::new(),
+            bytes: 0,
+            in_all: Rc::clone(in_all),
+            state: State::Open,
+            reader: None,
+        }));
         (Self { shared: Rc::clone(&shared), of: Arc::clone(of) }, CopiedBody(shared))
     }
 
@@ -70,8 +99,8 @@ impl Copy {
             return;
         }
         if let Some(data) = frame.data_ref() {
-            if shared.bytes + data.len() > WAITING {
-                shared.waiting.clear();
+            if shared.bytes + data.len() > WAITING || !shared.in_all.take(data.len()) {
+                shared.forget();
                 self.of.stats.retry_or_shadow_abandoned.inc();
                 return shared.end(State::Broken);
             }
@@ -108,6 +137,12 @@ impl Shared {
         self.wake();
     }
 
+    /// Lets go of what waits.
+    fn forget(&mut self) {
+        self.waiting.clear();
+        self.in_all.give_back(std::mem::take(&mut self.bytes));
+    }
+
     fn wake(&mut self) {
         if let Some(reader) = self.reader.take() {
             reader.wake();
@@ -131,6 +166,7 @@ impl CopiedBody {
         match (shared.waiting.pop_front(), shared.state) {
             (Some(Part::Data(data)), _) => {
                 shared.bytes -= data.len();
+                shared.in_all.give_back(data.len());
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
             (Some(Part::Trailers(trailers)), _) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
@@ -147,7 +183,7 @@ impl CopiedBody {
 impl Drop for CopiedBody {
     fn drop(&mut self) {
         let mut shared = self.0.borrow_mut();
-        shared.waiting.clear();
+        shared.forget();
         shared.state = State::Unread;
     }
 }

@@ -30,7 +30,7 @@ use http::{
 };
 use weft_compile::{
     Cluster, Forward, Hashed, HeaderProgram, HostRewrite, KeyFormat, Priority, RouteEntry,
-    WeightedCluster, request_hash,
+    RouteNames, WeightedCluster, request_hash,
 };
 use weft_format::{Upstream, View};
 use weft_route::RequestView;
@@ -46,7 +46,7 @@ use crate::{
     head_rules::Origin,
     headers,
     local_reply::{self, Answer},
-    mirror::{self, Mirrors},
+    mirror::{self, Mirrors, Witnesses},
     mutation::{self, Side},
     record::Record,
     reply_form,
@@ -144,7 +144,7 @@ impl Journey {
         choice: Choice<'_>,
         parts: Parts,
         (body, caller): (RequestBody, Caller),
-        record: Record,
+        mut record: Record,
     ) -> Self {
         let Choice { entry, to, cluster, asked, path: rewritten, weighted, mirrors, .. } = choice;
         let Choice { random, origin, tunnel, is_grpc, trail, keeps_facts, .. } = choice;
@@ -282,10 +282,13 @@ impl Journey {
             },
             tunnel,
         };
-        if !mirrors.is_empty() && outgoing.tunnel.is_none() {
-            let seen = (&origin, record.began());
-            reflect(connection, &mirrors, (&outgoing, cluster), (&mut upload, limits), seen);
-        }
+        let witnesses = if !mirrors.is_empty() && outgoing.tunnel.is_none() {
+            let seen = (&origin, record.began(), &entry.names);
+            reflect(connection, &mirrors, (&outgoing, cluster), (&mut upload, limits), seen)
+        } else {
+            Witnesses::new()
+        };
+        record.seen_by(witnesses);
         Self {
             upload: Some(upload),
             outgoing,
@@ -388,6 +391,7 @@ impl Journey {
         mut passage: Option<&mut Passage>,
     ) -> Response<Body> {
         self.record.upstream_responded(head.status());
+        self.record.show_head(head.status(), head.headers());
         let began = self.record.began();
         let (mut head, ()) = head.into_parts();
         let upgrade = head.headers.remove(UPGRADE).filter(|_| is_switch(&head));
@@ -422,9 +426,11 @@ impl Journey {
         let first = self.retries.as_mut().and_then(|retries| retries.first.take());
         let body = if first.is_none() && exchange.is_end_stream() {
             self.record.answered();
+            self.record.show_whole(&[]);
             Body::empty()
         } else if let Some(whole) = exchange.take_whole() {
             self.record.answered();
+            self.record.show_whole(&whole);
             Body::full(whole)
         } else {
             exchange.keep_no_more();
@@ -447,8 +453,8 @@ fn reflect(
     mirrors: &Mirrors<'_>,
     (outgoing, cluster): (&Outgoing, &Arc<Cluster>),
     body: (&mut Upload, Limits),
-    (origin, began): (&Origin, Instant),
-) {
+    (origin, began, names): (&Origin, Instant, &Arc<RouteNames>),
+) -> Witnesses {
     let (method, path) = (&outgoing.method, outgoing.path.as_str());
     let view = if mirror::has_formats(mirrors) {
         let authority = &outgoing.authority;
@@ -459,7 +465,7 @@ fn reflect(
     } else {
         View::default()
     };
-    mirror::send(connection, mirrors, (outgoing, cluster), body, &view);
+    mirror::send(connection, mirrors, (outgoing, cluster, names), body, &view)
 }
 
 /// Lets a response pass the filters of its chain.

@@ -17,6 +17,7 @@ mod admission;
 mod body;
 mod buffers;
 mod client;
+mod comparison;
 mod connection_limits;
 mod connection_question;
 mod copied;

@@ -1,20 +1,25 @@
 //! Copies of requests for other clusters (`request_mirror_policies`). Nobody waits for them: each is
-//! a task of its own, whose answer is counted and thrown away.
+//! a task of its own, whose answer is counted, compared where a route asks for that, and thrown away.
 
 use std::{future::poll_fn, rc::Rc, sync::Arc, task::Poll, time::Instant};
 
 use http::{HeaderMap, HeaderValue};
 use smallvec::SmallVec;
 use weft_balance::EndpointState;
-use weft_compile::{Cluster, ClusterChoice, Forward, HeaderChange, Mirror, Priority, Tables};
+use weft_compile::{
+    Cluster, ClusterChoice, Forward, HeaderChange, Mirror, Priority, RouteNames, Tables,
+};
 use weft_format::View;
+use weft_telemetry::GaugeGuard;
 
 use crate::{
     body::Limits,
+    comparison::{self, Asked, Witness},
     copied::Copy,
     downstream::{Connection, Interim, RequestBody},
     fault::Fault,
     forward::await_head,
+    head_rules::X_REQUEST_ID,
     mutation::{self, Side},
     record::UpstreamRecord,
     ticks,
@@ -24,6 +29,9 @@ use crate::{
 
 /// The clusters that get copies of a request.
 pub(crate) type Mirrors<'t> = SmallVec<[(&'t Mirror<ClusterChoice>, &'t Arc<Cluster>); 1]>;
+
+/// Who compare the answer to a request with those to its copies.
+pub(crate) type Witnesses = SmallVec<[Witness; 1]>;
 
 /// Which of a route's policies hold for a request.
 pub(crate) fn chosen<'t>(
@@ -48,24 +56,44 @@ pub(crate) fn chosen<'t>(
 pub(crate) fn send(
     connection: &Connection,
     mirrors: &Mirrors<'_>,
-    (outgoing, cluster): (&Outgoing, &Arc<Cluster>),
+    (outgoing, cluster, names): (&Outgoing, &Arc<Cluster>, &Arc<RouteNames>),
     (upload, limits): (&mut Upload, Limits),
     view: &View<'_>,
-) {
+) -> Witnesses {
+    let mut witnesses = Witnesses::new();
     for (mirror, to) in mirrors {
+        let stats = to.stats.mirror();
+        let most = mirror.copies.as_ref().and_then(|copies| copies.max_active);
+        let Some(place) = begin(to, most.map_or(u64::MAX, u64::from)) else {
+            stats.rq_overflow.inc();
+            continue;
+        };
         let random = connection.worker.random_u64();
         let Some(picked) = to.pick(None, ticks::chance(&to.balancer, random), None, &[]) else {
             to.stats.upstream_cx_none_healthy.inc();
+            stats.rq_failed.inc();
             continue;
         };
         let leaf = to.members.get(picked.group).unwrap_or(to);
         let body = if upload.is_finished() {
             RequestBody::None
         } else {
-            let (copy, body) = Copy::new(cluster);
+            let (copy, body) = Copy::new(cluster, connection.worker.copies());
             upload.copy_to(copy);
             RequestBody::Copied(Box::new(body))
         };
+        let asked = || Asked {
+            at: Instant::now(),
+            names: Arc::clone(names),
+            original: Arc::clone(cluster),
+            copy: Arc::clone(to),
+            id: outgoing.headers.get(&X_REQUEST_ID).cloned(),
+        };
+        let pair = mirror.copies.as_ref().and_then(|copies| comparison::compare(copies, asked));
+        let witness = pair.map(|[original, copy]| {
+            witnesses.push(original);
+            copy
+        });
         let mut outgoing = outgoing.copy();
         change_head(mirror, &mut outgoing, view);
         let one = Reflection {
@@ -75,10 +103,21 @@ pub(crate) fn send(
             cluster: Arc::clone(leaf),
             endpoint: Arc::clone(picked.endpoint),
             limits,
+            named: Arc::clone(to),
+            witness,
+            _place: place,
         };
         let upload = Upload::new(body, &outgoing.headers);
         tokio::task::spawn_local(one.run(outgoing, upload));
     }
+    witnesses
+}
+
+/// A place among the copies that may be under way to a cluster, if there is one.
+fn begin(to: &Arc<Cluster>, most: u64) -> Option<GaugeGuard<Arc<Cluster>>> {
+    let place = GaugeGuard::raise_below(Arc::clone(to), |to| &to.stats.mirror().rq_active, most)?;
+    to.stats.mirror().rq_total.inc();
+    Some(place)
 }
 
 fn change_head(mirror: &Mirror<ClusterChoice>, outgoing: &mut Outgoing, view: &View<'_>) {
@@ -117,15 +156,22 @@ struct Reflection {
     endpoint: Arc<EndpointState>,
     pool: Rc<Pool>,
     limits: Limits,
+    /// What the route calls its cluster, which may be an aggregate.
+    named: Arc<Cluster>,
+    /// Who compares its answer.
+    witness: Option<Witness>,
+    _place: GaugeGuard<Arc<Cluster>>,
 }
 
 impl Reflection {
     async fn run(self, outgoing: Outgoing, upload: Upload) {
         let mut record = UpstreamRecord::begin(&self.cluster, self.endpoint.begin_request());
-        match self.answer(outgoing, upload, &mut record).await {
-            Ok(()) => {}
-            Err(Fault::RequestTimeout(_)) => record.timed_out(),
-            Err(fault) => record.failed(fault),
+        if let Err(fault) = self.answer(outgoing, upload, &mut record).await {
+            self.named.stats.mirror().rq_failed.inc();
+            match fault {
+                Fault::RequestTimeout(_) => record.timed_out(),
+                fault => record.failed(fault),
+            }
         }
         record.over(Instant::now());
     }
@@ -155,6 +201,9 @@ impl Reflection {
                 .await
                 .map_err(reason)?;
         record.responded(head.status());
+        if let Some(witness) = &self.witness {
+            witness.head(head.status(), head.headers(), Instant::now());
+        }
         self.drain(&mut exchange).await
     }
 
@@ -171,10 +220,17 @@ impl Reflection {
                 };
                 last_moved = Instant::now();
                 match frame {
-                    Some(Ok(_)) => {}
+                    Some(Ok(frame)) => {
+                        if let Some(witness) = &self.witness {
+                            witness.frame(&frame);
+                        }
+                    }
                     Some(Err(fault)) => return Poll::Ready(Err(fault)),
                     None => break,
                 }
+            }
+            if let Some(witness) = &self.witness {
+                witness.end(Instant::now());
             }
             Poll::Ready(Ok(()))
         })

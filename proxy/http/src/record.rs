@@ -2,13 +2,16 @@
 
 use std::{rc::Rc, sync::Arc, time::Instant};
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Response, StatusCode};
+use http_body::Frame;
 use smallvec::SmallVec;
 use weft_balance::{ActiveRequest, EndpointState, Outcome};
 use weft_compile::{Cluster, HttpChain};
 use weft_telemetry::{GaugeGuard, HttpStats};
 
 use crate::{
+    comparison::Witness,
     fault::Fault,
     filters::Admission,
     headers, outcome, ticks,
@@ -37,6 +40,8 @@ struct Rare {
     upgrade: Option<GaugeGuard<Arc<HttpChain>>>,
     /// Its places among the requests that may be under way at once.
     admissions: SmallVec<[Admission; 1]>,
+    /// Who compare its answer with those to copies of it.
+    witnesses: SmallVec<[Witness; 1]>,
 }
 
 /// What is counted of a request at its upstream.
@@ -117,6 +122,42 @@ impl Record {
     /// A filter has let the request go on, as one of so many.
     pub(crate) fn admitted(&mut self, admission: Admission) {
         self.rare.get_or_insert_default().admissions.push(admission);
+    }
+
+    /// These are to see the answer, and none that were to see an earlier one.
+    pub(crate) fn seen_by(&mut self, witnesses: SmallVec<[Witness; 1]>) {
+        if self.rare.is_some() || !witnesses.is_empty() {
+            self.rare.get_or_insert_default().witnesses = witnesses;
+        }
+    }
+
+    /// The answer that the client gets has this head, as the upstream sent it.
+    pub(crate) fn show_head(&self, status: StatusCode, headers: &HeaderMap) {
+        let Some(rare) = self.rare.as_ref().filter(|rare| !rare.witnesses.is_empty()) else {
+            return;
+        };
+        let now = Instant::now();
+        rare.witnesses.iter().for_each(|witness| witness.head(status, headers, now));
+    }
+
+    /// And these bytes are all of its body.
+    pub(crate) fn show_whole(&self, body: &[u8]) {
+        for witness in self.rare.iter().flat_map(|rare| &rare.witnesses) {
+            witness.data(body);
+            witness.end(Instant::now());
+        }
+    }
+
+    /// The next frame of it.
+    pub(crate) fn show(&self, frame: Option<&Frame<Bytes>>, is_end: bool) {
+        for witness in self.rare.iter().flat_map(|rare| &rare.witnesses) {
+            if let Some(frame) = frame {
+                witness.frame(frame);
+            }
+            if is_end {
+                witness.end(Instant::now());
+            }
+        }
     }
 
     /// The client's answer is whole.

@@ -22,6 +22,7 @@ use crate::{
     admission,
     buffers::Buffers,
     connection_limits::ConnectionLimits,
+    copied,
     date::Date,
     inspection::HeldBytes,
     lag::{self, Lag},
@@ -84,6 +85,7 @@ pub struct Worker {
     most_lag: Option<Duration>,
     is_late: Cell<bool>,
     rate_stats: RefCell<RateStats>,
+    copies: Rc<copied::Waiting>,
     connections: Cell<usize>,
     busy: Cell<usize>,
 }
@@ -140,9 +142,15 @@ impl Worker {
             most_lag: options.most_lag,
             is_late: Cell::new(false),
             rate_stats: RefCell::default(),
+            copies: Rc::default(),
             connections: Cell::new(0),
             busy: Cell::new(0),
         })
+    }
+
+    /// What waits of the bodies of copies.
+    pub(crate) fn copies(&self) -> &Rc<copied::Waiting> {
+        &self.copies
     }
 
     /// Makes `tables` what the next requests pin.

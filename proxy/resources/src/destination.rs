@@ -8,6 +8,7 @@ use crate::{
     headers::{self, HeaderMutations},
     http_filter::{self, FilterRule},
     metadata::{self, Labels},
+    mirror,
     name::ClusterName,
     path::At,
     problem::{Notes, Problem},
@@ -175,6 +176,7 @@ fn one_of_several(
 ) -> Option<WeightedCluster> {
     use wire::weighted_cluster::cluster_weight::HostRewriteSpecifier as Kind;
     let filters = http_filter::rules(&message.typed_per_filter_config, at, notes);
+    mirror::refuse(&filters, at, notes);
     let level = headers::Level {
         request_add: &message.request_headers_to_add,
         request_remove: &message.request_headers_to_remove,

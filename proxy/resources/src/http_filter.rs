@@ -33,7 +33,9 @@ use weft_proto::pb::envoy::{
         network::http_connection_manager::v3 as wire,
     },
 };
-use weft_proto::{limits::RateLimitHeaders, pb::google::protobuf::Any};
+use weft_proto::{
+    limits::RateLimitHeaders, mirroring::Mirroring as MirroringMessage, pb::google::protobuf::Any,
+};
 
 pub(crate) use self::mutations::changes;
 pub use self::{
@@ -50,6 +52,7 @@ pub use self::{
 };
 use crate::{
     dynamic_hosts, extension,
+    mirror::{self, Mirroring},
     path::At,
     problem::{Notes, Problem},
 };
@@ -112,6 +115,18 @@ pub struct FilterRule {
     settings: Option<Arc<FilterSettings>>,
 }
 
+impl FilterRule {
+    /// The filter's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What is said to it.
+    pub(crate) fn settings(&self) -> Option<&FilterSettings> {
+        self.settings.as_deref()
+    }
+}
+
 /// Settings of a route for a filter.
 #[derive(Debug)]
 pub enum FilterSettings {
@@ -134,6 +149,8 @@ pub enum FilterSettings {
     StatefulSession(Option<Arc<SessionRules>>),
     /// `RateLimitPerRoute`.
     GlobalRateLimit(RouteRateLimit),
+    /// `weft.mirroring.v1.Mirroring`, for no filter but the route's copies.
+    Mirroring(Arc<Mirroring>),
 }
 
 /// What all levels of a route say to filters. Clones share it.
@@ -404,6 +421,7 @@ fn is_known(any: &Any) -> bool {
         || extension::holds::<LocalRateLimitMessage>(any)
         || extension::holds::<StatefulSessionPerRoute>(any)
         || extension::holds::<RateLimitPerRoute>(any)
+        || extension::holds::<MirroringMessage>(any)
 }
 
 /// Reads the settings of a route for a filter; `None` where they are refused.
@@ -449,6 +467,10 @@ fn settings(any: &Any, at: &At<'_>, notes: &mut Notes) -> Option<Option<Arc<Filt
         name if name == RateLimitPerRoute::full_name() => {
             let message = extension::unpack::<RateLimitPerRoute>(any, at, notes)?;
             FilterSettings::GlobalRateLimit(rate_limit::of_route(&message, at, notes)?)
+        }
+        name if name == MirroringMessage::full_name() => {
+            let message = extension::unpack::<MirroringMessage>(any, at, notes)?;
+            FilterSettings::Mirroring(Arc::new(mirror::read_copies(&message, at, notes)?))
         }
         other => return notes.refuse(at, Problem::UnknownType(other.to_owned())),
     };

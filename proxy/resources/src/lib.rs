@@ -114,7 +114,7 @@ pub use local_reply::{
     BodyFormat, BodyTemplate, Comparison, LocalReplies, ReplyFilter, ReplyMapper,
 };
 pub use metadata::{LabelValue, Labels};
-pub use mirror::Mirror;
+pub use mirror::{AnswerComparison, ComparedHeader, Copies, Mirror, Mirroring};
 pub use name::{AssignmentName, ClusterName, ListenerName, Name, RouteConfigName, kind};
 pub use network_filter::{ConnectionLimit, ConnectionRate, TokenRate};
 pub use outlier_detection::{Enforcing, OutlierDetection};

@@ -1,9 +1,15 @@
 //! `request_mirror_policies`: clusters that get copies of requests, and whose answers nobody sees.
 
+mod copies;
+
+use std::sync::Arc;
+
 use http::HeaderValue;
 use weft_proto::pb::envoy::config::route::v3::route_action::RequestMirrorPolicy;
 use weft_route::Fraction;
 
+pub use self::copies::{AnswerComparison, ComparedHeader, Copies, Mirroring};
+pub(crate) use self::copies::{apply, read as read_copies, refuse};
 use crate::{
     destination::ClusterChoice,
     headers,
@@ -15,7 +21,7 @@ use crate::{
 };
 
 /// `RequestMirrorPolicy`. `C` says which cluster gets the copies.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Mirror<C> {
     /// `cluster` or `cluster_header`.
     pub cluster: C,
@@ -27,6 +33,8 @@ pub struct Mirror<C> {
     pub changes: Box<[HeaderChange]>,
     /// `host_rewrite_literal`.
     pub host: Option<HeaderValue>,
+    /// What the route says of these copies besides (`weft.mirroring.v1.Copies`).
+    pub copies: Option<Arc<Copies>>,
 }
 
 /// Reads the policies of a route, a virtual host or a route configuration.
@@ -67,5 +75,6 @@ fn one(
         marks_host: !message.disable_shadow_host_suffix_append && host.is_none(),
         changes: changes.into(),
         host,
+        copies: None,
     })
 }

@@ -141,6 +141,7 @@ pub(crate) fn read(
     let config = headers::level(&level, at, notes);
     let limit = message.max_direct_response_body_size_bytes.as_ref();
     let rules = http_filter::rules(&message.typed_per_filter_config, at, notes);
+    mirror::refuse(&rules, at, notes);
     let filters = RouteFilters::default().and(&rules);
     let mirrors = mirror::read(&message.request_mirror_policies, at, notes).into();
     let inherited = Inherited {
@@ -232,6 +233,7 @@ fn virtual_host(
     };
     let host = headers::level(&level, at, notes);
     let rules = http_filter::rules(&message.typed_per_filter_config, at, notes);
+    mirror::refuse(&rules, at, notes);
     #[expect(deprecated, reason = "still sent by management servers, and Envoy honours it")]
     let cors = http_filter::own_cors(message.cors.as_ref(), at, notes);
     let described = descriptors::of_route(&message.rate_limits, at, notes);
@@ -307,6 +309,10 @@ fn route(
         if forward.mirrors.is_empty() {
             forward.mirrors = Arc::clone(inherited.mirrors);
         }
+        let mirrors = std::mem::take(&mut forward.mirrors);
+        forward.mirrors = mirror::apply(mirrors, &rules, at, notes);
+    } else {
+        mirror::refuse(&rules, at, notes);
     }
     let (request_headers, response_headers) = inherited.combine(&own);
     Some(RouteSpec {

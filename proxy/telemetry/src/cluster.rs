@@ -8,6 +8,7 @@ use crate::{
     histogram::Histogram,
     http2::Http2Stats,
     metric::{Counter, Gauge},
+    mirror::MirrorStats,
     rate_service::{RateServiceStats, RateServices},
     registry::Value,
     under_way::{self, UnderWay},
@@ -139,6 +140,8 @@ pub struct ClusterStats {
     pub upstream_rq_time: Histogram,
     outlier_detection: OnceLock<Arc<OutlierStats>>,
     health_check: OnceLock<Arc<CheckStats>>,
+    /// Set when the first copy of a request goes there.
+    mirror: OnceLock<Box<MirrorStats>>,
     rate_services: RateServices,
 }
 
@@ -156,6 +159,11 @@ impl ClusterStats {
     /// `ratelimit.*`, or `ratelimit.<prefix>.*`, which is there from the first use on.
     pub fn rate_service(&self, prefix: &str) -> Arc<RateServiceStats> {
         self.rate_services.of(prefix)
+    }
+
+    /// What is counted of the copies of requests that go there.
+    pub fn mirror(&self) -> &MirrorStats {
+        self.mirror.get_or_init(Box::default)
     }
 
     /// Shows what is there of these.
@@ -227,6 +235,7 @@ impl ClusterStats {
             upstream_rq_time,
             outlier_detection,
             health_check,
+            mirror,
             // Under names of their own.
             rate_services: _,
         } = self;
@@ -314,6 +323,9 @@ impl ClusterStats {
         }
         default_priority.visit(&under_way::DEFAULT, see);
         high_priority.visit(&under_way::HIGH, see);
+        if let Some(mirror) = mirror.get() {
+            mirror.visit(see);
+        }
         if let Some(outliers) = outlier_detection.get() {
             outliers.visit_scoped(see);
         }

@@ -209,12 +209,14 @@ impl Upload {
             self.untouched = false;
             self.last_moved = Some(Instant::now());
             if let Some(frame) = frame.transpose()? {
+                self.copies.iter().flat_map(|it| it.iter()).for_each(|copy| copy.write(&frame));
                 kept.hold(frame);
                 if !self.body.is_end_stream() {
                     continue;
                 }
             }
             self.body = RequestBody::None;
+            self.copies.take().iter().flat_map(|it| it.iter()).for_each(Copy::end);
         }
         Ok(true)
     }
