@@ -163,7 +163,8 @@ fn extensions_are_taken_by_type() {
            envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute, \
            envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit, \
            envoy.extensions.filters.http.stateful_session.v3.StatefulSessionPerRoute, \
-           envoy.extensions.filters.http.ratelimit.v3.RateLimitPerRoute"],
+           envoy.extensions.filters.http.ratelimit.v3.RateLimitPerRoute, \
+           weft.mirroring.v1.Mirroring"],
     );
 }
 
