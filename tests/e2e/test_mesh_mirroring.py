@@ -52,7 +52,7 @@ def test_a_new_version_is_compared_with_the_old_one(versions):
     ask("/slow", gate="slow")
     until(lambda: any(seen["target"] == "/slow" for seen in new.seen), "the copy")
     assert count("match") == begun + 1
-    new.let_through("slow")
+    new.open_gate("slow")
     until(lambda: count("match") == begun + 2, "a late match")
     assert (count("mismatch"), count("incomplete")) == (3, 0)
     assert "copy_slower_time: P0" in sidecar.admin.get("/stats?filter=mirror.compare").text
@@ -70,5 +70,5 @@ def test_copies_keep_to_their_budget(versions):
         assert http1.request(sidecar.outbound, target="/held", host="catalog").status == 200
     assert (count("rq_total") - before, count("rq_overflow"), count("rq_active")) == (1, 2, 1)
     until(lambda: any(seen["target"] == "/held" for seen in new.seen), "the copy")
-    new.let_through("held")
+    new.open_gate("held")
     until(lambda: count("rq_active") == 0, "its end")

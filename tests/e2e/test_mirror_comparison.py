@@ -139,7 +139,7 @@ def test_slow_copies_are_told_by_their_times_alone(world):
     assert (answer.status, answer.body) == (200, b"same"), "the client did not wait"
     until(lambda: made.other.seen, "the copy")
     assert made.all() == (0, 0, 0)
-    made.other.let_through("late")
+    made.other.open_gate("late")
     until(lambda: made.all() == (1, 0, 0), "the comparison")
     histograms = made.proxy.admin.get("/stats?filter=mirror.compare").text
     assert "mirror.compare.copy_slower_time: P0" in histograms, histograms
@@ -149,7 +149,7 @@ def test_slow_copies_are_told_by_their_times_alone(world):
         client = open_.enter_context(socket.create_connection(("127.0.0.1", made.proxy.port())))
         client.sendall(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
         until(lambda: made.count("rq_active") == 0 and len(made.other.seen) == 2, "the answer to the copy")
-        made.main.let_through("held")
+        made.main.open_gate("held")
         until(lambda: made.all() == (2, 0, 0), "the comparison with what came later")
     assert "copy_faster_time: P0" in made.proxy.admin.get("/stats?filter=mirror.compare").text
 
@@ -190,7 +190,7 @@ def test_copies_have_a_budget_of_their_own(world):
         assert made.send(other={"gate": "never"}).status == 200
     assert (made.count("rq_active"), made.count("rq_overflow"), made.count("rq_total")) == (2, 3, 2)
     until(lambda: len(made.other.seen) == 2, "the copies")
-    made.other.let_through("never")
+    made.other.open_gate("never")
     until(lambda: made.all() == (2, 0, 0), "their answers")
     made.send()
     until(lambda: made.all() == (3, 0, 0), "another copy")
