@@ -32,7 +32,6 @@ def matchers(ports):
         direct({"prefix": "/never", **share(0)}, 200, "never"),
         direct({"prefix": "/never", **share(10_000, "TEN_THOUSAND")}, 200, "always by ten thousands"),
         direct({"prefix": "/always", **share(1_000_000, "MILLION")}, 200, "always"),
-        direct({"prefix": "/more", **share(300)}, 200, "more than all"),
         direct({"prefix": "/grpc", "grpc": {}}, 200, "gRPC"),
         direct({"prefix": "/grpc"}, 200, "not gRPC"),
     )
@@ -73,7 +72,7 @@ def cases():
         for value in ("one", "on", "none", "onf", "ONE", "x", ""):
             yield from both("matchers", f"{name} {value}", target=f"/{name}", headers=(("x-h", value),))
         yield from both("matchers", f"{name} of nothing", target=f"/{name}")
-    for path in ("/never", "/always", "/more"):
+    for path in ("/never", "/always"):
         yield from both("matchers", f"share {path}", target=path)
     for kind in ("application/grpc", "application/grpc+proto", "application/grpc-web", "application/grpcx", "text/plain", "APPLICATION/GRPC"):
         yield from both("matchers", f"content type {kind}", method="POST", target="/grpc", headers=(("content-type", kind),))

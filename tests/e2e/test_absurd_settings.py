@@ -11,6 +11,7 @@ from harness.proxy import binary
 pytestmark = pytest.mark.weft_only
 
 EXTENSIONS = "type.googleapis.com/envoy.extensions"
+ASKED = {"transport_api_version": "V3", "grpc_service": {"envoy_grpc": {"cluster_name": "up"}}}
 LONG = "315576000001s"
 CLUSTER = "static_resources.clusters[0]"
 MANAGER = "static_resources.listeners[0].filter_chains[0].filters[0].typed_config"
@@ -75,8 +76,19 @@ def with_filter(kind, **settings):
     return bootstrap([listener("main", hcm(routes("main", host), http_filters=filters))], [cluster("up", 1)])
 
 
-def limit(**bucket):
-    return with_filter("local_ratelimit.v3.LocalRateLimit", stat_prefix="limit", token_bucket=bucket)
+def limit(filter_enabled=None, **bucket):
+    more = {"filter_enabled": filter_enabled} if filter_enabled else {}
+    return with_filter("local_ratelimit.v3.LocalRateLimit", stat_prefix="limit", token_bucket=bucket, **more)
+
+
+def adaptive(limits=None, **more):
+    common = {"concurrency_limit_params": {"concurrency_update_interval": "0.1s", **(limits or {})}, "min_rtt_calc_params": {"interval": "60s"}}
+    return with_filter("adaptive_concurrency.v3.AdaptiveConcurrency", gradient_controller_config={**common, **more})
+
+
+def session(**cookie):
+    kept = {"@type": f"{EXTENSIONS}.http.stateful_session.cookie.v3.CookieBasedSessionState", "cookie": cookie}
+    return with_filter("stateful_session.v3.StatefulSession", session_state={"name": "cookie", "typed_config": kept})
 
 
 def with_manager(**more):
@@ -193,6 +205,57 @@ XDS = {
     "hedges without end": (hedging(after="1s", extra=6), CLUSTER + '.metadata.typed_filter_metadata["weft.hedging"].extra'),
     "hedges of more than all": (hedging(after="1s", budget={"share": {"value": 101}}), CLUSTER + '.metadata.typed_filter_metadata["weft.hedging"].budget.share.value'),
     "hedges of less than nothing": (hedging(after="1s", budget={"share": {"value": -1}}), CLUSTER + '.metadata.typed_filter_metadata["weft.hedging"].budget.share.value'),
+    "looking for outliers more often than can be": (outliers(interval="0.0009s"), CLUSTER + ".outlier_detection.interval"),
+    "checks more often than can be": (checks(interval="0.0009s"), CLUSTER + ".health_checks[0].interval"),
+    "a check that no answer can meet": (checks(timeout="0.0009s"), CLUSTER + ".health_checks[0].timeout"),
+    "checks of new endpoints without a pause": (checks(unhealthy_edge_interval="0.0009s"), CLUSTER + ".health_checks[0].unhealthy_edge_interval"),
+    "an endpoint that is ill after no answer": (checks(unhealthy_threshold=0), CLUSTER + ".health_checks[0].unhealthy_threshold"),
+    "an endpoint that is well after no answer": (checks(healthy_threshold=0), CLUSTER + ".health_checks[0].healthy_threshold"),
+    "drops of more than all": (
+        endpoints(locality(None, {}), drop_overloads=[{"category": "c", "drop_percentage": {"numerator": 101}}]),
+        CLUSTER + ".load_assignment.policy.drop_overloads[0].drop_percentage.numerator",
+    ),
+    "a delay of more than all": (
+        with_filter("fault.v3.HTTPFault", delay={"fixed_delay": "1s", "percentage": {"numerator": 10_001, "denominator": "TEN_THOUSAND"}}),
+        FILTER + ".delay.percentage.numerator",
+    ),
+    "a limit for more than all": (
+        limit(max_tokens=1, fill_interval="1s", filter_enabled={"default_value": {"numerator": 1_000_001, "denominator": "MILLION"}}),
+        FILTER + ".filter_enabled.default_value.numerator",
+    ),
+    "answers that come at no rate": (
+        with_filter("fault.v3.HTTPFault", response_rate_limit={"fixed_limit": {"limit_kbps": 0}, "percentage": {"numerator": 100}}),
+        FILTER + ".response_rate_limit.fixed_limit.limit_kbps",
+    ),
+    "copies of more than all": (
+        with_route(request_mirror_policies=[{"cluster": "up", "runtime_fraction": {"default_value": {"numerator": 101}}}]),
+        ROUTE + ".route.request_mirror_policies[0].runtime_fraction.default_value.numerator",
+    ),
+    "hedges of no request": (with_route(hedge_policy={"initial_requests": 0, "hedge_on_per_try_timeout": True}), ROUTE + ".route.hedge_policy.initial_requests"),
+    "a status on no limit": (
+        with_filter("ratelimit.v3.RateLimit", domain="", rate_limit_service=ASKED),
+        FILTER + ".domain",
+    ),
+    "a service that is waited for for less than no time": (
+        with_filter("ratelimit.v3.RateLimit", domain="d", timeout="-1s", rate_limit_service=ASKED),
+        FILTER + ".timeout",
+    ),
+    "a stage of no filter": (
+        with_filter("ratelimit.v3.RateLimit", domain="d", stage=11, rate_limit_service=ASKED),
+        FILTER + ".stage",
+    ),
+    "concurrency that is looked at all the time": (adaptive({"concurrency_update_interval": "0s"}), FILTER + ".gradient_controller_config.concurrency_limit_params.concurrency_update_interval"),
+    "concurrency by more than all": (
+        adaptive(sample_aggregate_percentile={"value": 101}),
+        FILTER + ".gradient_controller_config.sample_aggregate_percentile.value",
+    ),
+    "a concurrency of nothing": (adaptive(min_rtt_calc_params={"interval": "60s", "request_count": 0}), FILTER + ".gradient_controller_config.min_rtt_calc_params.request_count"),
+    "a session of no name": (session(name="", path="/"), FILTER + ".session_state.typed_config.cookie.name"),
+    "a session below zero": (session(name="s", path="/", ttl="-1s"), FILTER + ".session_state.typed_config.cookie.ttl"),
+    "a subset by no key": (
+        with_cluster(lb_subset_config={"subset_selectors": [{"keys": []}]}),
+        CLUSTER + ".lb_subset_config.subset_selectors[0].keys",
+    ),
 }
 
 

@@ -3,17 +3,22 @@
 `WEFT_BLESS=1` writes it anew.
 """
 
+import json
 import os
 import socket
 import struct
 
 import pytest
 
+from differential.filtering import put
+from differential.services import LIMIT, OF_PATH, PLAN, service
 from harness import frames, http1
-from harness.config import bootstrap, cluster, hcm, listener, route, routes, virtual_host
+from harness.config import ROUTER, bootstrap, cluster, hcm, listener, route, routes, virtual_host
 from harness.frames import HEADERS, PREFACE
 from harness.proxy import ROOT
+from harness.rls import Service
 from harness.upstream import Server
+from harness.waiting import until
 
 pytestmark = pytest.mark.weft_only
 
@@ -59,9 +64,9 @@ class Script(Server):
         while b"\r\n\r\n" not in head:
             data = connection.recv(65536)
             if not data:
-                return False
+                return b""
             head += data
-        return True
+        return head
 
 
 def says(data, then=None):
@@ -230,7 +235,74 @@ def cell(start, make, action, count, headers=()):
     return "; ".join(f"{all_seen.count(one)} × {one}" for one in each) + tries
 
 
-def page(lines):
+class Fine(Script):
+    """Answers all requests but those to `/held`, which wait for as long as their client does."""
+
+    def __init__(self):
+        super().__init__(None)
+
+    def serve(self, connection, number):
+        while head := self._head(connection):
+            self.requests += 1
+            if b" /held " in head:
+                waits(connection)
+                return
+            connection.sendall(OK)
+
+
+def local(**more):
+    bucket = {"max_tokens": 1, "tokens_per_fill": 1, "fill_interval": "86400s"}
+    always = {"default_value": {"numerator": 100}}
+    return put("local_ratelimit.v3.LocalRateLimit", stat_prefix="l", token_bucket=bucket, filter_enabled=always, filter_enforced=always, **more)
+
+
+def asked(**more):
+    """Of a service that says what the header `x-plan` asks for."""
+    return put(LIMIT, domain="d", timeout="10s", rate_limit_service=service(), **more)
+
+
+def adaptive():
+    limits = {"concurrency_update_interval": "3600s", "min_concurrency_limit": 1}
+    gradient = {"concurrency_limit_params": limits, "min_rtt_calc_params": {"fixed_value": "3600s"}}
+    return put("adaptive_concurrency.v3.AdaptiveConcurrency", gradient_controller_config=gradient)
+
+
+OVER = (("x-plan", json.dumps({"overall_code": "OVER_LIMIT"})),)
+FAILS = (("x-plan", json.dumps({"status": "UNAVAILABLE"})),)
+
+#: Which limit holds, its filter, what goes before, and what a request brings.
+LIMITS = [
+    ("no token is left (`local_ratelimit`)", local(), "/", ()),
+    ("… with `rate_limited_as_resource_exhausted`", local(rate_limited_as_resource_exhausted=True), "/", ()),
+    ("a service says that it is too much (`ratelimit`)", asked(), None, OVER),
+    ("… with `rate_limited_as_resource_exhausted`", asked(rate_limited_as_resource_exhausted=True), None, OVER),
+    ("the service does not answer", asked(), None, FAILS),
+    ("… with `failure_mode_deny`", asked(failure_mode_deny=True), None, FAILS),
+    ("as many requests are under way as latencies allow (`adaptive_concurrency`)", adaptive(), "/held", ()),
+]
+
+
+def limited(start, rls, limit, before, headers):
+    """What a caller sees of a request behind a limit, when another one has come before."""
+    up = Fine()
+    flags = {"header": {"key": "x-flags", "value": "%RESPONSE_FLAGS%"}}
+    action = {"cluster": "up", "rate_limits": [{"actions": [OF_PATH, PLAN]}]}
+    host = virtual_host("all", ["*"], route("/", action), response_headers_to_add=[flags])
+    clusters = [cluster("up", up.port), cluster("rls", rls.port, http2=True)]
+    proxy = start(bootstrap([listener("main", hcm(routes("main", host), http_filters=[limit, ROUTER]))], clusters))
+    with http1.Connection(proxy.port()) as first:
+        if before:
+            first.send(http1.encode("GET", before, (), None))
+        if before == "/held":
+            until(lambda: up.requests, "the request that is held")
+        elif before:
+            assert first.read("GET").status == 200
+        said = ask(proxy.port(), headers)
+    up.stop()
+    return said
+
+
+def page(lines, limits):
     return "\n".join(
         [
             "# What callers see when a server behaves badly",
@@ -246,6 +318,14 @@ def page(lines):
             "|---|---|---|---|",
             *lines,
             "",
+            "## When a limit holds",
+            "",
+            "What a caller sees of a request that the proxy itself does not let through, or does although nobody answered it.",
+            "",
+            "| what holds | an HTTP caller | a gRPC caller |",
+            "|---|---|---|",
+            *limits,
+            "",
         ]
     )
 
@@ -259,7 +339,12 @@ def test_callers_see_what_the_page_says(start):
             cell(start, make, plain(patience), count, GRPC),
         ]
         lines.append(f"| {what} | {' | '.join(cells)} |")
-    made = page(lines)
+    limits = []
+    with Service() as rls:
+        for what, limit, before, headers in LIMITS:
+            cells = [limited(start, rls, limit, before, (*more, *headers)) for more in ((), GRPC)]
+            limits.append(f"| {what} | {' | '.join(cells)} |")
+    made = page(lines, limits)
     if os.environ.get("WEFT_BLESS"):
         PAGE.write_text(made)
     assert PAGE.read_text() == made

@@ -174,10 +174,15 @@ fn rate(message: &core::RateLimitSettings, at: &At<'_>, notes: &mut Notes) -> Op
         let what = format!("{per_second} a second");
         return notes.unsupported(&at.field("fill_rate"), what, "0.001 to 1000000 is");
     }
-    Some(RateLimit {
-        burst: message.max_tokens.map_or(100, |tokens| tokens.value).max(1),
-        interval: Duration::from_secs_f64(per_second.recip()),
-    })
+    let burst = message.max_tokens.map_or(100, |tokens| tokens.value);
+    if burst == 0 {
+        return notes.unsupported(
+            &at.field("max_tokens"),
+            "0, which lets nothing through,",
+            "1 or more is",
+        );
+    }
+    Some(RateLimit { burst, interval: Duration::from_secs_f64(per_second.recip()) })
 }
 
 #[cfg(test)]

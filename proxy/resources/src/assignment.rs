@@ -250,7 +250,8 @@ fn drop_overload(
         Denominator::TenThousand => 100,
         Denominator::Million => 1,
     };
-    let per_million = fraction.numerator.saturating_mul(per_unit).min(1_000_000);
+    // No share is more than the whole.
+    let per_million = fraction.numerator * per_unit;
     Some(DropOverload { category: Arc::from(message.category.as_str()), per_million })
 }
 

@@ -190,6 +190,7 @@ fn read(message: &wire::HealthCheck, at: &At<'_>, notes: &mut Notes) -> Option<H
     };
     let threshold = |value, name, notes: &mut Notes| match optional(value) {
         None => notes.refuse(&at.field(name), Problem::Missing),
+        Some(0) => notes.unsupported(&at.field(name), "0", "1 or more is"),
         threshold => threshold,
     };
     let unhealthy_threshold =
@@ -197,15 +198,15 @@ fn read(message: &wire::HealthCheck, at: &At<'_>, notes: &mut Notes) -> Option<H
     let healthy_threshold =
         threshold(message.healthy_threshold.as_ref(), "healthy_threshold", notes);
     let timeout = match &message.timeout {
-        Some(timeout) => scalar::duration(timeout, &at.field("timeout"), notes),
+        Some(timeout) => scalar::duration_from(timeout, SHORTEST, &at.field("timeout"), notes),
         None => notes.refuse(&at.field("timeout"), Problem::Missing),
     };
     let intervals = intervals(message, at, notes);
     Some(HealthCheck {
-        timeout: timeout?.max(SHORTEST),
+        timeout: timeout?,
         intervals: intervals?,
-        unhealthy_threshold: unhealthy_threshold?.max(1),
-        healthy_threshold: healthy_threshold?.max(1),
+        unhealthy_threshold: unhealthy_threshold?,
+        healthy_threshold: healthy_threshold?,
         reuse_connection: scalar::bool_or(message.reuse_connection.as_ref(), true),
         log_failures: message.always_log_health_check_failures,
         log_successes: message.always_log_health_check_success,
@@ -222,28 +223,31 @@ fn intervals(
     let Some(interval) = &message.interval else {
         return notes.refuse(&at.field("interval"), Problem::Missing);
     };
-    let healthy = scalar::duration(interval, &at.field("interval"), notes)?.max(SHORTEST);
-    let mut or = |field: &Option<_>, default, name| {
-        scalar::duration_or(field.as_ref(), default, &at.field(name), notes)
+    let healthy = scalar::duration_from(interval, SHORTEST, &at.field("interval"), notes)?;
+    let jitter = |field: &Option<_>, name, notes: &mut Notes| {
+        scalar::duration_or(field.as_ref(), Duration::ZERO, &at.field(name), notes)
     };
-    let unhealthy = or(&message.unhealthy_interval, healthy, "unhealthy_interval").max(SHORTEST);
-    let no_traffic = or(&message.no_traffic_interval, NO_TRAFFIC, "no_traffic_interval");
+    let initial_jitter = jitter(&message.initial_jitter, "initial_jitter", notes);
+    let interval_jitter = jitter(&message.interval_jitter, "interval_jitter", notes);
+    let mut or = |field: &Option<_>, default, name| match field {
+        Some(time) => scalar::duration_from(time, SHORTEST, &at.field(name), notes),
+        None => Some(default),
+    };
+    let unhealthy = or(&message.unhealthy_interval, healthy, "unhealthy_interval")?;
+    let no_traffic = or(&message.no_traffic_interval, NO_TRAFFIC, "no_traffic_interval")?;
     Some(CheckIntervals {
         healthy,
-        healthy_edge: or(&message.healthy_edge_interval, healthy, "healthy_edge_interval")
-            .max(SHORTEST),
+        healthy_edge: or(&message.healthy_edge_interval, healthy, "healthy_edge_interval")?,
         unhealthy,
-        unhealthy_edge: or(&message.unhealthy_edge_interval, unhealthy, "unhealthy_edge_interval")
-            .max(SHORTEST),
-        no_traffic: no_traffic.max(SHORTEST),
+        unhealthy_edge: or(&message.unhealthy_edge_interval, unhealthy, "unhealthy_edge_interval")?,
+        no_traffic,
         no_traffic_healthy: or(
             &message.no_traffic_healthy_interval,
             no_traffic,
             "no_traffic_healthy_interval",
-        )
-        .max(SHORTEST),
-        initial_jitter: or(&message.initial_jitter, Duration::ZERO, "initial_jitter"),
-        jitter: or(&message.interval_jitter, Duration::ZERO, "interval_jitter"),
+        )?,
+        initial_jitter,
+        jitter: interval_jitter,
         jitter_percent: message.interval_jitter_percent,
     })
 }

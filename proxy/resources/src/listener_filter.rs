@@ -178,10 +178,10 @@ fn kind(
         ListenerFilterKind::HttpInspector
     } else if extension::holds::<TlsInspector>(any) {
         let message = extension::unpack::<TlsInspector>(any, &at, notes)?;
+        // The schema bounds it.
         let max_hello = optional(message.max_client_hello_size.as_ref())
-            .map_or(MAX_HELLO, |bytes| {
-                usize::try_from(bytes).map_or(MAX_HELLO, |b| b.min(MAX_HELLO))
-            });
+            .and_then(|bytes| usize::try_from(bytes).ok())
+            .unwrap_or(MAX_HELLO);
         let close_on_error = message.close_connection_on_client_hello_parsing_errors;
         ListenerFilterKind::TlsInspector { max_hello, close_on_error }
     } else if extension::holds::<ProxyProtocolMessage>(any) {

@@ -7,7 +7,12 @@ use weft_proto::pb::{
     google::protobuf::{Duration as WireDuration, UInt32Value},
 };
 
-use crate::{cluster::optional, path::At, problem::Notes, scalar};
+use crate::{
+    cluster::optional,
+    path::At,
+    problem::{Notes, Problem},
+    scalar,
+};
 
 /// Intervals are counted in whole milliseconds, as in Envoy.
 const SHORTEST: Duration = Duration::from_millis(1);
@@ -119,12 +124,15 @@ pub(crate) fn of_cluster(
     let mut time = |field: &Option<WireDuration>, default, name| {
         scalar::duration_or(field.as_ref(), default, &at.field(name), notes)
     };
-    let interval = time(&message.interval, default.interval, "interval").max(SHORTEST);
+    let interval = time(&message.interval, default.interval, "interval");
     let base = time(&message.base_ejection_time, default.base_ejection_time, "base_ejection_time");
     let longest = default.max_ejection_time.max(base);
     let longest = time(&message.max_ejection_time, longest, "max_ejection_time");
     let jitter =
         time(&message.max_ejection_time_jitter, Duration::ZERO, "max_ejection_time_jitter");
+    if interval < SHORTEST {
+        notes.refuse::<()>(&at.field("interval"), Problem::TooShort { least: SHORTEST });
+    }
     if longest < base {
         let what = format!("{longest:?}, which is less than base_ejection_time,");
         let at = at.field("max_ejection_time");

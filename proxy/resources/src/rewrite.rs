@@ -112,7 +112,17 @@ pub(crate) fn substitution(
     };
     match Substitution::new(&pattern.regex, &message.substitution) {
         Ok(substitution) => Some(substitution),
-        Err(error) => notes.refuse(at, Problem::Regex(error)),
+        Err(error) => {
+            // Without groups to put in, only the expression itself can be wrong.
+            let at = match Substitution::new(&pattern.regex, "") {
+                Ok(_) => at.field("substitution"),
+                Err(_) => {
+                    return notes
+                        .refuse(&at.field("pattern").field("regex"), Problem::Regex(error));
+                }
+            };
+            notes.refuse(&at, Problem::Regex(error))
+        }
     }
 }
 

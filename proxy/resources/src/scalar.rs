@@ -54,6 +54,19 @@ pub(crate) fn duration(
     }
 }
 
+/// Reads a duration that is set, and no shorter than `least`.
+pub(crate) fn duration_from(
+    message: &protobuf::Duration,
+    least: Duration,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<Duration> {
+    match duration(message, at, notes)? {
+        time if time < least => notes.refuse(at, Problem::TooShort { least }),
+        time => Some(time),
+    }
+}
+
 /// A `google.protobuf.BoolValue` with its default.
 pub(crate) fn bool_or(message: Option<&protobuf::BoolValue>, default: bool) -> bool {
     message.map_or(default, |message| message.value)
@@ -107,6 +120,15 @@ pub(crate) fn fractional_percent(
             return notes.refuse(&at.field("denominator"), unknown);
         }
     };
+    let all = match denominator {
+        Denominator::Hundred => 100,
+        Denominator::TenThousand => 10_000,
+        Denominator::Million => 1_000_000,
+    };
+    if share.numerator > all {
+        let what = format!("{} of {all}", share.numerator);
+        return notes.unsupported(&at.field("numerator"), what, "the denominator or less is");
+    }
     Some(Fraction { numerator: share.numerator, denominator })
 }
 

@@ -37,7 +37,7 @@ fn settings_are_read() {
         enforcing_failure_percentage: number(40),
         max_ejection_percent: number(100),
         base_ejection_time: time(600, 0),
-        interval: time(0, 10),
+        interval: time(0, 1_000_000),
         always_eject_one_host: Some(BoolValue { value: true }),
         successful_active_health_check_uneject_host: Some(BoolValue { value: false }),
         split_external_local_origin_errors: true,
@@ -62,6 +62,8 @@ fn absurd_settings_are_refused_with_their_path() {
     let default = WireDetection::default;
     let said = refused(WireDetection { max_ejection_percent: number(101), ..default() });
     assert!(said.starts_with("outlier_detection.max_ejection_percent"), "{said}");
+    let said = refused(WireDetection { interval: time(0, 999_999), ..default() });
+    assert_eq!(said, "outlier_detection.interval: must be at least 1ms");
     let said = refused(WireDetection { interval: time(0, 0), ..default() });
     assert!(said.starts_with("outlier_detection.interval"), "{said}");
     let said = refused(WireDetection { base_ejection_time: time(-1, 0), ..default() });

@@ -199,15 +199,17 @@ fn shares_are_dropped_by_category() {
     let assignment = with(vec![
         share("throttle", 5, DenominatorType::Hundred),
         share("lb", 7, DenominatorType::TenThousand),
-        share("more-than-all", 200, DenominatorType::Hundred),
+        share("all", 100, DenominatorType::Hundred),
         share("few", 9, DenominatorType::Million),
     ])
     .unwrap();
     let found: Vec<_> =
         assignment.drop_overloads.iter().map(|drop| (&*drop.category, drop.per_million)).collect();
-    let expected = [("throttle", 50_000), ("lb", 700), ("more-than-all", 1_000_000), ("few", 9)];
+    let expected = [("throttle", 50_000), ("lb", 700), ("all", 1_000_000), ("few", 9)];
     assert_eq!(found, expected);
     let missing = DropOverload { category: "x".to_owned(), drop_percentage: None };
     let reasons = with(vec![missing]).unwrap_err();
     assert_eq!(reasons[0].path, "policy.drop_overloads[0].drop_percentage");
+    let reasons = with(vec![share("more-than-all", 101, DenominatorType::Hundred)]).unwrap_err();
+    assert_eq!(reasons[0].path, "policy.drop_overloads[0].drop_percentage.numerator");
 }

@@ -1,4 +1,5 @@
-"""Wherever a duration is read, one that is below zero or past what a duration holds is refused with its whole path.
+"""What makes no sense is refused with its whole path wherever it is read: durations below zero or past what one holds,
+shares of more than all, and regular expressions that grow without bounds.
 
 The places are those of the worlds that both proxies are compared in, which set nearly every field that is honoured.
 """
@@ -24,7 +25,10 @@ POLICY = f"{TYPE}envoy.extensions.load_balancing_policies"
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 DYNAMIC_CLUSTER = "envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig"
 DURATION = "google.protobuf.Duration"
+SHARE = "envoy.type.v3.FractionalPercent"
+PATTERN = "envoy.type.matcher.v3.RegexMatcher"
 BELOW, PAST = "-1s", "315576000001s"
+EXPLODES = "((a{100}){100}){100}"
 
 
 class Key(str):
@@ -32,7 +36,7 @@ class Key(str):
 
 
 def places(value, path=()):
-    """Each duration of a message: the field, and the way to it."""
+    """Each duration, share and expression of a message: the field, and the way to it."""
     if isinstance(value, any_pb2.Any) and not value.type_url:
         return  # says no more than that it is there
     if isinstance(value, any_pb2.Any):
@@ -43,8 +47,10 @@ def places(value, path=()):
         if field.message_type is None:
             continue
         here = (*path, field.name)
-        if field.message_type.full_name == DURATION:
-            yield f"{value.DESCRIPTOR.full_name}.{field.name}", here
+        if field.message_type.full_name in (DURATION, SHARE, PATTERN):
+            ways = [(*here, number) for number in range(len(part))] if field.is_repeated else [here]
+            for way in ways:
+                yield (field.message_type.full_name, f"{value.DESCRIPTOR.full_name}.{field.name}"), way
         elif field.message_type.GetOptions().map_entry:
             for key, each in part.items():
                 if hasattr(each, "ListFields"):
@@ -100,6 +106,10 @@ def found_places():
 FOUND = found_places()
 
 
+def of_kind(kind):
+    return sorted(field for found, field in FOUND if found == kind)
+
+
 def written(path):
     """As the proxy names a field."""
     def step(one):
@@ -129,21 +139,27 @@ def changed(made, path, value):
     node = copy
     for step in path[:-1]:
         node = node[step]
-    assert path[-1] in node
+    assert isinstance(path[-1], int) or path[-1] in node
     node[path[-1]] = value
     return copy
 
 
-def durations():
-    """Every duration that the table honours."""
+def fields_of_kind(kind):
+    """Every field of this type that the table honours."""
     for name in honoured():
-        kind, _, field = name.rpartition(".")
+        owner, _, field = name.rpartition(".")
         # The descriptors for Python are a little older than Envoy.
         known = None
         with suppress(KeyError):
-            known = message(kind).DESCRIPTOR.fields_by_name.get(field)
-        if known and known.message_type and known.message_type.full_name == DURATION:
+            known = message(owner).DESCRIPTOR.fields_by_name.get(field)
+        if known and known.message_type and known.message_type.full_name == kind:
             yield name
+
+
+def refused(tmp_path, made, path, value, named):
+    code, said = checked(changed(made, path, value), tmp_path)
+    assert code == 1, f"{written(path)}: {value} was accepted"
+    assert written(named) in said
 
 
 def test_what_is_not_bent_is_accepted(tmp_path):
@@ -151,14 +167,27 @@ def test_what_is_not_bent_is_accepted(tmp_path):
         assert checked(made, tmp_path)[0] == 0
 
 
-def test_every_duration_has_a_place():
-    assert sorted(set(durations()) - FOUND.keys()) == []
+@pytest.mark.parametrize("kind", [DURATION, SHARE, PATTERN])
+def test_every_field_has_a_place(kind):
+    assert sorted(set(fields_of_kind(kind)) - set(of_kind(kind))) == []
 
 
-@pytest.mark.parametrize("field", sorted(FOUND.keys() & set(durations())))
+@pytest.mark.parametrize("field", of_kind(DURATION))
 def test_no_duration_is_bent(tmp_path, field):
-    made, path = FOUND[field]
+    made, path = FOUND[DURATION, field]
     for value in (BELOW, PAST):
-        code, said = checked(changed(made, path, value), tmp_path)
-        assert code == 1, f"{written(path)}: {value} was accepted"
-        assert written(path) in said
+        refused(tmp_path, made, path, value, path)
+
+
+@pytest.mark.parametrize("field", of_kind(SHARE))
+def test_no_share_is_more_than_all(tmp_path, field):
+    made, path = FOUND[SHARE, field]
+    for numerator, denominator in ((101, "HUNDRED"), (10_001, "TEN_THOUSAND"), (1_000_001, "MILLION")):
+        value = {"numerator": numerator, "denominator": denominator}
+        refused(tmp_path, made, path, value, (*path, "numerator"))
+
+
+@pytest.mark.parametrize("field", of_kind(PATTERN))
+def test_no_expression_grows_without_bounds(tmp_path, field):
+    made, path = FOUND[PATTERN, field]
+    refused(tmp_path, made, path, {"regex": EXPLODES}, (*path, "regex"))
