@@ -20,6 +20,12 @@ mod render;
 mod under_way;
 mod zones;
 
+/// What metrics are made of, by a name that `tests/interleavings.rs` gives to atomics whose every
+/// interleaving can be tried.
+mod atomic {
+    pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
+}
+
 pub use cluster::ClusterStats;
 pub use concurrency::ConcurrencyStats;
 pub use groups::{
