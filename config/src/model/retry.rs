@@ -42,8 +42,8 @@ pub struct Retries {
     /// What the rest grows to at most, no less than `backoff`; ten times that without it.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "duration")]
     pub max_backoff: Option<Duration>,
-    /// The longest `Retry-After` of a response that is followed in place of `backoff`; none is without
-    /// it. More than zero.
+    /// The longest `Retry-After`, or `RateLimit-Reset`, of a response that is followed in place of
+    /// `backoff`; none is without it. More than zero.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "duration")]
     pub max_retry_after: Option<Duration>,
     /// How many requests of a cluster may be retries at once, from one proxy; 3 without it.

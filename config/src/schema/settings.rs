@@ -112,7 +112,7 @@ fn retries() -> Value {
             ("maxBackoff", about_it(text(), "The longest rest; ten times the first without it.")),
             (
                 "maxRetryAfter",
-                about_it(text(), "The longest Retry-After of a response that is followed."),
+                about_it(text(), "The longest Retry-After, or RateLimit-Reset, that is followed."),
             ),
             (
                 "budget",

@@ -143,14 +143,16 @@ fn backoff(
     })
 }
 
-/// Responses may say when to come again, up to this long (RFC 9110 section 10.2.3).
+/// Responses may say when to come again, up to this long: by RFC 9110 section 10.2.3, or by the
+/// fields of rate limits (draft-ietf-httpapi-ratelimit-headers-07).
 fn told(most: Duration) -> route::retry_policy::RateLimitedRetryBackOff {
     use route::retry_policy::{RateLimitedRetryBackOff, ResetHeader, ResetHeaderFormat};
+    let seconds = |name: &str| ResetHeader {
+        name: name.to_owned(),
+        format: ResetHeaderFormat::Seconds.into(),
+    };
     RateLimitedRetryBackOff {
-        reset_headers: vec![ResetHeader {
-            name: "retry-after".to_owned(),
-            format: ResetHeaderFormat::Seconds.into(),
-        }],
+        reset_headers: vec![seconds("retry-after"), seconds("ratelimit-reset")],
         max_interval: Some(duration(most)),
     }
 }
