@@ -223,6 +223,13 @@ fn link_checks(mesh: &Mesh, origins: &Origins, problems: &mut Vec<Problem>) {
             let field = "spec.stickiness".to_owned();
             problems.push(origins.problem(id, field, Conflict::StickySubset.into()));
         }
+        if let (PolicyTarget::Subset(_), Some(_)) =
+            (&policy.target_ref, &policy.settings.adaptive_concurrency)
+        {
+            let id = DocumentId::new(Kind::TrafficPolicy, key.clone());
+            let field = "spec.adaptiveConcurrency".to_owned();
+            problems.push(origins.problem(id, field, Conflict::AdaptiveSubset.into()));
+        }
         let probe = policy.settings.health_check.as_ref().map(|check| &check.probe);
         let service = match &policy.target_ref {
             PolicyTarget::Service(name) => Some(name),

@@ -115,6 +115,7 @@ spec: SPEC
         "{loadBalancer: {hashOn: [{x: 1}]}}",
         "{loadBalancer: {zoneWeights: [{x: 1}]}}",
         "{hedging: {x: 1}}",
+        "{adaptiveConcurrency: {x: 1}}",
         "{hedging: {budget: {x: 1}}}",
         "{stickiness: {x: 1}}",
         "{stickiness: {cookie: {x: 1}}}",

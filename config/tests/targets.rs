@@ -159,6 +159,14 @@ fn policies_fit_their_targets() {
             "\"0\" is not a whole number from 1 to 1000000",
         ),
         (
+            policy("p", &format!("{{{target}, adaptiveConcurrency: {{maxConcurrent: 2}}}}")),
+            "minConcurrent (3) is above maxConcurrent (2)",
+        ),
+        (
+            policy("p", &format!("{{{target}, adaptiveConcurrency: {{minConcurrent: 0}}}}")),
+            "\"0\" is not a whole number from 1 to 2147483647",
+        ),
+        (
             policy("p", &format!("{{{target}, hedging: {{extra: 1}}}}")),
             "exactly one of the fields percentile, after must be given",
         ),

@@ -5,6 +5,7 @@ import signal
 import pytest
 
 from harness import http1, mesh
+from harness.asking import Asking
 from harness.control import ControlPlane, Sidecar
 from harness.process import Process, run
 from harness.proxy import ROOT, Admin, binary
@@ -194,3 +195,17 @@ def test_the_time_of_a_policy_ends_a_request(control, tmp_path, http_upstream, m
     assert any(setting in got.header("proxy-status") for setting in ["of the route", "x-envoy-expected-rq-timeout-ms"])
     call = [never, ("content-type", "application/grpc"), ("te", "trailers"), ("grpc-timeout", "1H")]
     assert http1.request(caller.outbound, "POST", headers=call, host="catalog").header("grpc-status") in ("4", "14")
+
+
+def test_only_so_many_requests_at_once_come_to_an_application(control, tmp_path, http_upstream):
+    app = http_upstream("app", body="fine")
+    control.put(mesh.traffic_policy("catalog", "catalog", adaptiveConcurrency={"minConcurrent": 1, "maxConcurrent": 1}))
+    Sidecar(tmp_path, control, "catalog", app.port)
+    caller = Sidecar(tmp_path, control, "storefront")
+    until(lambda: http1.request(caller.outbound, host="catalog").status == 200, "the catalog to be reached")
+    held = Asking(caller.outbound, host="catalog", headers=[("x-respond", '{"gate": "held"}')])
+    until(lambda: "x-respond" in dict(app.seen[-1]["headers"]), "it to be there")
+    assert http1.request(caller.outbound, host="catalog").status == 503
+    app.open_gate("held")
+    assert held.answer().status == 200
+    until(lambda: http1.request(caller.outbound, host="catalog").status == 200, "its place to be free")

@@ -2,6 +2,7 @@
 //!
 //! Serialising gives the canonical form of `spec`, with defaults left out.
 
+pub mod adaptive;
 pub(crate) mod balancing;
 pub(crate) mod cors;
 pub(crate) mod fault;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
+use super::adaptive::AdaptiveConcurrency;
 pub use super::balancing::{
     BalancingPolicy, HashCookie, HashOn, LoadBalancer, SlowStart, Spread, ZoneWeight, Zones,
 };
@@ -85,6 +86,9 @@ pub struct TrafficSettings {
     /// Which requests go to a second endpoint as well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hedging: Option<Hedging>,
+    /// How many requests go on at once at an application.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adaptive_concurrency: Option<AdaptiveConcurrency>,
     /// How endpoints are chosen.
     #[serde(skip_serializing_if = "is_default")]
     pub load_balancer: LoadBalancer,
@@ -224,6 +228,7 @@ impl TrafficSettings {
                     .or(base_pool.max_connection_duration),
             },
             hedging: self.hedging.or(base.hedging),
+            adaptive_concurrency: self.adaptive_concurrency.or(base.adaptive_concurrency),
             drop: self.drop.or(base.drop),
             fault: self.fault.or(base.fault),
             stickiness: self.stickiness.or(base.stickiness),

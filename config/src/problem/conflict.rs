@@ -58,6 +58,17 @@ pub enum Conflict {
     /// Sessions are told apart before it is known which Subset a request goes to.
     #[error("stickiness is about a Service as a whole, not about a Subset of it")]
     StickySubset,
+    /// Who lets requests come to an application does not know by which Subset they come.
+    #[error("adaptiveConcurrency is about a Service as a whole, not about a Subset of it")]
+    AdaptiveSubset,
+    /// The least number is above the greatest.
+    #[error("minConcurrent ({least}) is above maxConcurrent ({most})")]
+    ConcurrencyBounds {
+        /// `minConcurrent`, or what it is by default.
+        least: u32,
+        /// `maxConcurrent`, or what it is by default.
+        most: u32,
+    },
     /// The number of retries is bounded in two ways.
     #[error("circuitBreaker.maxRetries and retries.budget cannot be given both")]
     RetriesTwice,
@@ -241,7 +252,8 @@ impl Conflict {
             Self::SlowStartWithoutUse => "use one of these, or remove slowStart",
             Self::DecayWithoutUse => "set loadBalancer.policy to PeakEWMA, or remove decayTime",
             Self::ZonesTwice => "keep zoneWeights for shares that you choose, or zones for none",
-            Self::StickySubset => "put it into the policy of the Service",
+            Self::StickySubset | Self::AdaptiveSubset => "put it into the policy of the Service",
+            Self::ConcurrencyBounds { .. } => "swap them; without them they are 3 and 1000",
             Self::SplitOfOne => "name its backends, or remove splitOn",
             Self::RetriesTwice => "keep the budget: it grows with what is under way",
             Self::BackoffBound { .. } => "make it longer, or give a shorter backoff",

@@ -1,5 +1,6 @@
 //! Trees → the typed model, one file per kind.
 
+mod adaptive;
 mod cors;
 mod fault;
 mod filters;

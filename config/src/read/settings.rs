@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::adaptive::adaptive;
 use super::fault::fault;
 use super::health::health_check;
 use super::hedging::hedging;
@@ -27,6 +28,7 @@ pub(super) fn settings(reader: &mut Reader, object: &mut Object<'_>) -> Option<T
     let timeouts = object.optional(reader, "timeouts", timeouts);
     let retries = object.optional(reader, "retries", retries);
     let hedging = object.optional(reader, "hedging", hedging);
+    let adaptive_concurrency = object.optional(reader, "adaptiveConcurrency", adaptive);
     let load_balancer = object.optional(reader, "loadBalancer", load_balancer);
     let outlier_detection = object.optional(reader, "outlierDetection", outlier_detection);
     let health_check = object.optional(reader, "healthCheck", health_check);
@@ -62,6 +64,7 @@ pub(super) fn settings(reader: &mut Reader, object: &mut Object<'_>) -> Option<T
         timeouts: timeouts?.unwrap_or_default(),
         retries: retries.unwrap_or_default(),
         hedging: hedging?,
+        adaptive_concurrency: adaptive_concurrency?,
         load_balancer: load_balancer?.unwrap_or_default(),
         outlier_detection: outlier_detection?,
         health_check: health_check?,
@@ -288,7 +291,7 @@ fn failure_share(reader: &mut Reader, node: &Node) -> Option<FailureShare> {
 /// As many as anything can be.
 const MOST: u32 = i32::MAX.unsigned_abs();
 
-fn at_most(
+pub(super) fn at_most(
     reader: &mut Reader,
     object: &mut Object<'_>,
     name: &'static str,

@@ -12,7 +12,7 @@ use crate::model::route::Method;
 const MOST: u32 = i32::MAX.unsigned_abs();
 
 /// The fields.
-pub(super) fn settings() -> [(&'static str, Value); 11] {
+pub(super) fn settings() -> [(&'static str, Value); 12] {
     let timeouts = [
         ("request", about_it(text(), "When the route does not say; 0s is no limit.")),
         ("connect", about_it(text(), "Connecting to an endpoint.")),
@@ -36,6 +36,13 @@ pub(super) fn settings() -> [(&'static str, Value); 11] {
         ("timeouts", object(&[], &timeouts)),
         ("retries", about_it(retries(), "When the route does not say.")),
         ("hedging", about_it(hedging(), "What is slow goes to a second endpoint as well.")),
+        (
+            "adaptiveConcurrency",
+            about_it(
+                adaptive(),
+                "As many requests go on at an application as it stays quick with.",
+            ),
+        ),
         ("loadBalancer", load_balancer()),
         (
             "outlierDetection",
@@ -145,6 +152,18 @@ fn hedging() -> Value {
                 ),
             ),
             ("budget", about_it(object(&[], &budget), "Of all requests to a cluster at once.")),
+        ],
+    )
+}
+
+fn adaptive() -> Value {
+    let idle = "How long an idle application takes; without it that is measured.";
+    object(
+        &[],
+        &[
+            ("minConcurrent", about_it(integer(1, MOST), "Never fewer; 3 without it.")),
+            ("maxConcurrent", about_it(integer(1, MOST), "Never more; 1000 without it.")),
+            ("idleLatency", about_it(text(), idle)),
         ],
     )
 }

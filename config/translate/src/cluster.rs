@@ -160,6 +160,7 @@ pub(crate) fn ignored_by_grpc(settings: &TrafficSettings) -> Vec<&'static str> {
         ("connectionPool.maxConnectionDuration", pool.max_connection_duration.is_some()),
         ("loadBalancer.zones: PreferOwn", zones == Some(Zones::PreferOwn)),
         ("hedging", settings.hedging.is_some()),
+        ("adaptiveConcurrency", settings.adaptive_concurrency.is_some()),
         ("stickiness", settings.stickiness.is_some()),
         ("fault with a match", settings.fault.as_ref().is_some_and(|it| it.matched.is_some())),
     ]

@@ -13,6 +13,7 @@
 //! what one sidecar has left of the time is all that the next one has. What is tried again is for the rule to say as a
 //! whole; without a word of it there, the policy of the Service that is dialled holds.
 
+mod adaptive;
 mod balancing;
 mod cluster;
 mod cors;

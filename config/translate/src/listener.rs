@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use prost::Message as _;
 use weft_config::model::RateLimitPolicy;
+use weft_config::model::policy::TrafficSettings;
 use weft_config::model::service::{Protocol, Service, ServicePort};
 use weft_config::{Backend, BoundRoute, Key, Mesh};
 use weft_proto::pb::envoy::config::core::v3::TrafficDirection;
@@ -16,6 +17,7 @@ use weft_proto::pb::envoy::extensions::filters::network::http_connection_manager
 use weft_proto::pb::envoy::extensions::filters::network::tcp_proxy::v3 as tcp_proxy;
 use weft_proto::pb::envoy::extensions::filters::network::tcp_proxy::v3::tcp_proxy::ClusterSpecifier;
 
+use crate::adaptive;
 use crate::cluster::{Inbound, cluster_name};
 use crate::cors::with_cors;
 use crate::egress;
@@ -83,7 +85,7 @@ pub(crate) fn inbound(
     at: SocketAddr,
     speaks: Inbound,
     limited: Option<&RateLimitPolicy>,
-    head_timeout: Option<Duration>,
+    own: &TrafficSettings,
 ) -> listener::Listener {
     let filter = match speaks {
         Inbound::Tcp => tcp(INBOUND, ClusterSpecifier::Cluster(INBOUND.to_owned())),
@@ -91,10 +93,13 @@ pub(crate) fn inbound(
             let routes =
                 hcm::http_connection_manager::RouteSpecifier::RouteConfig(inbound_routes());
             let mut manager = hcm::HttpConnectionManager {
-                request_headers_timeout: head_timeout.map(duration),
+                request_headers_timeout: own.timeouts.request_headers.map(duration),
                 ..manager(INBOUND, routes)
             };
             rate_limit::with_limits(mesh, &mut manager, limited, &[]);
+            if let Some(said) = own.adaptive_concurrency {
+                adaptive::with_limit(&mut manager, said);
+            }
             http_filter(&manager)
         }
     };

@@ -234,9 +234,8 @@ impl Translator {
                 resources.clusters.insert(cluster::PEERS, &cluster::peers(peers));
             }
             let limited = rate_limit::of_target(&self.mesh, &key, RateLimitTarget::Service);
-            let head_timeout = self.mesh.settings(&key, None).timeouts.request_headers;
-            let listener =
-                listener::inbound(&self.mesh, inbound.listen, speaks, limited, head_timeout);
+            let own = self.mesh.settings(&key, None);
+            let listener = listener::inbound(&self.mesh, inbound.listen, speaks, limited, &own);
             resources.listeners.insert(INBOUND, &listener);
             resources.notes = inbound_note(key, service, speaks).into_iter().collect();
         }
