@@ -4,6 +4,7 @@
 use std::{fs, sync::Arc, time::Duration};
 
 use weft_http::{Overload, Pressure};
+use weft_net::give_back_free_memory;
 use weft_telemetry::Stats;
 
 /// How often it looks. Requests in between are let in, so a bound is exceeded by no more than comes in
@@ -18,6 +19,8 @@ const REFUSE_AT: u64 = 95;
 /// The share of a bound, in percent, that has to be reached for it to be over: without it every other
 /// look would find something else.
 const OVER_BELOW: u64 = 95;
+/// How often, counted in looks, the allocator is asked beyond a bound for what it keeps.
+const GIVEN_BACK_EVERY: u32 = 5;
 const MIB: u64 = 1 << 20;
 
 /// Bounds of memory, in bytes.
@@ -63,6 +66,7 @@ impl Bounds {
 pub(crate) async fn follow(bounds: Bounds, overload: Arc<Overload>, stats: Arc<Stats>) {
     let is_bounded = bounds != (Bounds { shed: None, refuse: None });
     let mut tick = tokio::time::interval(EVERY);
+    let mut ticks: u32 = 0;
     loop {
         tick.tick().await;
         let lag = u64::try_from(overload.take_lag().as_millis()).unwrap_or(u64::MAX);
@@ -71,6 +75,11 @@ pub(crate) async fn follow(bounds: Bounds, overload: Arc<Overload>, stats: Arc<S
         let Some(held) = (if is_bounded { held() } else { None }) else { continue };
         let before = overload.get();
         let pressure = bounds.pressure(held, before);
+        if pressure > Pressure::None && ticks.is_multiple_of(GIVEN_BACK_EVERY) {
+            // What was given up meanwhile counts as held until then.
+            give_back_free_memory();
+        }
+        ticks = ticks.wrapping_add(1);
         stats.overload.memory_bytes.set(held);
         if pressure == before {
             continue;

@@ -5,6 +5,7 @@
 mod bind;
 mod connect;
 mod detect;
+mod free_memory;
 mod inspect;
 mod open_files;
 mod option;
@@ -18,6 +19,7 @@ pub use connect::{
     AddressOrder, ConnectError, Keepalive, TcpOptions, connect_any, connect_pipe, connect_tcp,
 };
 pub use detect::{Detected, Rewind, detect_http};
+pub use free_memory::give_back_free_memory;
 pub use inspect::{
     ClientHello, Hello, HttpLine, ProxyError, ProxyHeader, ProxyVersion, Tlv, Told,
     encode_proxy_v1, encode_proxy_v2, inspect_client_hello, inspect_http_line,
