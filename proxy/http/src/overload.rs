@@ -83,7 +83,9 @@ impl Overload {
 }
 
 /// What a request is told that there is no room for. It was not looked at, so it may be sent to another
-/// endpoint at once, and here again after a second. A connection of HTTP/1.1 ends with it.
+/// endpoint at once, and here again after a second. A connection of HTTP/1.1 ends with it. HTTP/2 gets the same:
+/// a stream that is refused (REFUSED_STREAM) is repeated by many clients at once and to the same endpoint, which is the
+/// last thing that it needs.
 pub(crate) fn refusal(version: Version) -> Answer {
     let mut headers = HeaderMap::new();
     headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
