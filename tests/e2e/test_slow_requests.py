@@ -2,9 +2,10 @@
 
 import pytest
 
+from differential.filtering import put
 from harness import http1
 from harness.asking import Asking
-from harness.config import bootstrap, cluster, hcm, http2_options, listener, route, routes, virtual_host
+from harness.config import ROUTER, bootstrap, cluster, hcm, http2_options, listener, route, routes, virtual_host
 from harness.waiting import until
 
 POLICY = "type.googleapis.com/weft.hedging.v1.HedgePolicy"
@@ -20,10 +21,11 @@ def hedging(**policy):
 def place(start, http_upstream):
     """Starts a proxy in front of some upstreams, each of which answers when its gate opens."""
 
-    def make(policy, upstreams=2, route_more=None, **more):
+    def make(policy, upstreams=2, route_more=None, filters=(), **more):
         ups = [http_upstream(f"up{at}", body="fine") for at in range(upstreams)]
         host = virtual_host("all", ["*"], route("/", {"cluster": "up", "timeout": "20s", **(route_more or {})}))
-        config = hcm(routes("main", {**host, "include_request_attempt_count": True}))
+        table = routes("main", {**host, "include_request_attempt_count": True})
+        config = hcm(table, http_filters=[*filters, ROUTER])
         to = cluster("up", *[up.port for up in ups], **hedging(**policy), **more)
         return ups, start(bootstrap([listener("main", config)], [to]))
 
@@ -159,3 +161,23 @@ def test_who_failed_last_is_told(place):
     open_all(ups)
     got = asking.answer()
     assert got.status == 503 and "per_try" not in got.header("proxy-status")
+
+
+def test_a_session_is_kept_by_one_endpoint(place):
+    state = {
+        "name": "envoy.http.stateful_session.cookie",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.http.stateful_session.cookie.v3.CookieBasedSessionState",
+            "cookie": {"name": "place"},
+        },
+    }
+    ups, proxy = place(AFTER, filters=[put("stateful_session.v3.StatefulSession", session_state=state)])
+    cookie = ("cookie", ask(proxy).header("set-cookie").partition(";")[0])
+    hold(ups)
+    kept = Asking(proxy.port(), headers=[cookie])
+    until(lambda: sum(len(up.seen) for up in ups) == 2, "the request of the session")
+    other = Asking(proxy.port(), headers=[("x-yes", "1")])
+    until(lambda: counted(proxy, "upstream_rq_hedge") == 1, "one that came later to be sent as well")
+    open_all(ups)
+    assert kept.answer().status == 200 and other.answer().status == 200
+    assert sum("cookie" in dict(seen["headers"]) for up in ups for seen in up.seen) == 1

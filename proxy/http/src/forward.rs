@@ -237,7 +237,8 @@ impl Journey {
             (None, None)
         };
         // Nearly no request has either, and is spared the view.
-        let hedges = cluster.hedges.as_ref();
+        // A session is kept by one endpoint, which no other can stand in for.
+        let hedges = cluster.hedges.as_ref().filter(|_| wish.is_none());
         let asks = policy.is_some() || asked_retries.is_some() || hedges.is_some();
         let asks = asks && tunnel.is_none();
         let retries = if asks {

@@ -231,9 +231,11 @@ impl Journey {
             Err(Ok((head, exchange))) => {
                 if retry::is_failure(&head) {
                     self.go_on_with(rivals);
-                } else if self.retries.as_ref().is_some_and(|retries| retries.is_beside) {
+                } else {
                     rivals.are_beaten();
-                    self.leaf().stats.upstream_rq_hedge_won.inc();
+                    if self.retries.as_ref().is_some_and(|retries| retries.is_beside) {
+                        self.leaf().stats.upstream_rq_hedge_won.inc();
+                    }
                 }
                 Ok((head, exchange))
             }
