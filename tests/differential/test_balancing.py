@@ -7,8 +7,8 @@ from contextlib import ExitStack
 import pytest
 
 from differential import balancing
+from differential.beside import both
 from harness import http1
-from harness.proxy import Proxy
 from harness.upstream import Http
 
 NAMES = [made["name"] for made in balancing.clusters(dict.fromkeys(balancing.UPSTREAMS, 1))] + ["by-file"]
@@ -25,8 +25,7 @@ def ports(proxy_kind, tmp_path_factory):
         up = {name: enter.enter_context(Http(name, body="")).port for name in balancing.UPSTREAMS}
         (folder / "endpoints.json").write_text(json.dumps(balancing.endpoints_file(up)))
         bootstrap = balancing.world(up, str(folder))
-        pair = [(name, kind) for name, kind in (("reference", "envoy"), ("tested", proxy_kind))]
-        yield [enter.enter_context(Proxy(kind, bootstrap, folder, name=name)).port() for name, kind in pair]
+        yield enter.enter_context(both(proxy_kind, bootstrap, folder))
 
 
 def shares(port, name):

@@ -3,30 +3,16 @@
 import pytest
 
 from differential import hashing
+from differential.beside import both, named_upstreams
 from harness.http1 import Connection
-from harness.proxy import Proxy
-from harness.upstream import Http
 
 
 @pytest.fixture(scope="module")
-def upstreams():
-    made = [Http(f"up-{number}", body=f"up-{number}") for number in range(5)]
-    yield made
-    for server in made:
-        server.stop()
-
-
-@pytest.fixture(scope="module")
-def ports(proxy_kind, upstreams, tmp_path_factory):
-    """The port of Envoy and that of the proxy under test."""
-    made = hashing.world([server.port for server in upstreams])
-    directory = tmp_path_factory.mktemp("hashing")
-    pair = []
-    for name, kind in (("reference", "envoy"), ("tested", proxy_kind)):
-        pair.append(Proxy(kind, made, directory, name=name))
-    yield [proxy.port() for proxy in pair]
-    for proxy in pair:
-        proxy.stop()
+def ports(proxy_kind, tmp_path_factory):
+    with named_upstreams(5) as upstreams:
+        world = hashing.world([server.port for server in upstreams])
+        with both(proxy_kind, world, tmp_path_factory.mktemp("hashing")) as made:
+            yield made
 
 
 def reached(port, policy, name):

@@ -9,9 +9,9 @@ from contextlib import ExitStack
 import pytest
 
 from differential import sessions
+from differential.beside import both
 from differential.sessions import plain, written
 from harness.http1 import Connection
-from harness.proxy import Proxy
 from harness.upstream import Http
 
 
@@ -24,10 +24,8 @@ def ups():
 @pytest.fixture(scope="module")
 def ports(proxy_kind, ups, tmp_path_factory):
     folder = tmp_path_factory.mktemp("sessions")
-    with ExitStack() as enter:
-        pair = [(name, kind) for name, kind in (("reference", "envoy"), ("tested", proxy_kind))]
-        bootstrap = sessions.world(ups)
-        yield [enter.enter_context(Proxy(kind, bootstrap, folder, name=name)).port() for name, kind in pair]
+    with both(proxy_kind, sessions.world(ups), folder) as made:
+        yield made
 
 
 def told(answer, header="set-cookie"):

@@ -3,33 +3,19 @@
 import pytest
 
 from differential import subsets
+from differential.beside import both, named_upstreams
 from harness.http1 import Connection
-from harness.proxy import Proxy
-from harness.upstream import Http
 
 # More than twice as many as there are endpoints, so each that may be picked is, in turn.
 REQUESTS = 24
 
 
 @pytest.fixture(scope="module")
-def upstreams():
-    made = [Http(f"up-{number}", body=f"up-{number}") for number, _ in enumerate(subsets.ENDPOINTS)]
-    yield made
-    for server in made:
-        server.stop()
-
-
-@pytest.fixture(scope="module")
-def ports(proxy_kind, upstreams, tmp_path_factory):
-    """The port of Envoy and that of the proxy under test."""
-    made = subsets.world([server.port for server in upstreams])
-    directory = tmp_path_factory.mktemp("subsets")
-    pair = []
-    for name, kind in (("reference", "envoy"), ("tested", proxy_kind)):
-        pair.append(Proxy(kind, made, directory, name=name))
-    yield [proxy.port() for proxy in pair]
-    for proxy in pair:
-        proxy.stop()
+def ports(proxy_kind, tmp_path_factory):
+    with named_upstreams(len(subsets.ENDPOINTS)) as upstreams:
+        world = subsets.world([server.port for server in upstreams])
+        with both(proxy_kind, world, tmp_path_factory.mktemp("subsets")) as made:
+            yield made
 
 
 def reached(port, path):
