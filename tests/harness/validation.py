@@ -60,17 +60,37 @@ class Bootstrap:
     def text(self, own=True):
         """The bootstrap; without `own` types, which Envoy steps over in a protobuf and cannot read in JSON."""
         listeners = [without_type(listener) for listener in self._listeners]
-        clusters = self._clusters if own else [_stepped_over(cluster) for cluster in self._clusters]
-        return json.dumps({"static_resources": {"listeners": listeners, "clusters": clusters}})
+        made = {"static_resources": {"listeners": listeners, "clusters": self._clusters}}
+        return json.dumps(made if own else _stepped_over(made))
 
 
-def _stepped_over(cluster):
-    """The cluster without balancing policies that only we know: the next of the list counts."""
-    if "load_balancing_policy" not in cluster:
-        return cluster
-    policies = cluster["load_balancing_policy"]["policies"]
-    known = [one for one in policies if "/weft." not in one["typed_extension_config"]["typed_config"]["@type"]]
-    return {**cluster, "load_balancing_policy": {"policies": known}}
+#: Where a message may hold one of a type that is only ours, next to others or in the place of none.
+MAPS = {"typed_filter_metadata", "typed_per_filter_config"}
+LISTS = {"policies", "http_filters"}
+
+
+def _stepped_over(value):
+    """What is left without the types that only we know: Envoy takes the next of a list, and leaves out the rest."""
+    if isinstance(value, list):
+        return [_stepped_over(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    made = {}
+    for key, item in value.items():
+        if key in MAPS:
+            item = {name: one for name, one in item.items() if not _is_own(one)}
+        elif key in LISTS:
+            item = [one for one in item if not _is_own(one)]
+        made[key] = _stepped_over(item)
+    return made
+
+
+def _is_own(message):
+    """Whether the message, or the one that it wraps, is of a type of ours."""
+    if "/weft." in message.get("@type", ""):
+        return True
+    wrapped = (message.get(key) for key in ("config", "typed_config", "typed_extension_config"))
+    return any(_is_own(one) for one in wrapped if isinstance(one, dict))
 
 
 def without_type(message):
