@@ -211,7 +211,8 @@ def times():
     yield Try("time/rests too long", "/h1/rests/", tuple([answers(503)] * 3), counts=False)
     yield Try("time/none", "/h1/no-timeout/", (answers(503), FINE))
     yield Try("time/of a stream", "/h1/stream/", (held,))
-    for limit in ("250m", "9S", "0m", "soon"):
+    # A call without any time left (0m) may or may not be sent on by Envoy, as its timer happens to ring.
+    for limit in ("250m", "9S", "soon"):
         yield Try(f"time/grpc-timeout {limit}", "/h2/grpc-timeout/", (grpc(14), grpc(0)), "POST", (*GRPC, ("grpc-timeout", limit)), "")
     yield Try("time/grpc-timeout is over", "/h2/grpc-timeout/", (held,), "POST", (*GRPC, ("grpc-timeout", "250m")), "")
     asked = {
@@ -325,7 +326,7 @@ DIFFERENT = [
         "A cluster's retry policy holds as a whole; Envoy goes on taking the time of one try from the policy of the route.",
     ),
     Difference(
-        r"time/(of a stream|grpc-timeout (0m|is over))",
+        r"time/(of a stream|grpc-timeout is over)",
         r"header\.x-envoy-attempt-count",
         "The limit of a stream is told before Envoy's router has a say, which would write how many tries there were.",
     ),
