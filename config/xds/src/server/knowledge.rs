@@ -134,19 +134,17 @@ impl Track {
             if !self.interest.contains(&name) {
                 continue;
             }
-            let version = Version::parse(&version);
+            // Even what we offer may be gone before it is sent: the client has something to lose then.
+            let told = Version::parse(&version).map_or(Told::Unsure, Told::Content);
             let known = self.source.get_key_value(&name).map(|(name, _)| Name::clone(name));
-            if let Some(name) = known {
-                if let Some(version) = version {
-                    self.tell(&name, Told::Content(version));
-                }
-            } else {
+            let name = known.unwrap_or_else(|| {
                 let name = Name::from(name);
                 if self.holds_removals() {
                     self.held.insert(Name::clone(&name), Held { resource: None, since: now });
                 }
-                self.tell(&name, version.map_or(Told::Unsure, Told::Content));
-            }
+                name
+            });
+            self.tell(&name, told);
         }
     }
 

@@ -466,6 +466,24 @@ fn a_delta_client_that_returns_is_sent_what_changed_meanwhile() {
 }
 
 #[test]
+fn what_a_returning_client_holds_is_removed_though_it_was_still_offered_when_it_came() {
+    let mut bench = Bench::new(Mode::Delta);
+    bench.set(Cds, &[("a", "1")]);
+    bench.set(Lds, &[("l", "1")]);
+    bench.offer();
+    let cds = only(bench.ask(Cds, &[], ""));
+    let listeners = bench.step(Event::Request(Request::Delta(DeltaDiscoveryRequest {
+        type_url: Lds.type_url().into(),
+        initial_resource_versions: [("l".to_owned(), "of another server".to_owned())].into(),
+        ..DeltaDiscoveryRequest::default()
+    })));
+    assert_eq!(listeners, [], "they wait for the clusters");
+    bench.set(Lds, &[]);
+    assert_eq!(bench.offer(), []);
+    assert_eq!(missing(&only(bench.ack(&cds, &[]))), ["l"]);
+}
+
+#[test]
 fn sotw_answers_a_returning_client_even_if_its_version_is_ours() {
     let before = settled(Mode::StateOfTheWorld);
     let mut bench = Bench::new(Mode::StateOfTheWorld);
