@@ -42,11 +42,33 @@ impl Subscription {
             }
         }
         let request = match self.mode {
-            Mode::StateOfTheWorld => self.sotw_request(None),
+            Mode::StateOfTheWorld => {
+                self.note_given_up();
+                self.sotw_request(None)
+            }
             Mode::Delta => self.delta_change(),
         };
         self.note_asked(now);
         Some(request)
+    }
+
+    /// What the server was asked for and is not by the request that follows.
+    fn note_given_up(&mut self) {
+        let (Some(wanted), Some(asked)) = (&self.wanted, &self.asked) else { return };
+        self.unheard.extend(asked.beyond(wanted));
+        self.unheard.extend(self.again.iter().map(Name::clone));
+    }
+
+    /// Leaves out of the next request what the server may never have heard was given up, and has
+    /// not sent since it is wanted again: it is asked for with the request after that.
+    fn leave_out_unheard(&mut self) {
+        let Some(wanted) = &self.wanted else { return };
+        for name in std::mem::take(&mut self.unheard) {
+            let lacks = self.entries.get(&name).is_some_and(|entry| !entry.received);
+            if lacks && !wanted.is_all() && wanted.contains(&name) {
+                self.again.insert(name);
+            }
+        }
     }
 
     /// What a stream to another server would begin with. It is told nothing of versions, which
@@ -156,6 +178,7 @@ impl Subscription {
         self.nonce = nonce;
         match self.mode {
             Mode::StateOfTheWorld => {
+                self.leave_out_unheard();
                 let request = self.sotw_request(problem);
                 self.note_asked(now);
                 request

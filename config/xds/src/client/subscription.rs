@@ -83,6 +83,9 @@ pub(super) struct Subscription {
     /// Given up and wanted again before the server heard of it (state of the world). It has to hear
     /// of it, or it would see no reason to send them again.
     pub(super) again: BTreeSet<Name>,
+    /// Given up by a request that answered no response (state of the world). A server that had sent
+    /// its next response by then passes over such a request, and over the one that wants them again.
+    pub(super) unheard: BTreeSet<Name>,
     /// The nonce answered last on this stream.
     pub(super) nonce: String,
     /// The version accepted last (state of the world).
@@ -106,6 +109,7 @@ impl Subscription {
             wanted: None,
             asked: None,
             again: BTreeSet::new(),
+            unheard: BTreeSet::new(),
             nonce: String::new(),
             version: String::new(),
             entries: BTreeMap::new(),
@@ -174,6 +178,7 @@ impl Subscription {
     pub(super) fn disconnect(&mut self) {
         self.asked = None;
         self.again.clear();
+        self.unheard.clear();
         self.nonce.clear();
         self.backlog.clear();
         self.timers.clear();

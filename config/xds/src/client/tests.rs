@@ -254,6 +254,30 @@ fn sotw_tells_of_names_given_up_and_wanted_again() {
     assert_eq!(said, [vec!["b"], vec!["a", "b"]]);
 }
 
+/// A server that had sent its next response by then passes over both requests.
+#[test]
+fn sotw_tells_once_more_of_what_the_server_may_not_have_heard() {
+    for (heard, answers) in [(false, vec![vec!["b"], vec!["a", "b"]]), (true, vec![vec!["a", "b"]])]
+    {
+        let mut bench = Bench::connected(Mode::StateOfTheWorld);
+        let first = bench.deliver(sotw(Eds, "1", vec![any(Eds, "a", "1"), any(Eds, "b", "1")]));
+        bench.accept(&first);
+        for wanted in [vec!["b"], vec!["a", "b"]] {
+            let said = bench.step(Event::Want(Eds, wanted.iter().copied().collect()));
+            assert_eq!(asked(said).resource_names, wanted);
+        }
+        let mut news = vec![any(Eds, "b", "2")];
+        news.extend(heard.then(|| any(Eds, "a", "1")));
+        let second = bench.deliver(sotw(Eds, "2", news));
+        let said: Vec<_> = bench
+            .accept(&second)
+            .into_iter()
+            .map(|action| asked(vec![action]).resource_names)
+            .collect();
+        assert_eq!(said, answers, "{heard}");
+    }
+}
+
 #[test]
 fn delta_keeps_answers_and_changes_apart() {
     let mut bench = Bench::connected(Mode::Delta);
