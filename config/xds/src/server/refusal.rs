@@ -90,12 +90,14 @@ impl Track {
             return;
         }
         for Sent { name, before, .. } in refused.items {
-            // The guilty stays as it was. Some clients apply its neighbours and some do not.
-            let told = if blamed.contains(&name) { before } else { Some(Told::Unsure) };
-            match told {
-                Some(told) if self.interest.contains(&name) => self.tell(&name, told),
-                _ => self.forget(&name),
-            };
+            // The guilty stays as it was, which may be what another server said. Some clients apply
+            // its neighbours and some do not.
+            let told = before.filter(|_| blamed.contains(&name)).unwrap_or(Told::Unsure);
+            if self.interest.contains(&name) {
+                self.tell(&name, told);
+            } else {
+                self.forget(&name);
+            }
         }
     }
 

@@ -544,6 +544,18 @@ fn what_was_refused_and_then_withdrawn_is_not_sent_again() {
 }
 
 #[test]
+fn what_was_refused_and_then_withdrawn_may_be_held_from_another_server() {
+    let mut bench = Bench::new(Mode::StateOfTheWorld);
+    bench.set(Lds, &[("l", "bad")]);
+    bench.offer();
+    let lds = only(bench.ask(Lds, &[], ""));
+    bench.set(Lds, &[]);
+    assert_eq!(bench.offer(), []);
+    let again = only(bench.refuse(&lds, &[], "listener l: no"));
+    assert_eq!(contents(&again), [""; 0], "a set without it takes that away");
+}
+
+#[test]
 fn a_client_may_have_applied_what_came_with_the_refused() {
     let mut bench = Bench::new(Mode::StateOfTheWorld);
     bench.set(Lds, &[("good", "1"), ("bad", "1")]);
