@@ -188,6 +188,7 @@ pub(crate) fn serve(args: &RunArgs) -> anyhow::Result<()> {
         host: Arc::new(workers::this_host()),
         identity: identity(&start.bootstrap.node),
         limits: Arc::new(start.bootstrap.limits.within(args.max_connections, raise_open_files())),
+        claims: Arc::default(),
         overload: Arc::default(),
         most_lag: Some(Duration::from_millis(args.shed_lag_ms)).filter(|most| !most.is_zero()),
     };

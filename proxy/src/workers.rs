@@ -128,6 +128,7 @@ fn run(options: WorkerOptions, inbox: mpsc::UnboundedReceiver<Command>) {
 
 async fn obey(worker: Rc<Worker>, mut inbox: mpsc::UnboundedReceiver<Command>) {
     tokio::task::spawn_local(Rc::clone(&worker).maintain());
+    tokio::task::spawn_local(Rc::clone(&worker).serve_claims());
     tokio::task::spawn_local(Rc::clone(&worker).watch_lag());
     while let Some(command) = inbox.recv().await {
         match command {

@@ -1,6 +1,8 @@
 """Limits of a cluster: connections, requests waiting and under way, and a share that is dropped."""
 
 import json
+import socket
+import struct
 import threading
 
 from harness import http1
@@ -34,6 +36,11 @@ class Held:
         connection.send(http1.encode(method, target, headers))
         self._open.append(connection)
         return connection
+
+    def reset(self):
+        for connection in self._open:
+            connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()
 
     def answers(self):
         found = [connection.read() for connection in self._open]
@@ -186,27 +193,102 @@ def test_several_workers_keep_one_limit(start, http_upstream):
     assert sorted(answer.status for answer in answers) == [200] * 3 + [503] * 37
 
 
-def test_several_workers_let_no_more_wait_than_may(start, http_upstream):
-    """Every worker may have one connection, but what waits for one is counted over all of them."""
+def test_several_workers_share_one_connection(start, http_upstream):
+    """Workers without a connection wait for the one that another has, and only so many of their requests."""
     up = http_upstream("up")
-    proxy = start(limited(up, {"max_connections": 1, "max_pending_requests": 2}), workers=4)
+    proxy = start(limited(up, {"max_connections": 1, "max_pending_requests": 5}), workers=4)
     held = Held(proxy.port())
 
     def settled():
         stats = proxy.admin.stats()
         names = ("upstream_rq_pending_active", "upstream_rq_pending_overflow")
         waiting, refused = (stats[f"cluster.up.{name}"] for name in names)
-        assert waiting <= 2
         return len(up.seen) + waiting + refused
 
     for number in range(1, 21):
         held.send()
         until(lambda sent=number: settled() == sent, f"request {number} to be sent, to wait or to be refused")
-    connections = proxy.admin.stats()["cluster.up.upstream_cx_active"]
-    assert 1 <= connections <= 4
+    assert (len(up.seen), proxy.admin.stats()["cluster.up.upstream_cx_active"]) == (1, 1)
     up.open_gate("later")
-    served = connections + 2
-    assert sorted(answer.status for answer in held.answers()) == [200] * served + [503] * (20 - served)
+    assert sorted(answer.status for answer in held.answers()) == [200] * 6 + [503] * 14
+    assert up.peak == 1
+
+
+def test_whoever_has_waited_longest_goes_first_over_all_workers(start, http_upstream):
+    up = http_upstream("up")
+    proxy = start(limited(up, {"max_connections": 1}), workers=4)
+    held = Held(proxy.port())
+    held.send("/first")
+    until(lambda: len(up.seen) == 1, "the first request to arrive")
+    targets = [f"/waiting-{number}" for number in range(12)]
+    for waiting, target in enumerate(targets, 1):
+        held.send(target, headers=())
+        until(
+            lambda waiting=waiting: proxy.admin.stats()["cluster.up.upstream_rq_pending_active"] == waiting,
+            f"{waiting} requests to wait",
+        )
+    up.open_gate("later")
+    assert all(answer.status == 200 for answer in held.answers())
+    of = {seen["target"]: seen["connection"] for seen in up.seen}
+    # The first connection serves those of its own worker before it goes to others.
+    others = [of[target] for target in targets if of[target] > 1]
+    assert sorted(set(others), key=others.index) == sorted(set(others))
+    assert others and up.peak == 1
+
+
+def test_those_who_leave_while_they_wait_keep_nobody_waiting(start, http_upstream):
+    up = http_upstream("up")
+    proxy = start(limited(up, {"max_connections": 2}), workers=4)
+    held = Held(proxy.port())
+    for number in (1, 2):
+        held.send()
+    leaving = [Held(proxy.port()) for _ in range(20)]
+    staying = Held(proxy.port())
+    for each in leaving:
+        each.send("/leaves", headers=())
+        staying.send("/stays", headers=())
+    until(lambda: proxy.admin.stats()["cluster.up.upstream_rq_pending_active"] == 40, "all of them to wait")
+    for each in leaving:
+        each.reset()
+    until(lambda: proxy.admin.stats()["cluster.up.upstream_rq_pending_active"] == 20, "half of them to leave")
+    up.open_gate("later")
+    assert {answer.status for answer in held.answers() + staying.answers()} == {200}
+    assert "/leaves" not in {seen["target"] for seen in up.seen}
+    assert up.peak == 2
+    assert http1.request(proxy.port()).status == 200
+
+
+def test_an_idle_connection_makes_room_for_another_endpoint(start, http_upstream):
+    ups = [http_upstream(name) for name in "abc"]
+    for version in (1, 2):
+        made = cluster(
+            "up", *(up.port for up in ups), http2=version == 2, circuit_breakers={"thresholds": [{"max_connections": 1}]}
+        )
+        proxy = start(to(made), name=f"of-http{version}", workers=2)
+        for _ in range(5):
+            with http1.Connection(proxy.port()) as connection:
+                answers = [connection.request("GET", "/").header("x-upstream") for _ in range(6)]
+            assert sorted(answers) == ["a", "a", "b", "b", "c", "c"]
+            assert proxy.admin.stats()["cluster.up.upstream_cx_active"] == 1
+        stats = proxy.admin.stats()
+        assert stats["cluster.up.upstream_cx_overflow"] > 20
+
+
+def test_streams_of_http2_are_not_waited_for_by_those_who_cannot_share_them(start, http_upstream):
+    """A stream may last for hours, and it stays with its worker: others are let above the limit, and counted."""
+    ups = [http_upstream(name) for name in "ab"]
+    breakers = {"thresholds": [{"max_connections": 1}]}
+    proxy = start(to(cluster("up", *(up.port for up in ups), http2=True, circuit_breakers=breakers)))
+    held = Held(proxy.port())
+    for number in (1, 2, 3, 4):
+        held.send()
+        until(lambda sent=number: sum(len(up.seen) for up in ups) == sent, f"request {number} to arrive")
+    assert [len(up.seen) for up in ups] == [2, 2]
+    stats = proxy.admin.stats()
+    assert (stats["cluster.up.upstream_cx_active"], stats["cluster.up.upstream_cx_overflow"]) == (2, 1)
+    for up in ups:
+        up.open_gate("later")
+    assert [answer.status for answer in held.answers()] == [200] * 4
 
 
 def test_a_share_of_the_requests_is_dropped(start, http_upstream):

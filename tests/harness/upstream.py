@@ -129,7 +129,8 @@ class Http(Server):
     """The echo; `seen` keeps every request of its life, newest last; targets in `failing` get a 503.
 
     `script` holds what to do with the next requests, one after the other, in the place of what they ask for, and
-    `answers` what to do with all requests for a target.
+    `answers` what to do with all requests for a target. `peak` is how many HTTP/1.1 requests there were at most
+    that had come and not been answered.
     """
 
     def __init__(self, name, port=0, body=None):
@@ -137,6 +138,8 @@ class Http(Server):
         self.failing = set()
         self.script = []
         self.answers = {}
+        self.peak = 0
+        self._at_work = 0
         self._body = body
         self._gates = {}
         self._gates_lock = threading.Lock()
@@ -189,6 +192,12 @@ class Http(Server):
         plan["headers"] = [["x-upstream", self.name], *plan["headers"]]
         return plan
 
+    def works(self, more):
+        """Counts requests that have yet to be answered."""
+        with self._gates_lock:
+            self._at_work += more
+            self.peak = max(self.peak, self._at_work)
+
     def hold(self, plan):
         """Waits at the gate that the plan names."""
         if "gate" in plan:
@@ -212,6 +221,7 @@ class _Http1:
         if known.get("expect", "").lower() == "100-continue":
             self._connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         framing, body, trailers = self._body(known)
+        self._server.works(1)
         plan = self._server.plan(
             {
                 "connection": self._number,
@@ -226,6 +236,8 @@ class _Http1:
             }
         )
         self._server.hold(plan)
+        # Whoever reads the answer finds this one gone.
+        self._server.works(-1)
         if plan.get("hangup") == "before":
             return False
         goes_on = self._respond(method, protocol, known, plan)

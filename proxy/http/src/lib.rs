@@ -68,6 +68,7 @@ pub use fault::{Fault, Processed};
 pub use options::listen_options;
 pub use overload::{Overload, Pressure};
 pub use phase::Phase;
+pub use upstream::Claims;
 pub use weft_format::Host;
 pub use worker::{Identity, Load, Worker, WorkerOptions};
 

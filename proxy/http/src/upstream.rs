@@ -1,6 +1,7 @@
 //! The upstream side of a request: a connection of this worker's pool, and the exchange of one
 //! request and response on it.
 
+mod claims;
 mod h1;
 mod h2;
 mod idle_limit;
@@ -30,6 +31,7 @@ use weft_balance::EndpointState;
 use weft_compile::{Cluster, KeyFormat, Priority, UpstreamProtocol};
 use weft_net::{ConnectError, Stream};
 
+pub use claims::Claims;
 pub(crate) use limits::{Full, Limited, Place, take, take_connection};
 pub(crate) use original::{destination, host_of, named};
 pub(crate) use own::OwnPools;

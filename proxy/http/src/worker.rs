@@ -30,7 +30,7 @@ use crate::{
     overload::Overload,
     phase::{Phase, PhaseCell},
     timer::{Timer, Timers},
-    upstream::Pools,
+    upstream::{Claims, Pools},
 };
 
 /// How often idle upstream connections are looked through.
@@ -51,6 +51,8 @@ pub struct WorkerOptions {
     pub identity: Identity,
     /// How many connections of clients there may be, in all workers together.
     pub limits: Arc<ConnectionLimits>,
+    /// Who waits for connections to upstreams that other workers have.
+    pub claims: Arc<Claims>,
     /// Whether the process has room for more.
     pub overload: Arc<Overload>,
     /// A worker that is later than this with what is due takes no more requests; `None` for ever so
@@ -128,7 +130,7 @@ impl Worker {
     pub fn new(options: WorkerOptions) -> Rc<Self> {
         Rc::new(Self {
             tables: RefCell::new(Rc::new(Pinned(Arc::new(Tables::default())))),
-            pools: Pools::default(),
+            pools: Pools::new(&options.claims),
             date: Date::default(),
             timers: Rc::default(),
             phase: PhaseCell::new(),
@@ -175,6 +177,11 @@ impl Worker {
     pub(crate) fn begin_busy(self: &Rc<Self>) -> Busy {
         self.busy.set(self.busy.get() + 1);
         Busy(Rc::clone(self))
+    }
+
+    /// Gives connections up that other workers need more; runs as long as the worker.
+    pub async fn serve_claims(self: Rc<Self>) {
+        self.pools.serve_claims().await;
     }
 
     /// Looks after idle upstream connections; runs as long as the worker.

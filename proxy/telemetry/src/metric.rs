@@ -83,6 +83,12 @@ impl<T> GaugeGuard<T> {
     pub fn raise_below(owner: T, select: fn(&T) -> &Gauge, most: u64) -> Option<Self> {
         select(&owner).inc_below(most).then(|| Self { owner, select })
     }
+
+    /// Whose gauge it is.
+    #[inline]
+    pub fn owner(&self) -> &T {
+        &self.owner
+    }
 }
 
 impl<T> Drop for GaugeGuard<T> {

@@ -141,6 +141,13 @@ impl Connection {
 #[derive(Debug, Default)]
 pub(super) struct Idle(Vec<Connection>);
 
+impl Idle {
+    /// Since when the one that has been idle the longest has been so.
+    pub(super) fn idle_longest(&self) -> Option<Instant> {
+        self.0.first().map(|connection| connection.idle_since)
+    }
+}
+
 /// What an idle connection is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Condition {
@@ -182,10 +189,21 @@ pub(super) fn close_idle(pool: &Pool, now: Instant) {
     pool.h1.borrow_mut().0 = kept;
 }
 
+/// Closes the connection that has been idle the longest.
+pub(super) fn close_longest_idle(pool: &Pool) {
+    let mut idle = pool.h1.borrow_mut();
+    let longest = (!idle.0.is_empty()).then(|| idle.0.remove(0));
+    // A connection that is closed may let a request go on, and that may come here.
+    drop(idle);
+    drop(longest);
+}
+
 /// Gives a connection to the request that has waited longest, or keeps it for the next one.
 fn give_back(pool: &Pool, mut connection: Connection) {
     let now = Instant::now();
-    if !connection.may_be_used_again(now) {
+    if !connection.may_be_used_again(now)
+        || pool.is_claimed(&pool.h1_occupancy, connection.requests)
+    {
         return;
     }
     connection.idle_since = now;

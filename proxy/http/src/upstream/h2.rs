@@ -5,7 +5,7 @@ mod exchange;
 use std::{
     cell::Cell,
     future::poll_fn,
-    rc::Rc,
+    rc::{Rc, Weak},
     sync::Arc,
     task::{Context, Poll},
     time::Instant,
@@ -21,7 +21,7 @@ pub(crate) use exchange::Exchange;
 use super::{
     Failure, Outgoing, Upload, connect,
     metered::Metered,
-    occupancy::{Admission, ConnectionSlot, Occupancy, Turn},
+    occupancy::{Admission, ConnectionSlot, Turn},
     pool::Pool,
     until,
 };
@@ -52,7 +52,7 @@ struct Connection {
 /// What is shared between a connection's task and its streams.
 #[derive(Debug)]
 struct Load {
-    occupancy: Rc<Occupancy<()>>,
+    pool: Weak<Pool>,
     streams: Cell<usize>,
     requests: Cell<u32>,
     /// The peer said GOAWAY, the connection broke, or it has carried enough requests.
@@ -64,9 +64,9 @@ struct Load {
 }
 
 impl Load {
-    fn new(pool: &Pool, cluster: &Cluster) -> Self {
+    fn new(pool: &Rc<Pool>, cluster: &Cluster) -> Self {
         Self {
-            occupancy: Rc::clone(&pool.h2_occupancy),
+            pool: Rc::downgrade(pool),
             streams: Cell::default(),
             requests: Cell::default(),
             finished: Cell::default(),
@@ -97,14 +97,29 @@ impl StreamSlot {
 
 impl Drop for StreamSlot {
     fn drop(&mut self) {
-        self.0.streams.set(self.0.streams.get() - 1);
-        self.0.occupancy.offer(());
+        let load = &self.0;
+        load.streams.set(load.streams.get() - 1);
+        let Some(pool) = load.pool.upgrade() else { return };
+        if load.streams.get() == 0 && pool.is_claimed(&pool.h2_occupancy, load.requests.get()) {
+            // Nobody may take it in the meantime.
+            load.finished.set(true);
+            pool.h2_occupancy.call_worker();
+        } else {
+            pool.h2_occupancy.offer(());
+        }
     }
 }
 
 impl Shared {
     pub(super) fn forget_dead(&mut self) {
         self.open.retain(|connection| !connection.load.finished.get());
+    }
+
+    /// Closes a connection without streams. Whether there was one.
+    pub(super) fn give_up_idle(&mut self) -> bool {
+        let idle = self.open.iter().position(|connection| connection.load.streams.get() == 0);
+        // Its task ends it when nobody can ask for a stream any more.
+        idle.map(|at| self.open.swap_remove(at)).is_some()
     }
 
     /// The connection with the fewest streams that takes another.

@@ -25,14 +25,15 @@ impl OwnPools {
         greeting: impl FnOnce(&UpstreamProxyProtocol) -> Vec<u8>,
     ) -> Rc<Pool> {
         match &cluster.connection.proxy_protocol {
-            None => pools.of(endpoint, priority),
-            Some(asked) => self.of(pools, endpoint, priority, || greeting(asked)),
+            None => pools.of(cluster, endpoint, priority),
+            Some(asked) => self.of(pools, cluster, endpoint, priority, || greeting(asked)),
         }
     }
 
     fn of(
         &self,
         pools: &Pools,
+        cluster: &Cluster,
         endpoint: &Arc<EndpointState>,
         priority: Priority,
         greeting: impl FnOnce() -> Vec<u8>,
@@ -44,7 +45,7 @@ impl OwnPools {
         }
         // Endpoints may come and go during the life of a client.
         own.retain(|_, pool| pool.is_wanted());
-        let pool = pools.make_own(endpoint, priority, greeting());
+        let pool = pools.make_own(cluster, endpoint, priority, greeting());
         own.insert(key, Rc::clone(&pool));
         pool
     }

@@ -9,16 +9,23 @@ use std::{
 };
 
 use weft_balance::{EndpointId, EndpointState};
-use weft_compile::Priority;
+use weft_compile::{Cluster, Priority};
 
 use crate::{buffers::Buffers, http2::Blocks};
 
-use super::{h1, h2, idle_limit::IdleLimit, occupancy::Occupancy, original::OriginalEndpoints};
+use super::{
+    claims::{Claims, Help, Seat, Wish},
+    h1, h2,
+    idle_limit::IdleLimit,
+    occupancy::Occupancy,
+    original::OriginalEndpoints,
+};
 
 /// All pools of a worker. Keyed by endpoint identity, which stands for the address and all
 /// settings that decide what a connection is good for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Pools {
+    seat: Rc<Seat>,
     blocks: Rc<Blocks>,
     buffers: Rc<Buffers>,
     by_endpoint: RefCell<HashMap<Key, Rc<Pool>, foldhash::fast::RandomState>>,
@@ -34,6 +41,7 @@ pub(super) type Key = (EndpointId, Priority);
 /// The connections to one endpoint for requests of one priority.
 #[derive(Debug)]
 pub(crate) struct Pool {
+    cluster: Arc<str>,
     endpoint: Weak<EndpointState>,
     pub(super) priority: Priority,
     /// What its connections begin with; empty unless they are a client's own.
@@ -56,6 +64,17 @@ impl Pool {
         self.endpoint.strong_count() > 0
     }
 
+    fn is_in_the_way_of(&self, wish: &Wish) -> bool {
+        let endpoint = self.endpoint.upgrade();
+        endpoint.is_some_and(|it| wish.is_held_up_by(&self.cluster, self.priority, &it))
+    }
+
+    /// Whether a connection that has carried so many `requests` has to go to somebody who claims its
+    /// place.
+    pub(super) fn is_claimed<L: 'static>(&self, occupancy: &Occupancy<L>, requests: u32) -> bool {
+        occupancy.is_claimed(&self.cluster, &self.endpoint, requests)
+    }
+
     /// Closes what has been idle for too long. Says whether the pool is wanted any more.
     fn sweep(&self, now: Instant) -> bool {
         let wanted = self.is_wanted();
@@ -68,6 +87,18 @@ impl Pool {
 }
 
 impl Pools {
+    /// No connections yet; places are shared with all others who have these `claims`.
+    pub(crate) fn new(claims: &Arc<Claims>) -> Self {
+        Self {
+            seat: Rc::new(claims.join()),
+            blocks: Rc::default(),
+            buffers: Rc::default(),
+            by_endpoint: RefCell::default(),
+            own: RefCell::default(),
+            original: OriginalEndpoints::default(),
+        }
+    }
+
     /// What the h2 connections of the worker read into, on both sides.
     pub(crate) fn blocks(&self) -> &Blocks {
         &self.blocks
@@ -79,41 +110,49 @@ impl Pools {
     }
 
     /// The pool of this endpoint.
-    pub(crate) fn of(&self, endpoint: &Arc<EndpointState>, priority: Priority) -> Rc<Pool> {
+    pub(crate) fn of(
+        &self,
+        cluster: &Cluster,
+        endpoint: &Arc<EndpointState>,
+        priority: Priority,
+    ) -> Rc<Pool> {
         let mut pools = self.by_endpoint.borrow_mut();
-        let make = || self.make(endpoint, priority, Vec::new());
+        let make = || self.make(cluster, endpoint, priority, Vec::new());
         Rc::clone(pools.entry((endpoint.id(), priority)).or_insert_with(make))
     }
 
     /// A pool that belongs to whoever holds it.
     pub(super) fn make_own(
         &self,
+        cluster: &Cluster,
         endpoint: &Arc<EndpointState>,
         priority: Priority,
         greeting: Vec<u8>,
     ) -> Rc<Pool> {
-        let pool = self.make(endpoint, priority, greeting);
+        let pool = self.make(cluster, endpoint, priority, greeting);
         self.own.borrow_mut().push(Rc::downgrade(&pool));
         pool
     }
 
     fn make(
         &self,
+        cluster: &Cluster,
         endpoint: &Arc<EndpointState>,
         priority: Priority,
         greeting: Vec<u8>,
     ) -> Rc<Pool> {
         Rc::new(Pool {
+            cluster: Arc::clone(&cluster.name),
             endpoint: Arc::downgrade(endpoint),
             priority,
             greeting: greeting.into(),
             h1: RefCell::default(),
-            h1_occupancy: Rc::new(Occupancy::new(priority)),
+            h1_occupancy: Rc::new(Occupancy::new(priority, false, &self.seat)),
             idle_limit: RefCell::default(),
             h2: RefCell::default(),
             blocks: Rc::clone(&self.blocks),
             buffers: Rc::clone(&self.buffers),
-            h2_occupancy: Rc::new(Occupancy::new(priority)),
+            h2_occupancy: Rc::new(Occupancy::new(priority, true, &self.seat)),
         })
     }
 
@@ -128,5 +167,40 @@ impl Pools {
         self.original.sweep(now);
         self.by_endpoint.borrow_mut().retain(|_, pool| pool.sweep(now));
         self.own.borrow_mut().retain(|pool| pool.upgrade().is_some_and(|pool| pool.sweep(now)));
+    }
+
+    /// Gives up idle connections whose places are claimed; runs as long as the worker.
+    pub(crate) async fn serve_claims(&self) {
+        loop {
+            self.seat.called().await;
+            for (arrival, wish) in self.seat.open() {
+                let help = self.help(&wish);
+                self.seat.answer(arrival, help);
+            }
+        }
+    }
+
+    /// Closes the connection in the way of a wish that has been idle the longest.
+    fn help(&self, wish: &Wish) -> Help {
+        let pools: Vec<_> = {
+            let (shared, own) = (self.by_endpoint.borrow(), self.own.borrow());
+            let all = shared.values().cloned().chain(own.iter().filter_map(std::rc::Weak::upgrade));
+            all.filter(|pool| pool.is_in_the_way_of(wish)).collect()
+        };
+        let idle_longest = pools
+            .iter()
+            .filter_map(|pool| Some((pool.h1.borrow().idle_longest()?, pool)))
+            .min_by_key(|(since, _)| *since);
+        if let Some((_, pool)) = idle_longest {
+            h1::close_longest_idle(pool);
+            return Help::Comes;
+        }
+        let gives_up = |pool: &Rc<Pool>| pool.h2.borrow_mut().give_up_idle();
+        let comes_free = |pool: &Rc<Pool>| pool.h1_occupancy.has_connections();
+        if pools.iter().any(gives_up) || pools.iter().any(comes_free) {
+            Help::Comes
+        } else {
+            Help::Nothing
+        }
     }
 }
