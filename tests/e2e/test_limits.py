@@ -5,6 +5,8 @@ import socket
 import struct
 import threading
 
+import pytest
+
 from harness import http1
 from harness.config import bootstrap, cluster, endpoint, hcm, listener, route, routes, tcp_proxy, virtual_host
 from harness.upstream import Tcp
@@ -272,6 +274,31 @@ def test_an_idle_connection_makes_room_for_another_endpoint(start, http_upstream
             assert proxy.admin.stats()["cluster.up.upstream_cx_active"] == 1
         stats = proxy.admin.stats()
         assert stats["cluster.up.upstream_cx_overflow"] > 20
+
+
+@pytest.mark.parametrize("http2", [False, True])
+def test_only_so_many_pools_have_connections(start, http_upstream, http2):
+    """A pool that is used makes room for none; one that only keeps connections does."""
+    ups = [http_upstream(name) for name in "ab"]
+    thresholds = {"max_connection_pools": 1, "track_remaining": True}
+    proxy = start(limited(ups[0], thresholds, *(up.port for up in ups), http2=http2))
+    held = Held(proxy.port())
+    held.send()
+    until(lambda: sum(len(up.seen) for up in ups) == 1, "the request to arrive")
+    refused = http1.request(proxy.port())
+    assert_overloaded(refused)
+    assert "max_connection_pools" in refused.header("proxy-status")
+    stats = proxy.admin.stats()
+    names = ("circuit_breakers.default.cx_pool_open", "circuit_breakers.default.remaining_cx_pools", "upstream_cx_pool_overflow")
+    assert [stats[f"cluster.up.{name}"] for name in names] == [1, 0, 1]
+    for up in ups:
+        up.open_gate("later")
+    assert [answer.status for answer in held.answers()] == [200]
+    with http1.Connection(proxy.port()) as connection:
+        answers = [connection.request("GET", "/") for _ in range(8)]
+    assert [answer.status for answer in answers] == [200] * 8
+    assert sorted(answer.header("x-upstream") for answer in answers) == ["a"] * 4 + ["b"] * 4
+    assert proxy.admin.stats()["cluster.up.upstream_cx_active"] == 1
 
 
 def test_streams_of_http2_are_not_waited_for_by_those_who_cannot_share_them(start, http_upstream):

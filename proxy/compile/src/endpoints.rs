@@ -155,6 +155,7 @@ fn note_limits(under_way: &UnderWay, limits: &Limits) {
     let Limits { max_connections, max_pending_requests, max_requests, .. } = *limits;
     let retries = u32::try_from(limits.retries.most(0)).unwrap_or(u32::MAX);
     under_way.set_limits(max_connections, max_pending_requests, max_requests, retries);
+    under_way.limit_pools(limits.max_connection_pools);
     under_way.track_remaining(limits.track_remaining);
 }
 

@@ -68,7 +68,7 @@ async fn ask(
     let body = Question { domain: &question.domain, descriptors: &descriptors }.to_body();
     // A cluster that is told who the client is has no connections for all.
     let own = OwnPools::default();
-    let pool_of = |cluster: &Cluster, endpoint: &Arc<EndpointState>| {
+    let pool_of = |cluster: &Arc<Cluster>, endpoint: &Arc<EndpointState>| {
         own.pool_for(worker.pools(), cluster, endpoint, Priority::Default, |asked| {
             greeting(asked, client.peer.ip().zip(local), &client.tlvs, &view)
         })

@@ -64,7 +64,7 @@ impl Connection {
     /// The connections to an endpoint of `cluster` that requests of this client may take.
     pub(crate) fn pool_for(
         &self,
-        cluster: &Cluster,
+        cluster: &Arc<Cluster>,
         endpoint: &Arc<EndpointState>,
         priority: Priority,
     ) -> Rc<Pool> {

@@ -28,7 +28,7 @@ pub enum Fault {
     /// The upstream refused the stream before it looked at it (REFUSED_STREAM, GOAWAY).
     UpstreamRefused,
     /// The cluster has as much under way as it may (`circuit_breakers`).
-    UpstreamOverflow,
+    UpstreamOverflow(Breaker),
     /// Dropped to take load off the cluster (`drop_overloads`).
     DropOverload,
     /// The cluster takes no request at all: all are dropped to take load off it.
@@ -76,6 +76,17 @@ pub enum Fault {
     DnsPendingOverflow,
 }
 
+/// Which limit of a cluster was reached (`circuit_breakers.thresholds`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Breaker {
+    /// `max_pending_requests`: as many wait for a connection as may.
+    PendingRequests,
+    /// `max_requests`.
+    Requests,
+    /// `max_connection_pools`: there is none to the endpoint, and no other is unused.
+    ConnectionPools,
+}
+
 /// Who has set how long a request may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SetBy {
@@ -106,7 +117,7 @@ impl Fault {
     /// was reached, or it is the client's doing, so that no other endpoint would help.
     pub fn is_final(self) -> bool {
         match self {
-            Self::UpstreamOverflow
+            Self::UpstreamOverflow(_)
             | Self::DropOverload
             | Self::DropOverloadAlways
             | Self::RequestTimeout(_)
@@ -151,7 +162,7 @@ impl Fault {
             | Self::ConnectTimeout
             | Self::UpstreamClosed
             | Self::UpstreamReset
-            | Self::UpstreamOverflow
+            | Self::UpstreamOverflow(_)
             | Self::DropOverload
             | Self::DropOverloadAlways
             | Self::UpstreamRefused
@@ -194,7 +205,7 @@ impl Fault {
             Self::UpstreamRefused => {
                 "upstream_reset_before_response_started{remote_refused_stream_reset}"
             }
-            Self::UpstreamOverflow => "upstream_reset_before_response_started{overflow}",
+            Self::UpstreamOverflow(_) => "upstream_reset_before_response_started{overflow}",
             Self::DropOverload => "drop_overload",
             Self::DropOverloadAlways => "unconditional_drop_overload",
             Self::UpstreamProtocol => "upstream_reset_before_response_started{protocol_error}",
@@ -228,7 +239,7 @@ impl Fault {
             Self::ConnectFailed | Self::ConnectTimeout => "UF",
             Self::UpstreamClosed => "UC",
             Self::UpstreamReset | Self::UpstreamRefused => "UR",
-            Self::UpstreamOverflow => "UO",
+            Self::UpstreamOverflow(_) => "UO",
             Self::DropOverload => "DO",
             Self::DropOverloadAlways => "UDO",
             Self::UpstreamProtocol => "UPE",
@@ -273,7 +284,7 @@ impl Fault {
                 "upstream connect error or disconnect/reset before headers. reset reason: remote \
                  refused stream reset"
             }
-            Self::UpstreamOverflow => {
+            Self::UpstreamOverflow(_) => {
                 "upstream connect error or disconnect/reset before headers. reset reason: overflow"
             }
             Self::DropOverload => "drop overload",
@@ -306,7 +317,7 @@ impl Fault {
     /// suppress `x-envoy-` headers leave it out.
     pub fn overload_header(self) -> Option<HeaderName> {
         match self {
-            Self::UpstreamOverflow => Some(HeaderName::from_static("x-envoy-overloaded")),
+            Self::UpstreamOverflow(_) => Some(HeaderName::from_static("x-envoy-overloaded")),
             Self::DropOverload => Some(HeaderName::from_static("x-envoy-drop-overload")),
             Self::DropOverloadAlways => {
                 Some(HeaderName::from_static("x-envoy-unconditional-drop-overload"))

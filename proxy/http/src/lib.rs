@@ -64,7 +64,7 @@ mod worker;
 
 pub use connection_limits::ConnectionLimits;
 pub use dial::dial_for_check;
-pub use fault::{Fault, Processed};
+pub use fault::{Breaker, Fault, Processed};
 pub use options::listen_options;
 pub use overload::{Overload, Pressure};
 pub use phase::Phase;

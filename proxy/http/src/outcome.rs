@@ -24,7 +24,7 @@ pub(crate) fn of_fault(fault: Fault) -> Option<Outcome> {
         | Fault::NoCluster(_)
         | Fault::NoHealthyUpstream
         | Fault::NoSuchEndpoint(_)
-        | Fault::UpstreamOverflow
+        | Fault::UpstreamOverflow(_)
         | Fault::DropOverload
         | Fault::DropOverloadAlways
         | Fault::StreamDuration(_)
@@ -87,6 +87,7 @@ fn http_status(code: u16) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::Breaker;
 
     fn head(status: u16, grpc: Option<&str>) -> Response<()> {
         let mut response = Response::builder().status(status);
@@ -112,7 +113,7 @@ mod tests {
 
     #[test]
     fn what_is_not_the_endpoints_fault_says_nothing_of_it() {
-        assert_eq!(of_fault(Fault::UpstreamOverflow), None);
+        assert_eq!(of_fault(Fault::UpstreamOverflow(Breaker::Requests)), None);
         assert_eq!(of_fault(Fault::ClientGone), None);
         assert_eq!(of_fault(Fault::ConnectFailed), Some(Outcome::Broken));
         assert_eq!(of_fault(Fault::PerTryTimeout), Some(Outcome::TimedOut));

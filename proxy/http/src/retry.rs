@@ -328,7 +328,7 @@ fn grpc_condition(headers: &HeaderMap) -> Option<RetryOn> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fault::SetBy;
+    use crate::fault::{Breaker, SetBy};
 
     fn request() -> RequestView<'static> {
         static NONE: std::sync::LazyLock<HeaderMap> = std::sync::LazyLock::new(HeaderMap::new);
@@ -396,9 +396,11 @@ mod tests {
         assert!(wants("reset", torn) && !wants("connect-failure,refused-stream", torn));
         let late = Failure::unknown(Fault::PerTryTimeout);
         assert!(wants("5xx", late) && !wants("refused-stream", late));
-        for final_fault in
-            [Fault::RequestTimeout(SetBy::Route), Fault::UpstreamOverflow, Fault::ClientGone]
-        {
+        for final_fault in [
+            Fault::RequestTimeout(SetBy::Route),
+            Fault::UpstreamOverflow(Breaker::Requests),
+            Fault::ClientGone,
+        ] {
             assert!(!wants("5xx,reset,gateway-error", Failure::unsent(final_fault)));
         }
     }
@@ -477,6 +479,9 @@ mod tests {
         assert!(is_safe_after(Failure::unsent(Fault::UpstreamClosed)));
         assert!(!is_safe_after(Failure::unknown(Fault::UpstreamClosed)));
         assert!(!is_safe_after(Failure::answered(Fault::UpstreamClosed)));
-        assert!(!is_safe_after(Failure::unsent(Fault::UpstreamOverflow)), "a limit of ours");
+        assert!(
+            !is_safe_after(Failure::unsent(Fault::UpstreamOverflow(Breaker::Requests))),
+            "a limit of ours"
+        );
     }
 }

@@ -88,7 +88,10 @@ impl Call {
     /// A call of a method with this message, over connections of the pools that `pool_of` knows. It
     /// waits for its answer for as long as `timeout` says.
     pub(crate) fn new(
-        (worker, pool_of): (&Rc<Worker>, impl FnOnce(&Cluster, &Arc<EndpointState>) -> Rc<Pool>),
+        (worker, pool_of): (
+            &Rc<Worker>,
+            impl FnOnce(&Arc<Cluster>, &Arc<EndpointState>) -> Rc<Pool>,
+        ),
         tables: &Tables,
         service: &GrpcService,
         (path, body): (&'static str, Bytes),

@@ -41,7 +41,7 @@ pub(crate) use upload::{Framing, Upload};
 use crate::{
     body::Limits,
     dial::dial,
-    fault::{Fault, Processed},
+    fault::{Breaker, Fault, Processed},
     http1::Spelling,
     tunnel::Tunnel,
 };
@@ -178,7 +178,7 @@ pub(crate) fn reuse(
 }
 
 /// Opens a connection to `endpoint`, or waits for one that becomes free or is being opened; within
-/// `max_pending_requests`.
+/// `max_pending_requests`, and only where the pool is one of those that may be.
 pub(crate) async fn open(
     pool: Rc<Pool>,
     cluster: &Arc<Cluster>,
@@ -186,9 +186,13 @@ pub(crate) async fn open(
     protocol: Protocol,
     limits: Limits,
 ) -> Result<Lane, Failure> {
+    if !pool.may_be_used(cluster) {
+        cluster.stats.upstream_cx_pool_overflow.inc();
+        return Err(Failure::unsent(Fault::UpstreamOverflow(Breaker::ConnectionPools)));
+    }
     let Some(_pending) = take(cluster, Limited::PendingRequests, pool.priority) else {
         cluster.stats.upstream_rq_pending_overflow.inc();
-        return Err(Failure::unsent(Fault::UpstreamOverflow));
+        return Err(Failure::unsent(Fault::UpstreamOverflow(Breaker::PendingRequests)));
     };
     cluster.stats.upstream_rq_pending_total.inc();
     match protocol {
@@ -202,7 +206,7 @@ fn begin_request(cluster: &Arc<Cluster>, priority: Priority) -> Result<Place, Fa
     take(cluster, Limited::Requests, priority).ok_or_else(|| {
         cluster.stats.upstream_rq_active_overflow.inc();
         // Another endpoint of the cluster would not help.
-        Failure::unsent(Fault::UpstreamOverflow)
+        Failure::unsent(Fault::UpstreamOverflow(Breaker::Requests))
     })
 }
 

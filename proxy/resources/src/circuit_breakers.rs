@@ -67,6 +67,9 @@ pub struct Limits {
     /// `per_host_thresholds.max_connections`: connections to one endpoint, those of both priorities
     /// together.
     pub max_connections_per_host: u32,
+    /// `max_connection_pools`: pools with connections, or with requests that wait for one. Each worker
+    /// has one for each endpoint, and one for each client where connections tell who that is.
+    pub max_connection_pools: Option<u32>,
     /// `track_remaining`: metrics say how much is left.
     pub track_remaining: bool,
 }
@@ -107,6 +110,7 @@ impl Default for Limits {
             max_requests: DEFAULT,
             retries: RetryLimit::Number(RETRIES),
             max_connections_per_host: u32::MAX,
+            max_connection_pools: None,
             track_remaining: false,
         }
     }
@@ -145,6 +149,7 @@ fn limits(breakers: &wire::CircuitBreakers, priority: Priority) -> Limits {
         max_requests: limit(thresholds.max_requests.as_ref()),
         retries: retries(thresholds),
         max_connections_per_host,
+        max_connection_pools: optional(thresholds.max_connection_pools.as_ref()),
         track_remaining: thresholds.track_remaining,
     }
 }

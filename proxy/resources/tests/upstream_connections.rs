@@ -75,6 +75,7 @@ fn limits_are_by_priority_and_the_first_counts() {
         priority: priority.into(),
         max_connections: Some(UInt32Value { value }),
         max_requests: Some(UInt32Value { value: 0 }),
+        max_connection_pools: Some(UInt32Value { value: 9 }),
         track_remaining: true,
         ..Thresholds::default()
     };
@@ -97,6 +98,7 @@ fn limits_are_by_priority_and_the_first_counts() {
         max_requests: 0,
         retries: RetryLimit::Number(3),
         max_connections_per_host,
+        max_connection_pools: Some(9),
         track_remaining: true,
     };
     assert_eq!(*cluster.circuit_breakers.of(Priority::Default), expected(2, u32::MAX));

@@ -34,6 +34,8 @@ pub struct ClusterStats {
     pub upstream_cx_connect_attempts_exceeded: Counter,
     /// Connections not opened because of `max_connections`.
     pub upstream_cx_overflow: Counter,
+    /// Pools not made because of `max_connection_pools`.
+    pub upstream_cx_pool_overflow: Counter,
     /// Connections closed because what the endpoint said made no sense; of h2, `http2.*` tells why.
     pub upstream_cx_protocol_error: Counter,
     /// Connections closed because they were idle for too long.
@@ -181,6 +183,7 @@ impl ClusterStats {
             upstream_cx_none_healthy,
             upstream_cx_connect_attempts_exceeded,
             upstream_cx_overflow,
+            upstream_cx_pool_overflow,
             upstream_cx_protocol_error,
             upstream_cx_idle_timeout,
             upstream_cx_max_requests,
@@ -255,6 +258,7 @@ impl ClusterStats {
             ("upstream_cx_none_healthy", upstream_cx_none_healthy),
             ("upstream_cx_connect_attempts_exceeded", upstream_cx_connect_attempts_exceeded),
             ("upstream_cx_overflow", upstream_cx_overflow),
+            ("upstream_cx_pool_overflow", upstream_cx_pool_overflow),
             ("upstream_cx_protocol_error", upstream_cx_protocol_error),
             ("upstream_cx_idle_timeout", upstream_cx_idle_timeout),
             ("upstream_cx_max_requests", upstream_cx_max_requests),

@@ -13,22 +13,27 @@ pub struct UnderWay {
     pub requests: Gauge,
     /// Requests that are tried again now.
     pub retries: Gauge,
+    /// Pools of connections that are in use, where there is a limit.
+    pub pools: Gauge,
     max_connections: Gauge,
     max_pending_requests: Gauge,
     max_requests: Gauge,
     max_retries: Gauge,
+    /// `u64::MAX` is no limit, as in Envoy.
+    max_pools: Gauge,
     /// 1 when what is left is shown, too.
     tracks_remaining: Gauge,
 }
 
 /// Of each limit: what says that it is reached, and how much is left.
-pub(crate) type Names = [(&'static str, &'static str); 4];
+pub(crate) type Names = [(&'static str, &'static str); 5];
 
 pub(crate) const DEFAULT: Names = [
     ("circuit_breakers.default.cx_open", "circuit_breakers.default.remaining_cx"),
     ("circuit_breakers.default.rq_pending_open", "circuit_breakers.default.remaining_pending"),
     ("circuit_breakers.default.rq_open", "circuit_breakers.default.remaining_rq"),
     ("circuit_breakers.default.rq_retry_open", "circuit_breakers.default.remaining_retries"),
+    ("circuit_breakers.default.cx_pool_open", "circuit_breakers.default.remaining_cx_pools"),
 ];
 
 pub(crate) const HIGH: Names = [
@@ -36,6 +41,7 @@ pub(crate) const HIGH: Names = [
     ("circuit_breakers.high.rq_pending_open", "circuit_breakers.high.remaining_pending"),
     ("circuit_breakers.high.rq_open", "circuit_breakers.high.remaining_rq"),
     ("circuit_breakers.high.rq_retry_open", "circuit_breakers.high.remaining_retries"),
+    ("circuit_breakers.high.cx_pool_open", "circuit_breakers.high.remaining_cx_pools"),
 ];
 
 impl UnderWay {
@@ -45,6 +51,11 @@ impl UnderWay {
         self.max_pending_requests.set(pending_requests.into());
         self.max_requests.set(requests.into());
         self.max_retries.set(retries.into());
+    }
+
+    /// Notes how many pools there may be, if that is limited.
+    pub fn limit_pools(&self, most: Option<u32>) {
+        self.max_pools.set(most.map_or(u64::MAX, u64::from));
     }
 
     /// Whether `remaining_*` are shown (`track_remaining`).
@@ -59,6 +70,7 @@ impl UnderWay {
             (&self.pending_requests, &self.max_pending_requests),
             (&self.requests, &self.max_requests),
             (&self.retries, &self.max_retries),
+            (&self.pools, &self.max_pools),
         ];
         for ((open, remaining), (used, most)) in names.iter().zip(used) {
             let left = most.get().saturating_sub(used.get());

@@ -1,6 +1,6 @@
 //! What happened, for machines: the header `proxy-status` (RFC 9209) of every answer to a fault.
 
-use super::{Fault, SetBy};
+use super::{Breaker, Fault, SetBy};
 
 impl Fault {
     /// What happened, and the setting to look at, as the value of `proxy-status`.
@@ -31,8 +31,14 @@ impl Fault {
             Self::UpstreamRefused => {
                 r#"weft; error=destination_unavailable; details="the endpoint refused the stream""#
             }
-            Self::UpstreamOverflow => {
-                r#"weft; error=connection_limit_reached; details="setting: circuit_breakers of the cluster""#
+            Self::UpstreamOverflow(Breaker::PendingRequests) => {
+                r#"weft; error=connection_limit_reached; details="setting: circuit_breakers max_pending_requests of the cluster""#
+            }
+            Self::UpstreamOverflow(Breaker::Requests) => {
+                r#"weft; error=connection_limit_reached; details="setting: circuit_breakers max_requests of the cluster""#
+            }
+            Self::UpstreamOverflow(Breaker::ConnectionPools) => {
+                r#"weft; error=connection_limit_reached; details="setting: circuit_breakers max_connection_pools of the cluster""#
             }
             Self::DropOverload | Self::DropOverloadAlways => {
                 r#"weft; error=http_request_denied; details="setting: drop_overloads of the cluster's endpoints""#
@@ -151,8 +157,10 @@ mod tests {
             F::ConnectTimeout => F::UpstreamClosed,
             F::UpstreamClosed => F::UpstreamReset,
             F::UpstreamReset => F::UpstreamRefused,
-            F::UpstreamRefused => F::UpstreamOverflow,
-            F::UpstreamOverflow => F::DropOverload,
+            F::UpstreamRefused => F::UpstreamOverflow(Breaker::PendingRequests),
+            F::UpstreamOverflow(Breaker::PendingRequests) => F::UpstreamOverflow(Breaker::Requests),
+            F::UpstreamOverflow(Breaker::Requests) => F::UpstreamOverflow(Breaker::ConnectionPools),
+            F::UpstreamOverflow(Breaker::ConnectionPools) => F::DropOverload,
             F::DropOverload => F::DropOverloadAlways,
             F::DropOverloadAlways => F::UpstreamProtocol,
             F::UpstreamProtocol => F::RequestTimeout(SetBy::Route),

@@ -93,7 +93,7 @@ pub(super) fn ask(
     let domain = route.and_then(|route| route.domain.as_deref()).unwrap_or(&limit.domain);
     let body = Question { domain, descriptors: &described }.to_body();
     let (service, question) = (&limit.service, (weft_rls::PATH, body));
-    let pool_of = |cluster: &Cluster, endpoint: &Arc<EndpointState>| {
+    let pool_of = |cluster: &Arc<Cluster>, endpoint: &Arc<EndpointState>| {
         connection.pool_for(cluster, endpoint, Priority::Default)
     };
     let call = Call::new((worker, pool_of), &tables, service, question, limit.timeout);

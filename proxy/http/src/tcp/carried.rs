@@ -71,7 +71,7 @@ pub(super) async fn carry(
     };
     let raw = Raw::new(stream);
     let own = OwnPools::default();
-    let pool_of = |cluster: &Cluster, endpoint: &Arc<EndpointState>| {
+    let pool_of = |cluster: &Arc<Cluster>, endpoint: &Arc<EndpointState>| {
         own.pool_for(worker.pools(), cluster, endpoint, Priority::Default, |asked| {
             let addresses = client.peer.ip().zip(local);
             greeting(asked, addresses, &told(chain, client, &view), &view)

@@ -142,6 +142,10 @@ impl Connection {
 pub(super) struct Idle(Vec<Connection>);
 
 impl Idle {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Since when the one that has been idle the longest has been so.
     pub(super) fn idle_longest(&self) -> Option<Instant> {
         self.0.first().map(|connection| connection.idle_since)

@@ -115,6 +115,16 @@ impl Shared {
         self.open.retain(|connection| !connection.load.finished.get());
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Whether there are no streams, and nobody opens a connection.
+    pub(super) fn is_idle(&self) -> bool {
+        let busy = |connection: &Connection| connection.load.streams.get() > 0;
+        self.connecting.is_none() && !self.open.iter().any(busy)
+    }
+
     /// Closes a connection without streams. Whether there was one.
     pub(super) fn give_up_idle(&mut self) -> bool {
         let idle = self.open.iter().position(|connection| connection.load.streams.get() == 0);

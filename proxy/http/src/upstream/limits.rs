@@ -16,6 +16,7 @@ pub(crate) enum Limited {
     PendingRequests,
     Requests,
     Retries,
+    Pools,
 }
 
 /// Takes a place, if there is one left.
@@ -26,6 +27,7 @@ pub(crate) fn take(cluster: &Arc<Cluster>, what: Limited, priority: Priority) ->
         Limited::PendingRequests => limits.max_pending_requests.into(),
         Limited::Requests => limits.max_requests.into(),
         Limited::Retries => cluster.most_retries(priority),
+        Limited::Pools => limits.max_connection_pools.map_or(u64::MAX, u64::from),
     };
     GaugeGuard::raise_below(Arc::clone(cluster), gauge(what, priority), most)
 }
@@ -53,6 +55,8 @@ fn gauge(what: Limited, priority: Priority) -> fn(&Arc<Cluster>) -> &Gauge {
         (Limited::Requests, Priority::High) => |cluster| &high(cluster).requests,
         (Limited::Retries, Priority::Default) => |cluster| &default(cluster).retries,
         (Limited::Retries, Priority::High) => |cluster| &high(cluster).retries,
+        (Limited::Pools, Priority::Default) => |cluster| &default(cluster).pools,
+        (Limited::Pools, Priority::High) => |cluster| &high(cluster).pools,
     }
 }
 

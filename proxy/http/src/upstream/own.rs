@@ -19,15 +19,17 @@ impl OwnPools {
     pub(crate) fn pool_for(
         &self,
         pools: &Pools,
-        cluster: &Cluster,
+        cluster: &Arc<Cluster>,
         endpoint: &Arc<EndpointState>,
         priority: Priority,
         greeting: impl FnOnce(&UpstreamProxyProtocol) -> Vec<u8>,
     ) -> Rc<Pool> {
-        match &cluster.connection.proxy_protocol {
+        let pool = match &cluster.connection.proxy_protocol {
             None => pools.of(cluster, endpoint, priority),
             Some(asked) => self.of(pools, cluster, endpoint, priority, || greeting(asked)),
-        }
+        };
+        pools.count(&pool, cluster);
+        pool
     }
 
     fn of(

@@ -3,7 +3,7 @@
 use std::{
     cell::RefCell,
     collections::HashMap,
-    rc::Rc,
+    rc::{self, Rc},
     sync::{Arc, Weak},
     time::Instant,
 };
@@ -17,6 +17,7 @@ use super::{
     claims::{Claims, Help, Seat, Wish},
     h1, h2,
     idle_limit::IdleLimit,
+    limits::{self, Limited, Place},
     occupancy::Occupancy,
     original::OriginalEndpoints,
 };
@@ -30,7 +31,7 @@ pub(crate) struct Pools {
     buffers: Rc<Buffers>,
     by_endpoint: RefCell<HashMap<Key, Rc<Pool>, foldhash::fast::RandomState>>,
     /// Pools of single clients, who hold them.
-    own: RefCell<Vec<std::rc::Weak<Pool>>>,
+    own: RefCell<Vec<rc::Weak<Pool>>>,
     original: OriginalEndpoints,
 }
 
@@ -43,6 +44,8 @@ pub(super) type Key = (EndpointId, Priority);
 pub(crate) struct Pool {
     cluster: Arc<str>,
     endpoint: Weak<EndpointState>,
+    /// Its place among those that may be (`max_connection_pools`), while it is used.
+    place: RefCell<Option<Place>>,
     pub(super) priority: Priority,
     /// What its connections begin with; empty unless they are a client's own.
     pub(super) greeting: Box<[u8]>,
@@ -62,6 +65,35 @@ impl Pool {
     /// Whether a table or a request knows its endpoint.
     pub(super) fn is_wanted(&self) -> bool {
         self.endpoint.strong_count() > 0
+    }
+
+    /// Whether it is one of those that may be, where only so many may.
+    pub(super) fn may_be_used(&self, cluster: &Cluster) -> bool {
+        let limits = cluster.circuit_breakers.of(self.priority);
+        limits.max_connection_pools.is_none() || self.place.borrow().is_some()
+    }
+
+    /// Whether no request is on its connections or waits for one. `held` is how many hold it without
+    /// a request.
+    fn is_unused(self: &Rc<Self>, held: usize) -> bool {
+        // Whoever opens a connection or has one of HTTP/1.1 holds its pool.
+        Rc::strong_count(self) == held && self.h2.borrow().is_idle()
+    }
+
+    /// Gives up its place while it has no connections.
+    fn release_if_empty(self: &Rc<Self>, held: usize) {
+        let is_empty = self.h1.borrow().is_empty() && self.h2.borrow().is_empty();
+        if is_empty && self.is_unused(held) {
+            self.place.take();
+        }
+    }
+
+    /// Gives up its place, and the connections that it keeps.
+    fn give_up(&self) {
+        // Taken out first: a connection that is closed may let a request go on.
+        let connections = (self.h1.take(), self.h2.take());
+        drop(connections);
+        self.place.take();
     }
 
     fn is_in_the_way_of(&self, wish: &Wish) -> bool {
@@ -144,6 +176,7 @@ impl Pools {
         Rc::new(Pool {
             cluster: Arc::clone(&cluster.name),
             endpoint: Arc::downgrade(endpoint),
+            place: RefCell::default(),
             priority,
             greeting: greeting.into(),
             h1: RefCell::default(),
@@ -165,8 +198,44 @@ impl Pools {
     /// no request knows any more.
     pub(crate) fn sweep(&self, now: Instant) {
         self.original.sweep(now);
-        self.by_endpoint.borrow_mut().retain(|_, pool| pool.sweep(now));
-        self.own.borrow_mut().retain(|pool| pool.upgrade().is_some_and(|pool| pool.sweep(now)));
+        self.by_endpoint.borrow_mut().retain(|_, pool| {
+            let is_wanted = pool.sweep(now);
+            pool.release_if_empty(1);
+            is_wanted
+        });
+        self.own.borrow_mut().retain(|pool| {
+            pool.upgrade().is_some_and(|pool| {
+                let is_wanted = pool.sweep(now);
+                pool.release_if_empty(2);
+                is_wanted
+            })
+        });
+    }
+
+    /// Gives a pool of this cluster a place among those that may be, if there is one, or an unused pool
+    /// has one that it can do without.
+    pub(super) fn count(&self, pool: &Rc<Pool>, cluster: &Arc<Cluster>) {
+        if pool.may_be_used(cluster) {
+            return;
+        }
+        let priority = pool.priority;
+        let place = limits::take(cluster, Limited::Pools, priority).or_else(|| {
+            self.unused(cluster, priority)?.give_up();
+            limits::take(cluster, Limited::Pools, priority)
+        });
+        *pool.place.borrow_mut() = place;
+    }
+
+    /// A pool of this cluster that has a place and no use for it now.
+    fn unused(&self, cluster: &Cluster, priority: Priority) -> Option<Rc<Pool>> {
+        let is_meant = |pool: &Rc<Pool>, held| {
+            let is_counted = pool.priority == priority && pool.place.borrow().is_some();
+            is_counted && *pool.cluster == *cluster.name && pool.is_unused(held)
+        };
+        let (shared, own) = (self.by_endpoint.borrow(), self.own.borrow());
+        // One is held here; another by its client, and by this search.
+        let found = shared.values().find(|pool| is_meant(pool, 1)).cloned();
+        found.or_else(|| own.iter().filter_map(rc::Weak::upgrade).find(|pool| is_meant(pool, 2)))
     }
 
     /// Gives up idle connections whose places are claimed; runs as long as the worker.
@@ -184,7 +253,7 @@ impl Pools {
     fn help(&self, wish: &Wish) -> Help {
         let pools: Vec<_> = {
             let (shared, own) = (self.by_endpoint.borrow(), self.own.borrow());
-            let all = shared.values().cloned().chain(own.iter().filter_map(std::rc::Weak::upgrade));
+            let all = shared.values().cloned().chain(own.iter().filter_map(rc::Weak::upgrade));
             all.filter(|pool| pool.is_in_the_way_of(wish)).collect()
         };
         let idle_longest = pools
