@@ -1,6 +1,7 @@
 """An HTTP/1.1 client on a bare socket: sends what it is told and hides nothing it gets."""
 
 import json
+import select
 import socket
 from dataclasses import dataclass, field
 
@@ -86,6 +87,10 @@ class Connection:
         response.interim = interim
         self._body(response, method)
         return response
+
+    def has_come(self):
+        """Whether something is there to be read now."""
+        return bool(self._buffer or select.select([self.socket], [], [], 0)[0])
 
     def at_end(self):
         """Whether the peer has closed: True once it has, an error when it sends more."""
