@@ -25,7 +25,8 @@ def place(start, http_upstream):
 
     def make(*chosen, **more):
         up = http_upstream("up", body="fine")
-        table = routes("main", virtual_host("all", ["*"], route("/", "up")))
+        high = route("/high/", {"cluster": "up", "priority": "HIGH"})
+        table = routes("main", virtual_host("all", ["*"], high, route("/", "up")))
         manager = hcm(table, stat_prefix="main", http_filters=[settings(*chosen, **more), ROUTER])
         return up, start(bootstrap([listener("main", manager)], [cluster("up", up.port)]), workers=4)
 
@@ -68,6 +69,13 @@ def test_as_many_requests_go_on_as_may_be(place):
     assert (told(proxy, "rq_blocked"), told(proxy, "concurrency_limit")) == (20, 4)
     assert held.let_go() == [200] * 4
     until(lambda: ask(proxy).status == 200, "room for another one")
+
+
+def test_requests_of_high_priority_find_room_above_the_limit(place):
+    up, proxy = place({"fixed_value": "3600s"}, {"min_concurrency_limit": 4})
+    held = Held(up, proxy, 4)
+    assert [ask(proxy, target=target).status for target in ("/low", "/high/1", "/low", "/high/2")] == [503, 200, 503, 200]
+    assert held.let_go() == [200] * 4
 
 
 def test_what_fails_makes_room(place):

@@ -16,7 +16,8 @@ def place(start, http_upstream):
 
     def make(*flags):
         up = http_upstream("up", body="fine")
-        table = routes("main", virtual_host("all", ["*"], route("/", "up")))
+        high = route("/high/", {"cluster": "up", "priority": "HIGH"})
+        table = routes("main", virtual_host("all", ["*"], high, route("/", "up")))
         config = bootstrap([listener("main", hcm(table, stat_prefix="main"))], [cluster("up", up.port)])
         return up, start(config, arguments=list(flags))
 
@@ -38,6 +39,17 @@ def test_requests_are_refused_above_a_bound(place):
     assert stat(proxy, "http.main.downstream_rq_overload_close") == 1
     assert stat(proxy, "overload.sheds_connections") == 0
     assert stat(proxy, "overload.memory_bytes") > 1 << 20
+
+
+def test_requests_of_high_priority_are_refused_last(place):
+    """They go on where others are refused, until there is no room for connections either."""
+    up, proxy = place("--shed-memory-mib", "1", "--max-memory-mib", "100000")
+    until(lambda: stat(proxy, "overload.sheds_requests") == 1, "the guard to look")
+    assert [http1.request(proxy.port(), target=target).status for target in ("/high/1", "/low", "/high/2")] == [200, 503, 200]
+    assert [seen["target"] for seen in up.seen] == ["/high/1", "/high/2"]
+    detail = proxy.admin.get("/ready?verbose")
+    assert detail.status == 200
+    assert "load: memory is beyond --shed-memory-mib: requests of default priority are refused\n" in detail.text
 
 
 def test_connections_are_closed_above_another(place):

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode, request::Parts};
 use tokio::runtime::Handle;
+use weft_telemetry::OverloadStats;
 
 use crate::{
     clusters,
@@ -133,9 +134,25 @@ fn ready(source: &dyn Source, parameters: &Parameters<'_>) -> Reply {
             |age| format!("last known good, {} s old", age.as_secs()),
         );
         let server = if source.is_connected() { "connected" } else { "not connected" };
-        text += &format!("configuration: {configuration}\ncontrol plane: {server}\n");
+        let load = load(&source.stats().overload);
+        text += &format!("configuration: {configuration}\ncontrol plane: {server}\nload: {load}\n");
     }
     reply::text(status, text)
+}
+
+/// What of its load is refused. It is ready all the same: to be taken out for that would send all of it to
+/// others, who then have more, and an orchestrator may end what is not ready.
+fn load(overload: &OverloadStats) -> String {
+    let late = match overload.late_workers.get() {
+        0 => "",
+        _ => "; workers are late, and refuse requests of default priority",
+    };
+    let memory = match (overload.sheds_requests.get(), overload.sheds_connections.get()) {
+        (_, 1) => "memory is beyond --max-memory-mib: connections and requests are refused",
+        (1, _) => "memory is beyond --shed-memory-mib: requests of default priority are refused",
+        _ => "memory is within its bounds",
+    };
+    format!("{memory}{late}")
 }
 
 fn wants_json(endpoint: &Endpoint, parameters: &Parameters<'_>) -> Result<bool, Refusal> {

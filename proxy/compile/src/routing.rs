@@ -61,6 +61,16 @@ pub struct RouteNames {
     pub virtual_host: Arc<str>,
 }
 
+impl RouteEntry {
+    /// `RouteAction.priority`; what is sent to no cluster has none to be preferred by.
+    pub fn priority(&self) -> Priority {
+        match &self.action {
+            Action::Forward(forward) => forward.priority,
+            Action::Redirect(_) | Action::Direct(_) | Action::Nowhere => Priority::Default,
+        }
+    }
+}
+
 /// A route's action.
 #[derive(Debug)]
 pub enum Action {

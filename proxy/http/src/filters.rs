@@ -25,7 +25,7 @@ use tokio::time::sleep_until;
 use weft_balance::EndpointState;
 use weft_compile::{
     Action, FaultRules, FilterSettings, HttpChain, HttpFilter, HttpFilterKind, MessageMutations,
-    RouteEntry, RouteFilter, RouteFilters,
+    Priority, RouteEntry, RouteFilter, RouteFilters,
 };
 use weft_format::View;
 use weft_route::RequestView;
@@ -103,6 +103,11 @@ impl Place {
             Self::Route(entry) => Some(entry),
             Self::NeedsTls | Self::Nowhere => None,
         }
+    }
+
+    /// How important the route says that its requests are.
+    fn priority(&self) -> Priority {
+        self.entry().map_or(Priority::Default, RouteEntry::priority)
     }
 
     /// Whether the route sends its requests on.

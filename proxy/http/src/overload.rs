@@ -1,5 +1,5 @@
 //! Whether the process has room for more, as all workers are told: with too little of it requests are
-//! answered 503, and with less than that connections are closed as they come.
+//! answered 503, those of low priority first, and with less than that connections are closed as they come.
 
 use std::{
     sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
@@ -17,9 +17,9 @@ pub enum Pressure {
     /// Enough.
     #[default]
     None,
-    /// What is under way goes on, and new requests are refused.
+    /// What is under way goes on, and new requests are refused, but for those of high priority.
     ShedRequests,
-    /// New connections are refused, too.
+    /// Those are refused as well, and new connections.
     ShedConnections,
 }
 

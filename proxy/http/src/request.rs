@@ -11,7 +11,7 @@ mod through;
 use std::{rc::Rc, sync::Arc, time::Instant};
 
 use http::{HeaderValue, Method, Request, Response, Version, request::Parts};
-use weft_compile::RouteConfig;
+use weft_compile::{Priority, RouteConfig};
 
 pub(crate) use self::head::{Head, names_a_host};
 use self::{
@@ -112,7 +112,9 @@ fn decide(
     if let Err(answer) = entered {
         return asking.answer(*answer, &record, passage);
     }
-    if connection.worker.sheds_requests() {
+    if connection.worker.sheds_requests()
+        && (connection.worker.sheds_all_requests() || asking.priority(&tables) == Priority::Default)
+    {
         connection.chain.stats.downstream_rq_overload_close.inc();
         return asking.answer(overload::refusal(parts.version), &record, passage);
     }

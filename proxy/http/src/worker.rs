@@ -285,9 +285,14 @@ impl Worker {
         &self.overload
     }
 
-    /// Whether new requests are refused.
+    /// Whether new requests are refused, or at least those that are not of high priority.
     pub(crate) fn sheds_requests(&self) -> bool {
         self.is_late.get() || self.overload.sheds_requests()
+    }
+
+    /// Whether even those of high priority are.
+    pub(crate) fn sheds_all_requests(&self) -> bool {
+        self.overload.sheds_connections()
     }
 
     pub(crate) fn pools(&self) -> &Pools {

@@ -143,7 +143,17 @@ impl Controller {
 
     /// Lets a request go on, if there may be one more.
     pub fn admit(&self, now: Instant) -> Option<Ticket> {
+        self.admit_below(self.limit.load(Ordering::Relaxed), now)
+    }
+
+    /// Lets a request go on that goes before others: for it there may be a quarter more under way than
+    /// for those, and one in any case, so that it finds room where they take all that they may.
+    pub fn admit_first(&self, now: Instant) -> Option<Ticket> {
         let limit = self.limit.load(Ordering::Relaxed);
+        self.admit_below(limit.saturating_add(limit.div_ceil(4)), now)
+    }
+
+    fn admit_below(&self, limit: u32, now: Instant) -> Option<Ticket> {
         let one_more = |under_way: u32| (under_way < limit).then(|| under_way + 1);
         let admitted = self.under_way.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
         admitted.ok().map(|_| Ticket { began: self.nanos(now) })

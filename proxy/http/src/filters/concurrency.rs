@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use weft_compile::AdaptiveConcurrency;
+use weft_compile::{AdaptiveConcurrency, Priority};
 use weft_limit::{Reading, Ticket};
 use weft_telemetry::ConcurrencyStats;
 
@@ -36,7 +36,8 @@ impl Drop for Admission {
     }
 }
 
-/// Lets a request go on if there may be one more.
+/// Lets a request go on if there may be one more. Those of high priority find some room above what the
+/// others may take.
 pub(super) fn admit(
     settings: &Arc<AdaptiveConcurrency>,
     connection: &Connection,
@@ -50,7 +51,11 @@ pub(super) fn admit(
     if let Some(reading) = settings.controller.turn(now, connection.worker.random_u64()) {
         tell(&reading, stats);
     }
-    match settings.controller.admit(now) {
+    let admitted = match coming.place.priority() {
+        Priority::Default => settings.controller.admit(now),
+        Priority::High => settings.controller.admit_first(now),
+    };
+    match admitted {
         Some(ticket) => {
             let settings = Arc::clone(settings);
             coming.record.admitted(Admission { settings, ticket: Some(ticket) });

@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Instant};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header::LOCATION, request::Parts};
 use weft_compile::{
-    Action, Cluster, Forward, Hashed, RouteEntry, RouteFilters, RouteNames, Tables, request_hash,
+    Action, Cluster, Forward, Hashed, Priority, RouteEntry, RouteFilters, RouteNames, Tables,
+    request_hash,
 };
 use weft_format::{Format, Upstream, View};
 use weft_route::{HeaderKey, Outcome};
@@ -325,6 +326,16 @@ pub(super) fn fault(fault: Fault) -> Box<Answer> {
 pub(super) fn redirected(status: StatusCode, location: HeaderValue) -> Box<Answer> {
     let headers = HeaderMap::from_iter([(LOCATION, location)]);
     Box::new(Answer::direct(status, Bytes::new(), headers))
+}
+
+impl<'c> Asking<'c, '_> {
+    /// How important its route says that it is.
+    pub(super) fn priority(&self, tables: &'c Tables) -> Priority {
+        match self.find(tables) {
+            Ok(Found::Route(entry)) => entry.priority(),
+            Ok(Found::NeedsTls | Found::Nothing) | Err(_) => Priority::Default,
+        }
+    }
 }
 
 /// What the routes say of a request.

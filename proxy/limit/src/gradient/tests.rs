@@ -102,6 +102,23 @@ fn an_idle_server_is_measured_with_few_requests_and_older_ones_do_not_count() {
 }
 
 #[test]
+fn those_who_go_first_find_room_where_others_take_all() {
+    let controller = Controller::new(measured());
+    let start = Instant::now();
+    let _ = controller.turn(start, 0);
+    let others: Vec<_> = std::iter::from_fn(|| controller.admit(start)).collect();
+    let first: Vec<_> = std::iter::from_fn(|| controller.admit_first(start)).collect();
+    assert_eq!((others.len(), first.len()), (3, 1));
+    assert!(controller.admit(start).is_none() && controller.admit_first(start).is_none());
+    for ticket in others {
+        controller.complete(ticket, start + MS);
+    }
+    // What they hold counts for all.
+    assert_eq!(std::iter::from_fn(|| controller.admit(start)).count(), 2);
+    drop(first);
+}
+
+#[test]
 fn an_interval_is_longer_by_no_more_than_its_jitter() {
     for random in [0, 1, u64::MAX / 3, u64::MAX] {
         let idle = Idle::Measured { interval: 1000 * MS, jitter: 150_000, requests: 1, at_once: 1 };
