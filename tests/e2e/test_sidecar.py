@@ -199,13 +199,15 @@ def test_the_time_of_a_policy_ends_a_request(control, tmp_path, http_upstream, m
 
 def test_only_so_many_requests_at_once_come_to_an_application(control, tmp_path, http_upstream):
     app = http_upstream("app", body="fine")
-    control.put(mesh.traffic_policy("catalog", "catalog", adaptiveConcurrency={"minConcurrent": 1, "maxConcurrent": 1}))
+    few = {"adaptiveConcurrency": {"minConcurrent": 1, "maxConcurrent": 1}}
+    control.put(mesh.traffic_policy("catalog", "catalog", highPriority=[{"path": {"value": "/pay"}}], **few))
     Sidecar(tmp_path, control, "catalog", app.port)
     caller = Sidecar(tmp_path, control, "storefront")
     until(lambda: http1.request(caller.outbound, host="catalog").status == 200, "the catalog to be reached")
     held = Asking(caller.outbound, host="catalog", headers=[("x-respond", '{"gate": "held"}')])
     until(lambda: "x-respond" in dict(app.seen[-1]["headers"]), "it to be there")
     assert http1.request(caller.outbound, host="catalog").status == 503
+    assert http1.request(caller.outbound, target="/pay/now", host="catalog").status == 200
     app.open_gate("held")
     assert held.answer().status == 200
     until(lambda: http1.request(caller.outbound, host="catalog").status == 200, "its place to be free")

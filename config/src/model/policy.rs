@@ -110,6 +110,9 @@ pub struct TrafficSettings {
     /// What is done wrong on purpose.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
+    /// Requests that are refused last, any of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub high_priority: Vec<RequestMatch>,
     /// The requests of one client go to one endpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stickiness: Option<Stickiness>,
@@ -229,6 +232,11 @@ impl TrafficSettings {
             },
             hedging: self.hedging.or(base.hedging),
             adaptive_concurrency: self.adaptive_concurrency.or(base.adaptive_concurrency),
+            high_priority: if self.high_priority.is_empty() {
+                base.high_priority
+            } else {
+                self.high_priority
+            },
             drop: self.drop.or(base.drop),
             fault: self.fault.or(base.fault),
             stickiness: self.stickiness.or(base.stickiness),

@@ -7,6 +7,7 @@ use super::fault::fault;
 use super::health::health_check;
 use super::hedging::hedging;
 use super::matches::{header_list, method};
+use super::request_match::request_match;
 use super::share::share;
 use super::spread::{spread, zone_weights};
 use super::stickiness::{stickiness, told_apart_by};
@@ -44,6 +45,10 @@ pub(super) fn settings(reader: &mut Reader, object: &mut Object<'_>) -> Option<T
         })
     });
     let fault = object.optional(reader, "fault", fault);
+    let high_priority = object.optional(reader, "highPriority", |reader, node| {
+        let matches = reader.list(node, request_match);
+        non_empty(reader, node, matches)
+    });
     let stickiness = object.optional(reader, "stickiness", stickiness);
     let elsewhere = [
         object.unsupported(reader, "sessionAffinity", "use stickiness"),
@@ -72,6 +77,7 @@ pub(super) fn settings(reader: &mut Reader, object: &mut Object<'_>) -> Option<T
         connection_pool: connection_pool?.unwrap_or_default(),
         drop: drop?,
         fault: fault?,
+        high_priority: high_priority?.unwrap_or_default(),
         stickiness: stickiness?,
     })
 }

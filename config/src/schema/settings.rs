@@ -12,7 +12,7 @@ use crate::model::route::Method;
 const MOST: u32 = i32::MAX.unsigned_abs();
 
 /// The fields.
-pub(super) fn settings() -> [(&'static str, Value); 12] {
+pub(super) fn settings() -> [(&'static str, Value); 13] {
     let timeouts = [
         ("request", about_it(text(), "When the route does not say; 0s is no limit.")),
         ("connect", about_it(text(), "Connecting to an endpoint.")),
@@ -53,6 +53,10 @@ pub(super) fn settings() -> [(&'static str, Value); 12] {
         ("connectionPool", object(&[], &pool)),
         ("drop", about_it(object(&[], &share()), "Requests that are answered 503, not sent.")),
         ("fault", about_it(fault(), "What is done wrong on purpose, by the proxies of callers.")),
+        (
+            "highPriority",
+            about_it(list(&request_match(), 1), "Requests that are refused last, any of these."),
+        ),
         (
             "stickiness",
             about_it(stickiness(), "Requests of one client go to one endpoint while it is live."),

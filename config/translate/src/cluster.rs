@@ -79,7 +79,8 @@ pub(crate) fn envoy(
     if let Some(assignment) = &mut cluster.load_assignment {
         assignment.policy = crate::endpoint::policy(settings);
     }
-    cluster.circuit_breakers = breakers(settings.circuit_breaker, settings.retries.budget);
+    let prefers = !settings.high_priority.is_empty();
+    cluster.circuit_breakers = breakers(settings.circuit_breaker, settings.retries.budget, prefers);
     cluster.outlier_detection = settings.outlier_detection.map(outliers);
     cluster.metadata = settings.hedging.as_ref().map(crate::hedging::metadata);
     cluster.health_checks =
@@ -110,7 +111,7 @@ pub(crate) fn grpc(name: &str, source: Source<'_>, settings: &TrafficSettings) -
         max_requests: settings.circuit_breaker.max_requests,
         ..Default::default()
     };
-    cluster.circuit_breakers = breakers(limits, RetryBudget::default());
+    cluster.circuit_breakers = breakers(limits, RetryBudget::default(), false);
     // gRFC A50 knows shares of failures, and nothing of failures in a row.
     let outliers_by_share = settings.outlier_detection.filter(|it| it.failure_percentage.is_some());
     cluster.outlier_detection = outliers_by_share.map(outliers);
@@ -161,6 +162,7 @@ pub(crate) fn ignored_by_grpc(settings: &TrafficSettings) -> Vec<&'static str> {
         ("loadBalancer.zones: PreferOwn", zones == Some(Zones::PreferOwn)),
         ("hedging", settings.hedging.is_some()),
         ("adaptiveConcurrency", settings.adaptive_concurrency.is_some()),
+        ("highPriority", !settings.high_priority.is_empty()),
         ("stickiness", settings.stickiness.is_some()),
         ("fault with a match", settings.fault.as_ref().is_some_and(|it| it.matched.is_some())),
     ]
@@ -205,7 +207,13 @@ fn from_source(
     }
 }
 
-fn breakers(limits: CircuitBreaker, budget: RetryBudget) -> Option<cluster::CircuitBreakers> {
+/// Requests of high priority are counted by themselves, with the same limits: the others take nothing
+/// of what they may have.
+fn breakers(
+    limits: CircuitBreaker,
+    budget: RetryBudget,
+    prefers: bool,
+) -> Option<cluster::CircuitBreakers> {
     use cluster::circuit_breakers::thresholds;
     let retry_budget = (budget != RetryBudget::default()).then(|| thresholds::RetryBudget {
         budget_percent: budget.percent.map(|percent| Percent { value: f64::from(percent) }),
@@ -226,8 +234,12 @@ fn breakers(limits: CircuitBreaker, budget: RetryBudget) -> Option<cluster::Circ
         retry_budget,
         ..Default::default()
     };
+    let high = cluster::circuit_breakers::Thresholds {
+        priority: core::RoutingPriority::High.into(),
+        ..thresholds
+    };
     (!is_empty).then(|| cluster::CircuitBreakers {
-        thresholds: vec![thresholds],
+        thresholds: [thresholds].into_iter().chain(prefers.then_some(high)).collect(),
         per_host_thresholds: per_host.into_iter().collect(),
     })
 }

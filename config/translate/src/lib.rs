@@ -30,6 +30,7 @@ mod listener;
 mod mirroring;
 mod node;
 mod path;
+mod priority;
 mod rate_limit;
 mod request_match;
 mod resources;

@@ -23,6 +23,7 @@ use crate::cors::with_cors;
 use crate::egress;
 use crate::encoded::EncodedHosts;
 use crate::fault;
+use crate::priority::with_priority;
 use crate::rate_limit;
 use crate::resources::{Resource, ResourceMap};
 use crate::route::{backend_cluster, by_precedence};
@@ -91,7 +92,7 @@ pub(crate) fn inbound(
         Inbound::Tcp => tcp(INBOUND, ClusterSpecifier::Cluster(INBOUND.to_owned())),
         Inbound::Http1 | Inbound::Http2 | Inbound::AsCalled => {
             let routes =
-                hcm::http_connection_manager::RouteSpecifier::RouteConfig(inbound_routes());
+                hcm::http_connection_manager::RouteSpecifier::RouteConfig(inbound_routes(own));
             let mut manager = hcm::HttpConnectionManager {
                 request_headers_timeout: own.timeouts.request_headers.map(duration),
                 ..manager(INBOUND, routes)
@@ -107,7 +108,7 @@ pub(crate) fn inbound(
 }
 
 /// Everything to the application. How long it may take is for the caller to say.
-fn inbound_routes() -> route::RouteConfiguration {
+fn inbound_routes(own: &TrafficSettings) -> route::RouteConfiguration {
     let action = route::RouteAction {
         cluster_specifier: Some(route::route_action::ClusterSpecifier::Cluster(INBOUND.to_owned())),
         ..lasting(Lasts::ForEver)
@@ -117,7 +118,7 @@ fn inbound_routes() -> route::RouteConfiguration {
         virtual_hosts: vec![route::VirtualHost {
             name: INBOUND.to_owned(),
             domains: vec!["*".to_owned()],
-            routes: vec![everything(INBOUND, action)],
+            routes: with_priority(vec![everything(INBOUND, action)], &own.high_priority),
             ..Default::default()
         }],
         ..Default::default()
@@ -278,7 +279,7 @@ pub(crate) fn virtual_host(mesh: &Mesh, host: &Host<'_>) -> route::VirtualHost {
             )),
             ..treatment.forward()
         };
-        vec![treatment.everything(&cluster, action)]
+        treatment.with_priority(vec![treatment.everything(&cluster, action)])
     } else {
         by_precedence(&host.routes)
             .iter()

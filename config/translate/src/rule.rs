@@ -24,7 +24,7 @@ pub(crate) fn routes(
     treatment: &Treatment<'_>,
 ) -> Vec<route::Route> {
     let filters = &rule.filters;
-    specifiers(matched.path.as_ref(), filters.path(), Dialect::Envoy)
+    let routes = specifiers(matched.path.as_ref(), filters.path(), Dialect::Envoy)
         .into_iter()
         .flat_map(|(path, replacement)| {
             let mut route = route::Route {
@@ -43,7 +43,8 @@ pub(crate) fn routes(
             let asked_before = filters.cors.as_ref().and_then(|_| preflight(&route, matched));
             [Some(route), asked_before].into_iter().flatten()
         })
-        .collect()
+        .collect();
+    treatment.with_priority(routes)
 }
 
 /// What a rule says to filters, by their names.

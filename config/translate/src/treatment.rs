@@ -14,6 +14,7 @@ use weft_proto::pb::envoy::config::route::v3::route_action::hash_policy::{
 use weft_proto::pb::google::protobuf::Any;
 
 use crate::listener::everything;
+use crate::priority::with_priority;
 use crate::retry::Tries;
 use crate::wire::duration;
 
@@ -35,6 +36,11 @@ impl<'a> Treatment<'a> {
     pub(crate) fn by_default(mesh: &'a Mesh, protocol: Protocol) -> Self {
         let settings = mesh.config().map(|config| config.defaults.clone()).unwrap_or_default();
         Self { mesh, settings, protocol }
+    }
+
+    /// The routes, with those of the requests that are refused last.
+    pub(crate) fn with_priority(&self, routes: Vec<route::Route>) -> Vec<route::Route> {
+        with_priority(routes, &self.settings.high_priority)
     }
 
     /// The action for requests to this very port.

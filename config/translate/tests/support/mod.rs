@@ -376,6 +376,10 @@ fn settings() -> impl Strategy<Value = Value> {
             if let Some(most) = requests {
                 settings["circuitBreaker"] = json!({"maxRequests": most, "maxPending": 0, "maxConnectionsPerEndpoint": most});
             }
+            if per_connection.is_some() {
+                let vip = json!({"name": "x-vip", "value": "1"});
+                settings["highPriority"] = json!([{"path": {"value": "/pay"}}, {"headers": [vip]}]);
+            }
             if let (Some(idle), Some(most)) = (idle, per_connection) {
                 settings["connectionPool"] =
                     json!({"idleTimeout": idle, "maxRequestsPerConnection": most, "maxConnectionDuration": "1h"});
