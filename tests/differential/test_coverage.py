@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from differential import balancing, breakers, hashing, retrying, sessions, shapes, streams, subsets, test_zones
+from differential import balancing, breakers, hashing, outliers, retrying, sessions, shapes, streams, subsets, test_zones
 from differential.connections import chosen, generated
 from differential.coverage import fields_of, honoured
 from differential.generate import World
@@ -28,6 +28,7 @@ def compared():
     yield from (made.bootstrap(shapes.NOWHERE) for made in [*shapes.SHAPES, shapes.TCP])
     yield hashing.world([1, 2, 3])
     yield breakers.world(1)
+    yield outliers.world(range(1, 6))
     yield retrying.world(NOWHERE)
     yield subsets.world(range(1, len(subsets.ENDPOINTS) + 1))
     yield sessions.world(dict.fromkeys(sessions.UPSTREAMS, 1))
