@@ -22,7 +22,8 @@ async fn readiness_follows_the_state() {
         assert_eq!(running.get("/live").await, (200, "LIVE\n".to_owned()));
         let (_, detail) = running.get("/ready?verbose").await;
         let more = "configuration: last known good, 7 s old\ncontrol plane: not connected\n";
-        assert_eq!(detail, format!("{body}{more}"));
+        let load = "load: memory is within its bounds\n";
+        assert_eq!(detail, format!("{body}{more}{load}"));
     }
 }
 
