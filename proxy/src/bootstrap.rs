@@ -25,6 +25,7 @@ use weft_proto::{
 use weft_resources::{DnsQuery, decode};
 
 use crate::{
+    overload_actions::HeapActions,
     plane::Plane,
     runtime::Limits,
     server::{Server, ServerAddress},
@@ -36,6 +37,8 @@ pub(crate) struct Bootstrap {
     pub(crate) node: Node,
     pub(crate) admin: Option<ListenAddress>,
     pub(crate) limits: Limits,
+    /// What is done beyond which memory.
+    pub(crate) heap: HeapActions,
     pub(crate) clusters: Vec<Upsert>,
     pub(crate) listeners: Vec<Upsert>,
     /// `cluster_manager.local_cluster_name`: the cluster of this proxy and its peers, if it is known.
@@ -178,8 +181,9 @@ impl Bootstrap {
             }
         }
         let limits = Limits::read(message, &mut findings, &mut warnings);
+        let heap = HeapActions::read(message, &mut findings, &mut warnings);
         let mut read = Reading { findings };
-        let bootstrap = read.bootstrap(message, limits, encoded);
+        let bootstrap = read.bootstrap(message, (limits, heap), encoded);
         let locate = |findings: Vec<String>| {
             let statics = message.static_resources.as_ref();
             findings.iter().map(|finding| located(finding, statics, texts)).collect()
@@ -244,7 +248,7 @@ impl Reading {
     fn bootstrap(
         &mut self,
         message: &pb::Bootstrap,
-        limits: Limits,
+        (limits, heap): (Limits, HeapActions),
         encoded: Bytes,
     ) -> Option<Bootstrap> {
         let statics = message.static_resources.clone().unwrap_or_default();
@@ -259,6 +263,7 @@ impl Reading {
             node: message.node.clone().unwrap_or_default(),
             admin,
             limits,
+            heap,
             clusters: statics.clusters.iter().map(|c| upsert(&c.name, c)).collect(),
             listeners: statics
                 .listeners

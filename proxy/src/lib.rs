@@ -18,6 +18,7 @@ mod health;
 mod known_good;
 mod logging;
 mod overload;
+mod overload_actions;
 mod plane;
 mod probe;
 mod proxy;

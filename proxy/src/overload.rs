@@ -7,6 +7,8 @@ use weft_http::{Overload, Pressure};
 use weft_net::give_back_free_memory;
 use weft_telemetry::Stats;
 
+use crate::overload_actions::HeapActions;
+
 /// How often it looks. Requests in between are let in, so a bound is exceeded by no more than comes in
 /// this time.
 const EVERY: Duration = Duration::from_millis(100);
@@ -24,12 +26,14 @@ const GIVEN_BACK_EVERY: u32 = 5;
 const MIB: u64 = 1 << 20;
 
 /// Bounds of memory, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Bounds {
     /// Above this, requests are refused.
     shed: Option<u64>,
     /// Above this, connections are, too.
     refuse: Option<u64>,
+    /// Above this, the allocator is asked for what it keeps, as it is above the others.
+    shrink: Option<u64>,
 }
 
 impl Bounds {
@@ -44,7 +48,21 @@ impl Bounds {
             Some(mib) => Some(mib.saturating_mul(MIB)),
             None => allowed.map(|bytes| bytes / 100 * share),
         };
-        Self { shed: bound(shed, SHED_AT), refuse: bound(refuse, REFUSE_AT) }
+        Self { shed: bound(shed, SHED_AT), refuse: bound(refuse, REFUSE_AT), shrink: None }
+    }
+
+    /// What a bootstrap asks for comes first.
+    pub(crate) fn or_as_asked(self, asked: HeapActions) -> Self {
+        Self {
+            shed: asked.shed.or(self.shed),
+            refuse: asked.refuse.or(self.refuse),
+            shrink: asked.shrink,
+        }
+    }
+
+    /// Whether so many bytes are too many to keep what nobody uses.
+    fn shrinks(&self, held: u64) -> bool {
+        self.shrink.is_some_and(|bound| held > bound)
     }
 
     /// What so many bytes mean, after this.
@@ -64,7 +82,7 @@ impl Bounds {
 
 /// Looks after the process as long as it lives.
 pub(crate) async fn follow(bounds: Bounds, overload: Arc<Overload>, stats: Arc<Stats>) {
-    let is_bounded = bounds != (Bounds { shed: None, refuse: None });
+    let is_bounded = bounds != Bounds::default();
     let mut tick = tokio::time::interval(EVERY);
     let mut ticks: u32 = 0;
     loop {
@@ -75,7 +93,9 @@ pub(crate) async fn follow(bounds: Bounds, overload: Arc<Overload>, stats: Arc<S
         let Some(held) = (if is_bounded { held() } else { None }) else { continue };
         let before = overload.get();
         let pressure = bounds.pressure(held, before);
-        if pressure > Pressure::None && ticks.is_multiple_of(GIVEN_BACK_EVERY) {
+        if (pressure > Pressure::None || bounds.shrinks(held))
+            && ticks.is_multiple_of(GIVEN_BACK_EVERY)
+        {
             // What was given up meanwhile counts as held until then.
             give_back_free_memory();
         }
@@ -91,10 +111,16 @@ pub(crate) async fn follow(bounds: Bounds, overload: Arc<Overload>, stats: Arc<S
         match pressure {
             Pressure::None => tracing::info!(mib, "memory: below its bounds again"),
             Pressure::ShedRequests => {
-                tracing::warn!(mib, "memory: beyond --shed-memory-mib, requests are refused");
+                tracing::warn!(
+                    mib,
+                    "memory: beyond the bound for requests (--shed-memory-mib, stop_accepting_requests), which are refused"
+                );
             }
             Pressure::ShedConnections => {
-                tracing::warn!(mib, "memory: beyond --max-memory-mib, connections are refused");
+                tracing::warn!(
+                    mib,
+                    "memory: beyond the bound for connections (--max-memory-mib, reject_incoming_connections), which are refused"
+                );
             }
         }
     }
@@ -125,7 +151,7 @@ mod tests {
     #[test]
     fn bounds_are_what_is_given_or_shares_of_what_there_is() {
         let bounds = |shed, refuse, allowed| {
-            let Bounds { shed, refuse } = Bounds::within(shed, refuse, allowed);
+            let Bounds { shed, refuse, .. } = Bounds::within(shed, refuse, allowed);
             (shed, refuse)
         };
         assert_eq!(bounds(None, None, None), (None, None));
@@ -136,9 +162,22 @@ mod tests {
     }
 
     #[test]
+    fn what_a_bootstrap_asks_for_comes_first() {
+        let given = Bounds { shed: Some(1), refuse: Some(2), shrink: None };
+        assert_eq!(given.or_as_asked(HeapActions::default()), given);
+        let asked = HeapActions { shed: Some(10), refuse: None, shrink: Some(5) };
+        let both = given.or_as_asked(asked);
+        assert_eq!(both, Bounds { shed: Some(10), refuse: Some(2), shrink: Some(5) });
+        assert_eq!(
+            (both.shrinks(5), both.shrinks(6), given.shrinks(u64::MAX)),
+            (false, true, false)
+        );
+    }
+
+    #[test]
     fn pressure_ends_a_little_below_where_it_begins() {
         use Pressure::{None as Enough, ShedConnections, ShedRequests};
-        let bounds = Bounds { shed: Some(1000), refuse: Some(2000) };
+        let bounds = Bounds { shed: Some(1000), refuse: Some(2000), shrink: None };
         for (held, before, expected) in [
             (1000, Enough, Enough),
             (1001, Enough, ShedRequests),
@@ -151,7 +190,7 @@ mod tests {
         ] {
             assert_eq!(bounds.pressure(held, before), expected, "{held} after {before:?}");
         }
-        let never = Bounds { shed: None, refuse: None };
+        let never = Bounds::default();
         assert_eq!(never.pressure(u64::MAX, ShedConnections), Enough);
     }
 

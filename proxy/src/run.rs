@@ -209,14 +209,14 @@ pub(crate) fn serve(args: &RunArgs) -> anyhow::Result<()> {
         log,
         outlier_log: start.bootstrap.outlier_log.clone(),
     };
-    let guarded = Arc::clone(&stats);
+    let (guarded, heap) = (Arc::clone(&stats), start.bootstrap.heap);
     let proxy = Proxy::new(plane, stats, started, facts);
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("starting the control runtime")?
         .block_on(async {
-            let bounds = Bounds::new(args.shed_memory_mib, args.max_memory_mib);
+            let bounds = Bounds::new(args.shed_memory_mib, args.max_memory_mib).or_as_asked(heap);
             tokio::spawn(overload::follow(bounds, options.overload, guarded));
             live(args, start, proxy).await
         })

@@ -11,6 +11,9 @@ use weft_proto::pb::{
 
 /// The limit of connections as runtime layers name it.
 const GLOBAL: &str = "overload.global_downstream_max_connections";
+/// How the monitor of connections is called in an Any.
+const CONNECTIONS: &str =
+    "/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig";
 /// What the limit of one listener begins and ends with.
 const OF_LISTENER: (&str, &str) = ("envoy.resource_limits.listener.", ".connection_limit");
 
@@ -60,6 +63,9 @@ impl Limits {
         for (index, monitor) in monitors.enumerate() {
             use weft_proto::pb::envoy::config::overload::v3::resource_monitor::ConfigType;
             let Some(ConfigType::TypedConfig(any)) = &monitor.config_type else { continue };
+            if !any.type_url.ends_with(CONNECTIONS) {
+                continue;
+            }
             let read: Result<DownstreamConnectionsConfig, _> =
                 prost::Message::decode(any.value.as_slice());
             let most = read.ok().and_then(|config| {

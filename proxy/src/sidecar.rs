@@ -23,6 +23,7 @@ use weft_proto::{
 use crate::{
     bootstrap::{Bootstrap, Discovery},
     cli::SidecarArgs,
+    overload_actions::HeapActions,
     runtime::Limits,
     server::{Server, ServerAddress},
 };
@@ -69,6 +70,7 @@ pub(crate) fn bootstrap(args: &SidecarArgs, server: Option<ServerAddress>) -> Bo
         node,
         admin: Some(ListenAddress::from(args.admin)),
         limits: Limits::default(),
+        heap: HeapActions::default(),
         clusters: Vec::new(),
         // Where there are zones, it is told of them under this name.
         peers: (!args.zone.is_empty()).then(|| PEERS.into()),

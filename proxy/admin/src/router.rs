@@ -148,8 +148,12 @@ fn load(overload: &OverloadStats) -> String {
         _ => "; workers are late, and refuse requests of default priority",
     };
     let memory = match (overload.sheds_requests.get(), overload.sheds_connections.get()) {
-        (_, 1) => "memory is beyond --max-memory-mib: connections and requests are refused",
-        (1, _) => "memory is beyond --shed-memory-mib: requests of default priority are refused",
+        (_, 1) => {
+            "memory is beyond --max-memory-mib or reject_incoming_connections: connections and requests are refused"
+        }
+        (1, _) => {
+            "memory is beyond --shed-memory-mib or stop_accepting_requests: requests of default priority are refused"
+        }
         _ => "memory is within its bounds",
     };
     format!("{memory}{late}")
