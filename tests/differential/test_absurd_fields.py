@@ -95,11 +95,12 @@ def elsewhere():
 
 
 def found_places():
-    """One place of each field that worlds set, with the configuration it stands in."""
-    found = {}
+    """One place of each field that worlds set and we honour, with the configuration it stands in."""
+    found, known = {}, honoured()
     for made in chain(compared(), elsewhere()):
-        for field, path in places(parsed(made)):
-            found.setdefault(field, (made, path))
+        for (kind, field), path in places(parsed(made)):
+            if field in known:
+                found.setdefault((kind, field), (made, path))
     return found
 
 

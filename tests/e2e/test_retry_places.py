@@ -63,6 +63,33 @@ def test_some_endpoints_are_left_out_of_retries(start, http_upstream, predicates
         assert again in second[first], (first, again)
 
 
+@pytest.mark.parametrize(("every", "order"), [(1, "012012"), (2, "0011220"), (3, "0001112"), (9, "0000")])
+def test_other_priorities_are_tried(start, http_upstream, every, order):
+    """Those of the tries before are avoided, until none is left; `every` says how often it is looked where they went."""
+    servers = [http_upstream(str(priority)) for priority in range(3)]
+    config = {"@type": "type.googleapis.com/envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig"}
+    policy = {
+        "retry_on": "5xx",
+        "num_retries": len(order) - 1,
+        "retry_back_off": {"base_interval": "0.001s"},
+        "retry_priority": {"name": "any", "typed_config": {**config, "update_frequency": every}},
+    }
+    host = virtual_host("all", ["*"], route("/", {"cluster": "up", "retry_policy": policy}))
+    made = cluster("up")
+    made["load_assignment"]["endpoints"] = [
+        {"priority": priority, "lb_endpoints": [endpoint(server.port)]} for priority, server in enumerate(servers)
+    ]
+    proxy = start(bootstrap([listener("main", hcm(routes("main", host)))], [made]))
+    tried = []
+    for server in servers:
+        server.failing.add("/fails")
+        server.plan = recording(tried, server)
+    for _ in range(3):
+        tried.clear()
+        assert http1.request(proxy.port(), target="/fails").status == 503
+        assert "".join(tried) == order
+
+
 def recording(order, server):
     """Remembers who was asked, over all servers."""
     plan = server.plan

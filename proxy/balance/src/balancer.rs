@@ -1,6 +1,6 @@
 //! The picker of a cluster.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc};
 
 use crate::{
     bounded,
@@ -9,6 +9,7 @@ use crate::{
     endpoint::{EndpointId, EndpointState},
     host::{Condition, Host, Locality},
     latency::{Decay, Ticks},
+    levels::{Level, Levels},
     locality::weigh,
     placement::Hashing,
     pool::Pool,
@@ -143,6 +144,9 @@ pub struct Balancer {
     hashes: bool,
     /// Where picks go.
     tiers: Box<[Tier]>,
+    priorities: Box<[Priority]>,
+    /// Each of the priorities by itself, where there are several.
+    levels: Option<Levels>,
 }
 
 /// Hosts that take a share of all picks.
@@ -197,6 +201,7 @@ impl Balancer {
             group_ends.push(u32::try_from(hosts.len()).unwrap_or(u32::MAX));
         }
         let tiers = tiers(&hosts, &priorities, settings);
+        let levels = (priorities.len() > 1).then(|| levels(&hosts, &priorities));
         let hashes = priorities.iter().any(|priority| priority.policy.hashing().is_some());
         let is_near = |own: &Arc<Locality>| {
             hosts.iter().map(|host| host.locality.as_deref() == Some(&**own)).collect()
@@ -211,6 +216,8 @@ impl Balancer {
             directory: Directory::default(),
             hashes,
             tiers,
+            levels,
+            priorities: priorities.into(),
         }
     }
 
@@ -256,7 +263,7 @@ impl Balancer {
         let hash = self.hash(hash, &mut draw);
         let tier = self.choose_tier(hash, &mut draw)?;
         let pool = tier.pool.as_ref()?;
-        self.picked(tier, pool, self.choose((tier, pool), hash, now, &mut draw))
+        self.picked(tier, pool, self.choose((tier.policy, pool), hash, now, &mut draw))
     }
 
     /// Like [`Self::pick_for`] for another try: not one of `avoid`, unless there are no others.
@@ -283,7 +290,7 @@ impl Balancer {
         let hash = self.hash(hash, &mut draw);
         let tier = self.choose_tier(hash, &mut draw)?;
         let pool = tier.pool.as_ref()?;
-        let at = self.choose((tier, pool), hash, now, &mut draw);
+        let at = self.choose((tier.policy, pool), hash, now, &mut draw);
         // Requests of one hash go on together, but those of different ones to different hosts.
         let rehashed = tier.policy.hashing().map_or(0..0, |_| 1..REHASHED).map(|again| {
             let other = Draw::new(hash.wrapping_add(again)).number();
@@ -298,6 +305,31 @@ impl Balancer {
             .chain(everyone)
             .find(|(_, pool, at)| self.host(pool, *at).is_some_and(|host| !is_left_out(host)))
             .and_then(|(tier, pool, at)| self.picked(tier, pool, at))
+    }
+
+    /// Like [`Self::pick_other`] for a try that is to go to a priority where none of those in `tried` went;
+    /// it is looked anew where they went after `every` so many tries. `None` while that changes nothing.
+    pub fn pick_beyond(
+        &self,
+        chance: impl Into<Chance>,
+        hash: Option<u64>,
+        (tried, every): (&[EndpointId], NonZeroU32),
+        is_left_out: impl Fn(&Host) -> bool,
+    ) -> Option<Picked<'_>> {
+        let Chance { random, now } = chance.into();
+        let mut draw = Draw::new(random);
+        let levels = self.levels.as_ref()?;
+        let hash = self.hash(hash, &mut draw);
+        let point = if self.hashes { hash % 100 } else { draw.below(100) };
+        let (level, pool) = levels.choose(tried, every, point)?;
+        let Priority { policy, group, .. } = *self.priorities.get(level)?;
+        let at = self.choose((policy, pool), hash, now, &mut draw);
+        let other = (at..at + pool.len())
+            .find(|at| self.host(pool, *at).is_some_and(|host| !is_left_out(host)));
+        let index = pool.member(other.unwrap_or(at))? as usize;
+        let endpoint = &self.hosts.get(index)?.endpoint;
+        let is_near = self.near.get(index).copied().unwrap_or(false);
+        Some(Picked { endpoint, group, panicking: false, routing: ZoneRouting::Off, is_near })
     }
 
     /// The number that decides where hashes do.
@@ -323,12 +355,12 @@ impl Balancer {
     #[inline]
     fn choose(
         &self,
-        (tier, pool): (&Tier, &Pool),
+        (policy, pool): (Policy, &Pool),
         hash: u64,
         now: Option<Ticks>,
         draw: &mut Draw,
     ) -> usize {
-        match tier.policy {
+        match policy {
             Policy::RoundRobin => pool.next_in_turn(draw),
             Policy::LeastRequest { choices, bias } => {
                 pool.least_loaded(choices.max(2), draw, |at| pool.load(&self.hosts, at, bias))
@@ -357,6 +389,7 @@ impl Balancer {
 }
 
 /// Hosts of one priority of a group, by their indices.
+#[derive(Debug)]
 struct Priority {
     policy: Policy,
     overprovisioning: u32,
@@ -367,6 +400,27 @@ struct Priority {
 
 /// Hosts of one priority, with their indices.
 pub(crate) type Members<'a> = Vec<(u32, &'a Host)>;
+
+/// Each priority by itself.
+fn levels(hosts: &[Host], priorities: &[Priority]) -> Levels {
+    let members = |priority: &Priority| -> Vec<(u32, &Host)> {
+        let at = |index: &u32| Some((*index, hosts.get(*index as usize)?));
+        priority.members.iter().filter_map(at).collect()
+    };
+    let level = |priority: &Priority| {
+        let Priority { policy, overprovisioning, .. } = *priority;
+        let members = members(priority);
+        Level::new(count(&members, overprovisioning), |usable| {
+            let weighed = weigh(&members, policy, overprovisioning, usable);
+            Pool::new(weighed, hosts, policy.hashing())
+        })
+    };
+    let all = priorities.iter().map(level).collect();
+    let of = priorities.iter().enumerate().flat_map(|(level, priority)| {
+        members(priority).into_iter().map(move |(_, host)| (level, host))
+    });
+    Levels::new(all, of)
+}
 
 fn tiers(hosts: &[Host], priorities: &[Priority], settings: Settings) -> Box<[Tier]> {
     let members: Vec<Members<'_>> = priorities

@@ -17,6 +17,7 @@ mod endpoint;
 mod host;
 mod labels;
 mod latency;
+mod levels;
 mod locality;
 mod outcome;
 mod overload;

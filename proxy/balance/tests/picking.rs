@@ -1,6 +1,6 @@
 //! Properties of picks over whole sequences of them.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+use std::{collections::HashMap, net::SocketAddr, num::NonZeroU32, sync::Arc};
 
 use proptest::prelude::*;
 use weft_balance::{
@@ -266,5 +266,36 @@ proptest! {
             let elsewhere = used.iter().any(|id| *id != first.endpoint.id());
             prop_assert!(second.endpoint.id() != first.endpoint.id() || !elsewhere);
         }
+    }
+}
+
+#[test]
+fn tries_go_beyond_the_priorities_of_those_before() {
+    let of = |port, priority| Host { priority, ..host(port) };
+    let hosts = vec![of(1, 0), of(2, 0), of(3, 1), of(4, 2), of(5, 2)];
+    let ids: Vec<EndpointId> = hosts.iter().map(|host| host.endpoint.id()).collect();
+    let balancer = Balancer::new(Policy::RoundRobin, hosts);
+    let once = NonZeroU32::MIN;
+    let beyond = |tried: &[usize], every, random| {
+        let tried: Vec<_> = tried.iter().map(|at| ids[*at]).collect();
+        let left_out = |host: &Host| tried.contains(&host.endpoint.id());
+        let picked = balancer.pick_beyond(random, None, (&tried, every), left_out)?;
+        ids.iter().position(|id| *id == picked.endpoint.id())
+    };
+    for random in 0..200 {
+        assert_eq!(beyond(&[], once, random), None, "nothing was tried");
+        assert_eq!(beyond(&[0], once, random), Some(2));
+        assert!(matches!(beyond(&[0, 2], once, random), Some(3 | 4)));
+        assert_eq!(beyond(&[0, 2, 3], once, random), None, "nothing is left, so all count again");
+        assert_eq!(beyond(&[0, 2, 3, 1], once, random), Some(2), "and what was tried is forgotten");
+        let twice = NonZeroU32::new(2).unwrap();
+        assert_eq!(beyond(&[0], twice, random), None);
+        assert_eq!(beyond(&[0, 1], twice, random), Some(2));
+        assert_eq!(beyond(&[2, 1, 4], once, random), None);
+        assert_eq!(
+            beyond(&[0, 1, 2], twice, random),
+            Some(2),
+            "it is looked anew with the next one"
+        );
     }
 }

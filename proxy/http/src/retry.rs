@@ -8,6 +8,7 @@ mod asked;
 mod told;
 
 use std::{
+    num::NonZeroU32,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -144,6 +145,11 @@ impl Retries {
     /// Which endpoints the request is not sent to once more.
     pub(crate) fn omitted(&self) -> Option<&RetryHosts> {
         self.policy.as_ref()?.omitted.as_deref()
+    }
+
+    /// After how many tries it is looked anew which priorities they went to, where those are avoided.
+    pub(crate) fn priorities_every(&self) -> Option<NonZeroU32> {
+        self.policy.as_ref()?.priorities_every
     }
 
     /// After a try without a response.

@@ -2,17 +2,22 @@
 
 use std::{
     fmt,
+    num::NonZeroU32,
     ops::{BitOr, BitOrAssign},
     time::Duration,
 };
 
 use http::HeaderName;
-use weft_proto::pb::envoy::config::route::v3 as wire;
+use prost::Name as _;
+use weft_proto::pb::envoy::{
+    config::route::v3 as wire,
+    extensions::retry::priority::previous_priorities::v3::PreviousPrioritiesConfig,
+};
 use weft_route::HeaderMatch;
 
 use crate::{
     cluster::optional,
-    headers, matching,
+    extension, headers, matching,
     path::At,
     problem::{Notes, Problem},
     retry_hosts::{self, RetryHosts},
@@ -166,6 +171,9 @@ pub struct RetryPolicy {
     pub told: Option<ToldBackoff>,
     /// `retry_host_predicate`, as far as it leaves out more than endpoints that were tried.
     pub omitted: Option<Box<RetryHosts>>,
+    /// `retry_priority` (`PreviousPrioritiesConfig.update_frequency`): tries avoid the priorities of those
+    /// before them, which is looked at after so many of them.
+    pub priorities_every: Option<NonZeroU32>,
 }
 
 impl Default for RetryPolicy {
@@ -181,6 +189,7 @@ impl Default for RetryPolicy {
             backoff: RetryBackoff::default(),
             told: None,
             omitted: None,
+            priorities_every: None,
         }
     }
 }
@@ -269,7 +278,34 @@ pub(crate) fn read(
         backoff,
         told,
         omitted: retry_hosts::read(&message.retry_host_predicate, at, notes)?,
+        priorities_every: match &message.retry_priority {
+            None => None,
+            Some(priority) => Some(previous_priorities(priority, at, notes)?),
+        },
     })
+}
+
+fn previous_priorities(
+    message: &wire::retry_policy::RetryPriority,
+    at: &At<'_>,
+    notes: &mut Notes,
+) -> Option<NonZeroU32> {
+    let at = at.field("retry_priority");
+    let at = at.field("typed_config");
+    let Some(wire::retry_policy::retry_priority::ConfigType::TypedConfig(any)) =
+        &message.config_type
+    else {
+        return notes.refuse(&at, Problem::Missing);
+    };
+    if extension::type_name(any) != PreviousPrioritiesConfig::full_name() {
+        // The field table has refused it already.
+        return notes.unsupported(&at, extension::type_name(any), "previous_priorities is");
+    }
+    let config = extension::unpack::<PreviousPrioritiesConfig>(any, &at, notes)?;
+    match u32::try_from(config.update_frequency).ok().and_then(NonZeroU32::new) {
+        Some(every) => Some(every),
+        None => notes.refuse(&at.field("update_frequency"), Problem::Missing),
+    }
 }
 
 fn backoff(

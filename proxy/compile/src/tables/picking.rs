@@ -1,5 +1,7 @@
 //! Which endpoint of a cluster takes a request.
 
+use std::num::NonZeroU32;
+
 use weft_balance::{Balancer, Chance, Chosen, Criteria, EndpointId, Host, Picked};
 use weft_resources::RetryHosts;
 
@@ -12,6 +14,8 @@ pub struct Avoided<'a> {
     pub tried: &'a [EndpointId],
     /// Those that a retry policy leaves out.
     pub omitted: Option<&'a RetryHosts>,
+    /// After how many tries it is looked anew which priorities they went to, where those are avoided, too.
+    pub priorities_every: Option<NonZeroU32>,
 }
 
 impl Avoided<'_> {
@@ -53,7 +57,14 @@ impl Cluster {
         tried: &[EndpointId],
     ) -> Option<Picked<'_>> {
         let chance = chance.into();
-        let other = || self.pick_other(asked, chance, hash, Avoided { tried, omitted: None });
+        let other = || {
+            self.pick_other(
+                asked,
+                chance,
+                hash,
+                Avoided { tried, omitted: None, priorities_every: None },
+            )
+        };
         if tried.is_empty() { None } else { other() }
             .or_else(|| self.pick_by(asked, |balancer| balancer.pick_for(chance, hash)))
     }
@@ -67,7 +78,13 @@ impl Cluster {
         avoid: Avoided<'_>,
     ) -> Option<Picked<'_>> {
         let chance = chance.into();
-        self.pick_by(asked, |it| it.pick_other(chance, hash, |host| avoid.has(host)))
+        self.pick_by(asked, |it| {
+            let is_avoided = |host: &Host| avoid.has(host);
+            let beyond = avoid
+                .priorities_every
+                .and_then(|every| it.pick_beyond(chance, hash, (avoid.tried, every), is_avoided));
+            beyond.or_else(|| it.pick_other(chance, hash, is_avoided))
+        })
     }
 
     #[inline]

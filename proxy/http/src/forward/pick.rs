@@ -74,11 +74,13 @@ impl Journey {
         } else {
             let random = ticks::chance(balancer, connection.worker.random_u64());
             let omitted = self.retries.as_ref().and_then(|retries| retries.omitted());
-            let other = |tried: &[EndpointId]| {
-                cluster.pick_other(asked, random, hash, Avoided { tried, omitted })
+            let every = self.retries.as_ref().and_then(|retries| retries.priorities_every());
+            let other = |tried: &[EndpointId], priorities_every| {
+                let avoided = Avoided { tried, omitted, priorities_every };
+                cluster.pick_other(asked, random, hash, avoided)
             };
-            other(&tried.all)
-                .or_else(|| other(&tried.unreachable()))
+            other(&tried.all, every)
+                .or_else(|| other(&tried.unreachable(), None))
                 .or_else(|| cluster.pick(asked, random, hash, &tried.unreachable()))?
         };
         self.cluster.count_pick(&picked);
