@@ -302,6 +302,25 @@ def limited(start, rls, limit, before, headers):
     return said
 
 
+#: Whom a proxy refuses that is short of memory: requests of this priority.
+LOADS = [
+    ("the proxy is short of memory or of time (`--shed-memory-mib`, `--shed-lag-ms`)", "DEFAULT"),
+    ("… and the request is of high priority", "HIGH"),
+]
+
+
+def loaded(start, priority, headers):
+    """What a caller sees of a request to a proxy that holds more than it may."""
+    up = Fine()
+    host = virtual_host("all", ["*"], route("/", {"cluster": "up", "priority": priority}))
+    made = bootstrap([listener("main", hcm(routes("main", host)))], [cluster("up", up.port)])
+    proxy = start(made, arguments=["--shed-memory-mib", "1", "--max-memory-mib", "0"])
+    until(lambda: proxy.admin.stats()["overload.sheds_requests"] == 1, "the guard to look")
+    said = ask(proxy.port(), headers)
+    up.stop()
+    return said
+
+
 def page(lines, limits):
     return "\n".join(
         [
@@ -344,6 +363,9 @@ def test_callers_see_what_the_page_says(start):
         for what, limit, before, headers in LIMITS:
             cells = [limited(start, rls, limit, before, (*more, *headers)) for more in ((), GRPC)]
             limits.append(f"| {what} | {' | '.join(cells)} |")
+    for what, priority in LOADS:
+        cells = [loaded(start, priority, more) for more in ((), GRPC)]
+        limits.append(f"| {what} | {' | '.join(cells)} |")
     made = page(lines, limits)
     if os.environ.get("WEFT_BLESS"):
         PAGE.write_text(made)

@@ -92,7 +92,9 @@ pub(crate) fn refusal(version: Version) -> Answer {
     headers::close_after(&mut headers, version);
     let body = Bytes::from_static(b"the proxy is overloaded");
     let answer = Answer::direct(StatusCode::SERVICE_UNAVAILABLE, body, headers);
-    Answer { details: "overload", flags: "OM", ..answer }
+    let why =
+        r#"weft; error=http_request_denied; details="the proxy is short of memory or of time""#;
+    Answer { details: "overload", flags: "OM", proxy_status: why, ..answer }
 }
 
 #[cfg(test)]
