@@ -263,6 +263,7 @@ fn grpc_route() -> Value {
             ("matches", list(&matched, 0)),
             ("filters", list(&call_filter(), 0)),
             ("backendRefs", list(&backend(), 0)),
+            ("splitOn", about_it(told_apart_by(), "Equal calls go to the same backend.")),
         ],
     );
     object(

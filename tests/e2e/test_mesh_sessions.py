@@ -15,9 +15,9 @@ def caller(tmp_path, processes, http_upstream):
     running = []
     ups = {f"up-{number}": http_upstream(f"up-{number}", body="") for number in range(4)}
 
-    def make(*documents):
+    def make(*documents, protocol="http"):
         places = [(f"127.0.0.1:{up.port}", {"version": f"v{number % 2}"}) for number, up in enumerate(ups.values())]
-        catalog = mesh.service("catalog", *places, registered=False)
+        catalog = mesh.service("catalog", *places, registered=False, protocol=protocol)
         subsets = [mesh.subset(f"catalog-{version}", "catalog", version=version) for version in ("v0", "v1")]
         running.append(ControlPlane(tmp_path, [catalog, *subsets, *documents]))
         sidecar = Sidecar(tmp_path, running[0].__enter__(), name="caller")
@@ -64,11 +64,12 @@ def test_or_by_a_header(caller):
     assert {answer.header("x-upstream") for answer in rest} == {first.header("x-upstream")}
 
 
-def test_a_client_keeps_its_version(caller):
+@pytest.mark.parametrize(("route", "protocol"), [(mesh.http_route, "http"), (mesh.grpc_route, "http2")])
+def test_a_client_keeps_its_version(caller, route, protocol):
     """By a cookie that it is given with its first answer; its endpoints of that version take turns."""
     backends = [{"group": "weft.dev", "kind": "Subset", "name": f"catalog-{version}", "weight": 50} for version in ("v0", "v1")]
     rule = {"backendRefs": backends, "splitOn": [{"cookie": {"name": "version", "ttl": "0s", "path": "/"}}]}
-    sidecar, _ = caller(mesh.http_route("catalog", "catalog", rule))
+    sidecar, _ = caller(route("catalog", "catalog", rule), protocol=protocol)
     versions = set()
     for _ in range(30):
         first = answered(sidecar)

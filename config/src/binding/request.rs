@@ -79,7 +79,7 @@ impl<'a> RequestRule<'a> {
             backend_refs: &rule.backend_refs,
             timeouts: Timeouts::default(),
             retry: None,
-            split_on: &[],
+            split_on: &rule.split_on,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
+use super::policy::HashOn;
 use super::route::{BackendRef, Filters, Match, NamedMatch, ParentRef, PathMatch};
 use super::{Metadata, Resource};
 use crate::document::Kind;
@@ -46,6 +47,9 @@ pub struct GrpcRule {
     /// Where to; the parent itself without any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub backend_refs: Vec<BackendRef>,
+    /// What makes calls equal that go to the same of its backends; chance without any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub split_on: Vec<HashOn>,
 }
 
 /// Conditions that must all hold.

@@ -3,6 +3,7 @@
 use super::filters::call_filters;
 use super::matches::{header_list, regex};
 use super::refs::{backends, hostnames, parents};
+use super::stickiness::{NO_AFFINITY, split_on};
 use super::{non_empty, unique};
 use crate::model::grpc_route::{GrpcMatch, GrpcMethod, GrpcRule};
 use crate::model::{GrpcRoute, Metadata};
@@ -45,13 +46,15 @@ fn rule(reader: &mut Reader, node: &Node) -> Option<GrpcRule> {
         let filters =
             object.optional(reader, "filters", call_filters).map(Option::unwrap_or_default);
         let backend_refs = backends(reader, object);
-        let no_affinity = object.unsupported(reader, "sessionPersistence", "remove it");
+        let no_affinity = object.unsupported(reader, "sessionPersistence", NO_AFFINITY);
+        let split_on = split_on(reader, object, backend_refs.as_deref());
         no_affinity?;
         Some(GrpcRule {
             name: name?,
             matches: matches?,
             filters: filters?,
             backend_refs: backend_refs?,
+            split_on: split_on?,
         })
     })
 }

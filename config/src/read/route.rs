@@ -4,7 +4,7 @@ use super::filters::filters;
 use super::matches::route_match;
 use super::refs::{backends, hostnames, parents};
 use super::settings::{attempts, error_codes, some_time, span};
-use super::stickiness::told_apart_by;
+use super::stickiness::{NO_AFFINITY, split_on};
 use super::{non_empty, unique};
 use crate::model::filter::PathModifier;
 use crate::model::route::{Match, PathMatch, RouteRetry, Rule, Timeouts};
@@ -59,9 +59,8 @@ fn rule(reader: &mut Reader, node: &Node) -> Option<Rule> {
         let filters = object.optional(reader, "filters", filters).map(Option::unwrap_or_default);
         let backend_refs = backends(reader, object);
         let timeouts = object.optional(reader, "timeouts", timeouts).map(Option::unwrap_or_default);
-        let instead = "use splitOn, or stickiness in a TrafficPolicy";
-        let no_affinity = object.unsupported(reader, "sessionPersistence", instead);
-        let split_on = object.optional(reader, "splitOn", told_apart_by);
+        let no_affinity = object.unsupported(reader, "sessionPersistence", NO_AFFINITY);
+        let split_on = split_on(reader, object, backend_refs.as_deref());
         let retry = object.optional(reader, "retry", retry);
         let rule = Rule {
             name: name?,
@@ -70,7 +69,7 @@ fn rule(reader: &mut Reader, node: &Node) -> Option<Rule> {
             backend_refs: backend_refs?,
             timeouts: timeouts?,
             retry: retry?,
-            split_on: split_on?.unwrap_or_default(),
+            split_on: split_on?,
         };
         no_affinity?;
         check(reader, object, &rule).map(|()| rule)
@@ -79,9 +78,6 @@ fn rule(reader: &mut Reader, node: &Node) -> Option<Rule> {
 
 /// What the fields of a rule must agree on.
 fn check(reader: &mut Reader, object: &Object<'_>, rule: &Rule) -> Option<()> {
-    if !rule.split_on.is_empty() && rule.backend_refs.len() < 2 {
-        return reader.refuse(object.node(), Conflict::SplitOfOne.into());
-    }
     if rule.filters.redirect.is_some() && !rule.backend_refs.is_empty() {
         return reader.refuse(object.node(), Conflict::RedirectWithBackends.into());
     }

@@ -3,9 +3,10 @@
 use super::non_empty;
 use super::settings::span;
 use crate::model::policy::{HashCookie, HashOn};
+use crate::model::route::BackendRef;
 use crate::model::stickiness::{SessionKeeper, Stickiness};
-use crate::problem::Reason;
-use crate::reader::Reader;
+use crate::problem::{Conflict, Reason};
+use crate::reader::{Object, Reader};
 use crate::syntax::{HEADER_NAME, PATH, is_header_name, is_path};
 use crate::tree::Node;
 
@@ -77,4 +78,21 @@ pub(super) fn stickiness(reader: &mut Reader, node: &Node) -> Option<Stickiness>
         };
         Some(Stickiness { by, strict: strict?.unwrap_or(false) })
     })
+}
+
+/// What to write in place of Gateway API's `sessionPersistence`.
+pub(super) const NO_AFFINITY: &str = "use splitOn, or stickiness in a TrafficPolicy";
+
+/// What keeps a client to one of the `backends` of a rule, of which there are several then; `None` where they
+/// are not known.
+pub(super) fn split_on(
+    reader: &mut Reader,
+    object: &mut Object<'_>,
+    backends: Option<&[BackendRef]>,
+) -> Option<Vec<HashOn>> {
+    let split_on = object.optional(reader, "splitOn", told_apart_by)?.unwrap_or_default();
+    if !split_on.is_empty() && backends.is_some_and(|backends| backends.len() < 2) {
+        return reader.refuse(object.node(), Conflict::SplitOfOne.into());
+    }
+    Some(split_on)
 }
