@@ -187,6 +187,7 @@ pub(crate) fn read(message: &wire::Cluster, at: &At<'_>, notes: &mut Notes) -> O
     };
     let (discovery, balancing) = (discovery?, balancing?);
     custom_cluster::check_policy(&discovery, &balancing, at, notes);
+    outlier_detection::check_endpoints(message, &discovery, at, notes);
     Some(Cluster {
         name,
         discovery,

@@ -8,7 +8,7 @@ use weft_proto::pb::{
 };
 
 use crate::{
-    cluster::optional,
+    cluster::{Discovery, optional},
     path::At,
     problem::{Notes, Problem},
     scalar,
@@ -108,6 +108,27 @@ impl Default for OutlierDetection {
             failure_percentage_request_volume: 50,
             return_when_checked: true,
         }
+    }
+}
+
+/// Says so where nobody will be ejected: endpoints that come into being as requests ask for them
+/// are each worker's own, and none is chosen among them.
+pub(crate) fn check_endpoints(
+    message: &wire::Cluster,
+    discovery: &Discovery,
+    at: &At<'_>,
+    notes: &mut Notes,
+) {
+    let kind = match discovery {
+        Discovery::OriginalDestination(_) => "ORIGINAL_DST",
+        Discovery::Dynamic(_) => "dynamic_forward_proxy",
+        _ => return,
+    };
+    if message.outlier_detection.is_some() {
+        let text = format!(
+            "nobody is ejected: a request to a cluster of type {kind} goes where it says itself"
+        );
+        notes.warn(&at.field("outlier_detection"), text);
     }
 }
 

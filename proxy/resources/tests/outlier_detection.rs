@@ -4,8 +4,19 @@ use std::time::Duration;
 
 use prost::Message as _;
 use weft_proto::pb::{
-    envoy::config::cluster::v3::{Cluster as Wire, OutlierDetection as WireDetection},
-    google::protobuf::{self, BoolValue, UInt32Value},
+    envoy::{
+        config::cluster::v3::{
+            Cluster as Wire, OutlierDetection as WireDetection,
+            cluster::{ClusterDiscoveryType, CustomClusterType, DiscoveryType, LbPolicy},
+        },
+        extensions::{
+            clusters::dynamic_forward_proxy::v3::{
+                ClusterConfig, cluster_config::ClusterImplementationSpecifier,
+            },
+            common::dynamic_forward_proxy::v3::DnsCacheConfig,
+        },
+    },
+    google::protobuf::{self, Any, BoolValue, UInt32Value},
 };
 use weft_resources::{Cluster, OutlierDetection, Reason, decode};
 
@@ -75,4 +86,60 @@ fn absurd_settings_are_refused_with_their_path() {
     });
     assert!(said.starts_with("outlier_detection.max_ejection_time"), "{said}");
     assert!(said.contains("base_ejection_time"), "{said}");
+}
+
+/// The warnings about a cluster whose endpoints come about like this.
+fn warnings(
+    kind: ClusterDiscoveryType,
+    detection: Option<WireDetection>,
+) -> Result<Vec<String>, Vec<Reason>> {
+    let lb_policy = match kind {
+        ClusterDiscoveryType::Type(kind) if kind == i32::from(DiscoveryType::Static) => {
+            LbPolicy::RoundRobin
+        }
+        _ => LbPolicy::ClusterProvided,
+    };
+    let wire = Wire {
+        name: "any".to_owned(),
+        cluster_discovery_type: Some(kind),
+        lb_policy: lb_policy.into(),
+        outlier_detection: detection,
+        ..Wire::default()
+    };
+    let read = decode::<Cluster>(&wire.encode_to_vec())?;
+    Ok(read.warnings.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn where_requests_say_where_they_go_nobody_is_ejected() {
+    let cache = DnsCacheConfig { name: "hosts".to_owned(), ..DnsCacheConfig::default() };
+    let dynamic = ClusterConfig {
+        cluster_implementation_specifier: Some(ClusterImplementationSpecifier::DnsCacheConfig(
+            cache,
+        )),
+        ..ClusterConfig::default()
+    };
+    let typed = Any {
+        type_url:
+            "type.googleapis.com/envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig"
+                .to_owned(),
+        value: dynamic.encode_to_vec(),
+    };
+    let dynamic = ClusterDiscoveryType::ClusterType(CustomClusterType {
+        name: "envoy.clusters.dynamic_forward_proxy".to_owned(),
+        typed_config: Some(typed),
+    });
+    let of = |kind: DiscoveryType| ClusterDiscoveryType::Type(kind.into());
+    let kinds =
+        [(of(DiscoveryType::OriginalDst), "ORIGINAL_DST"), (dynamic, "dynamic_forward_proxy")];
+    for (kind, name) in kinds {
+        assert_eq!(warnings(kind.clone(), None), Ok(Vec::new()));
+        let told = warnings(kind, Some(WireDetection::default()));
+        let expected = format!(
+            "outlier_detection: nobody is ejected: a request to a cluster of type {name} goes where it says itself"
+        );
+        assert_eq!(told, Ok(vec![expected]));
+    }
+    let chosen = warnings(of(DiscoveryType::Static), Some(WireDetection::default()));
+    assert_eq!(chosen, Ok(Vec::new()));
 }
